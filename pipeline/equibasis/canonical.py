@@ -1,0 +1,93 @@
+"""The canonical basis of a subspace: a function of the subspace alone, whoever solved for it."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from equibasis.blocks import NEGLIGIBLE, Blocks, diagonal_blocks
+
+# Diagonal entries closer than this tie, and the lowest index is the pivot.
+_TIE = 1e-9
+
+
+def canonical_basis(projector: sparse.csr_array) -> sparse.csc_array:
+    """The pivoted Cholesky factor of an orthogonal projector Q = B Bᵀ, columns ordered by pivot.
+
+    Each step takes the largest remaining diagonal entry (ties to the lowest index) as pivot p;
+    the column is Q eₚ less its part along the columns before it, normalized, positive at p. As
+    what remains of a projector is a projector, these columns are orthonormal. Blocks of Q that do
+    not touch are treated each on its own. Where all non-zero entries of a column have one
+    magnitude, as for (signed) permutations, they are ±1/√count to the last bit.
+
+    Parameters
+    ----------
+    projector
+        Symmetric, of shape (n, n), float64, Q² = Q within rounding.
+
+    Returns
+    -------
+    sparse.csc_array
+        B of shape (n, r), r = trace(Q), float64, indices sorted.
+
+    Source: Higham, *Accuracy and Stability of Numerical Algorithms*, §10.3 (complete pivoting).
+    """
+    n = projector.shape[0]
+    rows, pivots, values = [], [], []
+    for blocks in diagonal_blocks(projector):
+        ranks = np.rint(np.trace(blocks.values, axis1=1, axis2=2)).astype(int)
+        for rank in np.unique(ranks[ranks > 0]):
+            of_rank = ranks == rank
+            indices = blocks.indices[of_rank]
+            factor, pivot = _pivoted_cholesky(blocks.values[of_rank], rank)
+            block, row, column = np.nonzero(factor)
+            rows.append(indices[block, row])
+            values.append(factor[block, row, column])
+            pivots.append(indices[block, pivot[block, column]])
+    if not rows:
+        return sparse.csc_array((n, 0))
+    every_pivot = np.concatenate(pivots)
+    distinct, column = np.unique(every_pivot, return_inverse=True)
+    basis = sparse.csc_array(
+        (np.concatenate(values), (np.concatenate(rows), column)), shape=(n, len(distinct))
+    )
+    basis.sort_indices()
+    return basis
+
+
+def projector_of(blocks: Blocks, rank: int, vectors: np.ndarray) -> Blocks:
+    """Blocks of the projector U Uᵀ from orthonormal columns U, ``vectors[:, :, :rank]``."""
+    kept = vectors[:, :, :rank]
+    return Blocks(blocks.indices, kept @ kept.transpose(0, 2, 1))
+
+
+def _pivoted_cholesky(projectors: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
+    """Factors (b, s, rank) of projectors (b, s, s), and their pivots (b, rank)."""
+    count, size, _ = projectors.shape
+    batch = np.arange(count)
+    factor = np.zeros((count, size, rank))
+    pivots = np.empty((count, rank), dtype=np.int64)
+    diagonal = projectors.diagonal(axis1=1, axis2=2).copy()
+    for step in range(rank):
+        largest = diagonal.max(axis=1, keepdims=True)
+        pivot = np.argmax(diagonal >= largest - _TIE, axis=1)
+        done = factor[:, :, :step]
+        column = projectors[batch, :, pivot]
+        column = column - (done @ done[batch, pivot][:, :, None])[:, :, 0]
+        # Gram-Schmidt twice: once leaves an error that grows with the block, twice does not.
+        column -= (done @ (done.transpose(0, 2, 1) @ column[:, :, None]))[:, :, 0]
+        column *= np.sign(column[batch, pivot] / np.linalg.norm(column, axis=1))[:, None]
+        column /= np.linalg.norm(column, axis=1, keepdims=True)
+        factor[:, :, step] = column
+        pivots[:, step] = pivot
+        diagonal -= column**2
+    return _snap(factor), pivots
+
+
+def _snap(factor: np.ndarray) -> np.ndarray:
+    """Rounding removed where the exact value is known: zeros, and columns of one magnitude."""
+    magnitude = np.abs(factor)
+    support = magnitude > NEGLIGIBLE
+    exact = 1.0 / np.sqrt(support.sum(axis=1, keepdims=True))
+    flat = (~support | (np.abs(magnitude - exact) <= NEGLIGIBLE)).all(axis=1, keepdims=True)
+    return np.where(support, np.where(flat, np.copysign(exact, factor), factor), 0.0)

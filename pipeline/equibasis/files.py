@@ -1,0 +1,68 @@
+"""Writing files whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from equibasis.errors import WriteError
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A new empty file beside ``path`` to write to: renamed to ``path`` at the end, or removed.
+
+    Whatever happens in between, ``path`` holds what it held before or the whole new content.
+
+    Raises
+    ------
+    WriteError
+        If the folder is missing or cannot be written, or the disk is full.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        yield temporary
+        _flush_to_disk(temporary)
+        os.replace(temporary, target)
+    except OSError as error:
+        reason = error.strerror or str(error).partition("\n")[0]
+        raise WriteError(
+            f"cannot write {target}: {reason}; name a file in an existing folder that you may "
+            "write to"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a UTF-8 text file, whole or not at all; raises `WriteError`."""
+    with writing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise `WriteError` now, before any work, if ``path`` could not be written later."""
+    target = Path(path)
+    with contextlib.suppress(_Tried), writing(target):
+        raise _Tried
+
+
+class _Tried(Exception):
+    """Leaves `writing` before the rename."""
+
+
+def _flush_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

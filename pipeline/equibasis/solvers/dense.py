@@ -1,0 +1,29 @@
+"""`dense`: the textbook route, the whole operator as one dense matrix and one SVD of it."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from equibasis.canonical import canonical_basis
+from equibasis.representations import HomSpace
+from equibasis.reynolds import dense_reynolds_operator
+from equibasis.solvers.interface import Solver, no_obstacle, refuse_beyond_memory
+
+# Operator, one Kronecker product, both factors of the SVD with its workspace, and the projector.
+_COPIES = 8
+
+
+def solve(space: HomSpace) -> sparse.csc_array:
+    """Left singular vectors of the dense Reynolds operator, made canonical."""
+    refuse_beyond_memory(
+        "dense", space, 8.0 * _COPIES * (space.k * space.m) ** 2, "use --solver svd or orbits"
+    )
+    operator = dense_reynolds_operator(space)
+    vectors, singular_values, _ = np.linalg.svd(operator)
+    # A projector, orthogonal or not, has no singular value between 0 and 1.
+    vectors = vectors[:, singular_values > 0.5]
+    return canonical_basis(sparse.csr_array(vectors @ vectors.T))
+
+
+SOLVER = Solver("dense", "the whole operator dense, one SVD; a yardstick", no_obstacle, solve)
