@@ -113,18 +113,14 @@ def measure(space: HomSpace, matrix: sparse.csc_array | np.ndarray) -> Checks:
     """The errors of a basis matrix, each from its definition."""
     columns = sparse.csc_array(matrix)
     gram = columns.T @ columns - sparse.eye_array(columns.shape[1])
-    moved = max(
-        _largest(_act(space, g, columns) - columns) for g in range(space.output.order)
-    )
+    moved = max(_largest(_act(space, g, columns) - columns) for g in range(space.output.order))
     return Checks(_largest(gram), moved, hom_dimension(space))
 
 
 def check_errors(rank: int, checks: Checks) -> None:
     """Raise `EquibasisError` unless the rank is the expected one and the errors are rounding."""
     if rank != checks.rank_expected:
-        raise EquibasisError(
-            f"the rank is {rank}, but the characters give {checks.rank_expected}"
-        )
+        raise EquibasisError(f"the rank is {rank}, but the characters give {checks.rank_expected}")
     for what, error in (
         ("the columns are not orthonormal", checks.orthonormality_error),
         ("the columns are not equivariant", checks.equivariance_error),

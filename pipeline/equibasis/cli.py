@@ -64,9 +64,7 @@ def commands() -> None:
 @click.option("--group", required=True, help="trivial, c2, c4, d4, or your own as module:object.")
 @click.option("--input", "input_", help="Shape of the input, such as 14x14; none: invariants.")
 @click.option("--output", required=True, help="Shape of the output, such as 6x6.")
-@click.option(
-    "--solver", default="auto", show_default=True, help="auto, svd, orbits or dense."
-)
+@click.option("--solver", default="auto", show_default=True, help="auto, svd, orbits or dense.")
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
@@ -165,12 +163,18 @@ def diff(a: Path, b: Path) -> None:
 
     first, second = load_basis(a), load_basis(b)
     for what, one, other in (
-        ("spaces", (first.input_shape, first.output_shape), (second.input_shape, second.output_shape)),
+        (
+            "spaces",
+            (first.input_shape, first.output_shape),
+            (second.input_shape, second.output_shape),
+        ),
         ("ranks", first.rank, second.rank),
     ):
         if one != other:
-            click.echo(f"different {what}: {first.space}, rank {first.rank}; "
-                       f"{second.space}, rank {second.rank}")
+            click.echo(
+                f"different {what}: {first.space}, rank {first.rank}; "
+                f"{second.space}, rank {second.rank}"
+            )
             sys.exit(1)
     angle = subspace_angle(first, second)
     same = angle <= TOLERANCE

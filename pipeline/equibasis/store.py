@@ -23,6 +23,7 @@ from equibasis.representations import (
     PermutationRepresentation,
     Representation,
     format_shape,
+    parse_shape,
 )
 
 FORMAT = "equibasis"
@@ -184,6 +185,27 @@ def load_basis(path: str | os.PathLike[str]) -> Basis:
     """
     with _open(path) as file:
         return _read(file)
+
+
+def load_basis_for(
+    path: str | os.PathLike[str], group: str, output: str, input: str | None = None
+) -> Basis:
+    """`load_basis` for a known problem: the file must hold the basis of just this one.
+
+    Raises
+    ------
+    BasisFileError
+        As `load_basis`, or if the file holds another problem; names the command that makes it.
+    """
+    of_input = f" --input {input}" if input else ""
+    command = f"equibasis solve {path} --group {group}{of_input} --output {output}"
+    if not Path(path).exists():
+        raise BasisFileError(f"{path} does not exist: make it with '{command}'")
+    basis = load_basis(path)
+    wanted = (group, parse_shape(input), parse_shape(output))
+    if (basis.group, basis.input_shape, basis.output_shape) != wanted:
+        raise BasisFileError(f"{path} holds {basis.space}: make the right one with '{command}'")
+    return basis
 
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -1,0 +1,262 @@
+"""The autoencoders of the digits experiment, built from basis files and never solving anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import safetensors
+import safetensors.torch
+from torch import Tensor, nn
+
+from equibasis.basis import Basis
+from equibasis.errors import ModelError
+from equibasis.files import write_text, writing
+from equibasis.nn.layers import (
+    Bias,
+    EquivariantCombine,
+    EquivariantLinear,
+    InvariantAttentionPool,
+    Start,
+)
+from equibasis.store import basis_path, content_sha256, load_basis_for
+
+MODELS = ("standard", "standard_augmented", "equivariant", "equivariant_attention")
+
+BiasChoice = Literal["invariant", "scalar", "none"]
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """What an autoencoder is, but for its weights.
+
+    Attributes
+    ----------
+    model
+        One of `MODELS`.
+    image_size, hidden_sizes
+        Edge lengths of the square grids: of the image, and inside the encoder.
+    group
+        Name of the group; not used by the standard models.
+    bias
+        ``"invariant"``, ``"scalar"`` or ``"none"``.
+    start
+        As in `EquivariantLinear`.
+    """
+
+    model: str
+    image_size: int
+    hidden_sizes: tuple[int, int]
+    group: str = "trivial"
+    bias: BiasChoice = "invariant"
+    start: Start = "reference"
+
+    def __post_init__(self) -> None:
+        if self.model not in MODELS:
+            raise ModelError(f"unknown model {self.model!r}: choose {', '.join(MODELS)}")
+
+    @property
+    def is_equivariant(self) -> bool:
+        """Whether the model is built on bases."""
+        return self.model.startswith("equivariant")
+
+    @property
+    def grids(self) -> list[str]:
+        """Shapes along the network: image, hidden, latent, hidden, image."""
+        image, hidden, latent = (
+            f"{size}x{size}" for size in (self.image_size, *self.hidden_sizes)
+        )
+        return [image, hidden, latent, hidden, image]
+
+
+class Autoencoder(nn.Module):
+    """image -> encoder -> latent -> decoder -> image, on flattened images (batch, pixels)."""
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(batch, pixels) -> (batch, pixels)."""
+        reconstruction: Tensor = self.decoder(self.encoder(images))
+        return reconstruction
+
+
+class AttentionEncoder(nn.Module):
+    """h from the inner encoder, joined by its own attention-pooled orbit, then ELU."""
+
+    def __init__(
+        self, inner: nn.Module, pool: InvariantAttentionPool, combine: EquivariantCombine
+    ) -> None:
+        super().__init__()
+        self.inner = inner
+        self.pool = pool
+        self.combine = combine
+        self.activation = nn.ELU()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(batch, pixels) -> (batch, latent)."""
+        h = self.inner(images)
+        latent: Tensor = self.activation(self.combine(h, self.pool(h)))
+        return latent
+
+    def attention(self, images: Tensor) -> Tensor:
+        """The attention weights over the group, (batch, |G|)."""
+        return self.pool.attention(self.inner(images))
+
+
+BasisKey = tuple[str | None, str]
+
+
+def bases_needed(config: AutoencoderConfig) -> list[BasisKey]:
+    """The (input, output) shapes of the bases that a model is built on; input None: invariants."""
+    if not config.is_equivariant:
+        return []
+    grids = config.grids
+    needed: list[BasisKey] = list(zip(grids, grids[1:], strict=False))
+    latent = grids[2]
+    if config.model == "equivariant_attention":
+        needed += [(latent, latent), (None, latent)]
+    if config.bias == "invariant":
+        needed += [(None, grid) for grid in grids[1:]]
+    return list(dict.fromkeys(needed))
+
+
+def basis_file(folder: str | Path, group: str, key: BasisKey) -> Path:
+    """Where the pipeline keeps a basis below ``folder``."""
+    input_, output = key
+    kind = "invariant" if input_ is None else "equivariant"
+    return basis_path(Path(folder) / kind, group, output, input_)
+
+
+def load_bases(config: AutoencoderConfig, folder: str | Path) -> dict[BasisKey, Basis]:
+    """The bases that a model needs, from their files.
+
+    Raises
+    ------
+    BasisFileError
+        If one is missing, damaged, or of another problem, naming the command that makes it.
+    """
+    return {
+        key: load_basis_for(
+            basis_file(folder, config.group, key), config.group, output=key[1], input=key[0]
+        )
+        for key in bases_needed(config)
+    }
+
+
+def build_autoencoder(
+    config: AutoencoderConfig, bases: Mapping[BasisKey, Basis] | None = None
+) -> Autoencoder:
+    """An autoencoder at its random start, from the bases of `load_bases`."""
+    grids = config.grids
+    if not config.is_equivariant:
+        sizes = [int(grid.partition("x")[0]) ** 2 for grid in grids]
+        layers: list[nn.Module] = [
+            nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False)
+        ]
+        return Autoencoder(
+            nn.Sequential(layers[0], nn.ELU(), layers[1], nn.ELU()),
+            nn.Sequential(layers[2], nn.ELU(), layers[3]),
+        )
+
+    found = bases or {}
+
+    def linear(position: int) -> EquivariantLinear:
+        input_, output = grids[position], grids[position + 1]
+        bias: Bias = found[None, output] if config.bias == "invariant" else (
+            "scalar" if config.bias == "scalar" else None
+        )
+        return EquivariantLinear(found[input_, output], bias, config.start)
+
+    encoder: nn.Module = nn.Sequential(linear(0), nn.ELU(), linear(1))
+    latent = grids[2]
+    if config.model == "equivariant_attention":
+        invariants = found[None, latent]
+        encoder = AttentionEncoder(
+            encoder,
+            InvariantAttentionPool(invariants),
+            EquivariantCombine(
+                found[latent, latent],
+                invariants,
+                bias=None if config.bias == "none" else config.bias,
+                start=config.start,
+            ),
+        )
+    else:
+        encoder.append(nn.ELU())
+    return Autoencoder(encoder, nn.Sequential(linear(2), nn.ELU(), linear(3)))
+
+
+def save_autoencoder(
+    model: Autoencoder,
+    config: AutoencoderConfig,
+    bases: Mapping[BasisKey, Basis],
+    path: str | Path,
+) -> None:
+    """Write weights to ``path`` (safetensors) and the config beside it (JSON).
+
+    The config records each basis by its content hash. Raises `WriteError`.
+    """
+    weights = Path(path)
+    record: dict[str, Any] = asdict(config) | {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "bases": {
+            basis_file("", config.group, key).as_posix(): content_sha256(basis)
+            for key, basis in bases.items()
+        },
+    }
+    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    with writing(weights) as temporary:
+        temporary.write_bytes(safetensors.torch.save(state))
+    write_text(weights.with_suffix(".json"), json.dumps(record, indent=2) + "\n")
+
+
+def load_autoencoder(
+    path: str | Path, folder: str | Path = "bases"
+) -> tuple[Autoencoder, AutoencoderConfig]:
+    """A trained autoencoder from its weights, its config and the basis files in ``folder``.
+
+    Raises
+    ------
+    ModelError
+        If weights or config are missing or damaged, or a basis is not the one trained on.
+    BasisFileError
+        As `load_bases`.
+    """
+    weights = Path(path)
+    config, hashes = _read_config(weights.with_suffix(".json"))
+    bases = load_bases(config, folder)
+    for key, basis in bases.items():
+        name = basis_file("", config.group, key).as_posix()
+        if hashes.get(name) != content_sha256(basis):
+            raise ModelError(
+                f"{weights} was trained on another {name} than the one in {folder}: "
+                f"train again with 'equibasis train {config.model}'"
+            )
+    model = build_autoencoder(config, bases)
+    try:
+        model.load_state_dict(safetensors.torch.load(weights.read_bytes()))
+    except (OSError, safetensors.SafetensorError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ModelError(
+            f"cannot load {weights} ({reason}): make it with 'equibasis train {config.model}'"
+        ) from error
+    return model.eval(), config
+
+
+def _read_config(path: Path) -> tuple[AutoencoderConfig, dict[str, str]]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        fields = {name: record[name] for name in AutoencoderConfig.__dataclass_fields__}
+        fields["hidden_sizes"] = tuple(fields["hidden_sizes"])
+        return AutoencoderConfig(**fields), dict(record["bases"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"cannot read {path} ({type(error).__name__}: {error}): make it with "
+            f"'equibasis train {path.stem}'"
+        ) from error

@@ -1,0 +1,11 @@
+"""Where the stages keep what they make, relative to the project's folder."""
+
+from pathlib import Path
+
+DIGITS = Path("data/digits.h5")
+BASES = Path("bases")
+MODELS = Path("models")
+CURVES = Path("reports/curves")
+METRICS = Path("reports/metrics.json")
+TIMINGS = Path("reports/timings.json")
+FIGURES = Path("reports/figures")
