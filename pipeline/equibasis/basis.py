@@ -13,7 +13,6 @@ from equibasis.errors import EquibasisError
 from equibasis.representations import (
     HomSpace,
     PermutationRepresentation,
-    Representation,
     Shape,
     check_group,
 )
@@ -175,18 +174,14 @@ def subspace_angle(a: Basis, b: Basis) -> float:
 
 def _act(space: HomSpace, g: int, columns: sparse.csc_array) -> sparse.csc_array:
     """vec(ρ₂(g) W ρ₁(g⁻¹)) for every column vec(W)."""
-    inverse = space.input.inverse
-    if isinstance(space.output, PermutationRepresentation) and isinstance(
-        inverse, PermutationRepresentation
+    rho_in, rho_out = space.input, space.output
+    if isinstance(rho_in, PermutationRepresentation) and isinstance(
+        rho_out, PermutationRepresentation
     ):
-        pairs = space.output.index[g][:, None] * space.m + space.input.index[g]
+        pairs = rho_out.index[g][:, None] * space.m + rho_in.index[g]
         return columns.tocsr()[pairs.ravel()].tocsc()
-    operator = sparse.kron(space.output.matrix(g), _transposed(inverse, g), format="csr")
+    operator = sparse.kron(rho_out.matrix(g), rho_in.inverse.matrix(g).T, format="csr")
     return operator @ columns
-
-
-def _transposed(rho: Representation, g: int) -> sparse.csr_array:
-    return rho.matrix(g).T.tocsr()
 
 
 def _largest(matrix: sparse.csc_array) -> float:

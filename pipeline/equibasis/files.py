@@ -31,7 +31,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield temporary
         _flush_to_disk(temporary)
-        os.replace(temporary, target)
+        temporary.replace(target)
     except OSError as error:
         reason = error.strerror or str(error).partition("\n")[0]
         raise WriteError(
@@ -52,11 +52,11 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise `WriteError` now, before any work, if ``path`` could not be written later."""
     target = Path(path)
-    with contextlib.suppress(_Tried), writing(target):
-        raise _Tried
+    with contextlib.suppress(_TriedError), writing(target):
+        raise _TriedError
 
 
-class _Tried(Exception):
+class _TriedError(Exception):
     """Leaves `writing` before the rename."""
 
 

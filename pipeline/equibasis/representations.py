@@ -59,14 +59,14 @@ class PermutationRepresentation:
     Attributes
     ----------
     index
-        Integers of shape (\\|G\\|, n): (ρ(g) x)[i] = x[index[g, i]].
+        Integers of shape (|G|, n): (ρ(g) x)[i] = x[index[g, i]].
     """
 
     index: np.ndarray
 
     @property
     def order(self) -> int:
-        """How many elements are listed, \\|G\\|."""
+        """How many elements are listed, |G|."""
         return int(self.index.shape[0])
 
     @property
@@ -86,7 +86,7 @@ class PermutationRepresentation:
         )
 
     def characters(self) -> np.ndarray:
-        """tr ρ(g) for each g, shape (\\|G\\|,), float64: the number of fixed points."""
+        """tr ρ(g) for each g, shape (|G|,), float64: the number of fixed points."""
         fixed = self.index == np.arange(self.dimension)
         return fixed.sum(axis=1).astype(np.float64)
 
@@ -103,14 +103,14 @@ class MatrixRepresentation:
     Attributes
     ----------
     matrices
-        float64 of shape (\\|G\\|, n, n).
+        float64 of shape (|G|, n, n).
     """
 
     matrices: np.ndarray
 
     @property
     def order(self) -> int:
-        """How many elements are listed, \\|G\\|."""
+        """How many elements are listed, |G|."""
         return int(self.matrices.shape[0])
 
     @property
@@ -127,7 +127,7 @@ class MatrixRepresentation:
         return sparse.csr_array(self.matrices[g])
 
     def characters(self) -> np.ndarray:
-        """tr ρ(g) for each g, shape (\\|G\\|,), float64."""
+        """tr ρ(g) for each g, shape (|G|,), float64."""
         return np.trace(self.matrices, axis1=1, axis2=2)
 
     @cached_property
@@ -203,6 +203,7 @@ def hom_space(group: Group, input_shape: Shape, output_shape: Shape, workers: Wo
         If a transform raises or is not linear, or the matrices do not form a group.
     """
     output = representation(group, output_shape, workers)
+    input_: Representation
     if not input_shape:
         input_ = trivial_representation(len(group.elements))
     elif input_shape == output_shape:

@@ -134,7 +134,7 @@ def _digest(
     return digest.hexdigest()
 
 
-def _hashed_form(path: str, value: Value) -> Iterator[bytes]:
+def _hashed_form(path: str, value: Value) -> Iterator[bytes | memoryview]:
     if isinstance(value, str):
         value = np.array(value.encode(), dtype=object)
     array = np.asarray(value)
@@ -146,7 +146,7 @@ def _hashed_form(path: str, value: Value) -> Iterator[bytes]:
     else:
         array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
         yield f"{path} {array.dtype.str} {shape}\n".encode()
-        yield memoryview(array.reshape(-1)).cast("B")
+        yield array.reshape(-1).view(np.uint8).data
 
 
 # --- writing ------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     basis = load_basis(path)
     space, matrix = basis.space, basis.matrix
-    is_sparse = not isinstance(matrix, np.ndarray)
+    dense = isinstance(matrix, np.ndarray)
     return {
         "file": str(path),
         "kind": basis.kind,
@@ -230,8 +230,8 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         "rank": basis.rank,
         "dense_parameters": space.m * space.k,
         "solver": basis.solver,
-        "encoding": "csc_matrix" if is_sparse else "array",
-        "nonzeros": int(matrix.nnz) if is_sparse else int(np.count_nonzero(matrix)),
+        "encoding": "array" if dense else "csc_matrix",
+        "nonzeros": int(np.count_nonzero(matrix if dense else matrix.data)),
         "checks": {
             "orthonormality_error": basis.checks.orthonormality_error,
             "equivariance_error": basis.checks.equivariance_error,

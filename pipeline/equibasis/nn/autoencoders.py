@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -66,9 +67,7 @@ class AutoencoderConfig:
     @property
     def grids(self) -> list[str]:
         """Shapes along the network: image, hidden, latent, hidden, image."""
-        image, hidden, latent = (
-            f"{size}x{size}" for size in (self.image_size, *self.hidden_sizes)
-        )
+        image, hidden, latent = (f"{size}x{size}" for size in (self.image_size, *self.hidden_sizes))
         return [image, hidden, latent, hidden, image]
 
 
@@ -117,7 +116,7 @@ def bases_needed(config: AutoencoderConfig) -> list[BasisKey]:
     if not config.is_equivariant:
         return []
     grids = config.grids
-    needed: list[BasisKey] = list(zip(grids, grids[1:], strict=False))
+    needed: list[BasisKey] = list(itertools.pairwise(grids))
     latent = grids[2]
     if config.model == "equivariant_attention":
         needed += [(latent, latent), (None, latent)]
@@ -156,9 +155,7 @@ def build_autoencoder(
     grids = config.grids
     if not config.is_equivariant:
         sizes = [int(grid.partition("x")[0]) ** 2 for grid in grids]
-        layers: list[nn.Module] = [
-            nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False)
-        ]
+        layers: list[nn.Module] = [nn.Linear(a, b) for a, b in itertools.pairwise(sizes)]
         return Autoencoder(
             nn.Sequential(layers[0], nn.ELU(), layers[1], nn.ELU()),
             nn.Sequential(layers[2], nn.ELU(), layers[3]),
@@ -168,17 +165,20 @@ def build_autoencoder(
 
     def linear(position: int) -> EquivariantLinear:
         input_, output = grids[position], grids[position + 1]
-        bias: Bias = found[None, output] if config.bias == "invariant" else (
-            "scalar" if config.bias == "scalar" else None
+        bias: Bias = (
+            found[None, output]
+            if config.bias == "invariant"
+            else ("scalar" if config.bias == "scalar" else None)
         )
         return EquivariantLinear(found[input_, output], bias, config.start)
 
-    encoder: nn.Module = nn.Sequential(linear(0), nn.ELU(), linear(1))
+    first = nn.Sequential(linear(0), nn.ELU(), linear(1))
+    encoder: nn.Module
     latent = grids[2]
     if config.model == "equivariant_attention":
         invariants = found[None, latent]
         encoder = AttentionEncoder(
-            encoder,
+            first,
             InvariantAttentionPool(invariants),
             EquivariantCombine(
                 found[latent, latent],
@@ -188,7 +188,7 @@ def build_autoencoder(
             ),
         )
     else:
-        encoder.append(nn.ELU())
+        encoder = first.append(nn.ELU())
     return Autoencoder(encoder, nn.Sequential(linear(2), nn.ELU(), linear(3)))
 
 

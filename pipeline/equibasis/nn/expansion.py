@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -10,7 +12,11 @@ from equibasis.basis import Basis
 
 
 class BasisExpansion(nn.Module):
-    """v = B c for an orthonormal basis B of shape (n, r).
+    """v = √(n/r) B c for an orthonormal basis B of shape (n, r).
+
+    The factor makes an entry of v as large as a coefficient, so that a step of an optimizer moves
+    a weight as far as it would in a plain layer: without it, sharing a weight among n/r places
+    slows Adam by √(n/r). For orbits of one size, v is just c repeated over each orbit.
 
     Where each row of B holds at most one entry, as for orbits, this is one gather; else one
     sparse or dense matrix-vector product. The r basis matrices are never stacked.
@@ -27,6 +33,7 @@ class BasisExpansion(nn.Module):
         super().__init__()
         self.rank = basis.rank
         self.dimension = int(basis.matrix.shape[0])
+        self.scale = math.sqrt(self.dimension / max(1, self.rank))
         self.rows: Tensor | None
         self.columns: Tensor | None
         self.values: Tensor
@@ -43,7 +50,7 @@ class BasisExpansion(nn.Module):
             self.register_buffer(name, index, persistent=False)
         self.register_buffer(
             "values",
-            torch.from_numpy(np.ascontiguousarray(values)).to(torch.get_default_dtype()),
+            torch.from_numpy(self.scale * values).to(torch.get_default_dtype()),
             persistent=False,
         )
 

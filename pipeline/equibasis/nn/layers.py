@@ -20,9 +20,9 @@ Start: TypeAlias = Literal["reference", "variance"]
 
 
 class EquivariantLinear(nn.Module):
-    """y = W x + b with W = Σ cⱼ Wⱼ in Hom_G(X, Y), so that ρ₂(g) y(x) = y(ρ₁(g) x).
+    """y = W x + b with W = √(km/r) Σ cⱼ Wⱼ in Hom_G(X, Y), so that ρ₂(g) y(x) = y(ρ₁(g) x).
 
-    Takes (..., m) to (..., k).
+    Takes (..., m) to (..., k). The Wⱼ are the basis; the factor is that of `BasisExpansion`.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class EquivariantLinear(nn.Module):
         An invariant basis of Y: b in its span. ``"scalar"``: one number for all outputs, which
         only permutations keep. ``None``: no bias.
     start
-        Distribution of the coefficients at the start: ``"reference"``, uniform in ±1/√k;
+        Distribution of √(km/r) c at the start: ``"reference"``, uniform in ±1/√k;
         ``"variance"``, uniform with variance k/r, so that white noise keeps its variance.
 
     Raises
@@ -54,7 +54,7 @@ class EquivariantLinear(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw the coefficients anew; the bias starts at zero."""
-        _draw(self.coefficients, self.out_features, self.start)
+        _draw(self.coefficients, self.expansion.scale, self.out_features, self.start)
         self.bias.reset_parameters()
 
     def weight(self) -> Tensor:
@@ -159,7 +159,7 @@ class EquivariantCombine(nn.Module):
     def reset_parameters(self) -> None:
         """Draw the coefficients anew; the bias starts at zero."""
         self.linear.reset_parameters()
-        _draw(self.coefficients, self.linear.out_features, self.start)
+        _draw(self.coefficients, self.expansion.scale, self.linear.out_features, self.start)
 
     def forward(self, h: Tensor, g: Tensor) -> Tensor:
         """(batch, m), (batch, features) -> (batch, k)."""
@@ -244,11 +244,11 @@ def same_representation(a: Representation, b: Representation) -> bool:
     return a.matrices.shape == b.matrices.shape and np.allclose(a.matrices, b.matrices, atol=1e-9)
 
 
-def _draw(coefficients: Tensor, outputs: int, start: Start) -> None:
+def _draw(coefficients: Tensor, scale: float, outputs: int, start: Start) -> None:
     if start == "reference":
         bound = 1.0 / math.sqrt(outputs)
     elif start == "variance":
         bound = math.sqrt(3.0 * outputs / max(1, coefficients.numel()))
     else:
         raise ModelError(f"start {start!r}: choose 'reference' or 'variance'")
-    nn.init.uniform_(coefficients, -bound, bound)
+    nn.init.uniform_(coefficients, -bound / scale, bound / scale)

@@ -23,7 +23,7 @@ def orbit_labels(input_index: np.ndarray, output_index: np.ndarray) -> np.ndarra
     Parameters
     ----------
     input_index, output_index
-        Integers (\\|G\\|, m) and (\\|G\\|, k), as in `PermutationRepresentation`.
+        Integers (|G|, m) and (|G|, k), as in `PermutationRepresentation`.
 
     Returns
     -------

@@ -1,0 +1,1 @@
+"""The stages that dvc.yaml runs: parameters and files in, files out."""

@@ -17,6 +17,16 @@ def as_images(pixels: np.ndarray) -> Tensor:
     return torch.from_numpy(pixels).to(torch.float32) / 255
 
 
+def compute_reproducibly() -> None:
+    """Make torch give the same bits on one core or many: one thread, deterministic algorithms.
+
+    Layers of a few hundred features gain next to nothing from more threads, and lose much where
+    other work holds the cores.
+    """
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+
+
 def fit(
     model: nn.Module,
     images: Tensor,

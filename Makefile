@@ -1,0 +1,34 @@
+# Everything from a fresh clone: `make repro` runs the pipeline, `make test` the tests.
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help install repro test lint check bench clean
+help:
+	@echo "make repro   install, then run the whole pipeline (dvc repro)"
+	@echo "make test    install, then run the tests"
+	@echo "make lint    style, format and types"
+	@echo "make check   what CI runs: tests, then lint"
+	@echo "make clean   remove the environment and caches"
+
+install: $(BIN)/.installed
+$(BIN)/.installed: setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+repro: install
+	$(BIN)/dvc repro
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+check: lint test
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,111 @@
+"""Stage `evaluate`: every trained model on upright and on rotated test digits."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from equibasis.files import write_text
+from equibasis.nn.autoencoders import MODELS as MODEL_NAMES
+from equibasis.nn.autoencoders import basis_file, load_autoencoder
+from equibasis.representations import Representation
+from equibasis.stages.digits import load_digits, rotation_indices
+from equibasis.stages.fitting import as_images, compute_reproducibly, reconstruction_error
+from equibasis.stages.parameters import Parameters
+from equibasis.stages.paths import BASES, DIGITS, METRICS, MODELS
+from equibasis.stages.train import autoencoder_config
+from equibasis.store import load_basis_for
+
+
+def run(parameters: Parameters) -> None:
+    """Write reports/metrics.json."""
+    compute_reproducibly()
+    size = parameters.image_size
+    images = as_images(load_digits(DIGITS, size).test)
+    action = image_representation(parameters)
+    metrics = {
+        name: measure(
+            load_autoencoder(MODELS / f"{name}.safetensors", BASES)[0],
+            images,
+            action,
+            parameters.evaluate.seed,
+        )
+        for name in MODEL_NAMES
+    }
+    write_text(METRICS, json.dumps(metrics, indent=2) + "\n")
+    print(f"{METRICS}: {len(metrics)} models on {len(images):,} test images")
+
+
+def image_representation(parameters: Parameters) -> Representation:
+    """The group's action on images, as the first basis of the network records it."""
+    grids = autoencoder_config(parameters, "equivariant").grids
+    path = basis_file(BASES, parameters.group, (grids[0], grids[1]))
+    return load_basis_for(path, parameters.group, output=grids[1], input=grids[0]).space.input
+
+
+def rotate(images: Tensor, turns: Tensor) -> Tensor:
+    """Turn flat square images (count, pixels) each by its number of quarter turns (count,)."""
+    indices = torch.from_numpy(rotation_indices(round(images.shape[1] ** 0.5)))
+    return images.gather(1, indices[turns])
+
+
+def random_nonzero_turns(count: int, seed: int) -> Tensor:
+    """One, two or three quarter turns for each image, drawn with a fixed seed."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(1, 4, (count,), generator=generator)
+
+
+def measure(model: nn.Module, images: Tensor, action: Representation, seed: int) -> dict[str, Any]:
+    """Errors of a model: mean squared per pixel, and its largest breach of the symmetry.
+
+    Parameters
+    ----------
+    model
+        (count, pixels) -> (count, pixels).
+    images
+        float32 (count, pixels), square images, upright.
+    action
+        The representation of the group on images, for the equivariance error.
+    seed
+        Draws the rotation of each image in the rotated set.
+    """
+    turned = rotate(images, random_nonzero_turns(len(images), seed))
+    by_rotation = {
+        str(90 * turns): reconstruction_error(
+            model, rotate(images, torch.full((len(images),), turns))
+        )
+        for turns in range(4)
+    }
+    return {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "in_distribution": {"mse": _rounded(by_rotation["0"])},
+        "rotated": {"mse": _rounded(reconstruction_error(model, turned))},
+        "rotations": {degrees: _rounded(error) for degrees, error in by_rotation.items()},
+        "equivariance_error": _rounded(equivariance_error(model, images, action)),
+    }
+
+
+@torch.inference_mode()
+def equivariance_error(model: nn.Module, images: Tensor, action: Representation) -> float:
+    """max over g and images x of ‖f(ρ(g) x) - ρ(g) f(x)‖ / ‖f(x)‖."""
+    plain = model(images)
+    norms = plain.norm(dim=1)
+
+    def act(g: int, x: Tensor) -> Tensor:
+        moved = np.ascontiguousarray(action.apply(g, x.numpy().T).T)
+        return torch.from_numpy(moved.astype(np.float32))
+
+    worst = 0.0
+    for g in range(action.order):
+        difference = (model(act(g, images)) - act(g, plain)).norm(dim=1)
+        worst = max(worst, float((difference / norms).max()))
+    return worst
+
+
+def _rounded(value: float) -> float:
+    """Seven significant digits: all that float32 training can mean."""
+    return float(f"{value:.7g}")
