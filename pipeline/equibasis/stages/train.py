@@ -47,7 +47,6 @@ def run(parameters: Parameters, name: str) -> None:
     compute_reproducibly()
     torch.manual_seed(settings.seed)
     model = build_autoencoder(config, bases)
-    start = time.perf_counter()
     curve = CURVES / name
     shutil.rmtree(curve, ignore_errors=True)
     with (
@@ -61,6 +60,7 @@ def run(parameters: Parameters, name: str) -> None:
             live.next_step()
             bar.update()
 
+        start = time.perf_counter()
         fit(
             model,
             train,
@@ -71,7 +71,7 @@ def run(parameters: Parameters, name: str) -> None:
             augment=name == "standard_augmented",
             after_epoch=log,
         )
-    seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - start
     save_autoencoder(model, config, bases, MODELS / f"{name}.safetensors")
     _record_time(name, seconds, settings.epochs)
     error = reconstruction_error(model, test)
