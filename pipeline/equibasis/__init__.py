@@ -17,32 +17,41 @@ from equibasis.errors import (
     GroupError,
     ModelError,
     ParametersError,
-    ShapeError,
     SolverError,
+    SpaceError,
     WriteError,
 )
-from equibasis.groups import Group
+from equibasis.groups import Group, direct_product, matrix_group, permutation_group
 from equibasis.representations import HomSpace
 from equibasis.solvers import solve
+from equibasis.spaces import SCALAR, Grid, Space, V, as_space
 from equibasis.store import content_sha256, load_basis, save_basis
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "SCALAR",
     "Basis",
     "BasisFileError",
     "DataError",
     "EquibasisError",
+    "Grid",
     "Group",
     "GroupError",
     "HomSpace",
     "ModelError",
     "ParametersError",
-    "ShapeError",
     "SolverError",
+    "Space",
+    "SpaceError",
+    "V",
     "WriteError",
+    "as_space",
     "content_sha256",
+    "direct_product",
     "load_basis",
+    "matrix_group",
+    "permutation_group",
     "save_basis",
     "solve",
     "subspace_angle",

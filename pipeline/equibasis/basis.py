@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
 
 from equibasis.blocks import diagonal_blocks
 from equibasis.canonical import canonical_basis
+from equibasis.columns import Columns, OrbitColumns, as_csc, in_order, row_blocks, structured
 from equibasis.errors import EquibasisError
 from equibasis.representations import (
     HomSpace,
     PermutationRepresentation,
-    Shape,
     check_group,
+    pair_images,
 )
 from equibasis.reynolds import hom_dimension
+from equibasis.spaces import Shape
 
 # The largest error that a basis may have: rounding leaves about 1e-15, a wrong basis about 1.
 TOLERANCE = 1e-10
@@ -48,10 +51,9 @@ class Basis:
     Attributes
     ----------
     space
-        Group, shapes and representations.
-    matrix
-        B of shape (k*m, r), float64: `scipy.sparse.csc_array`, or `numpy.ndarray` where that is
-        smaller. Column j is vec(W_j), row-major: W_j[o, i] = B[o * m + i, j].
+        Group, spaces and representations.
+    columns
+        The basis as it is kept: orbits, sparse or dense. ``matrix`` is the same as a matrix.
     solver
         Name of the solver that found it; not part of what the basis is.
     checks
@@ -59,14 +61,22 @@ class Basis:
     """
 
     space: HomSpace
-    matrix: sparse.csc_array | np.ndarray
+    columns: Columns
     solver: str
     checks: Checks
+
+    @cached_property
+    def matrix(self) -> sparse.csc_array | np.ndarray:
+        """B of shape (k*m, r), float64: `scipy.sparse.csc_array`, or `numpy.ndarray` if dense.
+
+        Column j is vec(W_j), row-major: W_j[o, i] = B[o * m + i, j].
+        """
+        return self.columns.tocsc() if isinstance(self.columns, OrbitColumns) else self.columns
 
     @property
     def rank(self) -> int:
         """r, the dimension of the subspace."""
-        return int(self.matrix.shape[1])
+        return int(self.columns.shape[1])
 
     @property
     def kind(self) -> str:
@@ -92,28 +102,30 @@ class Basis:
         return f"Basis({self.space}, rank {self.rank}, by {self.solver})"
 
 
-def make_basis(space: HomSpace, matrix: sparse.csc_array, solver: str) -> Basis:
-    """A `Basis` with its errors measured and its matrix in the form that takes fewer bytes.
+def make_basis(space: HomSpace, columns: Columns, solver: str) -> Basis:
+    """A `Basis` with its errors measured and its columns in the form that suits them.
 
     Raises
     ------
     EquibasisError
-        If the rank is not the one that the characters give, or an error exceeds `TOLERANCE`.
+        If the rank is not the one that the group gives, or an error exceeds `TOLERANCE`.
     """
-    checks = measure(space, matrix)
-    check_errors(matrix.shape[1], checks)
-    sparse_bytes = (8 + matrix.indices.itemsize) * matrix.nnz
-    dense_bytes = 8 * matrix.shape[0] * matrix.shape[1]
-    smaller = matrix if sparse_bytes <= dense_bytes else matrix.toarray()
-    return Basis(space, smaller, solver, checks)
+    kept = structured(columns)
+    checks = measure(space, kept)
+    check_errors(kept.shape[1], checks)
+    return Basis(space, kept, solver, checks)
 
 
-def measure(space: HomSpace, matrix: sparse.csc_array | np.ndarray) -> Checks:
-    """The errors of a basis matrix, each from its definition."""
-    columns = sparse.csc_array(matrix)
-    gram = columns.T @ columns - sparse.eye_array(columns.shape[1])
-    moved = max(_largest(_act(space, g, columns) - columns) for g in range(space.output.order))
-    return Checks(_largest(gram), moved, hom_dimension(space))
+def measure(space: HomSpace, columns: Columns) -> Checks:
+    """The errors of a basis, each from its definition."""
+    if isinstance(columns, OrbitColumns):
+        norms = columns.sizes * (1.0 / np.sqrt(columns.sizes)) ** 2
+        orthonormality = float(np.abs(norms - 1.0).max(initial=0.0))
+    else:
+        matrix = sparse.csc_array(columns)
+        orthonormality = _largest(matrix.T @ matrix - sparse.eye_array(matrix.shape[1]))
+    equivariance = max(_moved_by(space, g, columns) for g in range(space.output.order))
+    return Checks(orthonormality, equivariance, hom_dimension(space))
 
 
 def check_errors(rank: int, checks: Checks) -> None:
@@ -144,13 +156,18 @@ def verify_basis(basis: Basis) -> Checks:
         With the first reason why the basis does not hold.
     """
     space = basis.space
-    check_group(space.group, space.elements, space.input, space.output)
-    checks = measure(space, basis.matrix)
+    if space.complete:
+        check_group(space.group, space.elements, space.input, space.output)
+    checks = measure(space, basis.columns)
     check_errors(basis.rank, checks)
-    columns = sparse.csc_array(basis.matrix)
-    difference = _largest(canonical_basis((columns @ columns.T).tocsr()) - columns)
-    if not difference <= TOLERANCE:
-        raise EquibasisError(f"the basis is not the canonical one: off by {difference:.3g}")
+    if isinstance(basis.columns, OrbitColumns):
+        if not in_order(basis.columns):
+            raise EquibasisError("the basis is not the canonical one: its orbits are out of order")
+    else:
+        columns = sparse.csc_array(basis.columns)
+        difference = _largest(canonical_basis((columns @ columns.T).tocsr()) - columns)
+        if not difference <= TOLERANCE:
+            raise EquibasisError(f"the basis is not the canonical one: off by {difference:.3g}")
     return checks
 
 
@@ -160,7 +177,9 @@ def subspace_angle(a: Basis, b: Basis) -> float:
     sin θ = ‖A - B BᵀA‖₂, which unlike the cosine keeps its digits near zero.
     Source: Björck and Golub (1973), *Numerical methods for computing angles between subspaces*.
     """
-    first, second = sparse.csc_array(a.matrix), sparse.csc_array(b.matrix)
+    if _same_orbits(a.columns, b.columns):
+        return 0.0
+    first, second = as_csc(a.columns), as_csc(b.columns)
     rest = first - second @ (second.T @ first)
     frobenius = float(np.linalg.norm(rest.data))
     if frobenius < TOLERANCE:
@@ -172,17 +191,59 @@ def subspace_angle(a: Basis, b: Basis) -> float:
     return float(np.arcsin(min(1.0, frobenius * np.sqrt(largest))))
 
 
-def _act(space: HomSpace, g: int, columns: sparse.csc_array) -> sparse.csc_array:
-    """vec(ρ₂(g) W ρ₁(g⁻¹)) for every column vec(W)."""
+def _same_orbits(a: Columns, b: Columns) -> bool:
+    if not (isinstance(a, OrbitColumns) and isinstance(b, OrbitColumns)):
+        return False
+    if not np.array_equal(a.labels, b.labels) or (a.signs is None) != (b.signs is None):
+        return False
+    return a.signs is None or b.signs is None or np.array_equal(a.signs, b.signs)
+
+
+def _moved_by(space: HomSpace, g: int, columns: Columns) -> float:
+    """max |vec(ρ₂(g) W ρ₁(g⁻¹)) - vec(W)| over all columns vec(W)."""
     rho_in, rho_out = space.input, space.output
     if isinstance(rho_in, PermutationRepresentation) and isinstance(
         rho_out, PermutationRepresentation
     ):
-        pairs = rho_out.index[g][:, None] * space.m + rho_in.index[g]
-        return columns.tocsr()[pairs.ravel()].tocsc()
-    operator = sparse.kron(rho_out.matrix(g), rho_in.inverse.matrix(g).T, format="csr")
-    return operator @ columns
+        if isinstance(columns, OrbitColumns):
+            return _orbits_moved_by(rho_in, rho_out, g, columns)
+        images, signs = pair_images(rho_in, rho_out, g)
+        moved = sparse.csr_array(columns)[images]
+        if signs is not None:
+            moved = sparse.diags_array(signs.astype(np.float64)) @ moved
+    else:
+        matrix = as_csc(columns)
+        operator = sparse.kron(rho_out.matrix(g), rho_in.inverse.matrix(g).T, format="csr")
+        return _largest(operator @ matrix - matrix)
+    return _largest(moved - sparse.csr_array(columns))
+
+
+def _orbits_moved_by(
+    rho_in: PermutationRepresentation,
+    rho_out: PermutationRepresentation,
+    g: int,
+    columns: OrbitColumns,
+) -> float:
+    """The same for orbits, a block of rows at a time, comparing labels and signs."""
+    k, m = rho_out.dimension, rho_in.dimension
+    labels = columns.labels.reshape(k, m)
+    signs = None if columns.signs is None else columns.signs.reshape(k, m)
+    worst = 0.0
+    for block in row_blocks(k, m):
+        here, there = labels[block], labels[rho_out.index[g, block]].take(rho_in.index[g], axis=1)
+        wrong = here != there
+        flips = np.ones((1, 1), dtype=np.int8)
+        if rho_out.signs is not None:
+            flips = flips * rho_out.signs[g, block, None]
+        if rho_in.signs is not None:
+            flips = flips * rho_in.signs[g]
+        if signs is not None:
+            flips = flips * signs[block] * signs[rho_out.index[g, block]][:, rho_in.index[g]]
+        wrong |= (flips < 0) & (here >= 0)
+        if wrong.any():
+            worst = max(worst, float(1 / np.sqrt(columns.sizes.min())))
+    return worst
 
 
 def _largest(matrix: sparse.csc_array) -> float:
-    return float(np.abs(matrix.data).max(initial=0.0)) if matrix.nnz else 0.0
+    return float(np.abs(matrix.data).max(initial=0.0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy import sparse
 
@@ -32,27 +34,37 @@ def canonical_basis(projector: sparse.csr_array) -> sparse.csc_array:
 
     Source: Higham, *Accuracy and Stability of Numerical Algorithms*, §10.3 (complete pivoting).
     """
-    n = projector.shape[0]
+    return canonical_columns(projector)[0]
+
+
+def canonical_columns(projector: sparse.csr_array) -> tuple[sparse.csc_array, np.ndarray]:
+    """`canonical_basis`, and the pivot of each of its columns, int64 (r,), ascending."""
     rows, pivots, values = [], [], []
     for blocks in diagonal_blocks(projector):
         ranks = np.rint(np.trace(blocks.values, axis1=1, axis2=2)).astype(int)
         for rank in np.unique(ranks[ranks > 0]):
             of_rank = ranks == rank
             indices = blocks.indices[of_rank]
-            factor, pivot = _pivoted_cholesky(blocks.values[of_rank], rank)
+            factor, pivot = _of_blocks(blocks.values[of_rank], rank)
             block, row, column = np.nonzero(factor)
             rows.append(indices[block, row])
             values.append(factor[block, row, column])
             pivots.append(indices[block, pivot[block, column]])
+    return ordered_by_pivot(rows, pivots, values, projector.shape[0])
+
+
+def ordered_by_pivot(
+    rows: list[np.ndarray], pivots: list[np.ndarray], values: list[np.ndarray], dimension: int
+) -> tuple[sparse.csc_array, np.ndarray]:
+    """A matrix from entries, each given by row, pivot of its column, and value; and its pivots."""
     if not rows:
-        return sparse.csc_array((n, 0))
-    every_pivot = np.concatenate(pivots)
-    distinct, column = np.unique(every_pivot, return_inverse=True)
+        return sparse.csc_array((dimension, 0)), np.zeros(0, dtype=np.int64)
+    distinct, column = np.unique(np.concatenate(pivots), return_inverse=True)
     basis = sparse.csc_array(
-        (np.concatenate(values), (np.concatenate(rows), column)), shape=(n, len(distinct))
+        (np.concatenate(values), (np.concatenate(rows), column)), shape=(dimension, len(distinct))
     )
     basis.sort_indices()
-    return basis
+    return basis, distinct
 
 
 def projector_of(blocks: Blocks, rank: int, vectors: np.ndarray) -> Blocks:
@@ -61,22 +73,44 @@ def projector_of(blocks: Blocks, rank: int, vectors: np.ndarray) -> Blocks:
     return Blocks(blocks.indices, kept @ kept.transpose(0, 2, 1))
 
 
-def _pivoted_cholesky(projectors: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """Factors (b, s, rank) of projectors (b, s, s), and their pivots (b, rank)."""
-    count, size, _ = projectors.shape
+def _of_blocks(projectors: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
+    batch = np.arange(len(projectors))
+    diagonals = projectors.diagonal(axis1=1, axis2=2)
+    return pivoted_cholesky(diagonals, lambda pivot: projectors[batch, :, pivot], rank)
+
+
+def pivoted_cholesky(
+    diagonals: np.ndarray, columns: Callable[[np.ndarray], np.ndarray], rank: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pivoted Cholesky factors of b orthogonal projectors of one size and rank.
+
+    Parameters
+    ----------
+    diagonals
+        Of the projectors, float64 (b, n).
+    columns
+        Pivots (b,) -> those columns of the projectors, (b, n); nothing else of them is asked for.
+    rank
+        Of each of them, r.
+
+    Returns
+    -------
+    tuple
+        Factors (b, n, r), rounding removed where the exact value is known, and pivots (b, r).
+    """
+    count, size = diagonals.shape
     batch = np.arange(count)
     factor = np.zeros((count, size, rank))
     pivots = np.empty((count, rank), dtype=np.int64)
-    diagonal = projectors.diagonal(axis1=1, axis2=2).copy()
+    diagonal = diagonals.copy()
     for step in range(rank):
         largest = diagonal.max(axis=1, keepdims=True)
         pivot = np.argmax(diagonal >= largest - _TIE, axis=1)
         done = factor[:, :, :step]
-        column = projectors[batch, :, pivot]
+        column = columns(pivot)
         column = column - (done @ done[batch, pivot][:, :, None])[:, :, 0]
         # Gram-Schmidt twice: once leaves an error that grows with the block, twice does not.
         column -= (done @ (done.transpose(0, 2, 1) @ column[:, :, None]))[:, :, 0]
-        column *= np.sign(column[batch, pivot] / np.linalg.norm(column, axis=1))[:, None]
         column /= np.linalg.norm(column, axis=1, keepdims=True)
         factor[:, :, step] = column
         pivots[:, step] = pivot

@@ -61,17 +61,38 @@ def commands() -> None:
 
 @commands.command()
 @click.argument("out", type=FILE)
-@click.option("--group", required=True, help="trivial, c2, c4, d4, or your own as module:object.")
-@click.option("--input", "input_", help="Shape of the input, such as 14x14; none: invariants.")
-@click.option("--output", required=True, help="Shape of the output, such as 6x6.")
-@click.option("--solver", default="auto", show_default=True, help="auto, svd, orbits or dense.")
+@click.option(
+    "--group",
+    required=True,
+    help="trivial, c2, c4, d1, d2, d4, p4, p4m, o, oh, z{n}, s{n}; a product such as z14*z14; a "
+    "YAML or JSON file of generators; or your own as module:object.",
+)
+@click.option(
+    "--input",
+    "input_",
+    help="Input space, such as 14x14 or '3*14x14 + 1'; none: invariants.",
+)
+@click.option("--output", required=True, help="Output space, such as 6x6.")
+@click.option(
+    "--solver",
+    default="auto",
+    show_default=True,
+    help="auto, orbits, projector, svd or dense. All give the same basis.",
+)
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
     help="Processes for the one-hot transforms.  [default: all cores, once the work is worth it]",
 )
+@click.option("--explain", is_flag=True, help="Say what is known beforehand, and why this solver.")
 def solve(
-    out: Path, group: str, input_: str | None, output: str, solver: str, workers: int | None
+    out: Path,
+    group: str,
+    input_: str | None,
+    output: str,
+    solver: str,
+    workers: int | None,
+    explain: bool,
 ) -> None:
     """Solve for a basis and write it to OUT.
 
@@ -79,15 +100,19 @@ def solve(
     the output.
     """
     from equibasis.files import check_writable
-    from equibasis.solvers import solve as solve_basis
+    from equibasis.solvers import explanation, find_solver, problem, solve_space
     from equibasis.store import save_basis
 
     check_writable(out)
+    chosen = find_solver(solver)
     start = time.perf_counter()
-    basis = solve_basis(group, output, input_, solver, workers)
+    space = problem(group, output, input_, workers)
+    if explain:
+        click.echo(explanation(space, chosen))
+    basis = solve_space(space, chosen)
     seconds = time.perf_counter() - start
     save_basis(basis, out)
-    click.echo(f"{out}: {basis.space}, rank {basis.rank} (solver {basis.solver}, {seconds:.2f} s)")
+    click.echo(f"{out}: {space}, rank {basis.rank} (solver {basis.solver}, {seconds:.2g} s)")
 
 
 @commands.command()
@@ -191,10 +216,12 @@ def diff(a: Path, b: Path) -> None:
 @PARAMETERS
 def prepare(parameters: Path) -> None:
     """Stage: fetch the digits, resize them, write data/digits.h5."""
-    from equibasis.stages import prepare as stage
     from equibasis.stages.parameters import load_parameters
 
-    stage.run(load_parameters(parameters))
+    loaded = load_parameters(parameters)  # before torch is imported, so that slips show at once
+    from equibasis.stages import prepare as stage
+
+    stage.run(loaded)
 
 
 @commands.command()
@@ -205,30 +232,36 @@ def train(model: str, parameters: Path) -> None:
 
     MODEL is standard, standard_augmented, equivariant or equivariant_attention.
     """
-    from equibasis.stages import train as stage
     from equibasis.stages.parameters import load_parameters
 
-    stage.run(load_parameters(parameters), model)
+    loaded = load_parameters(parameters)  # before torch is imported, so that slips show at once
+    from equibasis.stages import train as stage
+
+    stage.run(loaded, model)
 
 
 @commands.command()
 @PARAMETERS
 def evaluate(parameters: Path) -> None:
     """Stage: measure every trained model, write reports/metrics.json."""
-    from equibasis.stages import evaluate as stage
     from equibasis.stages.parameters import load_parameters
 
-    stage.run(load_parameters(parameters))
+    loaded = load_parameters(parameters)  # before torch is imported, so that slips show at once
+    from equibasis.stages import evaluate as stage
+
+    stage.run(loaded)
 
 
 @commands.command()
 @PARAMETERS
 def report(parameters: Path) -> None:
     """Stage: draw reports/figures/ and print the table of results."""
-    from equibasis.stages import report as stage
     from equibasis.stages.parameters import load_parameters
 
-    stage.run(load_parameters(parameters))
+    loaded = load_parameters(parameters)  # before torch is imported, so that slips show at once
+    from equibasis.stages import report as stage
+
+    stage.run(loaded)
 
 
 if __name__ == "__main__":

@@ -2,15 +2,18 @@
 
 
 class EquibasisError(Exception):
-    """Root of every error raised on purpose by equibasis."""
+    """Root of every error raised on purpose by equibasis; its message is always one line."""
+
+    def __str__(self) -> str:
+        return " ".join(super().__str__().split())
 
 
 class GroupError(EquibasisError):
     """A group that is not known, cannot be imported, or is not a group."""
 
 
-class ShapeError(EquibasisError):
-    """An array shape that is malformed, or on which the group does not act."""
+class SpaceError(EquibasisError):
+    """A space that is malformed, or on which the group does not act."""
 
 
 class SolverError(EquibasisError):

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from equibasis.basis import Basis
+from equibasis.columns import Columns, OrbitColumns
 from equibasis.files import writing
 
 # Okabe and Ito (2008): told apart by readers of every kind of colour vision.
@@ -40,12 +41,17 @@ def basis_figure(basis: Basis, count: int = 16) -> Figure:
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel in panels:
         panel.set_axis_off()
-    vectors = basis.matrix[:, :shown]
-    columns_shown = vectors if isinstance(vectors, np.ndarray) else vectors.toarray()
+    columns_shown = _leading(basis.columns, shown)
     for number, (panel, vector) in enumerate(zip(panels, columns_shown.T, strict=False), start=1):
         _draw_vector(panel, vector, basis)
         panel.set_title(str(number), fontsize=8)
     return figure
+
+
+def _leading(columns: Columns, count: int) -> np.ndarray:
+    if isinstance(columns, OrbitColumns):
+        return columns.leading(count)
+    return columns[:, :count] if isinstance(columns, np.ndarray) else columns[:, :count].toarray()
 
 
 def vector_image(vector: np.ndarray, basis: Basis) -> np.ndarray:

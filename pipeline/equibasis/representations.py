@@ -1,9 +1,8 @@
-"""Representations: a group's action on arrays turned into matrices, one-hot column by column."""
+"""Representations: matrices ρ(g) on R^n, built from transforms of arrays, and their algebra."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,12 +10,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from scipy import sparse
+from scipy.sparse import csgraph
+from scipy.spatial import cKDTree
 
-from equibasis.errors import GroupError, ShapeError
-from equibasis.groups import Group
+from equibasis.errors import GroupError, SpaceError
+from equibasis.groups import Group, check_fits
+from equibasis.spaces import SCALAR, Dual, Grid, Natural, Product, Shape, Space, Sum, array_shape
 from equibasis.workers import Workers
-
-Shape: TypeAlias = tuple[int, ...]
 
 # How far apart two matrices may be and still be called equal: far above rounding (1e-15), far
 # below what interpolation or a wrong transform does (1e-2).
@@ -25,48 +25,36 @@ TOLERANCE = 1e-9
 # One-hot columns that one task transforms: enough to outweigh sending it, few enough to share.
 _COLUMNS_A_TASK = 256
 
+# One-hot columns beyond this would take hours, as each has as many entries.
+_MOST_COLUMNS = 2**16
 
-def parse_shape(shape: str | Sequence[int] | None) -> Shape:
-    """``"14x14"`` or ``(14, 14)`` -> ``(14, 14)``; ``None`` -> ``()``, the shape of a scalar.
+# Generators that make more elements than this are not listed: the group is too large, or infinite.
+MOST_ELEMENTS = 20_000
+_MOST_BYTES = 2**30
 
-    Raises
-    ------
-    ShapeError
-        If it is not one or more positive whole numbers.
-    """
-    if shape is None:
-        return ()
-    if isinstance(shape, str):
-        if not re.fullmatch(r"\d{1,9}(x\d{1,9})*", shape):
-            raise ShapeError(f"shape {shape!r} is not of the form 14x14: sizes joined by 'x'")
-        sizes = tuple(int(size) for size in shape.split("x"))
-    else:
-        sizes = tuple(int(size) for size in shape)
-    if any(size < 1 for size in sizes):
-        raise ShapeError(f"shape {format_shape(sizes)} has an empty axis: every size is at least 1")
-    return sizes
-
-
-def format_shape(shape: Shape) -> str:
-    """``(14, 14)`` -> ``"14x14"``; ``()`` -> ``"1"``."""
-    return "x".join(map(str, shape)) or "1"
+# Width of the buckets that signatures are sorted into: far above rounding.
+_BUCKET = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
 class PermutationRepresentation:
-    """Permutation matrices ρ(g), kept as index arrays.
+    """Permutation matrices ρ(g), or signed ones, kept as index arrays.
 
     Attributes
     ----------
     index
-        Integers of shape (|G|, n): (ρ(g) x)[i] = x[index[g, i]].
+        Integers of shape (|G|, n).
+    signs
+        ±1, int8 of shape (|G|, n), or ``None`` where all are +1:
+        (ρ(g) x)[i] = signs[g, i] x[index[g, i]].
     """
 
     index: np.ndarray
+    signs: np.ndarray | None = None
 
     @property
     def order(self) -> int:
-        """How many elements are listed, |G|."""
+        """How many elements are listed, |G| where that is all of them."""
         return int(self.index.shape[0])
 
     @property
@@ -76,24 +64,43 @@ class PermutationRepresentation:
 
     def apply(self, g: int, x: np.ndarray) -> np.ndarray:
         """ρ(g) x for x of shape (n, ...)."""
-        return x[self.index[g]]
+        moved = x[self.index[g]]
+        if self.signs is None:
+            return moved
+        return moved * self.signs[g].reshape(-1, *[1] * (x.ndim - 1))
 
     def matrix(self, g: int) -> sparse.csr_array:
         """ρ(g) as a sparse matrix (n, n), float64."""
         n = self.dimension
-        return sparse.csr_array(
-            (np.ones(n), self.index[g], np.arange(n + 1, dtype=self.index.dtype)), shape=(n, n)
-        )
+        values = np.ones(n) if self.signs is None else self.signs[g].astype(np.float64)
+        return sparse.csr_array((values, self.index[g], np.arange(n + 1)), shape=(n, n))
+
+    def dense(self) -> np.ndarray:
+        """All ρ(g), float64 (|G|, n, n)."""
+        return np.stack([self.matrix(g).toarray() for g in range(self.order)])
 
     def characters(self) -> np.ndarray:
-        """tr ρ(g) for each g, shape (|G|,), float64: the number of fixed points."""
+        """tr ρ(g) for each g, shape (|G|,), float64: fixed points, those with sign -1 taken off."""
         fixed = self.index == np.arange(self.dimension)
-        return fixed.sum(axis=1).astype(np.float64)
+        return (fixed if self.signs is None else fixed * self.signs).sum(axis=1, dtype=np.float64)
 
     @cached_property
     def inverse(self) -> PermutationRepresentation:
         """g -> ρ(g⁻¹), the elements in the same order."""
-        return PermutationRepresentation(np.argsort(self.index, axis=1).astype(self.index.dtype))
+        index = np.argsort(self.index, axis=1).astype(self.index.dtype)
+        if self.signs is None:
+            return PermutationRepresentation(index)
+        return PermutationRepresentation(index, np.take_along_axis(self.signs, index, axis=1))
+
+    @property
+    def dual(self) -> PermutationRepresentation:
+        """g -> ρ(g⁻¹)ᵀ: itself, as it is orthogonal."""
+        return self
+
+    @property
+    def is_orthogonal(self) -> bool:
+        """Always."""
+        return True
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +117,7 @@ class MatrixRepresentation:
 
     @property
     def order(self) -> int:
-        """How many elements are listed, |G|."""
+        """How many elements are listed, |G| where that is all of them."""
         return int(self.matrices.shape[0])
 
     @property
@@ -126,6 +133,10 @@ class MatrixRepresentation:
         """ρ(g) as a sparse matrix (n, n), float64."""
         return sparse.csr_array(self.matrices[g])
 
+    def dense(self) -> np.ndarray:
+        """All ρ(g), float64 (|G|, n, n)."""
+        return self.matrices
+
     def characters(self) -> np.ndarray:
         """tr ρ(g) for each g, shape (|G|,), float64."""
         return np.trace(self.matrices, axis1=1, axis2=2)
@@ -133,13 +144,28 @@ class MatrixRepresentation:
     @cached_property
     def inverse(self) -> MatrixRepresentation:
         """g -> ρ(g⁻¹), the elements in the same order; transposes where ρ is orthogonal."""
-        transposes = np.ascontiguousarray(self.matrices.transpose(0, 2, 1))
-        if np.abs(self.matrices @ transposes - np.eye(self.dimension)).max() < TOLERANCE:
-            return MatrixRepresentation(transposes)
+        if self.is_orthogonal:
+            return MatrixRepresentation(np.ascontiguousarray(self.matrices.transpose(0, 2, 1)))
         return MatrixRepresentation(np.linalg.inv(self.matrices))
+
+    @property
+    def dual(self) -> MatrixRepresentation:
+        """g -> ρ(g⁻¹)ᵀ."""
+        if self.is_orthogonal:
+            return self
+        return MatrixRepresentation(np.ascontiguousarray(self.inverse.matrices.transpose(0, 2, 1)))
+
+    @cached_property
+    def is_orthogonal(self) -> bool:
+        """Whether ρ(g) ρ(g)ᵀ = 1 for each g listed."""
+        gram = self.matrices @ self.matrices.transpose(0, 2, 1)
+        return bool(np.abs(gram - np.eye(self.dimension)).max() < TOLERANCE)
 
 
 Representation: TypeAlias = PermutationRepresentation | MatrixRepresentation
+
+
+# --- algebra ------------------------------------------------------------------------------------
 
 
 def trivial_representation(order: int) -> PermutationRepresentation:
@@ -147,94 +173,300 @@ def trivial_representation(order: int) -> PermutationRepresentation:
     return PermutationRepresentation(np.zeros((order, 1), dtype=np.int64))
 
 
+def direct_sum(summands: Sequence[Representation]) -> Representation:
+    """ρ₁ ⊕ ρ₂ ⊕ …: block diagonal, the spaces one after the other."""
+    if len(summands) == 1:
+        return summands[0]
+    starts = np.cumsum([0, *(rho.dimension for rho in summands)])
+    if all(isinstance(rho, PermutationRepresentation) for rho in summands):
+        permutations = [rho for rho in summands if isinstance(rho, PermutationRepresentation)]
+        index = np.concatenate(
+            [rho.index + start for rho, start in zip(permutations, starts[:-1], strict=True)],
+            axis=1,
+        )
+        if all(rho.signs is None for rho in permutations):
+            return PermutationRepresentation(index)
+        return PermutationRepresentation(index, np.concatenate([*map(_signs, permutations)], 1))
+    matrices = np.zeros((summands[0].order, starts[-1], starts[-1]))
+    for rho, start, end in zip(summands, starts[:-1], starts[1:], strict=True):
+        matrices[:, start:end, start:end] = rho.dense()
+    return MatrixRepresentation(matrices)
+
+
+def tensor_product(first: Representation, second: Representation) -> Representation:
+    """ρ₁ ⊗ ρ₂, the second factor's index fastest."""
+    order, n = first.order, first.dimension * second.dimension
+    if isinstance(first, PermutationRepresentation) and isinstance(
+        second, PermutationRepresentation
+    ):
+        index = first.index[:, :, None] * second.dimension + second.index[:, None, :]
+        signs = None
+        if first.signs is not None or second.signs is not None:
+            signs = (_signs(first)[:, :, None] * _signs(second)[:, None, :]).reshape(order, n)
+        return PermutationRepresentation(index.reshape(order, n), signs)
+    product = np.einsum("gij,gkl->gikjl", first.dense(), second.dense())
+    return MatrixRepresentation(product.reshape(order, n, n))
+
+
+def _signs(rho: PermutationRepresentation) -> np.ndarray:
+    return np.ones(rho.index.shape, dtype=np.int8) if rho.signs is None else rho.signs
+
+
+def restriction(rho: Representation, coordinates: np.ndarray) -> Representation:
+    """ρ on the span of some coordinates, ascending, which every ρ(g) keeps."""
+    if isinstance(rho, PermutationRepresentation):
+        index = np.searchsorted(coordinates, rho.index[:, coordinates])
+        signs = None if rho.signs is None else rho.signs[:, coordinates]
+        return PermutationRepresentation(index, signs)
+    return MatrixRepresentation(rho.matrices[:, coordinates[:, None], coordinates])
+
+
+def invariant_coordinates(rho: Representation) -> list[np.ndarray]:
+    """The finest partition of coordinates such that each part spans an invariant subspace.
+
+    For a direct sum these are its summands, or parts of them; ascending by first coordinate.
+    """
+    pattern = abs(rho.matrix(0))
+    for g in range(1, rho.order):
+        pattern = pattern + abs(rho.matrix(g))
+    count, part = csgraph.connected_components(pattern, directed=False)
+    order = np.argsort(part, kind="stable")
+    parts = np.split(order, np.cumsum(np.bincount(part, minlength=count))[:-1])
+    return sorted(parts, key=lambda coordinates: int(coordinates[0]))
+
+
+def same_representation(a: Representation, b: Representation) -> bool:
+    """Whether two representations are equal, element by element."""
+    if a.order != b.order or a.dimension != b.dimension:
+        return False
+    if isinstance(a, PermutationRepresentation) and isinstance(b, PermutationRepresentation):
+        return np.array_equal(a.index, b.index) and np.array_equal(_signs(a), _signs(b))
+    return np.allclose(a.dense(), b.dense(), rtol=0, atol=TOLERANCE)
+
+
+# --- spaces of maps -----------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, eq=False)
 class HomSpace:
     """Hom_G(X, Y): the linear maps W, of shape (k, m), with ρ₂(g) W = W ρ₁(g) for every g.
 
-    With X the scalars (``input_shape == ()``) these are the invariant vectors of Y.
+    With X the scalars these are the invariant vectors of Y.
 
     Attributes
     ----------
     group, elements
-        Names of the group and of its elements, the identity first.
-    input_shape, output_shape
-        Shapes of the arrays in X = R^m and Y = R^k, flattened row-major.
+        Names of the group and of the elements listed.
+    input_space, output_space
+        X = R^m and Y = R^k.
     input, output
         ρ₁ of dimension m and ρ₂ of dimension k.
+    complete
+        Whether the elements are all of the group, the identity first, or only generate it.
     """
 
     group: str
     elements: tuple[str, ...]
-    input_shape: Shape
-    output_shape: Shape
+    input_space: Space
+    output_space: Space
     input: Representation
     output: Representation
+    complete: bool = True
 
     @property
     def kind(self) -> str:
         """``"invariant"`` where X is the scalars, else ``"equivariant"``."""
-        return "equivariant" if self.input_shape else "invariant"
+        return "invariant" if self.input_space == SCALAR else "equivariant"
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of the arrays in X; ``()`` for the scalars; flat where there is no other."""
+        return _shape_of(self.input_space, self.m)
+
+    @property
+    def output_shape(self) -> Shape:
+        """Shape of the arrays in Y; flat where there is no other."""
+        return _shape_of(self.output_space, self.k)
 
     @property
     def m(self) -> int:
         """dim X."""
-        return math.prod(self.input_shape)
+        return self.input.dimension
 
     @property
     def k(self) -> int:
         """dim Y."""
-        return math.prod(self.output_shape)
+        return self.output.dimension
+
+    @property
+    def dimension(self) -> int:
+        """k m, the dimension of all linear maps X -> Y."""
+        return self.k * self.m
 
     def __str__(self) -> str:
-        output = format_shape(self.output_shape)
         if self.kind == "invariant":
-            return f"{self.group}: invariants of {output}"
-        return f"{self.group}: {format_shape(self.input_shape)} -> {output}"
+            return f"{self.group}: invariants of {self.output_space}"
+        return f"{self.group}: {self.input_space} -> {self.output_space}"
 
 
-def hom_space(group: Group, input_shape: Shape, output_shape: Shape, workers: Workers) -> HomSpace:
-    """The space Hom_G(X, Y) for arrays of two shapes, its representations built and checked.
+def pair_images(
+    input_: PermutationRepresentation, output: PermutationRepresentation, g: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Where element g sends index pairs: vec(ρ₂(g) W ρ₁(g⁻¹)) = signs · vec(W)[images].
+
+    Both of shape (km,); signs are ``None`` where all are +1.
+    """
+    images = output.index[g][:, None] * input_.dimension + input_.index[g]
+    if input_.signs is None and output.signs is None:
+        return images.ravel(), None
+    signs = _signs(output)[g][:, None] * _signs(input_)[g]
+    return images.ravel(), signs.ravel()
+
+
+def double_cover(images: np.ndarray, signs: np.ndarray | None) -> np.ndarray:
+    """A signed permutation of n points as one of 2n: point p, and its negative p + n."""
+    n = len(images)
+    up = images if signs is None else np.where(signs > 0, images, images + n)
+    return np.concatenate([up, (up + n) % (2 * n)])
+
+
+def _shape_of(space: Space, dimension: int) -> Shape:
+    shape = array_shape(space)
+    return (dimension,) if shape is None else shape
+
+
+def hom_space(group: Group, input_space: Space, output_space: Space, workers: Workers) -> HomSpace:
+    """The space Hom_G(X, Y), its representations built and checked.
 
     Raises
     ------
-    ShapeError
-        If the group does not act on arrays of these shapes.
+    SpaceError
+        If the group does not act on one of the spaces.
     GroupError
         If a transform raises or is not linear, or the matrices do not form a group.
     """
-    output = representation(group, output_shape, workers)
-    input_: Representation
-    if not input_shape:
-        input_ = trivial_representation(len(group.elements))
-    elif input_shape == output_shape:
-        input_ = output
-    else:
-        input_ = representation(group, input_shape, workers)
-    check_group(group.name, group.element_names, input_, output)
-    return HomSpace(group.name, group.element_names, input_shape, output_shape, input_, output)
+    output = representation(group, output_space, workers)
+    same = input_space == output_space
+    input_ = output if same else representation(group, input_space, workers)
+    if group.complete:
+        check_group(group.name, group.element_names, input_, output)
+    return HomSpace(
+        group.name,
+        group.element_names,
+        input_space,
+        output_space,
+        input_,
+        output,
+        group.complete,
+    )
 
 
-def representation(group: Group, shape: Shape, workers: Workers) -> Representation:
-    """ρ on R^n, n = prod(shape): column j of ρ(g) is the flattened transform of one-hot array j.
-
-    Permutations are recognized and kept as index arrays.
+def representation(group: Group, space: Space, workers: Workers) -> Representation:
+    """ρ of the elements that the group lists, on a space.
 
     Raises
     ------
-    ShapeError
-        If the group does not act on arrays of this shape.
+    SpaceError
+        If the group does not act on the space.
     GroupError
         If a transform raises (naming the element and the column), or is not linear.
     """
-    _check_shape(group, shape)
+    if space == SCALAR:
+        return trivial_representation(len(group.elements))
+    if isinstance(space, Sum):
+        of_part = {part: representation(group, part, workers) for part in set(space.summands)}
+        return direct_sum([of_part[part] for part in space.summands])
+    if isinstance(space, Product):
+        rho = representation(group, space.factors[0], workers)
+        for factor in space.factors[1:]:
+            rho = tensor_product(rho, representation(group, factor, workers))
+        return rho
+    if isinstance(space, Dual):
+        return representation(group, space.space, workers).dual
+    if isinstance(space, Natural):
+        return _structured(np.stack([_linear(group, e, 0) for e in group.elements]))
+    if isinstance(space, Grid):
+        return _on_grid(group, space, workers)
+    raise SpaceError(f"{space!r} is no space that equibasis knows")
+
+
+def _on_grid(group: Group, grid: Grid, workers: Workers) -> Representation:
+    check_fits(group, grid.shape)
+    _check_shape_kept(group, grid.shape)
+    points = (
+        _from_indices(group, grid.shape)
+        if group.rearranges
+        else _from_one_hots(group, grid.shape, workers)
+    )
+    if grid.field == "scalar":
+        return points
+    turns = np.stack([_linear(group, element, len(grid.shape)) for element in group.elements])
+    if grid.field == "vector":
+        components: Representation = _structured(turns)
+    elif grid.field == "sign":
+        determinants = np.rint(np.linalg.det(turns)).astype(np.int8)[:, None]
+        components = PermutationRepresentation(np.zeros_like(determinants, int), determinants)
+    else:
+        components = _regular_representation(turns)
+    return tensor_product(components, points)
+
+
+def _linear(group: Group, element: Any, axes: int) -> np.ndarray:
+    if group.linear is None:
+        raise SpaceError(
+            f"group {group.name!r} does not say how vectors turn: use scalar grids, or give the "
+            "group its matrices as Group(..., linear=...)"
+        )
+    return np.asarray(group.linear(element, axes), dtype=np.float64)
+
+
+def _regular_representation(turns: np.ndarray) -> PermutationRepresentation:
+    """The point group, which the ``turns`` (|G|, d, d) generate, permuting its own elements."""
+    point_group = [np.eye(turns.shape[1])]
+    for one in point_group:  # grows while it is walked: breadth first from the identity
+        for turn in turns:
+            product = turn @ one
+            if not any(np.allclose(product, other) for other in point_group):
+                point_group.append(product)
+            if len(point_group) > MOST_ELEMENTS:
+                raise SpaceError("the point group is too large for a regular field")
+    index = [
+        [
+            next(i for i, other in enumerate(point_group) if np.allclose(turn @ other, one))
+            for one in point_group
+        ]
+        for turn in turns
+    ]
+    return PermutationRepresentation(np.array(index, dtype=np.int64))
+
+
+def _from_indices(group: Group, shape: Shape) -> PermutationRepresentation:
+    """ρ of a group that only rearranges entries, from one transform of the array of indices."""
+    assert group.transform is not None
+    indices = np.arange(math.prod(shape)).reshape(shape)
+    moved = [group.transform(indices, element).ravel() for element in group.elements]
+    return PermutationRepresentation(np.stack(moved))
+
+
+def _from_one_hots(group: Group, shape: Shape, workers: Workers) -> Representation:
+    """Column j of ρ(g) is the flattened transform of one-hot array j.
+
+    Permutations, signed ones too, are recognized and kept as index arrays.
+    """
     n = math.prod(shape)
+    if n > _MOST_COLUMNS:
+        raise SpaceError(
+            f"{Grid(shape)} would take {n:,} one-hot transforms of {n:,} numbers each: choose "
+            f"fewer than {_MOST_COLUMNS:,}, or if the group only moves entries, say so by "
+            "Group(..., rearranges=True)"
+        )
     starts = range(0, n, _COLUMNS_A_TASK)
     tasks = [
         (group, element, shape, range(start, min(start + _COLUMNS_A_TASK, n)))
         for element in group.elements
         for start in starts
     ]
-    parts = list(workers.map(one_hot_columns, tasks, f"{group.name} on {format_shape(shape)}"))
+    parts = list(workers.map(one_hot_columns, tasks, f"{group.name} on {Grid(shape)}"))
     matrices = []
     for first in range(0, len(parts), len(starts)):
         rows, columns, values = map(
@@ -242,7 +474,9 @@ def representation(group: Group, shape: Shape, workers: Workers) -> Representati
         )
         matrices.append(sparse.csr_array((values, (rows, columns)), shape=(n, n)))
     _check_linear(group, shape, matrices)
-    return _structured(matrices)
+    if all(map(_is_signed_permutation, matrices)):
+        return _signed_permutations(matrices)
+    return MatrixRepresentation(np.stack([matrix.toarray() for matrix in matrices]))
 
 
 def one_hot_columns(
@@ -253,7 +487,7 @@ def one_hot_columns(
     for column in columns:
         one_hot = np.zeros(shape)
         one_hot.flat[column] = 1.0
-        where = f"element {element}, column {column} of {format_shape(shape)}"
+        where = f"element {element}, column {column} of {Grid(shape)}"
         image = _transformed(group, element, one_hot, where).ravel()
         support = np.flatnonzero(image)
         rows.append(support)
@@ -264,6 +498,7 @@ def one_hot_columns(
 
 def _transformed(group: Group, element: Any, array: np.ndarray, where: str) -> np.ndarray:
     """The transform of an array as float64, or a `GroupError` that says where it failed."""
+    assert group.transform is not None
     try:
         image = np.asarray(group.transform(array, element))
         if np.iscomplexobj(image):
@@ -279,18 +514,13 @@ def _transformed(group: Group, element: Any, array: np.ndarray, where: str) -> n
     return image
 
 
-def _check_shape(group: Group, shape: Shape) -> None:
-    if group.axes is not None and len(shape) != group.axes:
-        raise ShapeError(
-            f"group {group.name!r} acts on arrays of {group.axes} axes, "
-            f"not on {format_shape(shape)}"
-        )
+def _check_shape_kept(group: Group, shape: Shape) -> None:
     for element in group.elements:
         image = _transformed(group, element, np.zeros(shape), f"element {element}, a zero array")
         if image.shape != shape:
-            raise ShapeError(
-                f"group {group.name!r} does not act on {format_shape(shape)}: {element} turns it "
-                f"into {format_shape(image.shape)}; give a shape that every element keeps, "
+            raise SpaceError(
+                f"group {group.name!r} does not act on {Grid(shape)}: {element} turns it "
+                f"into {Grid(image.shape)}; give a shape that every element keeps, "
                 "such as a square grid"
             )
 
@@ -303,76 +533,187 @@ def _check_linear(group: Group, shape: Shape, matrices: list[sparse.csr_array]) 
         error = np.abs(image.ravel() - matrix @ array.ravel()).max()
         if error > TOLERANCE * max(1.0, np.abs(image).max()):
             raise GroupError(
-                f"group {group.name!r}: element {element} is not linear on {format_shape(shape)}: "
+                f"group {group.name!r}: element {element} is not linear on {Grid(shape)}: "
                 "it differs from the matrix of its one-hot transforms by "
                 f"{error:.2g} on a random array"
             )
 
 
-def _structured(matrices: list[sparse.csr_array]) -> Representation:
-    """The same matrices as permutations where all of them are, else dense."""
-    if all(_is_permutation(matrix) for matrix in matrices):
-        return PermutationRepresentation(
-            np.stack([matrix.indices for matrix in matrices]).astype(np.int64)
-        )
-    return MatrixRepresentation(np.stack([matrix.toarray() for matrix in matrices]))
+def _structured(matrices: np.ndarray) -> Representation:
+    """The same matrices as (signed) permutations where all of them are."""
+    in_rows = [sparse.csr_array(matrix) for matrix in matrices]
+    if all(map(_is_signed_permutation, in_rows)):
+        return _signed_permutations(in_rows)
+    return MatrixRepresentation(matrices)
 
 
-def _is_permutation(matrix: sparse.csr_array) -> bool:
+def _signed_permutations(matrices: list[sparse.csr_array]) -> PermutationRepresentation:
+    index = np.stack([matrix.indices for matrix in matrices]).astype(np.int64)
+    signs = np.stack([matrix.data for matrix in matrices]).astype(np.int8)
+    return PermutationRepresentation(index, None if (signs == 1).all() else signs)
+
+
+def _is_signed_permutation(matrix: sparse.csr_array) -> bool:
     n = matrix.shape[0]
     return bool(
         matrix.nnz == n
-        and (matrix.data == 1.0).all()
+        and (np.abs(matrix.data) == 1.0).all()
         and (np.diff(matrix.indptr) == 1).all()
         and (np.bincount(matrix.indices, minlength=n) == 1).all()
     )
 
 
-def check_group(name: str, elements: Sequence[str], *representations: Representation) -> None:
-    """Check that g -> ρ(g) is a group of matrices, jointly for several representations.
+# --- groups of matrices -------------------------------------------------------------------------
 
-    Identity first, products closed, every inverse present. Products are compared by their images
-    of a few random vectors: two different matrices agree on those with probability zero.
+
+class _Signatures:
+    """Matrices told apart by what they do to a few random vectors, drawn with a fixed seed.
+
+    Two different matrices agree on those with probability zero. Several representations are taken
+    jointly, as one block diagonal matrix.
+    """
+
+    def __init__(self, representations: Sequence[Representation]) -> None:
+        generator = np.random.default_rng(0)
+        self.representations = representations
+        self.probes = [generator.standard_normal((rho.dimension, 2)) for rho in representations]
+        length = sum(probe.size for probe in self.probes)
+        # Few coordinates to search among, then all of them to compare.
+        self.shadow = generator.standard_normal((length, 6)) / math.sqrt(length)
+
+    def apply(self, g: int, vectors: list[np.ndarray]) -> list[np.ndarray]:
+        """ρ(g) on one vector of each representation."""
+        return [rho.apply(g, v) for rho, v in zip(self.representations, vectors, strict=True)]
+
+    @staticmethod
+    def flat(vectors: list[np.ndarray]) -> np.ndarray:
+        """One array for all."""
+        return np.concatenate([vector.ravel() for vector in vectors])
+
+
+class _Lookup:
+    """Which matrices have been met, by their signatures, rounding allowed for."""
+
+    def __init__(self, signatures: _Signatures) -> None:
+        self.signatures = signatures
+        self.buckets: dict[int, list[np.ndarray]] = {}
+
+    def add_if_new(self, matrices: list[np.ndarray]) -> bool:
+        """Whether these matrices were not known before; they are now."""
+        probes = self.signatures.probes
+        flat = self.signatures.flat([a @ v for a, v in zip(matrices, probes, strict=True)])
+        bucket = math.floor(float(flat @ self.signatures.shadow[:, 0]) / _BUCKET)
+        near = (self.buckets.get(bucket + step, ()) for step in (-1, 0, 1))
+        scale = max(1.0, np.abs(flat).max())
+        if any(np.abs(flat - other).max() < TOLERANCE * scale for each in near for other in each):
+            return False
+        self.buckets.setdefault(bucket, []).append(flat)
+        return True
+
+
+def check_group(name: str, elements: Sequence[str], *representations: Representation) -> None:
+    """Check that the ρ(g) are a group of matrices, jointly for several representations.
+
+    Identity first, products closed, every inverse present. It is enough to multiply by elements
+    that generate the rest: those that the ones before have not reached.
 
     Raises
     ------
     GroupError
         Naming the elements for which it does not hold, and by how much.
     """
-    generator = np.random.default_rng(0)
-    probes = [generator.standard_normal((rho.dimension, 2)) for rho in representations]
-
-    def images(g: int, vectors: list[np.ndarray]) -> list[np.ndarray]:
-        return [rho.apply(g, v) for rho, v in zip(representations, vectors, strict=True)]
-
-    def signature(vectors: list[np.ndarray]) -> np.ndarray:
-        return np.concatenate([v.ravel() for v in vectors])
-
+    signatures = _Signatures(representations)
     order = len(elements)
-    sent = [images(g, probes) for g in range(order)]
-    signatures = np.stack([signature(vectors) for vectors in sent])
-    identity = signature(probes)
-    scale = np.abs(signatures).max()
-
-    def mismatch(found: np.ndarray, wanted: np.ndarray) -> float:
-        return float(np.abs(found - wanted).max() / scale)
-
-    if (error := mismatch(signatures[0], identity)) > TOLERANCE:
+    sent = [signatures.apply(g, signatures.probes) for g in range(order)]
+    flat = np.stack([signatures.flat(vectors) for vectors in sent])
+    scale = np.abs(flat).max()
+    error = float(np.abs(flat[0] - signatures.flat(signatures.probes)).max() / scale)
+    if error > TOLERANCE:
         raise GroupError(
             f"group {name!r}: the first element, {elements[0]}, is not the identity "
             f"(off by {error:.2g}): list the identity first"
         )
+    tree = cKDTree(flat @ signatures.shadow)
+    # Elements that act alike are one; each is known by the first that acts so.
+    pairs = tree.query_pairs(TOLERANCE * scale, output_type="ndarray")
+    first = np.arange(order)
+    np.minimum.at(first, pairs[:, 1], pairs[:, 0])
+    counts = np.bincount(first, minlength=order)
+    if (uneven := np.flatnonzero((counts > 0) & (counts != counts[0]))).size:
+        most = int(counts.argmax())
+        alike = [elements[int(g)] for g in np.flatnonzero(first == most)[:2]]
+        raise GroupError(
+            f"group {name!r}: {' and '.join(alike)} act alike {counts[most]} times over, but "
+            f"{elements[int(uneven[0])]} does not: list each element once"
+        )
+    reached = np.zeros(order, dtype=bool)
+    reached[0] = True
+    moves: list[np.ndarray] = []
     for g in range(order):
-        inverse_found = False
-        for h in range(order):
-            product = signature(images(g, sent[h]))
-            nearest = int(np.argmin(np.linalg.norm(signatures - product, axis=1)))
-            if (error := mismatch(product, signatures[nearest])) > TOLERANCE:
-                raise GroupError(
-                    f"group {name!r} is not closed: {elements[g]} after {elements[h]} is none of "
-                    f"its elements; the nearest, {elements[nearest]}, is off by {error:.2g} "
-                    "(interpolated rotations do not compose; a missing element shows here too)"
-                )
-            inverse_found |= mismatch(product, identity) <= TOLERANCE
-        if not inverse_found:
+        if reached[first[g]]:
+            continue
+        products = np.stack([signatures.flat(signatures.apply(g, sent[h])) for h in range(order)])
+        nearest = tree.query(products @ signatures.shadow)[1]
+        errors = np.abs(products - flat[nearest]).max(axis=1) / scale
+        if errors.max() > TOLERANCE:
+            h = int(errors.argmax())
+            raise GroupError(
+                f"group {name!r} is not closed: {elements[g]} after {elements[h]} is none of its "
+                f"elements; the nearest, {elements[int(nearest[h])]}, is off by {errors[h]:.2g} "
+                "(interpolated rotations do not compose; a missing element shows here too)"
+            )
+        if 0 not in first[nearest]:
             raise GroupError(f"group {name!r} is no group: {elements[g]} has no inverse in it")
+        moves.append(first[nearest])
+        reached = _closure(reached, moves)
+
+
+def _closure(reached: np.ndarray, moves: list[np.ndarray]) -> np.ndarray:
+    reached = reached.copy()
+    count = 0
+    while count < reached.sum():
+        count = reached.sum()
+        for move in moves:
+            reached[move[reached]] = True
+    return reached
+
+
+def with_all_elements(space: HomSpace) -> HomSpace:
+    """The same space with every element listed, found by multiplying generators.
+
+    Raises
+    ------
+    GroupError
+        If they generate more than `MOST_ELEMENTS`, or no finite group.
+    """
+    if space.complete:
+        return space
+    pair = (space.input, space.output)
+    signatures = _Signatures(pair)
+    most = min(MOST_ELEMENTS, int(_MOST_BYTES / (8 * (space.m**2 + space.k**2))) + 1)
+    found = [[np.eye(rho.dimension) for rho in pair]]
+    words = ["e"]
+    known = _Lookup(signatures)
+    known.add_if_new(found[0])
+    for position, matrices in enumerate(found):  # grows while it is walked: breadth first
+        for g, name in enumerate(space.elements):
+            product = signatures.apply(g, matrices)
+            if not known.add_if_new(product):
+                continue
+            if len(found) >= most:
+                raise GroupError(
+                    f"the generators of {space.group!r} make more than {most:,} elements on "
+                    f"{space}: only --solver orbits treats groups so large, for permutations"
+                )
+            found.append(product)
+            words.append(name if position == 0 else f"{name} {words[position]}")
+    stacked = [np.stack([matrices[side] for matrices in found]) for side in (0, 1)]
+    input_, output = map(_structured, stacked)
+    return HomSpace(
+        space.group,
+        tuple(words),
+        space.input_space,
+        space.output_space,
+        input_,
+        output,
+    )

@@ -15,22 +15,19 @@ import numpy as np
 from scipy import sparse
 
 from equibasis.basis import Basis, Checks
+from equibasis.columns import Columns, OrbitColumns, as_csc, in_order, structured
 from equibasis.errors import BasisFileError, EquibasisError
-from equibasis.files import writing
+from equibasis.files import write_hdf5
 from equibasis.representations import (
     HomSpace,
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
-    format_shape,
-    parse_shape,
 )
+from equibasis.spaces import Shape, Space, as_space
 
 FORMAT = "equibasis"
 FORMAT_VERSION = 1
-
-# Readable by every HDF5 since 1.8 (2008), and the same bytes whatever library wrote them.
-_LIBRARY_BOUNDS = ("v108", "v108")
 
 _ROOT_ATTRIBUTES = (
     "format",
@@ -38,6 +35,8 @@ _ROOT_ATTRIBUTES = (
     "kind",
     "group",
     "group_order",
+    "input_space",
+    "output_space",
     "input_shape",
     "output_shape",
     "rank",
@@ -45,6 +44,10 @@ _ROOT_ATTRIBUTES = (
     "vec_order",
     "content_sha256",
 )
+# Orbits of more index pairs than this are written as labels, 4 bytes a pair; fewer as a sparse
+# matrix, 12 bytes a pair, which more programs read.
+_MOST_SPARSE_ROWS = 2**20
+
 # Attributes that say how a file came to be, not what it means, and so are not hashed.
 _NOT_CONTENT = ("solver", "content_sha256")
 
@@ -77,44 +80,57 @@ def _contents(basis: Basis) -> tuple[dict[str, dict[str, Value]], dict[str, np.n
             "format_version": FORMAT_VERSION,
             "kind": space.kind,
             "group": space.group,
-            "group_order": len(space.elements),
+            "group_order": len(space.elements) if space.complete else 0,
+            "input_space": str(space.input_space),
+            "output_space": str(space.output_space),
             "input_shape": np.array(space.input_shape, dtype=np.int64),
             "output_shape": np.array(space.output_shape, dtype=np.int64),
             "rank": basis.rank,
             "solver": basis.solver,
             "vec_order": "row-major",
         },
+        "/group": {"listed": "elements" if space.complete else "generators"},
         "/checks": {
             "orthonormality_error": basis.checks.orthonormality_error,
             "equivariance_error": basis.checks.equivariance_error,
             "rank_expected": basis.checks.rank_expected,
         },
     }
-    datasets = {
+    datasets: dict[str, np.ndarray] = {
         "/group/elements": np.array([name.encode() for name in space.elements], dtype=object),
         "/group/input": _representation_array(space.input),
         "/group/output": _representation_array(space.output),
     }
-    matrix = basis.matrix
-    if isinstance(matrix, np.ndarray):
-        attributes["/basis"] = {"encoding-type": "array", "encoding-version": "0.2.0"}
-        datasets["/basis"] = matrix
-    else:
-        attributes["/basis"] = {
-            "encoding-type": "csc_matrix",
-            "encoding-version": "0.1.0",
-            "shape": np.array(matrix.shape, dtype=np.int64),
-        }
-        index_type = np.int32 if max(*matrix.shape, matrix.nnz) < 2**31 else np.int64
-        datasets["/basis/data"] = matrix.data
-        datasets["/basis/indices"] = matrix.indices.astype(index_type)
-        datasets["/basis/indptr"] = matrix.indptr.astype(index_type)
-    return attributes, datasets
+    attributes["/basis"], parts = _encoded(basis.columns)
+    return attributes, {**datasets, **parts}
+
+
+def _encoded(columns: Columns) -> tuple[dict[str, Value], dict[str, np.ndarray]]:
+    """The attributes of /basis, and its datasets."""
+    if isinstance(columns, np.ndarray):
+        return {"encoding-type": "array", "encoding-version": "0.2.0"}, {"/basis": columns}
+    shape = np.array(columns.shape, dtype=np.int64)
+    if isinstance(columns, OrbitColumns) and len(columns.labels) > _MOST_SPARSE_ROWS:
+        parts = {"/basis/labels": columns.labels}
+        if columns.signs is not None:
+            parts["/basis/signs"] = columns.signs
+        kind: dict[str, Value]
+        kind = {"encoding-type": "equibasis-orbits", "encoding-version": "0.1.0", "shape": shape}
+        return kind, parts
+    matrix = as_csc(columns)
+    index_type = np.int32 if max(*matrix.shape, matrix.nnz) < 2**31 else np.int64
+    parts = {
+        "/basis/data": matrix.data,
+        "/basis/indices": matrix.indices.astype(index_type),
+        "/basis/indptr": matrix.indptr.astype(index_type),
+    }
+    return {"encoding-type": "csc_matrix", "encoding-version": "0.1.0", "shape": shape}, parts
 
 
 def _representation_array(rho: Representation) -> np.ndarray:
     if isinstance(rho, PermutationRepresentation):
-        return rho.index.astype(np.int32)
+        index = rho.index.astype(np.int32)
+        return index if rho.signs is None else np.stack([index, rho.signs.astype(np.int32)], 1)
     return rho.matrices
 
 
@@ -138,7 +154,7 @@ def _hashed_form(path: str, value: Value) -> Iterator[bytes | memoryview]:
     if isinstance(value, str):
         value = np.array(value.encode(), dtype=object)
     array = np.asarray(value)
-    shape = format_shape(array.shape)
+    shape = _text(array.shape)
     if array.dtype == object:
         yield f"{path} utf-8 {shape}\n".encode()
         for text in array.ravel():
@@ -147,6 +163,10 @@ def _hashed_form(path: str, value: Value) -> Iterator[bytes | memoryview]:
         array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
         yield f"{path} {array.dtype.str} {shape}\n".encode()
         yield array.reshape(-1).view(np.uint8).data
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "scalar"
 
 
 # --- writing ------------------------------------------------------------------------------------
@@ -162,14 +182,26 @@ def save_basis(basis: Basis, path: str | os.PathLike[str]) -> None:
     """
     attributes, datasets = _contents(basis)
     attributes["/"]["content_sha256"] = _digest(attributes, datasets)
-    with writing(path) as temporary, h5py.File(temporary, "w", libver=_LIBRARY_BOUNDS) as file:
+
+    def fill(file: h5py.File) -> None:
         for name, array in datasets.items():
-            text = h5py.string_dtype() if array.dtype == object else None
-            file.create_dataset(name, data=array, dtype=text)
+            file[name] = _stored(array)
         for name, of_object in attributes.items():
             target = file.require_group(name) if name not in file else file[name]
             for key, value in of_object.items():
-                target.attrs[key] = value
+                target.attrs[key] = _stored(value)
+
+    write_hdf5(path, fill)
+
+
+def _stored(value: Value) -> Any:
+    """Strings as fixed-length UTF-8: HDF5 keeps others in a heap, where damage can hang it."""
+    if isinstance(value, str):
+        value = np.array(value.encode(), dtype=object)
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        length = max(len(text) for text in value.ravel().tolist())
+        return value.astype(h5py.string_dtype("utf-8", max(1, length)))
+    return value
 
 
 # --- reading ------------------------------------------------------------------------------------
@@ -202,8 +234,8 @@ def load_basis_for(
     if not Path(path).exists():
         raise BasisFileError(f"{path} does not exist: make it with '{command}'")
     basis = load_basis(path)
-    wanted = (group, parse_shape(input), parse_shape(output))
-    if (basis.group, basis.input_shape, basis.output_shape) != wanted:
+    wanted = (group, as_space(input), as_space(output))
+    if (basis.group, basis.space.input_space, basis.space.output_space) != wanted:
         raise BasisFileError(f"{path} holds {basis.space}: make the right one with '{command}'")
     return basis
 
@@ -217,21 +249,25 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         As `load_basis`.
     """
     basis = load_basis(path)
-    space, matrix = basis.space, basis.matrix
-    dense = isinstance(matrix, np.ndarray)
+    space, columns = basis.space, basis.columns
+    kind, _ = _encoded(columns)
     return {
         "file": str(path),
         "kind": basis.kind,
         "group": basis.group,
-        "group_order": len(space.elements),
-        "elements": list(space.elements),
+        "group_order": len(space.elements) if space.complete else None,
+        "elements" if space.complete else "generators": list(space.elements),
+        "input_space": str(space.input_space),
+        "output_space": str(space.output_space),
         "input_shape": list(basis.input_shape),
         "output_shape": list(basis.output_shape),
         "rank": basis.rank,
-        "dense_parameters": space.m * space.k,
+        "dense_parameters": space.dimension,
         "solver": basis.solver,
-        "encoding": "array" if dense else "csc_matrix",
-        "nonzeros": int(np.count_nonzero(matrix if dense else matrix.data)),
+        "encoding": kind["encoding-type"],
+        "nonzeros": int(np.count_nonzero(columns))
+        if isinstance(columns, np.ndarray)
+        else int(columns.nnz),
         "checks": {
             "orthonormality_error": basis.checks.orthonormality_error,
             "equivariance_error": basis.checks.equivariance_error,
@@ -264,80 +300,116 @@ def _read(file: h5py.File) -> Basis:
     header = _attributes(file, "/")
     if header.get("format") != FORMAT:
         raise BasisFileError("HDF5, but not a basis file: attribute 'format' is not 'equibasis'")
-    if header.get("format_version") != FORMAT_VERSION:
-        raise BasisFileError(
-            f"format_version {header.get('format_version')} is not known to this equibasis "
-            f"(it reads {FORMAT_VERSION}): use a newer equibasis"
-        )
     missing = [name for name in _ROOT_ATTRIBUTES if name not in header]
     if missing:
         raise BasisFileError(f"attribute {missing[0]!r} is missing")
+    version = _integer(header, "format_version")
+    if version != FORMAT_VERSION:
+        raise BasisFileError(
+            f"format_version {version} is not known to this equibasis "
+            f"(it reads {FORMAT_VERSION}): use another version of equibasis"
+        )
 
-    attributes = {path: _attributes(file, path) for path in ("/", "/basis", "/checks")}
+    paths = ("/", "/basis", "/checks", "/group")
+    attributes = {path: _attributes(file, path) for path in paths}
     datasets: dict[str, np.ndarray] = {}
     elements = _strings(file, "/group/elements")
     datasets["/group/elements"] = np.array([name.encode() for name in elements], dtype=object)
+    listed = attributes["/group"].get("listed")
+    if listed not in ("elements", "generators"):
+        raise BasisFileError("attribute 'listed' of /group is not 'elements' or 'generators'")
 
+    shapes = _shape(header, "input_shape"), _shape(header, "output_shape")
     space = HomSpace(
-        _text(header, "group"),
+        _string(header, "group"),
         tuple(elements),
-        _shape(header, "input_shape"),
-        _shape(header, "output_shape"),
-        _representation(file, "/group/input", len(elements), _shape(header, "input_shape")),
-        _representation(file, "/group/output", len(elements), _shape(header, "output_shape")),
+        _space(header, "input_space"),
+        _space(header, "output_space"),
+        _representation(file, "/group/input", len(elements), shapes[0]),
+        _representation(file, "/group/output", len(elements), shapes[1]),
+        listed == "elements",
     )
     datasets["/group/input"] = _representation_array(space.input)
     datasets["/group/output"] = _representation_array(space.output)
+    for name, shape, stored in (
+        ("input", space.input_shape, shapes[0]),
+        ("output", space.output_shape, shapes[1]),
+    ):
+        if shape != stored:
+            raise BasisFileError(f"attribute '{name}_shape' does not fit '{name}_space'")
     rank = _integer(header, "rank")
-    matrix, parts = _matrix(file, attributes["/basis"], (space.k * space.m, rank))
+    columns, parts = _columns(file, attributes["/basis"], (space.dimension, rank))
     datasets |= parts
 
-    if _integer(header, "group_order") != len(elements):
+    if _integer(header, "group_order") != (len(elements) if space.complete else 0):
         raise BasisFileError("attribute 'group_order' differs from the number of elements")
-    if header["kind"] != space.kind:
+    if _string(header, "kind") != space.kind:
         raise BasisFileError("attribute 'kind' does not fit 'input_shape'")
-    if header["vec_order"] != "row-major":
+    if _string(header, "vec_order") != "row-major":
         raise BasisFileError("attribute 'vec_order' is not 'row-major'")
-    if _digest(attributes, datasets) != header["content_sha256"]:
+    if _digest(attributes, datasets) != _string(header, "content_sha256"):
         raise BasisFileError("content_sha256 does not match: the file was changed or damaged")
     checks = attributes["/checks"]
     return Basis(
         space,
-        matrix,
-        _text(header, "solver"),
+        structured(columns),
+        _string(header, "solver"),
         Checks(
-            float(checks["orthonormality_error"]),
-            float(checks["equivariance_error"]),
+            _number(checks, "orthonormality_error"),
+            _number(checks, "equivariance_error"),
             _integer(checks, "rank_expected"),
         ),
     )
 
 
 def _attributes(file: h5py.File, path: str) -> dict[str, Any]:
-    if path not in file:
-        raise BasisFileError(f"{path} is missing")
+    """All attributes of an object as str, int, float or arrays; other types are refused unread."""
+    _check_hard_links(file, path)
+    holder = file[path].attrs
     values: dict[str, Any] = {}
-    for name, value in file[path].attrs.items():
+    for name in holder:
+        dtype = h5py.h5a.open(file[path].id, name.encode()).dtype
+        if dtype.kind not in "Sif":
+            raise BasisFileError(f"attribute {name!r} of {path} has a type it must not have")
+        value = holder[name]
+        if isinstance(value, np.bytes_):
+            value = bytes(value).decode()
         values[name] = value.item() if isinstance(value, np.generic) else value
     return values
 
 
-def _text(attributes: Mapping[str, Any], name: str) -> str:
-    value = attributes[name]
+def _check_hard_links(file: h5py.File, path: str) -> None:
+    """Every step of a path is in this file: a link could lead anywhere, or in a circle."""
+    steps = [step for step in path.split("/") if step]
+    for count in range(1, len(steps) + 1):
+        part = "/".join(steps[:count])
+        if not isinstance(file.get(part, getlink=True), h5py.HardLink):
+            raise BasisFileError(f"/{part} is missing, or a link to somewhere else")
+
+
+def _string(attributes: Mapping[str, Any], name: str) -> str:
+    value = attributes.get(name)
     if not isinstance(value, str):
         raise BasisFileError(f"attribute {name!r} is not a string")
     return value
 
 
 def _integer(attributes: Mapping[str, Any], name: str) -> int:
-    value = attributes[name]
+    value = attributes.get(name)
     if not isinstance(value, int) or value < 0:
         raise BasisFileError(f"attribute {name!r} is not a whole number of at least 0")
     return value
 
 
+def _number(attributes: Mapping[str, Any], name: str) -> float:
+    value = attributes.get(name)
+    if not isinstance(value, float) or not 0 <= value < math.inf:
+        raise BasisFileError(f"attribute {name!r} is not a number of at least 0")
+    return value
+
+
 def _shape(attributes: Mapping[str, Any], name: str) -> tuple[int, ...]:
-    value = attributes[name]
+    value = attributes.get(name)
     if not (isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype == np.int64):
         raise BasisFileError(f"attribute {name!r} is not a list of 64-bit integers")
     if (value < 1).any() or math.prod(value.tolist()) >= 2**62:
@@ -345,10 +417,13 @@ def _shape(attributes: Mapping[str, Any], name: str) -> tuple[int, ...]:
     return tuple(value.tolist())
 
 
+def _space(attributes: Mapping[str, Any], name: str) -> Space:
+    return as_space(_string(attributes, name))
+
+
 def _dataset(file: h5py.File, path: str, kinds: str) -> h5py.Dataset:
     """A dataset of this file alone, of an expected type, no larger than the file itself."""
-    if not isinstance(file.get(path, getlink=True), h5py.HardLink):
-        raise BasisFileError(f"{path} is missing, or a link to somewhere else")
+    _check_hard_links(file, path)
     dataset = file[path]
     if not isinstance(dataset, h5py.Dataset):
         raise BasisFileError(f"{path} is not a dataset")
@@ -364,49 +439,55 @@ def _dataset(file: h5py.File, path: str, kinds: str) -> h5py.Dataset:
 
 
 def _strings(file: h5py.File, path: str) -> list[str]:
-    dataset = _dataset(file, path, "O")
-    if h5py.check_string_dtype(dataset.dtype) is None or dataset.ndim != 1 or not dataset.size:
+    dataset = _dataset(file, path, "S")
+    if dataset.ndim != 1 or not dataset.size:
         raise BasisFileError(f"{path} is not a list of strings")
-    return [str(name) for name in dataset.asstr()[()]]
+    return [bytes(name).decode() for name in dataset[()]]
 
 
 def _array(file: h5py.File, path: str, kinds: str, shape: tuple[int, ...]) -> np.ndarray:
     dataset = _dataset(file, path, kinds)
     if dataset.shape != shape:
-        raise BasisFileError(
-            f"{path} has shape {format_shape(dataset.shape)}, expected {format_shape(shape)}"
-        )
+        raise BasisFileError(f"{path} has shape {_text(dataset.shape)}, expected {_text(shape)}")
     array = dataset[()]
     if array.dtype.kind == "f" and (array.dtype != np.float64 or not np.isfinite(array).all()):
         raise BasisFileError(f"{path} is not made of finite float64 numbers")
     return array
 
 
-def _representation(
-    file: h5py.File, path: str, order: int, shape: tuple[int, ...]
-) -> Representation:
+def _representation(file: h5py.File, path: str, order: int, shape: Shape) -> Representation:
     n = math.prod(shape)
-    if _dataset(file, path, "if").dtype.kind == "f":
+    dataset = _dataset(file, path, "if")
+    if dataset.dtype.kind == "f":
         return MatrixRepresentation(_array(file, path, "f", (order, n, n)))
-    index = _array(file, path, "i", (order, n))
+    signed = dataset.ndim == 3
+    array = _array(file, path, "i", (order, 2, n) if signed else (order, n))
+    index = array[:, 0] if signed else array
     if (np.sort(index, axis=1) != np.arange(n)).any():
         raise BasisFileError(f"{path} holds a row that is not a permutation")
-    return PermutationRepresentation(index.astype(np.int64))
+    if not signed:
+        return PermutationRepresentation(index.astype(np.int64))
+    signs = array[:, 1]
+    if (np.abs(signs) != 1).any() or (signs == 1).all():
+        raise BasisFileError(f"{path} holds signs that are not ±1, or all +1")
+    return PermutationRepresentation(index.astype(np.int64), signs.astype(np.int8))
 
 
-def _matrix(
+def _columns(
     file: h5py.File, attributes: Mapping[str, Any], shape: tuple[int, int]
-) -> tuple[sparse.csc_array | np.ndarray, dict[str, np.ndarray]]:
-    """The basis matrix, and the datasets that it was read from."""
-    encoding = attributes.get("encoding-type")
+) -> tuple[Columns, dict[str, np.ndarray]]:
+    """The basis, and the datasets that it was read from."""
+    encoding = _string(attributes, "encoding-type")
     if encoding == "array":
         dense = _array(file, "/basis", "f", shape)
         return dense, {"/basis": dense}
-    if encoding != "csc_matrix":
+    if encoding not in ("csc_matrix", "equibasis-orbits"):
         raise BasisFileError(f"/basis has an encoding-type that is not known: {encoding!r}")
     declared = attributes.get("shape")
     if not isinstance(declared, np.ndarray) or tuple(declared.tolist()) != shape:
-        raise BasisFileError(f"/basis does not have the shape {format_shape(shape)}")
+        raise BasisFileError(f"/basis does not have the shape {_text(shape)}")
+    if encoding == "equibasis-orbits":
+        return _orbit_columns(file, shape)
     stored = _dataset(file, "/basis/data", "f").size
     parts = {
         "/basis/data": _array(file, "/basis/data", "f", (stored,)),
@@ -414,6 +495,7 @@ def _matrix(
         "/basis/indptr": _array(file, "/basis/indptr", "i", (shape[1] + 1,)),
     }
     data, indices, indptr = parts.values()
+    indptr = indptr.astype(np.int64)  # differences of int32 may wrap around
     if indptr[0] != 0 or indptr[-1] != stored or (np.diff(indptr) < 0).any():
         raise BasisFileError("/basis/indptr does not ascend from 0 to the number of entries")
     if stored and not (0 <= indices.min() and indices.max() < shape[0]):
@@ -422,3 +504,22 @@ def _matrix(
     if not matrix.has_canonical_format:
         raise BasisFileError("/basis/indices does not ascend within each column")
     return matrix, parts
+
+
+def _orbit_columns(
+    file: h5py.File, shape: tuple[int, int]
+) -> tuple[OrbitColumns, dict[str, np.ndarray]]:
+    labels = _array(file, "/basis/labels", "i", shape[:1])
+    parts = {"/basis/labels": labels}
+    signs = None
+    if file.get("/basis/signs", getlink=True) is not None:
+        signs = parts["/basis/signs"] = _array(file, "/basis/signs", "i", shape[:1])
+        if signs.dtype != np.int8 or (np.abs(signs) != 1).any():
+            raise BasisFileError("/basis/signs holds values that are not ±1, as int8")
+    if labels.min() < -1 or labels.max() >= shape[1]:
+        raise BasisFileError("/basis/labels points outside the columns")
+    sizes = np.bincount(labels[labels >= 0], minlength=shape[1])
+    columns = OrbitColumns(labels, sizes, signs)
+    if not in_order(columns):
+        raise BasisFileError("/basis/labels does not number the orbits in their order")
+    return columns, parts

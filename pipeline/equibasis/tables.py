@@ -7,8 +7,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from equibasis.representations import format_shape
-
 
 def print_table(table: Table) -> None:
     """Print a table as wide as it needs to be where the output is not a terminal."""
@@ -26,9 +24,13 @@ def description_table(descriptions: list[dict[str, Any]]) -> Table:
         table.add_column(each["file"], overflow="fold")
     rows = {
         "kind": lambda d: d["kind"],
-        "group": lambda d: f"{d['group']}, {d['group_order']} elements",
-        "input": lambda d: format_shape(tuple(d["input_shape"])) if d["input_shape"] else "-",
-        "output": lambda d: format_shape(tuple(d["output_shape"])),
+        "group": lambda d: (
+            f"{d['group']}, {d['group_order']} elements"
+            if "elements" in d
+            else f"{d['group']}, by {len(d['generators'])} generators"
+        ),
+        "input": lambda d: "-" if d["kind"] == "invariant" else d["input_space"],
+        "output": lambda d: d["output_space"],
         "rank": lambda d: f"{d['rank']:,} of {d['dense_parameters']:,} dense parameters",
         "fewer parameters": lambda d: f"{d['dense_parameters'] / max(d['rank'], 1):.2f} times",
         "solver": lambda d: d["solver"],

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import BaseContext
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from tqdm import tqdm
 
@@ -77,14 +79,25 @@ class Workers:
         if not rest:
             return
         _check_pickles(function, rest[0])
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(self._count)
         try:
-            yield from self._pool.map(function, *zip(*rest, strict=True))
+            yield from self._started().map(function, *zip(*rest, strict=True))
         except BrokenProcessPool as error:
             raise EquibasisError(
                 "a worker process died (killed, or out of memory): try fewer with --workers"
             ) from error
+
+    def _started(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(self._count, _start_method())
+        return self._pool
+
+
+def _start_method() -> BaseContext:
+    """What the user set, or the platform's default; never fork, which threads do not survive."""
+    method = cast("str | None", multiprocessing.get_start_method(allow_none=True))
+    if method is None and "forkserver" in multiprocessing.get_all_start_methods():
+        method = "forkserver"
+    return multiprocessing.get_context(method)
 
 
 def _check_pickles(function: Callable[..., Any], task: tuple[Any, ...]) -> None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import safetensors
 import safetensors.torch
@@ -58,6 +58,13 @@ class AutoencoderConfig:
     def __post_init__(self) -> None:
         if self.model not in MODELS:
             raise ModelError(f"unknown model {self.model!r}: choose {', '.join(MODELS)}")
+        sizes = (self.image_size, *self.hidden_sizes)
+        if len(sizes) != 3 or not all(type(size) is int and 1 <= size <= 1024 for size in sizes):
+            raise ModelError(f"sizes {sizes} are not an image size and two hidden sizes")
+        if self.bias not in get_args(BiasChoice):
+            raise ModelError(f"bias {self.bias!r}: choose {', '.join(get_args(BiasChoice))}")
+        if self.start not in get_args(Start):
+            raise ModelError(f"start {self.start!r}: choose {', '.join(get_args(Start))}")
 
     @property
     def is_equivariant(self) -> bool:
@@ -148,9 +155,7 @@ def load_bases(config: AutoencoderConfig, folder: str | Path) -> dict[BasisKey, 
     }
 
 
-def build_autoencoder(
-    config: AutoencoderConfig, bases: Mapping[BasisKey, Basis] | None = None
-) -> Autoencoder:
+def build_autoencoder(config: AutoencoderConfig, bases: Mapping[BasisKey, Basis]) -> Autoencoder:
     """An autoencoder at its random start, from the bases of `load_bases`."""
     grids = config.grids
     if not config.is_equivariant:
@@ -161,27 +166,25 @@ def build_autoencoder(
             nn.Sequential(layers[2], nn.ELU(), layers[3]),
         )
 
-    found = bases or {}
-
     def linear(position: int) -> EquivariantLinear:
         input_, output = grids[position], grids[position + 1]
         bias: Bias = (
-            found[None, output]
+            bases[None, output]
             if config.bias == "invariant"
             else ("scalar" if config.bias == "scalar" else None)
         )
-        return EquivariantLinear(found[input_, output], bias, config.start)
+        return EquivariantLinear(bases[input_, output], bias, config.start)
 
     first = nn.Sequential(linear(0), nn.ELU(), linear(1))
     encoder: nn.Module
     latent = grids[2]
     if config.model == "equivariant_attention":
-        invariants = found[None, latent]
+        invariants = bases[None, latent]
         encoder = AttentionEncoder(
             first,
             InvariantAttentionPool(invariants),
             EquivariantCombine(
-                found[latent, latent],
+                bases[latent, latent],
                 invariants,
                 bias=None if config.bias == "none" else config.bias,
                 start=config.start,

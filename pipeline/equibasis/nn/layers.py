@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, TypeAlias
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -13,7 +14,11 @@ from torch.nn import functional
 from equibasis.basis import Basis
 from equibasis.errors import ModelError
 from equibasis.nn.expansion import BasisExpansion
-from equibasis.representations import PermutationRepresentation, Representation
+from equibasis.representations import (
+    PermutationRepresentation,
+    Representation,
+    same_representation,
+)
 
 Bias: TypeAlias = Basis | Literal["scalar"] | None
 Start: TypeAlias = Literal["reference", "variance"]
@@ -91,10 +96,19 @@ class InvariantAttentionPool(nn.Module):
     ----------
     basis
         Any basis whose output space is the space of h: its ρ₂ is the ρ used here.
+
+    Raises
+    ------
+    ModelError
+        If the basis lists only generators of its group, so that there is no orbit to attend to.
     """
 
     def __init__(self, basis: Basis) -> None:
         super().__init__()
+        if not basis.space.complete:
+            raise ModelError(
+                f"attention needs all elements of the group, and {basis!r} lists generators only"
+            )
         self.orbit = _GroupOrbit(basis.space.output)
         self.query = nn.Parameter(torch.empty(basis.space.k))
         self.reset_parameters()
@@ -105,13 +119,15 @@ class InvariantAttentionPool(nn.Module):
 
     def attention(self, h: Tensor) -> Tensor:
         """α, of shape (batch, |G|), for h of shape (batch, n)."""
-        return torch.softmax(self.orbit(h) @ self.query, dim=-1)
+        return self._attend(self.orbit(h))
 
     def forward(self, h: Tensor) -> Tensor:
         """(batch, n) -> (batch, n)."""
         orbit = self.orbit(h)
-        attention = torch.softmax(orbit @ self.query, dim=-1)
-        return (attention[:, None, :] @ orbit)[:, 0]
+        return (self._attend(orbit)[:, None, :] @ orbit)[:, 0]
+
+    def _attend(self, orbit: Tensor) -> Tensor:
+        return torch.softmax(orbit @ self.query, dim=-1)
 
 
 class EquivariantCombine(nn.Module):
@@ -181,7 +197,8 @@ class _InvariantBias(nn.Module):
             self.expansion = BasisExpansion(bias)
             self.coefficients = nn.Parameter(torch.empty(bias.rank))
         elif bias == "scalar":
-            if not isinstance(basis.space.output, PermutationRepresentation):
+            rho = basis.space.output
+            if not isinstance(rho, PermutationRepresentation) or rho.signs is not None:
                 raise ModelError(
                     f"a scalar bias is invariant only under permutations, and {basis!r} has "
                     "others in its output: give an invariant basis, or None"
@@ -205,22 +222,32 @@ class _InvariantBias(nn.Module):
 class _GroupOrbit(nn.Module):
     """h (batch, n) -> all ρ(g) h, (batch, |G|, n)."""
 
+    index: Tensor | None
+    factors: Tensor
+
     def __init__(self, rho: Representation) -> None:
         super().__init__()
-        index = matrices = None
+        index = None
         if isinstance(rho, PermutationRepresentation):
             index = torch.from_numpy(rho.index.astype(np.int64))
+            factors = np.ones((1, 1)) if rho.signs is None else rho.signs.astype(np.float64)
         else:
-            matrices = torch.from_numpy(rho.matrices).to(torch.get_default_dtype())
-        self.index: Tensor | None
-        self.matrices: Tensor | None
+            factors = rho.matrices
+        self._exact = torch.from_numpy(np.ascontiguousarray(factors))
         self.register_buffer("index", index, persistent=False)
-        self.register_buffer("matrices", matrices, persistent=False)
+        factors_now = self._exact.to(torch.get_default_dtype())
+        self.register_buffer("factors", factors_now, persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        """As in `BasisExpansion`."""
+        moved = super()._apply(fn, recurse)
+        self.factors = self._exact.to(self.factors)
+        return moved
 
     def forward(self, h: Tensor) -> Tensor:
         if self.index is not None:
-            return h[:, self.index]
-        return torch.einsum("gij,bj->bgi", self.matrices, h)
+            return h[:, self.index] * self.factors
+        return torch.einsum("gij,bj->bgi", self.factors, h)
 
 
 def _check_invariants(basis: Basis, invariants: Basis) -> None:
@@ -233,15 +260,6 @@ def _check_invariants(basis: Basis, invariants: Basis) -> None:
     )
     if not fits:
         raise ModelError(f"{invariants!r} is not the invariant basis of the output of {basis!r}")
-
-
-def same_representation(a: Representation, b: Representation) -> bool:
-    """Whether two representations are equal, element by element."""
-    if isinstance(a, PermutationRepresentation) and isinstance(b, PermutationRepresentation):
-        return np.array_equal(a.index, b.index)
-    if isinstance(a, PermutationRepresentation) or isinstance(b, PermutationRepresentation):
-        return False
-    return a.matrices.shape == b.matrices.shape and np.allclose(a.matrices, b.matrices, atol=1e-9)
 
 
 def _draw(coefficients: Tensor, scale: float, outputs: int, start: Start) -> None:

@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from equibasis.basis import Basis, make_basis
-from equibasis.errors import EquibasisError, ShapeError, SolverError
+from equibasis.errors import EquibasisError, SolverError
 from equibasis.groups import Group, find_group
-from equibasis.representations import HomSpace, hom_space, parse_shape
-from equibasis.solvers import dense, orbits, svd
-from equibasis.solvers.interface import Solver
+from equibasis.representations import (
+    HomSpace,
+    PermutationRepresentation,
+    Representation,
+    hom_space,
+)
+from equibasis.reynolds import hom_dimension
+from equibasis.solvers import dense, orbits, projector, svd
+from equibasis.solvers.interface import Solver, refuse_beyond_memory
+from equibasis.spaces import Space, as_space
 from equibasis.workers import Workers
 
 # In the order in which `auto` tries them.
-SOLVERS = {solver.name: solver for solver in (orbits.SOLVER, svd.SOLVER, dense.SOLVER)}
+SOLVERS = {
+    solver.name: solver for solver in (orbits.SOLVER, projector.SOLVER, svd.SOLVER, dense.SOLVER)
+}
 
 
 def find_solver(name: str) -> Solver | None:
@@ -33,8 +42,8 @@ def find_solver(name: str) -> Solver | None:
 
 def solve(
     group: str | Group,
-    output: str | Sequence[int],
-    input: str | Sequence[int] | None = None,
+    output: str | Sequence[int] | Space,
+    input: str | Sequence[int] | Space | None = None,
     solver: str = "auto",
     workers: int | None = None,
 ) -> Basis:
@@ -43,10 +52,10 @@ def solve(
     Parameters
     ----------
     group
-        A built-in group's name, ``module:object``, or a `Group`.
+        A group's name, a file of generators, ``module:object``, or a `Group`.
     output, input
-        Shapes of the arrays in Y and X, ``"6x6"`` or ``(6, 6)``; without ``input``, the
-        invariants of Y.
+        Y and X: ``"6x6"``, ``(6, 6)``, ``"3*14x14:vector + 1"`` or a `Space`; without ``input``,
+        the invariants of Y.
     solver
         ``"auto"``, or the name of one of `SOLVERS`.
     workers
@@ -55,8 +64,8 @@ def solve(
 
     Raises
     ------
-    GroupError, ShapeError, SolverError
-        For a group, shape or solver that is not known or does not fit.
+    GroupError, SpaceError, SolverError
+        For a group, space or solver that is not known or does not fit.
 
     Examples
     --------
@@ -66,12 +75,70 @@ def solve(
     9
     """
     chosen = find_solver(solver)
-    shapes = parse_shape(input), parse_shape(output)
-    if not shapes[1]:
-        raise ShapeError("the output needs a shape, such as 6x6")
+    return solve_space(problem(group, output, input, workers), chosen)
+
+
+def problem(
+    group: str | Group,
+    output: str | Sequence[int] | Space,
+    input: str | Sequence[int] | Space | None = None,
+    workers: int | None = None,
+) -> HomSpace:
+    """What `solve` solves: the space, with its representations built and checked."""
+    spaces = as_space(input), as_space(output)
     found = find_group(group)
     with Workers(workers) as pool:
-        return solve_space(hom_space(found, *shapes, pool), chosen)
+        return hom_space(found, *spaces, pool)
+
+
+def choose(space: HomSpace) -> Solver:
+    """The first of `SOLVERS` that applies."""
+    return next(solver for solver in SOLVERS.values() if solver.obstacle(space) is None)
+
+
+def explanation(space: HomSpace, solver: Solver | None = None) -> str:
+    """What is known of a problem before it is solved, and which solver treats it, and why.
+
+    Sizes, the structure found, the rank where characters give it, and for each solver either what
+    stands in its way or the memory and time that it would take, estimated.
+    """
+    chosen = solver or choose(space)
+    listed = "all elements" if space.complete else "generators"
+    lines = [
+        str(space),
+        f"  group      {len(space.elements)} {listed} listed",
+        f"  input      dimension {space.m:,}, {_structure(space.input)}",
+        f"  output     dimension {space.k:,}, {_structure(space.output)}",
+        f"  all maps   dimension {space.dimension:,}; a dense operator of them takes "
+        f"{_size(8.0 * space.dimension**2)}",
+        f"  rank       {_rank_beforehand(space)}",
+    ]
+    for each in SOLVERS.values():
+        obstacle, cost = each.obstacle(space), each.cost(space)
+        takes = obstacle or f"about {_size(cost.memory)} and {cost.seconds:.1g} s"
+        mark = "->" if each is chosen else "  "
+        lines.append(f"{mark} {each.name:<10} {takes}")
+    return "\n".join(lines)
+
+
+def _structure(rho: Representation) -> str:
+    if isinstance(rho, PermutationRepresentation):
+        return "permutations" if rho.signs is None else "signed permutations"
+    return "orthogonal matrices" if rho.is_orthogonal else "matrices, not orthogonal"
+
+
+def _rank_beforehand(space: HomSpace) -> str:
+    if space.complete:
+        return f"{hom_dimension(space):,}, from characters"
+    return "counted when solved: only generators are listed"
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB"):
+        if count < 1024 or unit == "PiB":
+            break
+        count /= 1024
+    return f"{count:,.3g} {unit}"
 
 
 def solve_space(space: HomSpace, solver: Solver | None = None) -> Basis:
@@ -80,14 +147,15 @@ def solve_space(space: HomSpace, solver: Solver | None = None) -> Basis:
     Raises
     ------
     SolverError
-        If the solver does not apply, or its result fails the checks.
+        If the solver does not apply, would not fit in memory, or its result fails the checks.
     """
-    if solver is None:
-        solver = next(each for each in SOLVERS.values() if each.obstacle(space) is None)
-    elif (obstacle := solver.obstacle(space)) is not None:
-        raise SolverError(f"solver {solver.name!r} does not apply: {obstacle}; use auto or svd")
-    matrix = solver.solve(space)
+    solver = solver or choose(space)
+    obstacle = solver.obstacle(space)
+    if obstacle is not None:
+        raise SolverError(f"solver {solver.name!r} does not apply: {obstacle}; use --solver auto")
+    refuse_beyond_memory(solver, space)
+    columns = solver.solve(space)
     try:
-        return make_basis(space, matrix, solver.name)
+        return make_basis(space, columns, solver.name)
     except EquibasisError as error:
         raise SolverError(f"solver {solver.name!r} failed its check on {space}: {error}") from error

@@ -8,17 +8,20 @@ from scipy import sparse
 from equibasis.canonical import canonical_basis
 from equibasis.representations import HomSpace
 from equibasis.reynolds import dense_reynolds_operator
-from equibasis.solvers.interface import Solver, no_obstacle, refuse_beyond_memory
+from equibasis.solvers.interface import Cost, Solver, no_obstacle
 
 # Operator, one Kronecker product, both factors of the SVD with its workspace, and the projector.
 _COPIES = 8
 
 
+def cost(space: HomSpace) -> Cost:
+    """Some dense copies of the operator, and the cube of its size."""
+    n = float(space.dimension)
+    return Cost(8 * _COPIES * n**2, 5e-10 * n**3 + 1e-8 * space.output.order * n**2)
+
+
 def solve(space: HomSpace) -> sparse.csc_array:
     """Left singular vectors of the dense Reynolds operator, made canonical."""
-    refuse_beyond_memory(
-        "dense", space, 8.0 * _COPIES * (space.k * space.m) ** 2, "use --solver svd or orbits"
-    )
     operator = dense_reynolds_operator(space)
     vectors, singular_values, _ = np.linalg.svd(operator)
     # A projector, orthogonal or not, has no singular value between 0 and 1.
@@ -26,4 +29,4 @@ def solve(space: HomSpace) -> sparse.csc_array:
     return canonical_basis(sparse.csr_array(vectors @ vectors.T))
 
 
-SOLVER = Solver("dense", "the whole operator dense, one SVD; a yardstick", no_obstacle, solve)
+SOLVER = Solver("dense", "the whole operator dense, one SVD; a yardstick", no_obstacle, cost, solve)

@@ -1,4 +1,4 @@
-"""What every solver is: a name, when it applies, and a function from a space to its basis."""
+"""What every solver is: a name, when it applies, what it costs, and how it finds the basis."""
 
 from __future__ import annotations
 
@@ -6,10 +6,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import psutil
-from scipy import sparse
 
+from equibasis.columns import Columns
 from equibasis.errors import SolverError
 from equibasis.representations import HomSpace
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What solving takes, estimated beforehand.
+
+    Attributes
+    ----------
+    memory
+        Bytes at the peak, above what the process has.
+    seconds
+        On one core of a machine of 2023 or so; within a factor of a few.
+    """
+
+    memory: float
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -24,26 +40,30 @@ class Solver:
         Its idea in a line.
     obstacle
         Why the solver cannot treat a space, in words that end a sentence; ``None`` if it can.
+    cost
+        What it would take.
     solve
-        The basis B, sparse (km, r) float64: orthonormal columns, canonical as in
-        `equibasis.canonical`. Every solver returns the same B for the same space.
+        The basis B (km, r) float64: orthonormal columns, canonical as in `equibasis.canonical`.
+        Every solver returns the same B for the same space.
     """
 
     name: str
     summary: str
     obstacle: Callable[[HomSpace], str | None]
-    solve: Callable[[HomSpace], sparse.csc_array]
+    cost: Callable[[HomSpace], Cost]
+    solve: Callable[[HomSpace], Columns]
 
 
 def no_obstacle(space: HomSpace) -> None:
     """For solvers that apply to every space."""
 
 
-def refuse_beyond_memory(solver: str, space: HomSpace, needed: float, instead: str) -> None:
-    """Raise `SolverError` if ``needed`` bytes are more than the memory that is free."""
+def refuse_beyond_memory(solver: Solver, space: HomSpace) -> None:
+    """Raise `SolverError` if a solver would take more memory than is free."""
     free = psutil.virtual_memory().available
+    needed = solver.cost(space).memory
     if needed > free:
         raise SolverError(
-            f"solver {solver!r} would take about {needed / 2**30:,.1f} GiB for {space} "
-            f"({free / 2**30:,.1f} GiB are free): {instead}"
+            f"solver {solver.name!r} would take about {needed / 2**30:,.1f} GiB for {space} "
+            f"({free / 2**30:,.1f} GiB are free): choose a smaller space, or --solver auto"
         )

@@ -7,23 +7,33 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import sparse
 
-from equibasis.blocks import Blocks, assemble, block_sizes, diagonal_blocks
+from equibasis.blocks import Blocks, assemble, diagonal_blocks
 from equibasis.canonical import canonical_basis, projector_of
-from equibasis.representations import HomSpace
+from equibasis.representations import HomSpace, PermutationRepresentation, Representation
 from equibasis.reynolds import reynolds_operator
-from equibasis.solvers.interface import Solver, no_obstacle, refuse_beyond_memory
+from equibasis.solvers.interface import Cost, Solver, no_obstacle
 
-# Block, factors of its SVD with workspace, projector, and the factor of that.
-_COPIES = 8
+
+def cost(space: HomSpace) -> Cost:
+    """The entries of the operator, and its blocks as far as they are known beforehand.
+
+    A row of the operator reaches at most as many others as its terms have entries in it; blocks
+    are taken to be that large, and no larger.
+    """
+    n = float(space.dimension)
+    reach = min(n, space.output.order * _row_entries(space.input) * _row_entries(space.output))
+    return Cost(72 * n * reach, 2e-2 + 1e-7 * n * reach + 5e-10 * n * reach**2)
+
+
+def _row_entries(rho: Representation) -> float:
+    if isinstance(rho, PermutationRepresentation):
+        return 1.0
+    return np.count_nonzero(rho.matrices) / (rho.order * rho.dimension)
 
 
 def solve(space: HomSpace) -> sparse.csc_array:
     """Left singular vectors of each block of the Reynolds operator, made canonical."""
-    operator_bytes = 24.0 * space.output.order * space.m * space.k
-    refuse_beyond_memory("svd", space, operator_bytes, "use --solver orbits if it applies")
     operator = reynolds_operator(space)
-    block_bytes = 8.0 * _COPIES * float(np.square(block_sizes(operator), dtype=np.float64).sum())
-    refuse_beyond_memory("svd", space, block_bytes, "its operator hardly falls apart")
     return canonical_basis(assemble(_projectors(operator), operator.shape[0]))
 
 
@@ -39,5 +49,5 @@ def _projectors(operator: sparse.csr_array) -> Iterator[Blocks]:
 
 
 SOLVER = Solver(
-    "svd", "an SVD of each connected block of the Reynolds operator", no_obstacle, solve
+    "svd", "an SVD of each connected block of the Reynolds operator", no_obstacle, cost, solve
 )

@@ -11,7 +11,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from equibasis.errors import DataError
-from equibasis.files import writing
+from equibasis.files import write_hdf5
 
 SOURCES = ("mnist5k", "mnist", "fashionmnist", "kmnist", "qmnist")
 
@@ -92,9 +92,12 @@ def resize(images: np.ndarray, size: int) -> np.ndarray:
 
 def save_digits(digits: Digits, path: str | Path) -> None:
     """Write ``/train`` and ``/test`` as HDF5, byte-identical for identical digits."""
-    with writing(path) as temporary, h5py.File(temporary, "w", libver=("v108", "v108")) as file:
+
+    def fill(file: h5py.File) -> None:
         for name, images in (("train", digits.train), ("test", digits.test)):
             file[name] = images.reshape(len(images), digits.size, digits.size)
+
+    write_hdf5(path, fill)
 
 
 def load_digits(path: str | Path, size: int) -> Digits:
@@ -109,7 +112,7 @@ def load_digits(path: str | Path, size: int) -> Digits:
     try:
         with h5py.File(path, "r") as file:
             train, test = file["train"][()], file["test"][()]
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, TypeError) as error:
         raise DataError(f"cannot read {path} ({error}): {remake}") from error
     for images in (train, test):
         if images.dtype != np.uint8 or images.shape[1:] != (size, size):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from equibasis.errors import ModelError
 from equibasis.files import write_text
 from equibasis.nn.autoencoders import MODELS as MODEL_NAMES
 from equibasis.nn.autoencoders import basis_file, load_autoencoder
@@ -36,7 +38,7 @@ def run(parameters: Parameters) -> None:
         )
         for name in MODEL_NAMES
     }
-    write_text(METRICS, json.dumps(metrics, indent=2) + "\n")
+    write_text(METRICS, json.dumps(metrics, indent=2, allow_nan=False) + "\n")
     print(f"{METRICS}: {len(metrics)} models on {len(images):,} test images")
 
 
@@ -99,13 +101,17 @@ def equivariance_error(model: nn.Module, images: Tensor, action: Representation)
         moved = np.ascontiguousarray(action.apply(g, x.numpy().T).T)
         return torch.from_numpy(moved.astype(np.float32))
 
-    worst = 0.0
+    worst = torch.zeros(())
     for g in range(action.order):
         difference = (model(act(g, images)) - act(g, plain)).norm(dim=1)
-        worst = max(worst, float((difference / norms).max()))
-    return worst
+        # Nothing over nothing is no breach; NaN stays NaN, so that it cannot pass for symmetry.
+        relative = torch.where((difference == 0) & (norms == 0), 0.0, difference / norms)
+        worst = torch.maximum(worst, relative.max())
+    return float(worst)
 
 
 def _rounded(value: float) -> float:
     """Seven significant digits: all that float32 training can mean."""
+    if not math.isfinite(value):
+        raise ModelError("a model gives NaN or infinity on test digits: train it again")
     return float(f"{value:.7g}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from equibasis.errors import ModelError
 from equibasis.stages.digits import rotation_indices
 
 
@@ -24,7 +26,8 @@ def compute_reproducibly() -> None:
     other work holds the cores.
     """
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
+    # Sets what use_deterministic_algorithms sets, and spares the second that importing it takes.
+    torch.set_deterministic_debug_mode("error")
 
 
 def fit(
@@ -52,6 +55,11 @@ def fit(
         Turn each image by a random multiple of 90° each time it is used.
     after_epoch
         Called with the mean training error of each epoch.
+
+    Raises
+    ------
+    ModelError
+        If the error is no longer a finite number.
     """
     generator = torch.Generator().manual_seed(seed)
     side = round(images.shape[1] ** 0.5)
@@ -70,8 +78,11 @@ def fit(
             loss.backward()
             optimizer.step()
             total += loss.detach() * len(batch)
+        error = float(total) / len(images)
+        if not math.isfinite(error):
+            raise ModelError(f"training diverged (error {error}): lower train.lr")
         if after_epoch is not None:
-            after_epoch(float(total) / len(images))
+            after_epoch(error)
     model.eval()
 
 

@@ -69,9 +69,11 @@ def load_parameters(path: str | Path = "params.yaml") -> Parameters:
             f"cannot read {path} ({error}): run from the project's folder, or name it by --params"
         ) from error
     try:
-        return Parameters.model_validate(yaml.safe_load(text))
-    except yaml.YAMLError as error:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number cut short
         raise ParametersError(f"{path} is not valid YAML: {error}") from error
+    try:
+        return Parameters.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"]) or "the whole file"

@@ -1,0 +1,213 @@
+"""Mathematics by hand: explicit matrices and flood fills, nothing that is under test."""
+
+from __future__ import annotations
+
+import functools
+
+import hypothesis.strategies as st
+import numpy as np
+
+import equibasis as eb
+from equibasis.representations import (
+    MatrixRepresentation,
+    PermutationRepresentation,
+    Representation,
+)
+
+ELEMENTS = {
+    "trivial": ("r0",),
+    "c2": ("r0", "r180"),
+    "c4": ("r0", "r90", "r180", "r270"),
+    "d4": ("r0", "r90", "r180", "r270", "f0", "f90", "f180", "f270"),
+}
+
+# The same basis is looked at from many sides; it is solved once.
+solved = functools.cache(eb.solve)
+
+
+# --- actions on a square grid -------------------------------------------------------------------
+
+
+def grid_permutation(element: str, side: int) -> np.ndarray:
+    """index with (ρ(g) x)[i] = x[index[i]], pixel by pixel."""
+    index = np.empty((side, side), dtype=int)
+    for i in range(side):
+        for j in range(side):
+            row, column = i, j
+            for _ in range(int(element[1:]) // 90):  # counter-clockwise: what was right is on top
+                row, column = column, side - 1 - row
+            if element.startswith("f"):
+                column = side - 1 - column
+            index[i, j] = row * side + column
+    return index.ravel()
+
+
+def grid_permutations(group: str, side: int) -> np.ndarray:
+    return np.stack([grid_permutation(element, side) for element in ELEMENTS[group]])
+
+
+# --- representations and the spaces of their maps -----------------------------------------------
+
+
+def permutation_matrices(index: np.ndarray) -> np.ndarray:
+    return np.eye(index.shape[1])[index]
+
+
+def matrices(rho: Representation) -> np.ndarray:
+    if isinstance(rho, PermutationRepresentation):
+        return permutation_matrices(rho.index)
+    return rho.matrices
+
+
+def reynolds(rho1: np.ndarray, rho2: np.ndarray) -> np.ndarray:
+    """1/|G| Σ ρ₂(g) ⊗ ρ₁(g)⁻ᵀ, term by term."""
+    terms = [np.kron(b, np.linalg.inv(a).T) for a, b in zip(rho1, rho2, strict=True)]
+    return sum(terms) / len(terms)
+
+
+def trace_formula(rho1: np.ndarray, rho2: np.ndarray) -> float:
+    """1/|G| Σ tr ρ₂(g) tr ρ₁(g)⁻¹."""
+    pairs = zip(rho1, rho2, strict=True)
+    return sum(np.trace(b) * np.trace(np.linalg.inv(a)) for a, b in pairs) / len(rho1)
+
+
+def burnside(index1: np.ndarray, index2: np.ndarray) -> float:
+    """The mean number of fixed pairs: Burnside's lemma."""
+    fixed = [
+        sum(int(p == q) for q, p in enumerate(row1)) * sum(int(p == q) for q, p in enumerate(row2))
+        for row1, row2 in zip(index1, index2, strict=True)
+    ]
+    return sum(fixed) / len(fixed)
+
+
+def orbits(index1: np.ndarray, index2: np.ndarray) -> list[list[int]]:
+    """The orbits of G on pairs (o, i), each sorted, as positions o·m + i: flood fill."""
+    m = index1.shape[1]
+    unseen, found = set(range(index2.shape[1] * m)), []
+    while unseen:
+        start = min(unseen)
+        orbit = {
+            int(b[start // m]) * m + int(a[start % m]) for a, b in zip(index1, index2, strict=True)
+        }
+        unseen -= orbit
+        found.append(sorted(orbit))
+    return found
+
+
+def invariance_error(space: eb.HomSpace, basis: eb.Basis) -> float:
+    """max |ρ₂(g) W - W ρ₁(g)| over all g and all basis vectors W."""
+    stack = dense(basis).T.reshape(-1, space.k, space.m)
+    pairs = zip(matrices(space.input), matrices(space.output), strict=True)
+    return max((abs(b @ stack - stack @ a).max(initial=0.0) for a, b in pairs), default=0.0)
+
+
+def dense(basis: eb.Basis) -> np.ndarray:
+    return basis.matrix if isinstance(basis.matrix, np.ndarray) else basis.matrix.toarray()
+
+
+# --- random groups ------------------------------------------------------------------------------
+
+
+def generated_group(generators: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """All products of some permutations, the identity first."""
+    identity = tuple(range(len(generators[0])))
+    group, fresh = {identity}, {identity}
+    while fresh:
+        fresh = {tuple(g[i] for i in h) for g in generators for h in fresh} - group
+        group |= fresh
+    return [identity, *sorted(group - {identity})]
+
+
+def natural_action(group: list[tuple[int, ...]]) -> np.ndarray:
+    return np.array(group)
+
+
+def fixed_point_added(group: list[tuple[int, ...]]) -> np.ndarray:
+    return np.pad(group, ((0, 0), (0, 1)), constant_values=len(group[0]))
+
+
+def regular_action(group: list[tuple[int, ...]]) -> np.ndarray:
+    """g · h = g∘h on the group itself."""
+    place = {element: number for number, element in enumerate(group)}
+    return np.array([[place[tuple(g[i] for i in h)] for h in group] for g in group])
+
+
+def trivial_action(group: list[tuple[int, ...]]) -> np.ndarray:
+    return np.zeros((len(group), 1), dtype=int)
+
+
+def hom_space(rho1: Representation, rho2: Representation, name: str = "random") -> eb.HomSpace:
+    elements = tuple(f"g{number}" for number in range(rho1.order))
+    return eb.HomSpace(name, elements, (rho1.dimension,), (rho2.dimension,), rho1, rho2)
+
+
+def conjugated(rho: np.ndarray, by: np.ndarray) -> np.ndarray:
+    return by @ rho @ np.linalg.inv(by)
+
+
+def random_orthogonal(n: int, seed: int) -> np.ndarray:
+    return np.linalg.qr(np.random.default_rng(seed).standard_normal((n, n)))[0]
+
+
+def random_well_conditioned(n: int, seed: int) -> np.ndarray:
+    """Singular values between 1/2 and 2."""
+    stretch = np.random.default_rng(seed).uniform(0.5, 2.0, n)
+    return random_orthogonal(n, seed) * stretch @ random_orthogonal(n, seed + 1)
+
+
+QUATERNIONS = [(1, 2, 3, 0, 5, 6, 7, 4), (4, 7, 6, 5, 2, 1, 0, 3)]  # i and j
+PENTAGON = [(1, 2, 3, 4, 0), (0, 4, 3, 2, 1)]  # a turn and a mirror
+TETRAHEDRON = [(1, 2, 0, 3), (1, 0, 3, 2)]
+
+
+def random_permutations(points: int, count: int, seed: int) -> list[tuple[int, ...]]:
+    generator = np.random.default_rng(seed)
+    return [tuple(generator.permutation(points).tolist()) for _ in range(count)]
+
+
+seeds = st.integers(0, 2**32 - 2)
+
+permutation_groups = st.one_of(
+    st.builds(random_permutations, st.integers(1, 4), st.just(2), seeds),  # at most 4! elements
+    st.builds(random_permutations, st.integers(5, 7), st.just(1), seeds),  # cyclic
+    st.sampled_from([QUATERNIONS, PENTAGON, TETRAHEDRON]),
+).map(generated_group)
+
+
+@st.composite
+def permutation_actions(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """Two actions of one random group of at most 24 elements, on at most 8 points each."""
+    group = draw(permutation_groups)
+    small = [regular_action] if len(group) <= 8 else []
+    actions = st.sampled_from([natural_action, fixed_point_added, trivial_action, *small])
+    return draw(actions)(group), draw(actions)(group)
+
+
+permutation_spaces = permutation_actions().map(
+    lambda actions: hom_space(*map(PermutationRepresentation, actions))
+)
+
+
+def _matrix_spaces(draw: st.DrawFn, change_of_basis) -> eb.HomSpace:
+    """Permutation representations, maybe times the sign, each seen in another basis."""
+    pair = []
+    for action in draw(permutation_actions()):
+        rho = permutation_matrices(action)
+        if draw(st.booleans()):
+            rho = rho * np.round(np.linalg.det(rho))[:, None, None]
+        rho = conjugated(rho, change_of_basis(action.shape[1], draw(seeds)))
+        pair.append(MatrixRepresentation(rho))
+    return hom_space(*pair)
+
+
+@st.composite
+def orthogonal_spaces(draw: st.DrawFn) -> eb.HomSpace:
+    return _matrix_spaces(draw, random_orthogonal)
+
+
+@st.composite
+def non_orthogonal_spaces(draw: st.DrawFn) -> eb.HomSpace:
+    return _matrix_spaces(draw, random_well_conditioned)
+
+
+spaces = st.one_of(permutation_spaces, orthogonal_spaces(), non_orthogonal_spaces())

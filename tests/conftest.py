@@ -1,0 +1,97 @@
+"""Fixtures that every test module may use; nothing here or in the tests needs a network."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+
+import equibasis as eb
+from equibasis import cli
+from equibasis.representations import MatrixRepresentation
+
+# The same examples on every machine and day: what passes here passes in CI.
+hypothesis.settings.register_profile(
+    "reproducible", deadline=None, derandomize=True, database=None, max_examples=50
+)
+hypothesis.settings.load_profile("reproducible")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command came to."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(monkeypatch, capsys) -> Callable[..., Outcome]:
+    """``command("inspect", file)``: the `equibasis` command in this process."""
+
+    def run(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["equibasis", *map(str, arguments)])
+        monkeypatch.setattr(sys, "path", list(sys.path))
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        out, err = capsys.readouterr()
+        return Outcome(exit_.value.code or 0, out, err)
+
+    return run
+
+
+def run_python(*arguments: object, folder: Path) -> Outcome:
+    """A fresh interpreter, run in a folder, its modules importable."""
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)], cwd=folder, capture_output=True, text=True
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def python(tmp_path) -> Callable[..., Outcome]:
+    """``python("-m", "equibasis", ...)``: a real process, in ``tmp_path``."""
+    return lambda *arguments: run_python(*arguments, folder=tmp_path)
+
+
+@pytest.fixture
+def write_module(tmp_path, monkeypatch) -> Callable[[str, str], None]:
+    """``write_module("mine", source)``: a user's own module, importable until the test ends."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(name: str, source: str) -> None:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        (tmp_path / f"{name}.py").write_text(source, encoding="utf-8")
+
+    yield write
+    for path in tmp_path.glob("*.py"):
+        sys.modules.pop(path.stem, None)
+
+
+@pytest.fixture
+def c4_basis() -> eb.Basis:
+    return eb.solve(group="c4", input="6x6", output="3x3")
+
+
+@pytest.fixture
+def c4_file(c4_basis, tmp_path) -> Path:
+    """A basis file as `solve` writes it: sparse, C4, 6x6 -> 3x3, rank 81."""
+    path = tmp_path / "c4_6x6_to_3x3.h5"
+    eb.save_basis(c4_basis, path)
+    return path
+
+
+@pytest.fixture
+def sign_to_trivial() -> eb.HomSpace:
+    """Maps from the sign of C2 to the trivial representation: there is none but 0."""
+    sign = MatrixRepresentation(np.array([[[1.0]], [[-1.0]]]))
+    trivial = MatrixRepresentation(np.ones((2, 1, 1)))
+    return eb.HomSpace("c2", ("one", "flip"), (1,), (1,), sign, trivial)

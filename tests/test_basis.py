@@ -1,0 +1,199 @@
+"""The Basis: what its columns are, when it holds, and how far two of them are apart."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from scipy import sparse
+
+import by_hand
+import equibasis as eb
+from equibasis.basis import make_basis, measure
+from equibasis.representations import PermutationRepresentation
+from equibasis.solvers import solve_space
+
+
+def with_matrix(basis: eb.Basis, matrix) -> eb.Basis:
+    return dataclasses.replace(basis, matrix=matrix)
+
+
+def with_space(basis: eb.Basis, **changes) -> eb.Basis:
+    return dataclasses.replace(basis, space=dataclasses.replace(basis.space, **changes))
+
+
+def reason(basis: eb.Basis) -> str:
+    with pytest.raises(eb.EquibasisError) as refused:
+        eb.verify_basis(basis)
+    return str(refused.value)
+
+
+# --- what it is ---------------------------------------------------------------------------------
+
+
+def test_a_column_is_a_map_row_by_row(c4_basis):
+    column = by_hand.dense(c4_basis)[:, 17]
+    W = np.array([[column[o * 36 + i] for i in range(36)] for o in range(9)])
+    x = np.random.default_rng(0).standard_normal((6, 6))
+    turned_after = np.rot90((W @ x.ravel()).reshape(3, 3))
+    np.testing.assert_allclose((W @ np.rot90(x).ravel()).reshape(3, 3), turned_after, atol=1e-15)
+
+
+def test_an_invariant_vector_is_one_that_turning_does_not_change():
+    for v in by_hand.dense(eb.solve("c4", "5x5")).T.reshape(-1, 5, 5):
+        np.testing.assert_array_equal(np.rot90(v), v)
+
+
+def test_a_basis_tells_what_it_is_a_basis_of(c4_basis):
+    told = (c4_basis.kind, c4_basis.group, c4_basis.input_shape, c4_basis.output_shape)
+    assert told == ("equivariant", "c4", (6, 6), (3, 3))
+    assert repr(c4_basis) == "Basis(c4: 6x6 -> 3x3, rank 81, by orbits)"
+    assert eb.solve("c4", "3x3").kind == "invariant"
+
+
+def test_a_matrix_of_zeros_mostly_is_sparse_and_a_full_one_dense(c4_basis):
+    assert isinstance(c4_basis.matrix, sparse.csc_array)
+    full = eb.solve("c4", "2x2").matrix
+    np.testing.assert_array_equal(full, np.full((4, 1), 0.5))
+    assert isinstance(full, np.ndarray)
+    assert c4_basis.matrix.dtype == full.dtype == np.float64
+
+
+def test_its_checks_are_its_measured_errors(c4_basis):
+    assert c4_basis.checks == measure(c4_basis.space, c4_basis.matrix)
+    assert c4_basis.checks.rank_expected == 81
+
+
+@given(by_hand.spaces)
+def test_errors_are_measured_by_their_definition(space):
+    generator = np.random.default_rng(0)
+    B = generator.standard_normal((space.k * space.m, 2))
+    W = B.T.reshape(2, space.k, space.m)
+    pairs = zip(by_hand.matrices(space.input), by_hand.matrices(space.output), strict=True)
+    moved = max(abs(b @ W @ np.linalg.inv(a) - W).max() for a, b in pairs)
+    checks = measure(space, B)
+    assert checks.orthonormality_error == pytest.approx(abs(B.T @ B - np.eye(2)).max())
+    assert checks.equivariance_error == pytest.approx(moved, abs=1e-10)
+
+
+def test_making_a_basis_checks_it(c4_basis):
+    with pytest.raises(eb.EquibasisError, match="the rank is 80"):
+        make_basis(c4_basis.space, c4_basis.matrix[:, 1:], "mine")
+
+
+# --- verify -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("group", by_hand.ELEMENTS)
+@pytest.mark.parametrize("input_", [None, "3x3", "4x4"])
+def test_what_is_solved_holds(group, input_):
+    basis = eb.solve(group, "3x3", input_)
+    assert eb.verify_basis(basis) == basis.checks
+
+
+@given(by_hand.spaces)
+def test_what_is_solved_for_random_groups_holds(space):
+    assert eb.verify_basis(solve_space(space)).rank_expected == solve_space(space).rank
+
+
+def test_the_empty_basis_holds(sign_to_trivial):
+    assert eb.verify_basis(solve_space(sign_to_trivial)).rank_expected == 0
+
+
+def test_a_basis_without_one_of_its_columns_does_not_hold(c4_basis):
+    missing = with_matrix(c4_basis, c4_basis.matrix[:, :-1])
+    assert reason(missing) == "the rank is 80, but the characters give 81"
+
+
+def test_a_basis_with_a_column_twice_does_not_hold(c4_basis):
+    twice = c4_basis.matrix[:, [0, *range(80)]]
+    assert reason(with_matrix(c4_basis, twice)).startswith(
+        "the columns are not orthonormal: off by 1"
+    )
+
+
+def test_columns_that_do_not_intertwine_do_not_hold(c4_basis):
+    unit_vectors = sparse.eye_array(324, 81, format="csc")
+    assert reason(with_matrix(c4_basis, unit_vectors)).startswith("the columns are not equivariant")
+
+
+@pytest.mark.parametrize(
+    "mixing",
+    [by_hand.random_orthogonal(81, 0), np.eye(81)[::-1], -np.eye(81)],
+    ids=["mixed", "reordered", "negated"],
+)
+def test_another_basis_of_the_same_subspace_is_not_the_canonical_one(c4_basis, mixing):
+    other = by_hand.dense(c4_basis) @ mixing
+    assert reason(with_matrix(c4_basis, other)).startswith("the basis is not the canonical one")
+
+
+def test_a_basis_off_by_a_millionth_does_not_hold(c4_basis):
+    off = by_hand.dense(c4_basis)
+    off[0, 0] += 1e-6
+    assert reason(with_matrix(c4_basis, off)).startswith(
+        "the columns are not orthonormal: off by 1"
+    )
+
+
+def test_a_basis_under_what_is_no_group_does_not_hold(c4_basis):
+    rho1, rho2 = c4_basis.space.input.index, c4_basis.space.output.index
+    lacking = with_space(
+        c4_basis,
+        elements=("r0", "r90", "r180"),
+        input=PermutationRepresentation(rho1[:3]),
+        output=PermutationRepresentation(rho2[:3]),
+    )
+    assert "is not closed: r90 after r180" in reason(lacking)
+
+
+def test_a_basis_under_another_group_does_not_hold(c4_basis):
+    swapped = PermutationRepresentation(c4_basis.space.output.index[[0, 3, 2, 1]])
+    assert reason(with_space(c4_basis, output=swapped)).startswith(
+        "the columns are not equivariant"
+    )
+
+
+# --- angles between subspaces -------------------------------------------------------------------
+
+
+def line(c4_basis: eb.Basis, angle: float) -> eb.Basis:
+    """A line in the plane of the first two coordinates."""
+    return with_matrix(c4_basis, np.array([[np.cos(angle)], [np.sin(angle)], [0.0]]))
+
+
+@pytest.mark.parametrize("angle", [1e-9, 1e-5, 0.3, np.pi / 4, 1.5])
+def test_the_angle_between_two_lines_is_the_angle(c4_basis, angle):
+    flat, steep = line(c4_basis, 0.2), line(c4_basis, 0.2 + angle)
+    assert eb.subspace_angle(flat, steep) == pytest.approx(angle, rel=1e-6)
+    assert eb.subspace_angle(steep, flat) == pytest.approx(angle, rel=1e-6)
+
+
+def test_orthogonal_lines_are_a_right_angle_apart(c4_basis):
+    right = eb.subspace_angle(line(c4_basis, 0.0), line(c4_basis, np.pi / 2))
+    assert right == pytest.approx(np.pi / 2, abs=1e-7)
+
+
+def test_the_largest_of_the_principal_angles_counts(c4_basis):
+    angles = np.array([0.1, 0.7, 0.4])
+    first = np.vstack([np.eye(3), np.zeros((3, 3))])
+    second = np.vstack([np.diag(np.cos(angles)), np.diag(np.sin(angles))])
+    U = by_hand.random_orthogonal(6, 0)  # nothing in particular about the coordinates
+    mixed = U @ second @ by_hand.random_orthogonal(3, 1)
+    apart = eb.subspace_angle(with_matrix(c4_basis, U @ first), with_matrix(c4_basis, mixed))
+    assert apart == pytest.approx(0.7, abs=1e-12)
+
+
+@given(by_hand.spaces, by_hand.seeds)
+def test_the_angle_does_not_depend_on_the_bases(space, seed):
+    basis = solve_space(space)
+    mixed = by_hand.dense(basis) @ by_hand.random_orthogonal(basis.rank, seed)
+    assert eb.subspace_angle(basis, with_matrix(basis, mixed)) < 1e-12
+
+
+def test_a_corner_an_edge_and_the_centre_are_60_degrees_from_their_orbits():
+    orbits, pixels = eb.solve("c4", "3x3"), eb.solve("trivial", "3x3")
+    three = with_matrix(pixels, pixels.matrix[:, [0, 1, 4]])
+    assert eb.subspace_angle(orbits, three) == pytest.approx(np.pi / 3)
+    assert eb.subspace_angle(orbits, orbits) == 0.0

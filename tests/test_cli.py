@@ -1,0 +1,345 @@
+"""The command: what it prints, its exit status, and one line for each thing that can go wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import by_hand
+import equibasis as eb
+
+GROUPS = """
+import numpy
+import equibasis
+
+def shift(array, steps):
+    return numpy.roll(array, steps)
+
+def turn(vector, sixths):
+    angle = sixths * numpy.pi / 3
+    cos, sin = numpy.cos(angle), numpy.sin(angle)
+    return numpy.array([[cos, -sin], [sin, cos]]) @ vector
+
+def reverse_late(array, element):
+    if element == "flip" and array.flat[2] == 1.0:
+        raise ValueError("cannot flip\\nthis one")
+    return array
+
+cyclic = equibasis.Group("cyclic", tuple(range(5)), shift)
+lacking = equibasis.Group("lacking", (0, 1, 3), shift)
+hexagon = equibasis.Group("hexagon", tuple(range(6)), turn)
+failing = equibasis.Group("failing", ("one", "flip"), reverse_late)
+number = 7
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch, write_module) -> Path:
+    """The folder that commands are run in, with a module of groups in it."""
+    write_module("mine", GROUPS)
+    write_module("broken", "1 / 0\n")
+    write_module("leaving", "import sys\nsys.exit(0)\n")
+    write_module("interrupted", "raise KeyboardInterrupt\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def files_of_results(folder: Path) -> set[str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.name for path in files if path.suffix not in (".py", ".pyc")}
+
+
+def with_matrix(basis: eb.Basis, matrix: np.ndarray) -> eb.Basis:
+    """Something that can be saved, its hash and all, but is wrong."""
+    return dataclasses.replace(basis, matrix=matrix)
+
+
+@pytest.fixture
+def wrong_file(c4_basis) -> str:
+    """A file that is whole, but whose matrix has two rows exchanged."""
+    rows = [1, 0, *range(2, 324)]
+    eb.save_basis(with_matrix(c4_basis, c4_basis.matrix[rows].tocsc()), "wrong.h5")
+    return "wrong.h5"
+
+
+# --- solve --------------------------------------------------------------------------------------
+
+
+def test_solve_writes_equivariant_maps(command):
+    solved = command("solve", "out.h5", "--group", "c4", "--input", "6x6", "--output", "3x3")
+    assert (solved.status, solved.err) == (0, "")
+    assert solved.out.startswith("out.h5: c4: 6x6 -> 3x3, rank 81 (solver orbits")
+    assert eb.load_basis("out.h5").rank == 81
+
+
+def test_solve_writes_invariant_vectors(command):
+    solved = command("solve", "out.h5", "--group", "d4", "--output", "6x6")
+    assert (solved.status, solved.err) == (0, "")
+    assert "d4: invariants of 6x6, rank 6" in solved.out
+    assert eb.load_basis("out.h5").kind == "invariant"
+
+
+@pytest.mark.parametrize("solver", ["auto", "svd", "dense", "orbits"])
+def test_solve_asks_the_solver_it_is_told(command, solver):
+    command("solve", "out.h5", "--group", "c4", "--output", "3x3", "--solver", solver)
+    assert eb.load_basis("out.h5").solver == ("orbits" if solver == "auto" else solver)
+
+
+@pytest.mark.parametrize(("group", "size", "rank"), [("cyclic", 5, 5), ("hexagon", 2, 2)])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_solve_takes_the_user_s_own_group(command, group, size, rank, workers):
+    shapes = ["--input", size, "--output", size]
+    solved = command("solve", "out.h5", "--group", f"mine:{group}", *shapes, "--workers", workers)
+    assert (solved.status, solved.err) == (0, "")
+    assert eb.load_basis("out.h5").rank == rank
+
+
+def test_solve_may_find_that_there_is_nothing(command):
+    solved = command("solve", "out.h5", "--group", "mine:hexagon", "--output", "2")
+    assert solved.status == 0
+    assert "rank 0" in solved.out
+    assert command("verify", "out.h5").status == 0
+    assert command("inspect", "out.h5").status == 0
+
+
+def test_solve_replaces_a_file(command, c4_file):
+    assert command("solve", c4_file, "--group", "c2", "--output", "3x3").status == 0
+    assert eb.load_basis(c4_file).group == "c2"
+
+
+# --- wrong usage: one line, status 2, nothing left behind ---------------------------------------
+
+SOLVE = ["solve", "out.h5"]
+C4 = ["--group", "c4"]
+SMALL = ["--output", "3x3"]
+
+WRONG = {
+    "no square": ([*SOLVE, *C4, "--output", "3x4"], "r90 turns it into 4x3"),
+    "input no square": ([*SOLVE, *C4, *SMALL, "--input", "3x4"], "r90 turns it into 4x3"),
+    "not two axes": ([*SOLVE, *C4, "--output", "9"], "acts on arrays of 2 axes"),
+    "unknown group": ([*SOLVE, "--group", "so3", *SMALL], "unknown group 'so3': choose trivial"),
+    "empty axis": ([*SOLVE, *C4, "--output", "0x3"], "0x3 has an empty axis"),
+    "no shape": ([*SOLVE, *C4, "--output", "abc"], "'abc' is not of the form 14x14"),
+    "empty shape": ([*SOLVE, *C4, "--output", ""], "'' is not of the form 14x14"),
+    "negative shape": ([*SOLVE, *C4, "--output=-3x3"], "'-3x3' is not of the form 14x14"),
+    "too large": ([*SOLVE, *C4, "--output", "99999999x99999999"], "out of memory"),
+    "beyond addresses": (
+        [*SOLVE, "--group", "mine:cyclic", "--output", "x".join(["999999999"] * 3)],
+        "999999999x999999999x999999999",
+    ),
+    "no folder": (["solve", "none/out.h5", *C4, *SMALL], "cannot write none/out.h5: No such file"),
+    "no folder, before any work": (
+        ["solve", "none/out.h5", "--group", "broken:g", *SMALL],
+        "cannot write none/out.h5",
+    ),
+    "file for a folder": (["solve", "mine.py/out.h5", *C4, *SMALL], "cannot write mine.py/out.h5"),
+    "folder for a file": (["solve", ".", *C4, *SMALL], "cannot write ."),
+    "module missing": ([*SOLVE, "--group", "none:g", *SMALL], "module 'none' does not import"),
+    "module broken": ([*SOLVE, "--group", "broken:g", *SMALL], "ZeroDivisionError"),
+    "module that leaves": ([*SOLVE, "--group", "leaving:g", *SMALL], "'leaving' does not import"),
+    "object missing": ([*SOLVE, "--group", "mine:none", *SMALL], "module 'mine' has no 'none'"),
+    "object no group": ([*SOLVE, "--group", "mine:number", *SMALL], "needs a transform"),
+    "group not closed": ([*SOLVE, "--group", "mine:lacking", "--output", "5"], "is not closed"),
+    "transform fails": (
+        [*SOLVE, "--group", "mine:failing", "--output", "4"],
+        "failed at element flip, column 2 of 4: ValueError: cannot flip this one",
+    ),
+    "transform fails in a worker": (
+        [*SOLVE, "--group", "mine:failing", "--output", "4", "--workers", "2"],
+        "failed at element flip, column 2 of 4: ValueError: cannot flip this one",
+    ),
+    "unknown solver": ([*SOLVE, *C4, *SMALL, "--solver", "qr"], "unknown solver 'qr'"),
+    "orbits of matrices": (
+        [*SOLVE, "--group", "mine:hexagon", "--output", "2", "--solver", "orbits"],
+        "'orbits' does not apply: the output representation",
+    ),
+    "no workers": ([*SOLVE, *C4, *SMALL, "--workers", "0"], "--workers"),
+    "workers no number": ([*SOLVE, *C4, *SMALL, "--workers", "two"], "--workers"),
+    "no output": ([*SOLVE, *C4], "Missing option '--output'"),
+    "no group": ([*SOLVE, *SMALL], "Missing option '--group'"),
+    "no file": (["solve", *C4, *SMALL], "Missing argument 'OUT'"),
+    "unknown option": ([*SOLVE, *C4, *SMALL, "--fast"], "--fast"),
+    "unknown command": (["slove"], "slove"),
+    "inspect nothing": (["inspect"], "Missing argument"),
+    "inspect a missing file": (["inspect", "none.h5"], "none.h5 does not exist"),
+    "inspect no HDF5": (["inspect", "mine.py"], "mine.py: not an HDF5 file"),
+    "inspect a folder": (["inspect", "."], "is not a regular file"),
+    "verify a missing file": (["verify", "none.h5"], "none.h5 does not exist"),
+    "diff a missing file": (["diff", "none.h5", "none.h5"], "none.h5 does not exist"),
+    "diff one file": (["diff", "mine.py"], "Missing argument 'B'"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "said"), WRONG.values(), ids=WRONG)
+def test_wrong_usage_is_told_in_one_line_and_leaves_nothing_behind(
+    command, folder, arguments, said
+):
+    outcome = command(*arguments)
+    assert said in outcome.err
+    assert outcome.err.startswith("equibasis: ")
+    assert len(outcome.err.splitlines()) == 1
+    assert (outcome.status, outcome.out) == (2, "")
+    assert files_of_results(folder) == set()
+
+
+def test_wrong_usage_keeps_the_old_file(command, c4_file):
+    before = c4_file.read_bytes()
+    assert command("solve", c4_file, "--group", "mine:lacking", "--output", "5").status == 2
+    assert c4_file.read_bytes() == before
+
+
+def test_no_command_is_answered_with_the_help(command):
+    outcome = command()
+    assert (outcome.status, outcome.out) == (2, "")
+    assert all(each in outcome.err for each in ("solve", "inspect", "verify", "diff"))
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["solve", "--help"], ["--version"]])
+def test_help_is_no_error(command, arguments):
+    outcome = command(*arguments)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert "equibasis" in outcome.out
+
+
+def test_an_interruption_has_the_status_of_one(command, folder):
+    outcome = command("solve", "out.h5", "--group", "interrupted:g", "--output", "3x3")
+    assert (outcome.status, outcome.err.strip()) == (130, "equibasis: interrupted")
+    assert files_of_results(folder) == set()
+
+
+# --- inspect ------------------------------------------------------------------------------------
+
+
+def test_inspect_tells_what_is_in_a_file(command, c4_file):
+    table = command("inspect", c4_file).out
+    for told in ("rank", "81 of 324 dense parameters", "c4, 4 elements", "6x6", "3x3", "orbits"):
+        assert told in table
+    assert eb.content_sha256(eb.load_basis(c4_file))[:16] in table
+
+
+def test_inspect_tells_of_several_files_side_by_side(command, c4_file):
+    command("solve", "other.h5", "--group", "d4", "--output", "5x5")
+    ranks = next(
+        line
+        for line in command("inspect", c4_file.name, "other.h5").out.splitlines()
+        if "rank" in line
+    )
+    assert "81 of 324" in ranks
+    assert "6 of 25" in ranks
+
+
+def test_inspect_as_json_is_an_object_or_a_list_of_them(command, c4_file):
+    one = json.loads(command("inspect", c4_file, "--json").out)
+    assert (one["rank"], one["input_shape"], one["encoding"]) == (81, [6, 6], "csc_matrix")
+    assert json.loads(command("inspect", c4_file, c4_file, "--json").out) == [one, one]
+
+
+# --- verify -------------------------------------------------------------------------------------
+
+
+def test_verify_passes_what_solve_wrote(command, c4_file):
+    verified = command("verify", c4_file)
+    assert (verified.status, verified.err) == (0, "")
+    assert f"{c4_file}: ok: c4: 6x6 -> 3x3, rank 81" in verified.out
+
+
+def test_verify_fails_a_basis_that_is_not_equivariant_however_well_hashed(command, wrong_file):
+    assert command("inspect", wrong_file).status == 0
+    verified = command("verify", wrong_file)
+    assert (verified.status, verified.out) == (1, "")
+    assert verified.err.startswith("wrong.h5: FAILED: the columns are not equivariant: off by 0.5")
+    assert len(verified.err.splitlines()) == 1
+
+
+def test_verify_fails_a_basis_that_is_not_canonical(command, c4_basis):
+    mixed = by_hand.dense(c4_basis) @ by_hand.random_orthogonal(81, 0)
+    eb.save_basis(with_matrix(c4_basis, mixed), "mixed.h5")
+    verified = command("verify", "mixed.h5")
+    assert verified.status == 1
+    assert "not the canonical one" in verified.err
+
+
+def test_verify_fails_a_file_that_was_damaged(command, c4_file):
+    with h5py.File(c4_file, "r+") as opened:
+        opened["basis/data"][7] = 0.25
+    verified = command("verify", c4_file)
+    assert verified.status == 1
+    assert f"{c4_file}: FAILED: content_sha256 does not match" in verified.err
+
+
+def test_verify_tells_of_every_file(command, c4_file, wrong_file):
+    verified = command("verify", wrong_file, c4_file)
+    assert verified.status == 1
+    assert "wrong.h5: FAILED" in verified.err
+    assert f"{c4_file}: ok" in verified.out
+
+
+# --- diff ---------------------------------------------------------------------------------------
+
+
+def test_two_solvers_span_the_same_subspace(command, c4_file):
+    command("solve", "b.h5", *C4, "--input", "6x6", "--output", "3x3", "--solver", "svd")
+    compared = command("diff", c4_file, "b.h5")
+    assert compared.status == 0
+    assert compared.out == "same subspace: largest principal angle 0 rad; identical content\n"
+
+
+def test_two_bases_of_one_subspace_differ_in_content_alone(command, c4_basis, c4_file):
+    negated = with_matrix(c4_basis, -c4_basis.matrix)
+    eb.save_basis(negated, "negated.h5")
+    compared = command("diff", c4_file, "negated.h5")
+    assert compared.status == 0
+    assert compared.out.startswith("same subspace")
+    assert compared.out.endswith("different content\n")
+
+
+def test_different_subspaces_are_told_with_their_angle(command, c4_file, wrong_file):
+    compared = command("diff", c4_file, wrong_file)
+    assert compared.status == 1
+    angle = eb.subspace_angle(eb.load_basis(c4_file), eb.load_basis(wrong_file))
+    assert compared.out.startswith(
+        f"different subspaces: largest principal angle {angle:.3g} rad; different content"
+    )
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (["--group", "c4", "--output", "3x3"], "different spaces"),
+        (["--group", "c4", "--input", "3x3", "--output", "3x3"], "different spaces"),
+        (["--group", "d4", "--input", "6x6", "--output", "3x3"], "different ranks"),
+    ],
+)
+def test_what_cannot_be_compared_is_different(command, c4_file, other, said):
+    command("solve", "other.h5", *other)
+    compared = command("diff", c4_file, "other.h5")
+    assert compared.status == 1
+    assert compared.out.startswith(f"{said}: c4: 6x6 -> 3x3, rank 81; ")
+
+
+# --- as a process of its own --------------------------------------------------------------------
+
+
+def test_from_solving_to_comparing_in_real_processes(python):
+    solving = ["--group", "mine:cyclic", "--input", "5", "--output", "5", "--workers", "2"]
+    for out, solver in (("a.h5", "orbits"), ("b.h5", "svd")):
+        solved = python("-m", "equibasis", "solve", out, *solving, "--solver", solver)
+        assert (solved.status, solved.err) == (0, "")
+    assert "ok" in python("-m", "equibasis", "verify", "a.h5").out
+    assert python("-m", "equibasis", "diff", "a.h5", "b.h5").out.startswith("same subspace")
+
+
+def test_a_real_process_fails_without_a_traceback(python):
+    outcome = python("-m", "equibasis", "solve", "out.h5", "--group", "c4", "--output", "3x4")
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.err.startswith("equibasis: group 'c4' does not act on 3x4")
+    assert len(outcome.err.splitlines()) == 1
+
+
+def test_importing_the_command_is_not_running_it(python):
+    assert python("-c", "import equibasis.cli, equibasis.__main__").out == ""

@@ -1,0 +1,258 @@
+"""Figures: every one a PNG that shows something, the same bytes each time."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+from rich.console import Console
+
+import equibasis as eb
+from equibasis.figures import (
+    COLOURS,
+    attention_figure,
+    basis_figure,
+    comparison_figure,
+    curves_figure,
+    rotations_figure,
+    save_figure,
+    vector_image,
+)
+from equibasis.stages.report import label, results_table
+
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+
+
+def turn_plane(vectors: np.ndarray, sixth: int) -> np.ndarray:
+    c, s = math.cos(sixth * math.pi / 3), math.sin(sixth * math.pi / 3)
+    return vectors @ np.array([[c, -s], [s, c]]).T
+
+
+def flip_sign(vector: np.ndarray, sign: int) -> np.ndarray:
+    return sign * vector
+
+
+PLANE = eb.Group("plane", tuple(range(6)), turn_plane)
+SIGN = eb.Group("sign", (1, -1), flip_sign)
+
+
+def some_images(count: int, size: int = 14) -> np.ndarray:
+    return np.random.default_rng(0).random((count, size, size))
+
+
+def comparison() -> Figure:
+    inputs = some_images(2)
+    reconstructions = {name: list(inputs * share) for name, share in (("a", 0.5), ("b", 1.0))}
+    return comparison_figure(list(inputs), reconstructions, ("upright", "turned by 90°"))
+
+
+def attention(order: int = 4, digits: int = 3) -> Figure:
+    weights = np.random.default_rng(1).dirichlet(np.ones(order), digits)
+    return attention_figure(
+        some_images(digits), some_images(digits), weights, [f"{90 * g}°" for g in range(order)]
+    )
+
+
+def rotations() -> Figure:
+    by_rotation = {"0": 0.010, "90": 0.026, "180": 0.020, "270": 0.026}
+    return rotations_figure({"plain": by_rotation, "equivariant": dict.fromkeys(by_rotation, 0.02)})
+
+
+FIGURES: dict[str, Callable[[], Figure]] = {
+    "maps between grids": lambda: basis_figure(eb.solve("c4", "6x6", "14x14")),
+    "invariants of a grid": lambda: basis_figure(eb.solve("c4", "6x6")),
+    "dense": lambda: basis_figure(eb.solve("trivial", "1x1", "1x1")),
+    "maps that are no grids": lambda: basis_figure(eb.solve(PLANE, (2,), (3, 2))),
+    "invariants that are no grid": lambda: basis_figure(eb.solve(SIGN, (3,), (3,)), count=2),
+    "one vector": lambda: basis_figure(eb.solve("d4", "6x6", "14x14"), count=1),
+    "comparison": comparison,
+    "attention": attention,
+    "attention, one digit": lambda: attention(order=8, digits=1),
+    "curves": lambda: curves_figure({"a": [0.1, 0.05, 0.02], "b": [0.2, 0.1, 0.05]}),
+    "curves of one epoch": lambda: curves_figure({"a": [0.1]}),
+    "rotations": rotations,
+}
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        picture.load()
+        return np.asarray(picture.convert("RGB"))
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_a_png_that_shows_something(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "figure.png"
+    save_figure(FIGURES[name](), path)
+    assert path.read_bytes().startswith(PNG_MAGIC)
+    picture = pixels(path)
+    assert picture.shape[0] > 100
+    assert picture.shape[1] > 100
+    # More than a blank page with a line of text: at least a percent of it is no background.
+    background = picture[0, 0]
+    assert (picture != background).any(axis=2).mean() > 0.01
+    assert [p.name for p in tmp_path.iterdir()] == ["figure.png"]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_one_figure_has_the_same_bytes_each_time(name: str, tmp_path: Path) -> None:
+    for file in ("a.png", "b.png"):
+        save_figure(FIGURES[name](), tmp_path / file)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_a_figure_without_basis_vectors_is_a_figure_still(tmp_path: Path) -> None:
+    empty = eb.solve(SIGN, (3,))
+    assert empty.rank == 0
+    save_figure(basis_figure(empty), tmp_path / "empty.png")
+    assert pixels(tmp_path / "empty.png").std() > 0
+
+
+def test_two_bases_have_two_pictures(tmp_path: Path) -> None:
+    for group in ("c4", "d4"):
+        save_figure(basis_figure(eb.solve(group, "4x4", "4x4")), tmp_path / f"{group}.png")
+    assert (tmp_path / "c4.png").read_bytes() != (tmp_path / "d4.png").read_bytes()
+
+
+def test_a_figure_is_not_saved_to_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(eb.WriteError, match="nowhere"):
+        save_figure(rotations(), tmp_path / "nowhere" / "figure.png")
+
+
+# --- basis vectors as images ---------------------------------------------------------------------
+
+
+def test_a_map_of_14x14_to_6x6_is_a_picture_of_84x84_with_a_tile_for_each_output() -> None:
+    basis = eb.solve("c4", "6x6", "14x14")
+    vector = np.arange(7056.0)  # every entry its own number: W[o, i] = 196 o + i
+    image = vector_image(vector, basis)
+    assert image.shape == (84, 84)
+    weights = vector.reshape(36, 196)
+    for row in range(6):
+        for column in range(6):
+            tile = image[14 * row : 14 * (row + 1), 14 * column : 14 * (column + 1)]
+            assert np.array_equal(tile, weights[6 * row + column].reshape(14, 14))
+
+
+def test_an_oblong_map_is_a_picture_of_oblong_tiles() -> None:
+    basis = eb.solve("c2", "2x5", "3x4")
+    vector = np.arange(120.0)
+    image = vector_image(vector, basis)
+    assert image.shape == (2 * 3, 5 * 4)
+    assert np.array_equal(image[3:6, 16:20], vector.reshape(2, 5, 3, 4)[1, 4])
+
+
+def test_an_invariant_vector_of_a_grid_is_a_picture_of_the_grid_and_symmetric() -> None:
+    basis = eb.solve("c4", "6x6")
+    for vector in basis.matrix.toarray().T:
+        image = vector_image(vector, basis)
+        assert image.shape == (6, 6)
+        assert np.array_equal(image.ravel(), vector)
+        assert np.array_equal(image, np.rot90(image))
+
+
+def test_a_map_of_other_arrays_is_drawn_flat_outputs_downwards() -> None:
+    basis = eb.solve(PLANE, (2,), (3, 2))
+    vector = np.arange(12.0)
+    assert np.array_equal(vector_image(vector, basis), vector.reshape(2, 6))
+
+
+@pytest.mark.parametrize(("count", "panels"), [(1, 1), (4, 4), (16, 16), (100, 21)])
+def test_as_many_vectors_are_drawn_as_asked_for_and_there_are(count: int, panels: int) -> None:
+    figure = basis_figure(eb.solve("c4", "3x3", "3x3"), count)
+    drawn = [axes for axes in figure.axes if axes.get_images()]
+    assert len(drawn) == panels
+    assert [axes.get_title() for axes in drawn] == [str(n) for n in range(1, panels + 1)]
+
+
+def test_colours_are_symmetric_about_zero() -> None:
+    figure = basis_figure(eb.solve("c4", "3x3", "3x3"), 4)
+    for axes in figure.axes:
+        low, high = axes.get_images()[0].get_clim()
+        assert low == -high < 0
+
+
+# --- what the figures say ------------------------------------------------------------------------
+
+
+def test_the_comparison_gives_the_mean_squared_error_of_each_reconstruction() -> None:
+    inputs = [np.zeros((2, 2)), np.ones((2, 2))]
+    outputs = {"a": [np.full((2, 2), 0.5), np.full((2, 2), 0.9)]}
+    figure = comparison_figure(inputs, outputs, ("first", "second"))
+    texts = [axes.get_xlabel() for axes in figure.axes]
+    assert texts == ["", "error 0.2500", "", "error 0.0100"]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["first", "", "second", ""]
+    assert [axes.get_title() for axes in figure.axes[:2]] == ["input", "a"]
+
+
+def test_the_attention_figure_has_a_bar_for_each_element_as_high_as_its_weight() -> None:
+    weights = np.array([[0.1, 0.2, 0.3, 0.4], [0.7, 0.1, 0.1, 0.1]])
+    figure = attention_figure(some_images(2), some_images(2), weights, ["e", "r", "s", "t"])
+    bars = [axes for axes in figure.axes if axes.patches]
+    for axes, expected in zip(bars, weights, strict=True):
+        assert [bar.get_height() for bar in axes.patches] == pytest.approx(expected.tolist())
+        assert [text.get_text() for text in axes.get_xticklabels()] == ["e", "r", "s", "t"]
+
+
+def test_every_curve_is_drawn_against_the_epoch() -> None:
+    curves = {"first": [0.3, 0.2, 0.1], "second": [0.4, 0.3, 0.2]}
+    (axes,) = curves_figure(curves).axes
+    lines = axes.get_lines()
+    assert [line.get_label() for line in lines] == ["first", "second"]
+    for line, errors in zip(lines, curves.values(), strict=True):
+        assert list(line.get_xdata()) == [1, 2, 3]
+        assert list(line.get_ydata()) == errors
+    assert axes.get_yscale() == "log"
+
+
+def test_every_model_has_a_bar_of_its_own_for_each_rotation() -> None:
+    errors = {
+        "first": {"0": 0.1, "90": 0.2, "180": 0.3, "270": 0.4},
+        "second": {"0": 0.4, "90": 0.3, "180": 0.2, "270": 0.1},
+    }
+    (axes,) = rotations_figure(errors).axes
+    heights = [[bar.get_height() for bar in bars] for bars in axes.containers]
+    assert heights == [list(by_rotation.values()) for by_rotation in errors.values()]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["0°", "90°", "180°", "270°"]
+    spans = sorted((b.get_x(), b.get_x() + b.get_width()) for b in axes.patches)
+    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
+
+
+def test_there_are_at_least_as_many_colours_as_models() -> None:
+    assert len(set(COLOURS)) == len(COLOURS) >= 4
+
+
+# --- the table of results ------------------------------------------------------------------------
+
+
+def row(mse: float) -> dict[str, object]:
+    return {
+        "parameters": 15037,
+        "in_distribution": {"mse": mse},
+        "rotated": {"mse": 2 * mse},
+        "equivariance_error": 0.85,
+    }
+
+
+def test_the_table_has_a_row_for_each_model_and_a_dash_for_a_time_not_taken() -> None:
+    table = results_table(
+        {"standard_augmented": row(0.01), "equivariant": row(0.0131)},
+        {"equivariant": {"seconds_per_epoch": 0.25}},
+    )
+    console = Console(width=120)
+    with console.capture() as capture:
+        console.print(table)
+    lines = [line.replace("│", " ").split() for line in capture.get().splitlines()]
+    assert ["standard,", "augmented", "15,037", "0.01000", "0.02000", "8.5e-01", "-"] in lines
+    assert ["equivariant", "15,037", "0.01310", "0.02620", "8.5e-01", "0.250"] in lines
+
+
+def test_names_of_models_are_shown_in_words() -> None:
+    assert label("standard") == "standard"
+    assert label("equivariant_attention") == "equivariant, attention"

@@ -1,0 +1,351 @@
+"""End to end: a fresh copy of the project, real `dvc`, and what reruns, and what does not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from PIL import Image
+
+import equibasis as eb
+from equibasis.nn.autoencoders import MODELS, load_autoencoder
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+
+EQUIVARIANT = [
+    "equivariant@image_to_hidden",
+    "equivariant@hidden_to_latent",
+    "equivariant@latent_to_latent",
+    "equivariant@latent_to_hidden",
+    "equivariant@hidden_to_image",
+]
+INVARIANT = ["invariant@image", "invariant@hidden", "invariant@latent"]
+PLAIN = ["train_plain@standard", "train_plain@standard_augmented"]
+SYMMETRIC = ["train_equivariant@equivariant", "train_equivariant@equivariant_attention"]
+STAGES = ["prepare", *EQUIVARIANT, *INVARIANT, *PLAIN, *SYMMETRIC, "evaluate", "report"]
+
+BASES = [
+    "bases/equivariant/c4_14x14_to_6x6.h5",
+    "bases/equivariant/c4_6x6_to_3x3.h5",
+    "bases/equivariant/c4_3x3_to_3x3.h5",
+    "bases/equivariant/c4_3x3_to_6x6.h5",
+    "bases/equivariant/c4_6x6_to_14x14.h5",
+    "bases/invariant/c4_14x14.h5",
+    "bases/invariant/c4_6x6.h5",
+    "bases/invariant/c4_3x3.h5",
+]
+FIGURES = ["attention.png", "basis.png", "comparison.png", "curves.png", "rotations.png"]
+
+# Small enough to train in seconds, and independent of what someone tries in params.yaml.
+PARAMETERS = {
+    "group": "c4",
+    "solver": "svd",
+    "image_size": 14,
+    "hidden_sizes": [6, 3],
+    "data": {"source": "mnist5k", "root": "data/raw"},
+    "train": {
+        "epochs": 2, "lr": 0.001, "batch_size": 128, "seed": 42,
+        "bias": "invariant", "start": "reference",
+    },
+    "evaluate": {"seed": 0},
+}  # fmt: skip
+
+
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """A command in a folder, with this environment's programs first and nobody's own settings."""
+    environment = os.environ | {
+        "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
+        "DVC_NO_ANALYTICS": "1",
+        "DVC_GLOBAL_CONFIG_DIR": str(folder.parent / "dvc-global"),
+        "DVC_SYSTEM_CONFIG_DIR": str(folder.parent / "dvc-system"),
+        "DVC_SITE_CACHE_DIR": str(folder.parent / "dvc-site"),
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_SYSTEM": os.devnull,
+    }
+    for name in [name for name in environment if name.startswith("GIT_DIR")]:
+        del environment[name]  # set where a Git hook runs the tests
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300,
+        check=False,
+    )  # fmt: skip
+
+
+def succeed(folder: Path, *command: str) -> str:
+    """What a command prints; it has to exit with 0."""
+    done = run(folder, *command)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def commit(folder: Path, message: str) -> None:
+    succeed(folder, "git", "add", "--all")
+    succeed(folder, "git", "commit", "--quiet", "--message", message)
+
+
+def stages_run(output: str) -> list[str]:
+    return re.findall(r"^Running stage '(.+)':", output, re.MULTILINE)
+
+
+def stages_skipped(output: str) -> list[str]:
+    return re.findall(r"^Stage '(.+)' didn't change, skipping", output, re.MULTILINE)
+
+
+def hashes(folder: Path, paths: list[str]) -> dict[str, str]:
+    return {path: hashlib.md5((folder / path).read_bytes()).hexdigest() for path in paths}
+
+
+def set_parameter(folder: Path, **changes: Any) -> None:
+    text = yaml.safe_dump(PARAMETERS | changes, sort_keys=False)
+    (folder / "params.yaml").write_text(text, encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def recorded() -> dict[str, str]:
+    """The MD5 of every output in the project's own dvc.lock."""
+    lock = yaml.safe_load((REPOSITORY / "dvc.lock").read_text(encoding="utf-8"))
+    outputs = [output for stage in lock["stages"].values() for output in stage["outs"]]
+    return {output["path"]: output["md5"] for output in outputs}
+
+
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    """The project in a folder of its own, `dvc repro` done once; what it printed, and complained.
+
+    The copy is of the working tree: what Git tracks or would track, nothing that it ignores.
+    """
+    folder = tmp_path_factory.mktemp("clone") / "project"
+    listed = succeed(
+        REPOSITORY, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"
+    )
+    for name in filter(None, listed.split("\0")):
+        source = REPOSITORY / name
+        if source.is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, folder / name)
+    set_parameter(folder)
+    succeed(folder, "git", "init", "--quiet")
+    succeed(folder, "git", "config", "user.name", "tests")
+    succeed(folder, "git", "config", "user.email", "tests@example.org")
+    commit(folder, "The project")
+    done = run(folder, "dvc", "repro")
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return folder, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def finished(first_run: tuple[Path, str, str]) -> Path:
+    """The project after its first run, committed; to look at, not to change."""
+    folder = first_run[0]
+    commit(folder, "Results")
+    return folder
+
+
+@pytest.fixture
+def project(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished project, to change."""
+    return Path(shutil.copytree(finished, tmp_path / "project", symlinks=True))
+
+
+# --- the first run -------------------------------------------------------------------------------
+
+
+def test_one_command_runs_every_stage_and_prints_the_table(
+    first_run: tuple[Path, str, str],
+) -> None:
+    _, printed, complaints = first_run
+    assert sorted(stages_run(printed)) == sorted(STAGES)
+    assert "mean squared error per pixel on test digits" in printed
+    for name in ("standard", "standard, augmented", "equivariant", "equivariant, attention"):
+        assert re.search(rf"│ {name} +│ +[\d,]+ │ 0\.\d{{5}} │ 0\.\d{{5}} │", printed)
+    assert "Traceback" not in complaints
+    assert "warning" not in complaints.lower()
+
+
+def test_every_basis_file_is_there_and_holds(finished: Path) -> None:
+    found = [
+        p.relative_to(finished).as_posix() for p in (finished / "bases").rglob("*") if p.is_file()
+    ]
+    assert sorted(p for p in found if p.endswith(".h5")) == sorted(BASES)
+    assert all(p.endswith((".h5", ".gitignore", ".md")) for p in found)
+    printed = succeed(finished, "equibasis", "verify", *BASES)
+    assert printed.count(": ok: ") == len(BASES)
+    assert eb.load_basis(finished / BASES[0]).rank == 1764
+
+
+def test_every_model_is_there_and_loads(finished: Path) -> None:
+    for name in MODELS:
+        model, config = load_autoencoder(
+            finished / "models" / f"{name}.safetensors", finished / "bases"
+        )
+        assert config.model == name
+        record = json.loads((finished / "models" / f"{name}.json").read_text(encoding="utf-8"))
+        assert record["parameters"] == sum(p.numel() for p in model.parameters())
+        curve = finished / "reports" / "curves" / name / "plots" / "metrics" / "train_mse.tsv"
+        assert len(curve.read_text(encoding="utf-8").splitlines()) == 1 + 2
+
+
+def test_the_metrics_have_every_model_and_show_the_symmetry(finished: Path) -> None:
+    metrics = json.loads((finished / "reports" / "metrics.json").read_text(encoding="utf-8"))
+    assert list(metrics) == list(MODELS)
+    for name, found in metrics.items():
+        assert found.keys() == {
+            "parameters", "in_distribution", "rotated", "rotations", "equivariance_error",
+        }  # fmt: skip
+        assert found["in_distribution"].keys() == found["rotated"].keys() == {"mse"}
+        assert list(found["rotations"]) == ["0", "90", "180", "270"]
+        upright, turned = found["in_distribution"]["mse"], found["rotated"]["mse"]
+        assert 0 < upright < 0.1
+        if name.startswith("equivariant"):
+            assert turned == pytest.approx(upright, rel=1e-4)
+            assert found["equivariance_error"] < 1e-5
+        else:
+            assert turned > upright
+            assert found["equivariance_error"] > 0.1
+
+
+def test_all_five_figures_are_drawn(finished: Path) -> None:
+    folder = finished / "reports" / "figures"
+    assert sorted(p.name for p in folder.glob("*.png")) == FIGURES
+    for name in FIGURES:
+        with Image.open(folder / name) as picture:
+            low, high = picture.convert("L").getextrema()
+            assert high - low > 100
+
+
+def test_the_run_leaves_no_file_that_git_does_not_know_or_ignore(
+    first_run: tuple[Path, str, str], finished: Path
+) -> None:
+    added = succeed(finished, "git", "show", "--name-status", "--format=", "HEAD")
+    assert [line for line in added.splitlines() if not line.startswith("M\t")] == []
+    assert succeed(finished, "git", "status", "--porcelain") == ""
+
+
+def test_bases_come_out_as_the_lock_file_of_the_project_records_them(
+    finished: Path, recorded: dict[str, str]
+) -> None:
+    known = {path: md5 for path, md5 in recorded.items() if path in BASES}
+    if not known:
+        pytest.skip("dvc.lock records another group or other sizes than those of this test")
+    assert hashes(finished, list(known)) == known
+
+
+# --- the second run ------------------------------------------------------------------------------
+
+
+def test_a_second_run_runs_no_stage(project: Path) -> None:
+    printed = succeed(project, "dvc", "repro")
+    assert stages_run(printed) == []
+    assert sorted(stages_skipped(printed)) == sorted(STAGES)
+    assert "up to date" in printed
+    assert succeed(project, "git", "status", "--porcelain") == ""
+
+
+def test_solving_again_gives_the_same_bytes(project: Path) -> None:
+    before = hashes(project, BASES)
+    for path in BASES:
+        (project / path).unlink()
+    printed = succeed(
+        project, "dvc", "repro", "--force", "--single-item", "equivariant", "invariant"
+    )
+    assert sorted(stages_run(printed)) == sorted(EQUIVARIANT + INVARIANT)
+    assert hashes(project, BASES) == before
+    assert succeed(project, "git", "status", "--porcelain") == ""
+
+
+def test_preparing_and_training_again_gives_the_same_bytes(project: Path) -> None:
+    stage = "train_equivariant@equivariant_attention"
+    outputs = [
+        "data/digits.h5",
+        "models/equivariant_attention.safetensors",
+        "models/equivariant_attention.json",
+        "reports/curves/equivariant_attention/plots/metrics/train_mse.tsv",
+        "reports/curves/equivariant_attention/plots/metrics/test_mse.tsv",
+    ]
+    before = hashes(project, outputs)
+    printed = succeed(project, "dvc", "repro", "--force", "--single-item", "prepare", stage)
+    assert stages_run(printed) == ["prepare", stage]
+    assert hashes(project, outputs) == before
+    assert succeed(project, "git", "status", "--porcelain") == ""
+
+
+# --- changed parameters --------------------------------------------------------------------------
+
+
+def test_an_experiment_with_another_learning_rate_trains_again_and_solves_nothing(
+    project: Path,
+) -> None:
+    printed = succeed(project, "dvc", "exp", "run", "-S", "train.lr=0.002")
+    assert sorted(stages_run(printed)) == sorted([*PLAIN, *SYMMETRIC, "evaluate", "report"])
+    assert sorted(stages_skipped(printed)) == sorted(["prepare", *EQUIVARIANT, *INVARIANT])
+    assert "mean squared error per pixel" in printed
+    parameters = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
+    assert parameters["train"]["lr"] == 0.002
+
+    difference = json.loads(succeed(project, "dvc", "metrics", "diff", "--json"))
+    changed = difference["reports/metrics.json"]
+    for name in MODELS:
+        entry = changed[f"{name}.in_distribution.mse"]
+        assert entry["old"] != entry["new"]
+    assert not any(key.endswith(".parameters") for key in changed)
+    succeed(project, "dvc", "plots", "diff", "HEAD", "--out", "plots")
+    assert "train_mse" in (project / "plots" / "index.html").read_text(encoding="utf-8")
+
+
+def test_another_group_changes_the_bases_and_what_is_built_on_them_only(project: Path) -> None:
+    set_parameter(project, group="d4")
+    status = json.loads(succeed(project, "dvc", "status", "--json"))
+    changed = {*EQUIVARIANT, *INVARIANT, *SYMMETRIC, "evaluate", "report"}
+    assert status.keys() == changed
+    printed = succeed(project, "dvc", "repro", "equivariant@latent_to_latent")
+    assert stages_run(printed) == ["equivariant@latent_to_latent"]
+    basis = eb.load_basis(project / "bases" / "equivariant" / "d4_3x3_to_3x3.h5")
+    assert basis.group == "d4"
+    assert basis.rank == 15
+    assert hashes(project, BASES).keys() == set(BASES)  # those of c4 are still there
+
+
+def test_another_solver_gives_the_same_basis(project: Path) -> None:
+    path = project / "bases" / "invariant" / "c4_6x6.h5"
+    before = eb.load_basis(path)
+    set_parameter(project, solver="orbits")
+    assert stages_run(succeed(project, "dvc", "repro", "invariant@hidden")) == ["invariant@hidden"]
+    after = eb.load_basis(path)
+    assert (before.solver, after.solver) == ("svd", "orbits")
+    assert eb.content_sha256(after) == eb.content_sha256(before)
+
+
+def test_an_impossible_parameter_stops_the_run_with_one_line_that_names_it(project: Path) -> None:
+    set_parameter(project, train=PARAMETERS["train"] | {"lr": -1.0})  # type: ignore[operator]
+    done = run(project, "dvc", "repro", "train_plain@standard")
+    assert done.returncode != 0
+    (complaint,) = [line for line in done.stderr.splitlines() if line.startswith("equibasis: ")]
+    assert "train.lr" in complaint
+    assert "Traceback" not in done.stderr
+
+
+def test_a_lost_basis_is_brought_back_from_the_cache(project: Path) -> None:
+    before = hashes(project, BASES)
+    (project / BASES[0]).unlink()
+    assert stages_run(succeed(project, "dvc", "repro", "equivariant@image_to_hidden")) == []
+    assert hashes(project, BASES) == before
+
+
+# --- metrics -------------------------------------------------------------------------------------
+
+
+def test_dvc_shows_the_metrics(finished: Path) -> None:
+    shown = json.loads(succeed(finished, "dvc", "metrics", "show", "--json"))
+    (workspace,) = shown.values()
+    assert workspace["data"]["reports/metrics.json"]["data"] == json.loads(
+        (finished / "reports" / "metrics.json").read_text(encoding="utf-8")
+    )
