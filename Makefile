@@ -3,11 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install repro test lint clean
+.PHONY: help install repro test lint bench clean
 help:
 	@echo "make repro   install, then run the whole pipeline (dvc repro)"
 	@echo "make test    install, then run the tests"
 	@echo "make lint    style, format and types"
+	@echo "make bench   solve times and memory, written to docs/benchmarks.md (about ten minutes)"
 	@echo "make clean   remove the environment and caches"
 
 install: $(BIN)/.installed
@@ -30,6 +31,9 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: install
+	$(BIN)/python benchmarks/solve.py
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -54,6 +54,9 @@ class Group:
     refuses
         ``shape -> reason`` why the group does not act on arrays of this shape, or ``None``; not
         needed for what shows in the shape of the transform.
+    generators
+        Elements that generate all others, where fewer than all are known to; large products use
+        them.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Group:
     linear: Callable[[Any, int], np.ndarray] | None = None
     rearranges: bool = False
     refuses: Callable[[Shape], str | None] | None = field(default=None, repr=False)
+    generators: tuple[Any, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.elements:
@@ -180,10 +184,15 @@ BUILT_IN = {
     for group in (
         _grid_group("trivial", (Move("r0", (), (), ()),), None),
         _grid_group("c2", _ROTATIONS[::2], 2),
-        _grid_group("c4", _ROTATIONS, 2),
+        _grid_group("c4", _ROTATIONS, 2, generators=_ROTATIONS[1:2]),
         _grid_group("d1", (_ROTATIONS[0], _REFLECTIONS[0]), 2),
         _grid_group("d2", _ROTATIONS[::2] + _REFLECTIONS[::2], 2),
-        _grid_group("d4", _ROTATIONS + _REFLECTIONS, 2),
+        _grid_group(
+            "d4",
+            _ROTATIONS + _REFLECTIONS,
+            2,
+            generators=(_ROTATIONS[1], _REFLECTIONS[0]),
+        ),
         _grid_group("p4", (_ROTATIONS[1], *_SHIFTS), 2, complete=False),
         _grid_group("p4m", (_ROTATIONS[1], _REFLECTIONS[0], *_SHIFTS), 2, complete=False),
         _grid_group("o", _cube_moves(reflections=False), 3),
@@ -203,7 +212,14 @@ def cyclic_group(order: int) -> Group:
 
     listed = range(order) if order <= _FEW else (1,)
     moves = [Move(f"s{step}", (0,), (False,), (step,)) for step in listed]
-    return _grid_group(name, moves, 1, complete=order <= _FEW, refuses=refuses)
+    return _grid_group(
+        name,
+        moves,
+        1,
+        complete=order <= _FEW,
+        refuses=refuses,
+        generators=tuple(moves[1:2]) if order <= _FEW else None,
+    )
 
 
 # --- permutations of each axis ------------------------------------------------------------------
@@ -394,7 +410,7 @@ def direct_product(*factors: Group) -> Group:
         pairs = [
             (*still[:place], element, *still[place + 1 :])
             for place, group in enumerate(factors)
-            for element in group.elements[1 if group.complete else 0 :]
+            for element in _generators(group)
         ]
     moves = [_joined(pair, starts) for pair in pairs]
 
@@ -406,6 +422,12 @@ def direct_product(*factors: Group) -> Group:
         return None
 
     return _grid_group(name, moves, starts[-1], complete=complete, refuses=refuses)
+
+
+def _generators(group: Group) -> tuple[Any, ...]:
+    if group.generators is not None:
+        return group.generators
+    return group.elements[1:] if group.complete else group.elements
 
 
 def _joined(moves: Sequence[Move], starts: Sequence[int]) -> Move:

@@ -273,6 +273,16 @@ class HomSpace:
     output: Representation
     complete: bool = True
 
+    @cached_property
+    def generating(self) -> tuple[int, ...]:
+        """Positions of elements that generate all others; for listed groups, checked on the way.
+
+        Raises `GroupError` where the elements are said to be all of a group, and are not.
+        """
+        if not self.complete:
+            return tuple(range(len(self.elements)))
+        return check_group(self.group, self.elements, self.input, self.output)
+
     @property
     def kind(self) -> str:
         """``"invariant"`` where X is the scalars, else ``"equivariant"``."""
@@ -348,17 +358,10 @@ def hom_space(group: Group, input_space: Space, output_space: Space, workers: Wo
     output = representation(group, output_space, workers)
     same = input_space == output_space
     input_ = output if same else representation(group, input_space, workers)
-    if group.complete:
-        check_group(group.name, group.element_names, input_, output)
-    return HomSpace(
-        group.name,
-        group.element_names,
-        input_space,
-        output_space,
-        input_,
-        output,
-        group.complete,
-    )
+    names = group.element_names
+    space = HomSpace(group.name, names, input_space, output_space, input_, output, group.complete)
+    _ = space.generating  # checks that the elements are a group
+    return space
 
 
 def representation(group: Group, space: Space, workers: Workers) -> Representation:
@@ -611,11 +614,18 @@ class _Lookup:
         return True
 
 
-def check_group(name: str, elements: Sequence[str], *representations: Representation) -> None:
+def check_group(
+    name: str, elements: Sequence[str], *representations: Representation
+) -> tuple[int, ...]:
     """Check that the ρ(g) are a group of matrices, jointly for several representations.
 
     Identity first, products closed, every inverse present. It is enough to multiply by elements
     that generate the rest: those that the ones before have not reached.
+
+    Returns
+    -------
+    tuple
+        The positions of those elements.
 
     Raises
     ------
@@ -649,6 +659,7 @@ def check_group(name: str, elements: Sequence[str], *representations: Representa
     reached = np.zeros(order, dtype=bool)
     reached[0] = True
     moves: list[np.ndarray] = []
+    generating: list[int] = []
     for g in range(order):
         if reached[first[g]]:
             continue
@@ -664,8 +675,10 @@ def check_group(name: str, elements: Sequence[str], *representations: Representa
             )
         if 0 not in first[nearest]:
             raise GroupError(f"group {name!r} is no group: {elements[g]} has no inverse in it")
+        generating.append(g)
         moves.append(first[nearest])
         reached = _closure(reached, moves)
+    return tuple(generating)
 
 
 def _closure(reached: np.ndarray, moves: list[np.ndarray]) -> np.ndarray:

@@ -1,0 +1,221 @@
+"""Solve time and peak memory against size, for each solver; writes docs/benchmarks.md.
+
+Each measurement is a process of its own, so that peak memory is its own too: the time is the
+median of several solves after one to warm up (one solve alone where it takes long), the memory
+what the process grew by above its imports. The bound is the time to write the result to memory
+once: four bytes for each index pair.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from equibasis.figures import COLOURS, save_figure
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+# Edges n of n×n -> n×n under c4, as far as each solver gets in about a minute.
+SIZES = {
+    "dense": (3, 4, 5, 6, 7, 8),
+    "svd": (4, 6, 8, 12, 16, 24, 32),
+    "projector": (4, 6, 8, 12, 16, 24, 32),
+    "orbits": (4, 6, 8, 12, 16, 24, 32, 48, 64, 96),
+}
+
+CHILD = """
+import json, resource, statistics, sys, time
+from equibasis.solvers import find_solver, problem, solve_space
+group, output, input_, solver = sys.argv[1:]
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def once():
+    start = time.perf_counter()
+    basis = solve_space(problem(group, output, input_), find_solver(solver))
+    return time.perf_counter() - start, basis.rank
+before = peak()
+seconds, rank = once()
+memory = peak() - before
+if seconds < 3:
+    seconds = statistics.median(once()[0] for _ in range(max(3, min(50, int(2 / seconds)))))
+print(json.dumps({"seconds": seconds, "memory": memory, "rank": rank}))
+"""
+
+
+def measure(group: str, output: str, input_: str, solver: str) -> dict[str, float]:
+    """Time (s), memory (bytes) and rank of one solve, in a process of its own."""
+    command = [sys.executable, "-c", CHILD, group, output, input_, solver]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def bound(pairs: int) -> float:
+    """Seconds to write 4 bytes for each index pair to memory once."""
+    target = np.empty(pairs, dtype=np.int32)
+    target.fill(1)
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        target.fill(2)
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def plot(rows: list[dict]) -> Figure:
+    """Time and memory against the number of index pairs, both logarithmic."""
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    panels = figure.subplots(1, 2)
+    for colour, solver in zip(COLOURS, SIZES, strict=False):
+        mine = [row for row in rows if row["solver"] == solver]
+        pairs = [row["pairs"] for row in mine]
+        panels[0].plot(
+            pairs, [row["seconds"] for row in mine], "o-", ms=4, color=colour, label=solver
+        )
+        memory = [max(row["memory"], 2**16) / 2**20 for row in mine]
+        panels[1].plot(pairs, memory, "o-", ms=4, color=colour, label=solver)
+    orbits = [row for row in rows if row["solver"] == "orbits"]
+    panels[0].plot(
+        [row["pairs"] for row in orbits],
+        [row["bound"] for row in orbits],
+        ":",
+        color="0.4",
+        label="writing the result once",
+    )
+    panels[1].plot(
+        [row["pairs"] for row in orbits],
+        [4 * row["pairs"] / 2**20 for row in orbits],
+        ":",
+        color="0.4",
+        label="the result",
+    )
+    for panel, unit in zip(panels, ("seconds", "MiB above the imports"), strict=True):
+        panel.set(xscale="log", yscale="log", xlabel="index pairs, k·m", ylabel=unit)
+        panel.grid(which="major", color="0.9")
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.legend(frameon=False)
+    return figure
+
+
+def machine() -> str:
+    """The processor, its cores, and the versions that matter."""
+    import scipy
+
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+        names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
+        model = names[0] if names else model
+    return (
+        f"{model}, {os.cpu_count()} cores, {platform.system()}; Python "
+        f"{platform.python_version()}, NumPy {np.__version__}, SciPy {scipy.__version__}"
+    )
+
+
+def page(rows: list[dict], headline: dict[str, dict], more: list[dict]) -> str:
+    """docs/benchmarks.md."""
+    ratio = headline["dense"]["seconds"] / headline["orbits"]["seconds"]
+    lines = [
+        "# Benchmarks",
+        "",
+        f"Written by `make bench` on: {machine()}. Times are of solving in a running process,",
+        "representations included, as medians; memory is the peak above the imports. Machines",
+        "differ and this one is shared: read the ratios.",
+        "",
+        "## 14×14 → 6×6 under C4, 7,056 dimensions",
+        "",
+        "| solver | time | memory | dense takes … times as long |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for solver, row in headline.items():
+        times = headline["dense"]["seconds"] / row["seconds"]
+        lines.append(
+            f"| `{solver}` | {_time(row['seconds'])} | {_size(row['memory'])} | {times:,.0f} |"
+        )
+    lines += [
+        "",
+        f"`orbits` is {ratio:,.0f} times as fast as the textbook route in this run.",
+        "",
+        "## n×n → n×n under C4",
+        "",
+        "![Time and memory against size](images/solve.png)",
+        "",
+        "| solver | problem | dimensions | rank | time | memory |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
+    ]
+    lines += [_row(row) for row in rows]
+    lines += [
+        "",
+        "## Others",
+        "",
+        "| solver | problem | dimensions | rank | time | memory |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
+    ]
+    lines += [_row(row) for row in more]
+    return "\n".join(lines) + "\n"
+
+
+def _row(row: dict) -> str:
+    return (
+        f"| `{row['solver']}` | {row['problem']} | {row['pairs']:,} | {row['rank']:,} | "
+        f"{_time(row['seconds'])} | {_size(row['memory'])} |"
+    )
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:,.3g} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
+
+
+def _size(count: float) -> str:
+    return f"{count / 2**30:.3g} GiB" if count >= 2**30 else f"{count / 2**20:.3g} MiB"
+
+
+OTHERS = (
+    ("c4", "28x28", "28x28", 614_656),
+    ("d4", "64x64", "64x64", 16_777_216),
+    ("z64*z64", "64x64", "64x64", 16_777_216),
+    ("p4", "32x32", "32x32", 1_048_576),
+    ("s50", "50x50", "50x50", 6_250_000),
+    ("c4", "6x6:vector", "14x14:vector", 28_224),
+    ("oh", "8x8x8:vector", "8x8x8:vector", 2_359_296),
+)
+
+
+@click.command()
+def main() -> None:
+    """Run every measurement, write docs/benchmarks.md and its plot."""
+    problems = [(solver, n) for solver, sizes in SIZES.items() for n in sizes]
+    rows = []
+    for solver, n in tqdm(problems, "sizes"):
+        grid, pairs = f"{n}x{n}", n**4
+        rows.append(
+            {"solver": solver, "problem": f"c4: {grid} → {grid}", "pairs": pairs}
+            | measure("c4", grid, grid, solver)
+            | {"bound": bound(pairs)}
+        )
+    more = [
+        {"solver": "orbits", "problem": f"{group}: {input_} → {output}", "pairs": pairs}
+        | measure(group, output, input_, "orbits")
+        for group, output, input_, pairs in tqdm(OTHERS, "others")
+    ]
+    headline = {
+        solver: measure("c4", "6x6", "14x14", solver)
+        for solver in tqdm(("orbits", "projector", "svd", "dense"), "14x14 -> 6x6")
+    }
+    save_figure(plot(rows), DOCS / "images" / "solve.png")
+    (DOCS / "benchmarks.md").write_text(page(rows, headline, more), encoding="utf-8")
+    click.echo(f"{DOCS / 'benchmarks.md'}")
+
+
+if __name__ == "__main__":
+    main()
