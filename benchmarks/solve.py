@@ -38,7 +38,11 @@ import json, resource, statistics, sys, time
 from equibasis.solvers import find_solver, problem, solve_space
 group, output, input_, solver = sys.argv[1:]
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    try:  # of this program alone; ru_maxrss remembers the process that started it
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) * 1024 for line in status if "VmHWM" in line)
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 def once():
     start = time.perf_counter()
     basis = solve_space(problem(group, output, input_), find_solver(solver))

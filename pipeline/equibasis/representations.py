@@ -326,7 +326,9 @@ def pair_images(
 
     Both of shape (km,); signs are ``None`` where all are +1.
     """
-    images = output.index[g][:, None] * input_.dimension + input_.index[g]
+    number = np.int32 if output.dimension * input_.dimension < 2**31 else np.int64
+    rows = (output.index[g] * input_.dimension).astype(number)
+    images = rows[:, None] + input_.index[g].astype(number)
     if input_.signs is None and output.signs is None:
         return images.ravel(), None
     signs = _signs(output)[g][:, None] * _signs(input_)[g]
