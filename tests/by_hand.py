@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 
 import hypothesis.strategies as st
 import numpy as np
@@ -55,7 +56,8 @@ def permutation_matrices(index: np.ndarray) -> np.ndarray:
 
 def matrices(rho: Representation) -> np.ndarray:
     if isinstance(rho, PermutationRepresentation):
-        return permutation_matrices(rho.index)
+        signs = np.ones(rho.index.shape) if rho.signs is None else rho.signs
+        return permutation_matrices(rho.index) * signs[:, :, None]
     return rho.matrices
 
 
@@ -136,9 +138,13 @@ def trivial_action(group: list[tuple[int, ...]]) -> np.ndarray:
     return np.zeros((len(group), 1), dtype=int)
 
 
-def hom_space(rho1: Representation, rho2: Representation, name: str = "random") -> eb.HomSpace:
+def hom_space(
+    rho1: Representation, rho2: Representation, name: str = "random", complete: bool = True
+) -> eb.HomSpace:
     elements = tuple(f"g{number}" for number in range(rho1.order))
-    return eb.HomSpace(name, elements, (rho1.dimension,), (rho2.dimension,), rho1, rho2)
+    # One dimension need not be the scalars, on which a group acts trivially.
+    sides = (eb.Grid((rho.dimension,)) if rho.dimension > 1 else eb.V for rho in (rho1, rho2))
+    return eb.HomSpace(name, elements, *sides, rho1, rho2, complete)
 
 
 def conjugated(rho: np.ndarray, by: np.ndarray) -> np.ndarray:
@@ -211,3 +217,109 @@ def non_orthogonal_spaces(draw: st.DrawFn) -> eb.HomSpace:
 
 
 spaces = st.one_of(permutation_spaces, orthogonal_spaces(), non_orthogonal_spaces())
+
+
+# --- random groups by generators, signed ones and orthogonal ones ------------------------------
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Two representations of one group: of some generators, and of all its elements."""
+
+    generators: tuple[np.ndarray, np.ndarray]
+    elements: tuple[np.ndarray, np.ndarray]
+
+    @property
+    def generated(self) -> eb.HomSpace:
+        return hom_space(*map(structured, self.generators), complete=False)
+
+    @property
+    def listed(self) -> eb.HomSpace:
+        return hom_space(*map(structured, self.elements))
+
+    @property
+    def rank(self) -> int:
+        mean = trace_formula(*self.elements)
+        assert abs(mean - round(mean)) < 1e-9
+        return round(mean)
+
+
+def structured(rho: np.ndarray) -> Representation:
+    """(Signed) permutation matrices as index arrays, others as they are."""
+    if not np.isin(rho, (-1, 0, 1)).all():
+        return MatrixRepresentation(rho)
+    signs = rho.sum(axis=2).astype(np.int8)
+    return PermutationRepresentation(
+        np.abs(rho).argmax(axis=2), None if (signs > 0).all() else signs
+    )
+
+
+def closure(generators: list[np.ndarray]) -> list[np.ndarray]:
+    """All products of some matrices, the identity first."""
+    found = [np.eye(len(generators[0]))]
+    known = {(np.round(found[0], 6) + 0.0).tobytes()}
+    for one in found:  # grows while it is walked
+        for g in generators:
+            key = (np.round(g @ one, 6) + 0.0).tobytes()
+            if key not in known:
+                known.add(key)
+                found.append(g @ one)
+    return found
+
+
+def direct_sum(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.block([[a, np.zeros((len(a), len(b)))], [np.zeros((len(b), len(a))), b]])
+
+
+# Homomorphisms from signed permutation matrices to signed permutation matrices.
+PERMUTING = {
+    "absolute": np.abs,
+    "absolute and fixed": lambda g: direct_sum(np.eye(1), np.abs(g)),
+    "trivial": lambda g: np.eye(1),
+    "pairs": lambda g: np.kron(np.abs(g), np.abs(g)) if len(g) <= 3 else np.abs(g),
+}
+SIGNED = {
+    "natural": lambda g: g,
+    "determinant": lambda g: np.round(np.linalg.det(g)).reshape(1, 1) + 0.0,
+    "times determinant": lambda g: g * np.round(np.linalg.det(g)) + 0.0,
+    "sum": lambda g: direct_sum(g, np.abs(g)),
+    "twice": lambda g: direct_sum(g, g),
+    "square": lambda g: np.kron(g, g) if len(g) <= 3 else g,
+}
+
+
+def signed_permutation_matrix(images: tuple[int, ...], negated: int) -> np.ndarray:
+    signs = [-1.0 if negated >> i & 1 else 1.0 for i in range(len(images))]
+    return permutation_matrices(np.array([images]))[0] * np.array(signs)[:, None]
+
+
+@st.composite
+def problems(draw: st.DrawFn, actions: dict) -> Problem:
+    """Two actions of a group that random signed permutations generate: at most 48 elements."""
+    n = draw(st.integers(1, 5))
+    count = draw(st.integers(1, 3)) if n <= 3 else 1
+    generators = [
+        signed_permutation_matrix(
+            tuple(draw(st.permutations(range(n)))), draw(st.integers(0, 2**n - 1))
+        )
+        for _ in range(count)
+    ]
+    names = st.sampled_from(sorted(actions))
+    pair = [actions[draw(names)], actions[draw(names)]]
+    elements = closure(generators)
+    return Problem(
+        tuple(np.stack([action(g) for g in generators]) for action in pair),
+        tuple(np.stack([action(g) for g in elements]) for action in pair),
+    )
+
+
+@st.composite
+def orthogonal_problems(draw: st.DrawFn) -> Problem:
+    """The same, each side seen in another orthonormal basis."""
+    problem = draw(problems(SIGNED | PERMUTING))
+    turns = [random_orthogonal(rho.shape[1], draw(seeds)) for rho in problem.elements]
+
+    def turned(pair: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, ...]:
+        return tuple(by @ rho @ by.T for rho, by in zip(pair, turns, strict=True))
+
+    return Problem(turned(problem.generators), turned(problem.elements))

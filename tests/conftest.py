@@ -94,4 +94,4 @@ def sign_to_trivial() -> eb.HomSpace:
     """Maps from the sign of C2 to the trivial representation: there is none but 0."""
     sign = MatrixRepresentation(np.array([[[1.0]], [[-1.0]]]))
     trivial = MatrixRepresentation(np.ones((2, 1, 1)))
-    return eb.HomSpace("c2", ("one", "flip"), (1,), (1,), sign, trivial)
+    return eb.HomSpace("c2", ("one", "flip"), eb.V, eb.SCALAR, sign, trivial)

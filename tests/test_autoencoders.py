@@ -177,6 +177,21 @@ def test_no_basis_is_loaded_that_is_not_used(model: str, bias: Any, bases: Path)
             build_autoencoder(config, {k: b for k, b in found.items() if k != key})
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_cannot_be_built_without_saying_of_which_bases(model: str) -> None:
+    with pytest.raises(TypeError, match="bases"):
+        build_autoencoder(config_of(model))  # type: ignore[call-arg]
+
+
+def test_attention_needs_all_elements_of_the_group_and_says_so() -> None:
+    config = AutoencoderConfig("equivariant_attention", 5, (5, 5), "s5")
+    found = {key: eb.solve("s5", key[1], key[0]) for key in bases_needed(config)}
+    with pytest.raises(eb.ModelError, match="generators only") as caught:
+        build_autoencoder(config, found)
+    one_line(caught)
+    build_autoencoder(replace(config, model="equivariant"), found)
+
+
 def test_every_parameter_of_a_model_is_trained(bases: Path) -> None:
     for name in MODELS:
         model = build(config_of(name), bases)
@@ -399,7 +414,7 @@ def standard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = AutoencoderConfig("standard", 3, (2, 1))
     path = tmp_path_factory.mktemp("standard") / "standard.safetensors"
     torch.manual_seed(0)
-    save_autoencoder(build_autoencoder(config), config, {}, path)
+    save_autoencoder(build_autoencoder(config, {}), config, {}, path)
     load_autoencoder(path)
     return path
 
@@ -516,6 +531,6 @@ def test_a_config_of_another_size_does_not_fit_the_weights(saved: Path, bases: P
 
 def test_a_model_cannot_be_saved_where_there_is_no_folder(bases: Path, tmp_path: Path) -> None:
     config = replace(config_of("standard"), image_size=3, hidden_sizes=(2, 1))
-    model = build_autoencoder(config)
+    model = build_autoencoder(config, {})
     with pytest.raises(eb.WriteError, match="nowhere"):
         save_autoencoder(model, config, {}, tmp_path / "nowhere" / "standard.safetensors")

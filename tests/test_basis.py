@@ -7,17 +7,28 @@ import dataclasses
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from scipy import sparse
 
 import by_hand
 import equibasis as eb
 from equibasis.basis import make_basis, measure
+from equibasis.columns import OrbitColumns, as_csc, structured
 from equibasis.representations import PermutationRepresentation
 from equibasis.solvers import solve_space
 
+SLANT = by_hand.random_orthogonal(3, 0)
 
-def with_matrix(basis: eb.Basis, matrix) -> eb.Basis:
-    return dataclasses.replace(basis, matrix=matrix)
+# A half turn about an axis along no coordinate.
+SLANTED = eb.Group(
+    "slanted",
+    (0, 1),
+    lambda x, turned: SLANT @ np.diag([-1.0, -1.0, 1.0]) @ SLANT.T @ x if turned else x,
+)
+
+
+def with_columns(basis: eb.Basis, columns) -> eb.Basis:
+    return dataclasses.replace(basis, columns=columns)
 
 
 def with_space(basis: eb.Basis, **changes) -> eb.Basis:
@@ -55,15 +66,78 @@ def test_a_basis_tells_what_it_is_a_basis_of(c4_basis):
 
 def test_a_matrix_of_zeros_mostly_is_sparse_and_a_full_one_dense(c4_basis):
     assert isinstance(c4_basis.matrix, sparse.csc_array)
-    full = eb.solve("c4", "2x2").matrix
-    np.testing.assert_array_equal(full, np.full((4, 1), 0.5))
+    full = eb.solve(SLANTED, "3").matrix
+    np.testing.assert_allclose(np.abs(full), np.abs(SLANT[:, [2]]), atol=1e-15)
     assert isinstance(full, np.ndarray)
     assert c4_basis.matrix.dtype == full.dtype == np.float64
 
 
+@pytest.mark.parametrize("solver", ["orbits", "projector", "svd", "dense"])
+@pytest.mark.parametrize("input_", [None, "3x3", "3x3:vector"])
+def test_orbits_are_kept_as_such_whoever_solved_for_them(input_, solver):
+    basis, by_orbits = eb.solve("d4", "3x3", input_, solver), eb.solve("d4", "3x3", input_)
+    for found in (basis.columns, structured(basis.matrix), structured(by_hand.dense(basis))):
+        assert isinstance(found, OrbitColumns)
+        np.testing.assert_array_equal(found.labels, by_orbits.columns.labels)
+        np.testing.assert_array_equal(found.sizes, by_orbits.columns.sizes)
+        assert (found.signs is None) == (by_orbits.columns.signs is None)
+        if found.signs is not None:
+            np.testing.assert_array_equal(found.signs, by_orbits.columns.signs)
+
+
+@given(by_hand.seeds, st.booleans())
+def test_orbit_columns_are_the_matrix_of_their_definition(seed, signed):
+    generator = np.random.default_rng(seed)
+    n, rank = int(generator.integers(1, 12)), int(generator.integers(0, 4))
+    labels = generator.integers(-1, rank, n, dtype=np.int32)
+    _, kept = np.unique(labels[labels >= 0], return_inverse=True)  # no column without a row
+    labels[labels >= 0] = kept
+    sizes = np.bincount(kept)
+    signs = np.where(labels < 0, 1, generator.choice([-1, 1], n)).astype(np.int8)
+    columns = OrbitColumns(labels, sizes, signs if signed else None)
+    expected = np.zeros((n, len(sizes)))
+    for row, label in enumerate(labels):
+        if label >= 0:
+            expected[row, label] = (signs[row] if signed else 1) / np.sqrt(sizes[label])
+    assert columns.shape == expected.shape
+    assert columns.nnz == np.count_nonzero(expected)
+    np.testing.assert_array_equal(columns.tocsc().toarray(), expected)
+    np.testing.assert_array_equal(as_csc(columns).toarray(), expected)
+    assert columns.tocsc().has_canonical_format
+    for count in range(len(sizes) + 1):
+        np.testing.assert_array_equal(columns.leading(count), expected[:, :count])
+    again = structured(columns.tocsc())
+    assert isinstance(again, OrbitColumns)
+    np.testing.assert_array_equal(as_csc(again).toarray(), expected)
+
+
 def test_its_checks_are_its_measured_errors(c4_basis):
-    assert c4_basis.checks == measure(c4_basis.space, c4_basis.matrix)
-    assert c4_basis.checks.rank_expected == 81
+    assert c4_basis.checks == measure(c4_basis.space, c4_basis.columns)
+    as_matrix = measure(c4_basis.space, c4_basis.matrix)
+    assert as_matrix.equivariance_error == c4_basis.checks.equivariance_error == 0
+    assert as_matrix.orthonormality_error < 1e-15
+    assert as_matrix.rank_expected == c4_basis.checks.rank_expected == 81
+
+
+def test_orbits_are_wrong_where_their_matrix_is():
+    basis = eb.solve("d4", "5x5", "5x5:sign")
+    assert measure(basis.space, basis.columns).equivariance_error == 0
+    for change in ("label", "hole", "sign"):
+        labels, signs = basis.columns.labels.copy(), basis.columns.signs.copy()
+        row = np.flatnonzero(labels == labels.max())[-1]
+        if change == "sign":
+            signs[row] *= -1
+        else:
+            labels[row] = -1 if change == "hole" else 0
+        wrong = OrbitColumns(labels, np.bincount(labels[labels >= 0]), signs)
+        for each in (wrong, wrong.tocsc()):
+            assert measure(basis.space, each).equivariance_error > 0.1
+
+
+def test_making_a_basis_settles_on_the_form():
+    space = eb.solve("c4", "3x3", "3x3").space
+    basis = make_basis(space, eb.solve("c4", "3x3", "3x3").matrix, "mine")
+    assert isinstance(basis.columns, OrbitColumns)
 
 
 @given(by_hand.spaces)
@@ -71,11 +145,33 @@ def test_errors_are_measured_by_their_definition(space):
     generator = np.random.default_rng(0)
     B = generator.standard_normal((space.k * space.m, 2))
     W = B.T.reshape(2, space.k, space.m)
-    pairs = zip(by_hand.matrices(space.input), by_hand.matrices(space.output), strict=True)
-    moved = max(abs(b @ W @ np.linalg.inv(a) - W).max() for a, b in pairs)
+    rho1, rho2 = by_hand.matrices(space.input), by_hand.matrices(space.output)
+    moved = max(
+        (abs(rho2[g] @ W @ np.linalg.inv(rho1[g]) - W).max() for g in space.generating), default=0
+    )
     checks = measure(space, B)
     assert checks.orthonormality_error == pytest.approx(abs(B.T @ B - np.eye(2)).max())
     assert checks.equivariance_error == pytest.approx(moved, abs=1e-10)
+
+
+@given(by_hand.spaces)
+def test_the_elements_that_errors_are_measured_for_generate_the_others(space):
+    rho1, rho2 = by_hand.matrices(space.input), by_hand.matrices(space.output)
+    generator = np.random.default_rng(0)
+    v1, v2 = generator.standard_normal(space.m), generator.standard_normal(space.k)
+
+    def place(a, b):
+        """Told apart by what they do to random vectors."""
+        return tuple(np.round(np.concatenate([a @ v1, b @ v2]), 6) + 0.0)
+
+    reached = {place(np.eye(space.m), np.eye(space.k)): (np.eye(space.m), np.eye(space.k))}
+    fresh = list(reached.values())
+    while fresh:
+        products = [(rho1[g] @ a, rho2[g] @ b) for g in space.generating for a, b in fresh]
+        new = {place(*pair): pair for pair in products}
+        fresh = [pair for key, pair in new.items() if key not in reached]
+        reached |= new
+    assert {place(a, b) for a, b in zip(rho1, rho2, strict=True)} == reached.keys()
 
 
 def test_making_a_basis_checks_it(c4_basis):
@@ -93,6 +189,29 @@ def test_what_is_solved_holds(group, input_):
     assert eb.verify_basis(basis) == basis.checks
 
 
+@pytest.mark.parametrize(
+    "problem",
+    [
+        ("d4", "5x5", "5x5:sign"),
+        ("c4", "3x3:vector", "5x5:vector"),
+        ("s5", "5x5", "5x5"),
+        ("p4m", "4x4:regular", "4x4"),
+        (eb.groups.matrix_group("slanted", [SLANT @ np.diag([-1.0, -1.0, 1.0]) @ SLANT.T]), "V"),
+    ],
+    ids=["signs", "fields", "generators", "generators of moves", "generators of matrices"],
+)
+def test_what_is_solved_for_signs_and_generators_holds(problem):
+    basis = eb.solve(*problem)
+    assert eb.verify_basis(basis) == basis.checks
+
+
+def test_generators_that_are_not_those_of_the_basis_do_not_hold():
+    basis = eb.solve("s5", "5x5", "5x5")
+    one = PermutationRepresentation(basis.space.input.index[[0, 0]])  # the exchange, twice
+    other = with_space(basis, input=one, output=one)
+    assert reason(other).startswith("the rank is 15, but the characters give")
+
+
 @given(by_hand.spaces)
 def test_what_is_solved_for_random_groups_holds(space):
     assert eb.verify_basis(solve_space(space)).rank_expected == solve_space(space).rank
@@ -103,20 +222,34 @@ def test_the_empty_basis_holds(sign_to_trivial):
 
 
 def test_a_basis_without_one_of_its_columns_does_not_hold(c4_basis):
-    missing = with_matrix(c4_basis, c4_basis.matrix[:, :-1])
+    missing = with_columns(c4_basis, c4_basis.matrix[:, :-1])
     assert reason(missing) == "the rank is 80, but the characters give 81"
 
 
 def test_a_basis_with_a_column_twice_does_not_hold(c4_basis):
     twice = c4_basis.matrix[:, [0, *range(80)]]
-    assert reason(with_matrix(c4_basis, twice)).startswith(
+    assert reason(with_columns(c4_basis, twice)).startswith(
         "the columns are not orthonormal: off by 1"
     )
 
 
 def test_columns_that_do_not_intertwine_do_not_hold(c4_basis):
     unit_vectors = sparse.eye_array(324, 81, format="csc")
-    assert reason(with_matrix(c4_basis, unit_vectors)).startswith("the columns are not equivariant")
+    assert reason(with_columns(c4_basis, unit_vectors)).startswith(
+        "the columns are not equivariant"
+    )
+
+
+@pytest.mark.parametrize("change", ["reordered", "negated"])
+def test_orbits_out_of_order_are_not_the_canonical_basis(change):
+    basis = eb.solve("d4", "5x5", "5x5:sign")
+    labels, signs = basis.columns.labels, basis.columns.signs
+    if change == "reordered":
+        labels = np.where(labels < 0, -1, basis.rank - 1 - labels).astype(np.int32)
+    else:
+        signs = -signs
+    other = OrbitColumns(labels, np.bincount(labels[labels >= 0]), signs)
+    assert reason(with_columns(basis, other)).startswith("the basis is not the canonical one")
 
 
 @pytest.mark.parametrize(
@@ -126,13 +259,13 @@ def test_columns_that_do_not_intertwine_do_not_hold(c4_basis):
 )
 def test_another_basis_of_the_same_subspace_is_not_the_canonical_one(c4_basis, mixing):
     other = by_hand.dense(c4_basis) @ mixing
-    assert reason(with_matrix(c4_basis, other)).startswith("the basis is not the canonical one")
+    assert reason(with_columns(c4_basis, other)).startswith("the basis is not the canonical one")
 
 
 def test_a_basis_off_by_a_millionth_does_not_hold(c4_basis):
     off = by_hand.dense(c4_basis)
     off[0, 0] += 1e-6
-    assert reason(with_matrix(c4_basis, off)).startswith(
+    assert reason(with_columns(c4_basis, off)).startswith(
         "the columns are not orthonormal: off by 1"
     )
 
@@ -160,7 +293,7 @@ def test_a_basis_under_another_group_does_not_hold(c4_basis):
 
 def line(c4_basis: eb.Basis, angle: float) -> eb.Basis:
     """A line in the plane of the first two coordinates."""
-    return with_matrix(c4_basis, np.array([[np.cos(angle)], [np.sin(angle)], [0.0]]))
+    return with_columns(c4_basis, np.array([[np.cos(angle)], [np.sin(angle)], [0.0]]))
 
 
 @pytest.mark.parametrize("angle", [1e-9, 1e-5, 0.3, np.pi / 4, 1.5])
@@ -181,7 +314,7 @@ def test_the_largest_of_the_principal_angles_counts(c4_basis):
     second = np.vstack([np.diag(np.cos(angles)), np.diag(np.sin(angles))])
     U = by_hand.random_orthogonal(6, 0)  # nothing in particular about the coordinates
     mixed = U @ second @ by_hand.random_orthogonal(3, 1)
-    apart = eb.subspace_angle(with_matrix(c4_basis, U @ first), with_matrix(c4_basis, mixed))
+    apart = eb.subspace_angle(with_columns(c4_basis, U @ first), with_columns(c4_basis, mixed))
     assert apart == pytest.approx(0.7, abs=1e-12)
 
 
@@ -189,11 +322,11 @@ def test_the_largest_of_the_principal_angles_counts(c4_basis):
 def test_the_angle_does_not_depend_on_the_bases(space, seed):
     basis = solve_space(space)
     mixed = by_hand.dense(basis) @ by_hand.random_orthogonal(basis.rank, seed)
-    assert eb.subspace_angle(basis, with_matrix(basis, mixed)) < 1e-12
+    assert eb.subspace_angle(basis, with_columns(basis, mixed)) < 1e-12
 
 
 def test_a_corner_an_edge_and_the_centre_are_60_degrees_from_their_orbits():
     orbits, pixels = eb.solve("c4", "3x3"), eb.solve("trivial", "3x3")
-    three = with_matrix(pixels, pixels.matrix[:, [0, 1, 4]])
+    three = with_columns(pixels, pixels.matrix[:, [0, 1, 4]])
     assert eb.subspace_angle(orbits, three) == pytest.approx(np.pi / 3)
     assert eb.subspace_angle(orbits, orbits) == 0.0

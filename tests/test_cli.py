@@ -54,16 +54,16 @@ def files_of_results(folder: Path) -> set[str]:
     return {path.name for path in files if path.suffix not in (".py", ".pyc")}
 
 
-def with_matrix(basis: eb.Basis, matrix: np.ndarray) -> eb.Basis:
+def with_columns(basis: eb.Basis, columns: np.ndarray) -> eb.Basis:
     """Something that can be saved, its hash and all, but is wrong."""
-    return dataclasses.replace(basis, matrix=matrix)
+    return dataclasses.replace(basis, columns=columns)
 
 
 @pytest.fixture
 def wrong_file(c4_basis) -> str:
     """A file that is whole, but whose matrix has two rows exchanged."""
     rows = [1, 0, *range(2, 324)]
-    eb.save_basis(with_matrix(c4_basis, c4_basis.matrix[rows].tocsc()), "wrong.h5")
+    eb.save_basis(with_columns(c4_basis, c4_basis.matrix[rows].tocsc()), "wrong.h5")
     return "wrong.h5"
 
 
@@ -84,7 +84,7 @@ def test_solve_writes_invariant_vectors(command):
     assert eb.load_basis("out.h5").kind == "invariant"
 
 
-@pytest.mark.parametrize("solver", ["auto", "svd", "dense", "orbits"])
+@pytest.mark.parametrize("solver", ["auto", "svd", "dense", "orbits", "projector"])
 def test_solve_asks_the_solver_it_is_told(command, solver):
     command("solve", "out.h5", "--group", "c4", "--output", "3x3", "--solver", solver)
     assert eb.load_basis("out.h5").solver == ("orbits" if solver == "auto" else solver)
@@ -124,10 +124,37 @@ WRONG = {
     "not two axes": ([*SOLVE, *C4, "--output", "9"], "acts on arrays of 2 axes"),
     "unknown group": ([*SOLVE, "--group", "so3", *SMALL], "unknown group 'so3': choose trivial"),
     "empty axis": ([*SOLVE, *C4, "--output", "0x3"], "0x3 has an empty axis"),
-    "no shape": ([*SOLVE, *C4, "--output", "abc"], "'abc' is not of the form 14x14"),
-    "empty shape": ([*SOLVE, *C4, "--output", ""], "'' is not of the form 14x14"),
-    "negative shape": ([*SOLVE, *C4, "--output=-3x3"], "'-3x3' is not of the form 14x14"),
-    "too large": ([*SOLVE, *C4, "--output", "99999999x99999999"], "out of memory"),
+    "no shape": ([*SOLVE, *C4, "--output", "abc"], "'abc': expected a shape such as 14x14"),
+    "empty shape": ([*SOLVE, *C4, "--output", ""], "'': expected a shape such as 14x14"),
+    "negative shape": ([*SOLVE, *C4, "--output=-3x3"], "at character 1: »-3x3"),
+    "too large": ([*SOLVE, *C4, "--output", "99999999x99999999"], "2,147,483,648 points"),
+    "too many copies": ([*SOLVE, *C4, "--output", f"{10**15}*3x3"], "choose"),
+    "too large a power": ([*SOLVE, *C4, "--output", f"3x3**{10**15}"], "choose"),
+    "too many digits": ([*SOLVE, *C4, "--output", "9" * 5000], "choose"),
+    "too many brackets": ([*SOLVE, *C4, "--output", "(" * 5000], "bracket"),
+    "no field": ([*SOLVE, *C4, "--output", "3x3:spin"], "expected one of scalar, sign, vector"),
+    "field of one point": ([*SOLVE, *C4, "--output", "1:sign"], "at character 2: 1»:sign"),
+    "bracket not closed": ([*SOLVE, *C4, "--output", "2*(3x3 + 1"], "expected ), at character 11"),
+    "input with a slip": ([*SOLVE, *C4, *SMALL, "--input", "3x3 + 3y3"], "3x3 + 3»y3"),
+    "no matrices": ([*SOLVE, *C4, "--output", "V"], "group 'c4'"),
+    "no matrices for the input": (
+        [*SOLVE, *C4, "--output", "3x3", "--input", "V"],
+        "group 'c4'",
+    ),
+    "not so long": ([*SOLVE, "--group", "z6", "--output", "4"], "6 shifts by one do not bring"),
+    "not the degree": ([*SOLVE, "--group", "s5", "--output", "4"], "must have length 5, not 4"),
+    "product of too few axes": (
+        [*SOLVE, "--group", "z3*z3", "--output", "3"],
+        "group 'z3*z3' acts on arrays of 2 axes, not on 3",
+    ),
+    "product with a stranger": ([*SOLVE, "--group", "z3*qq", "--output", "3x3"], "group 'qq'"),
+    "product of anything": ([*SOLVE, "--group", "z3*s3", "--output", "3x3"], "on which axes"),
+    "group file missing": ([*SOLVE, "--group", "none.yaml", *SMALL], "No such file"),
+    "group file in a folder's place": ([*SOLVE, "--group", ".yaml", *SMALL], ".yaml"),
+    "fields of one's own group": (
+        [*SOLVE, "--group", "mine:cyclic", "--output", "5:vector"],
+        "does not say how vectors turn",
+    ),
     "beyond addresses": (
         [*SOLVE, "--group", "mine:cyclic", "--output", "x".join(["999999999"] * 3)],
         "999999999x999999999x999999999",
@@ -187,6 +214,159 @@ def test_wrong_usage_is_told_in_one_line_and_leaves_nothing_behind(
     assert files_of_results(folder) == set()
 
 
+GROUP_FILES = {
+    "not YAML": ("degree: [", "cannot read the group"),
+    "tabs": ("degree:\t4\n\tgenerators: 3", "cannot read the group"),
+    "not text": (b"\xff\xfe\x00degree", "cannot read the group"),
+    "a NUL": (b"degree: 4\0", "cannot read the group"),
+    "a date cut short": ("degree: 2020-13-45\ngenerators: []", ""),
+    "empty": ("", "needs the keys 'degree' and 'generators'"),
+    "a list": ("[1, 2]", "needs the keys 'degree' and 'generators'"),
+    "no degree": ("generators: [[1, 0]]", "needs the keys 'degree' and 'generators'"),
+    "no generators": ("degree: 2", "needs the keys 'degree' and 'generators'"),
+    "generators none": ("degree: 2\ngenerators: []", "has no generators"),
+    "generators null": ("degree: 2\ngenerators: null", "'generators' a list of lists"),
+    "generators text": ("degree: 2\ngenerators: swap", "'generators' a list of lists"),
+    "degree text": ("degree: two\ngenerators: [[1, 0]]", "'degree' is a number of points"),
+    "degree a half": ("degree: 2.5\ngenerators: [[1, 0]]", "'degree' is a number of points"),
+    "degree zero": ("degree: 0\ngenerators: [[]]", "'degree' is a number of points"),
+    "degree negative": ("degree: -2\ngenerators: [[1, 0]]", "'degree' is a number of points"),
+    "a generator that is none": ("degree: 2\ngenerators: [3]", "g0 is not a list of whole"),
+    "a generator of words": ("degree: 2\ngenerators: [[a, b]]", "g0 is not a list of whole"),
+    "a generator of halves": ("degree: 2\ngenerators: [[1.0, 0]]", "g0 is not a list of whole"),
+    "a generator of truths": ("degree: 2\ngenerators: [[true, 0]]", "g0 is not a list of whole"),
+    "another degree": (
+        "degree: 4\ngenerators: [[1, 0, 2]]",
+        "g0 has 3 images, but the degree is 4",
+    ),
+    "unequal lengths": (
+        "degree: 3\ngenerators: {turn: [1, 2, 0], swap: [1, 0]}",
+        "swap has 2 images, but the degree is 3",
+    ),
+    "twice": ("degree: 3\ngenerators: [[1, 2, 0], [0, 0, 1]]", "g1 is not a permutation of 0 to 2"),
+    "counted from one": ("degree: 3\ngenerators: [[2, 3, 1]]", "3 is out of range"),
+    "negative": ("degree: 3\ngenerators: [[0, -1, 1]]", "-1 is out of range"),
+    "huge": (f"degree: 2\ngenerators: [[0, {10**30}]]", "is out of range"),
+    "an empty name": ("degree: 2\ngenerators: {'': [1, 0]}", "name is empty"),
+    "does not fit": ("degree: 4\ngenerators: [[1, 2, 3, 0]]", "must have length 4, not 3"),
+}
+
+
+@pytest.mark.parametrize(("content", "said"), GROUP_FILES.values(), ids=GROUP_FILES)
+@pytest.mark.parametrize("ending", ["yaml", "json"])
+def test_a_wrong_group_file_is_told_in_one_line(command, folder, content, said, ending):
+    file = folder / f"mine.{ending}"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    outcome = command("solve", "out.h5", "--group", file.name, "--output", "3")
+    assert said in outcome.err
+    assert "mine" in outcome.err
+    assert outcome.err.startswith("equibasis: ")
+    assert len(outcome.err.splitlines()) == 1
+    assert (outcome.status, outcome.out) == (2, "")
+    assert files_of_results(folder) == {file.name}
+
+
+SQUARE = "degree: 4\ngenerators: {turn: [1, 2, 3, 0], flip: [0, 3, 2, 1]}"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("square.yaml", SQUARE),
+        ("square.yml", SQUARE),
+        ("square.json", '{"degree": 4, "generators": [[1, 2, 3, 0], [0, 3, 2, 1]]}'),
+    ],
+)
+def test_solve_reads_a_group_file(command, folder, name, content):
+    (folder / name).write_text(content)
+    solved = command("solve", "out.h5", "--group", name, "--input", "4", "--output", "4")
+    assert (solved.status, solved.err) == (0, "")
+    assert "square: 4 -> 4, rank 3" in solved.out  # as is, next, opposite
+    assert command("verify", "out.h5").status == 0
+    told = command("inspect", "out.h5").out
+    assert "2 generators" in told
+
+
+def test_where_a_space_has_a_slip_is_pointed_at(command):
+    outcome = command("solve", "out.h5", *C4, *SMALL, "--input", "2*(3x3 + 1) @ 4")
+    assert outcome.err == (
+        "equibasis: space '2*(3x3 + 1) @ 4': this character has no meaning here, "
+        "at character 13: 2*(3x3 + 1) »@ 4\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("problem", "rank"),
+    [
+        (["--group", "c4", "--input", "2*6x6 + 1", "--output", "3x3"], 165),
+        (["--group", "d4", "--input", "5x5:sign", "--output", "5x5"], 66),
+        (["--group", "s5", "--input", "5x5", "--output", "5x5"], 15),
+        (["--group", "z14*z14", "--input", "14x14", "--output", "14x14"], 196),
+        (["--group", "p4", "--output", "4x4:regular"], 1),
+        (["--group", "oh", "--input", "3x3x3", "--output", "3x3x3:vector"], None),
+    ],
+)
+def test_solve_knows_sums_fields_products_and_generators(command, problem, rank):
+    solved = command("solve", "out.h5", *problem)
+    assert (solved.status, solved.err) == (0, "")
+    assert rank is None or f"rank {rank} " in solved.out
+    assert command("verify", "out.h5").status == 0
+    assert command("inspect", "out.h5").status == 0
+    assert command("diff", "out.h5", "out.h5").status == 0
+    assert eb.load_basis("out.h5").rank == rank or rank is None
+
+
+# --- explain ------------------------------------------------------------------------------------
+
+
+def test_explain_says_what_is_known_and_why_this_solver(command):
+    outcome = command("solve", "out.h5", *C4, "--input", "6x6", "--output", "3x3", "--explain")
+    assert (outcome.status, outcome.err) == (0, "")
+    lines = outcome.out.splitlines()
+    assert lines[0] == "c4: 6x6 -> 3x3"
+    assert "4 all elements listed" in outcome.out
+    assert "dimension 36, permutations" in outcome.out
+    assert "dimension 9, permutations" in outcome.out
+    assert "dimension 324" in outcome.out
+    assert "81, from characters" in outcome.out
+    (chosen,) = [line for line in lines if line.startswith("->")]
+    assert chosen.split()[1] == "orbits"
+    assert {line.split()[0] for line in lines[7:-1]} == {"projector", "svd", "dense"}
+    assert lines[-1].startswith("out.h5: c4: 6x6 -> 3x3, rank 81 (solver orbits")
+
+
+@pytest.mark.parametrize("solver", ["projector", "svd", "dense"])
+def test_explain_points_at_the_solver_that_was_asked_for(command, solver):
+    outcome = command("solve", "out.h5", *C4, *SMALL, "--solver", solver, "--explain")
+    assert [line.split()[1] for line in outcome.out.splitlines() if line.startswith("->")] == [
+        solver
+    ]
+
+
+def test_explain_says_what_stands_in_a_solver_s_way(command):
+    outcome = command("solve", "out.h5", "--group", "mine:hexagon", "--output", "2", "--explain")
+    (orbits,) = [line for line in outcome.out.splitlines() if line.split()[0] == "orbits"]
+    assert "is not made of (signed) permutations" in orbits
+    assert "orthogonal matrices" in outcome.out
+    assert "rank       0, from characters" in outcome.out
+
+
+def test_explain_says_that_generators_are_listed(command):
+    outcome = command("solve", "out.h5", "--group", "s5", "--output", "5x5", "--explain")
+    assert "2 generators listed" in outcome.out
+    assert "only generators are listed" in outcome.out
+
+
+def test_explain_comes_before_a_refusal(command, folder):
+    asked = ["--input", "300x300", "--output", "300x300", "--solver", "dense"]
+    outcome = command("solve", "out.h5", *C4, *asked, "--explain")
+    assert outcome.status == 2
+    assert "GiB" in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+    assert "dimension 8,100,000,000" in outcome.out
+    assert files_of_results(folder) == set()
+
+
 def test_wrong_usage_keeps_the_old_file(command, c4_file):
     before = c4_file.read_bytes()
     assert command("solve", c4_file, "--group", "mine:lacking", "--output", "5").status == 2
@@ -236,6 +416,7 @@ def test_inspect_tells_of_several_files_side_by_side(command, c4_file):
 def test_inspect_as_json_is_an_object_or_a_list_of_them(command, c4_file):
     one = json.loads(command("inspect", c4_file, "--json").out)
     assert (one["rank"], one["input_shape"], one["encoding"]) == (81, [6, 6], "csc_matrix")
+    assert (one["input_space"], one["output_space"], one["group_order"]) == ("6x6", "3x3", 4)
     assert json.loads(command("inspect", c4_file, c4_file, "--json").out) == [one, one]
 
 
@@ -258,7 +439,7 @@ def test_verify_fails_a_basis_that_is_not_equivariant_however_well_hashed(comman
 
 def test_verify_fails_a_basis_that_is_not_canonical(command, c4_basis):
     mixed = by_hand.dense(c4_basis) @ by_hand.random_orthogonal(81, 0)
-    eb.save_basis(with_matrix(c4_basis, mixed), "mixed.h5")
+    eb.save_basis(with_columns(c4_basis, mixed), "mixed.h5")
     verified = command("verify", "mixed.h5")
     assert verified.status == 1
     assert "not the canonical one" in verified.err
@@ -270,6 +451,17 @@ def test_verify_fails_a_file_that_was_damaged(command, c4_file):
     verified = command("verify", c4_file)
     assert verified.status == 1
     assert f"{c4_file}: FAILED: content_sha256 does not match" in verified.err
+
+
+def test_verify_fails_generators_that_are_not_those_of_the_basis(command):
+    basis = eb.solve("s5", "5x5", "5x5")
+    index = basis.space.input.index[[0, 0]]
+    one = type(basis.space.input)(index)
+    space = dataclasses.replace(basis.space, input=one, output=one)
+    eb.save_basis(dataclasses.replace(basis, space=space), "subgroup.h5")
+    verified = command("verify", "subgroup.h5")
+    assert verified.status == 1
+    assert "FAILED: the rank is 15, but" in verified.err
 
 
 def test_verify_tells_of_every_file(command, c4_file, wrong_file):
@@ -290,7 +482,7 @@ def test_two_solvers_span_the_same_subspace(command, c4_file):
 
 
 def test_two_bases_of_one_subspace_differ_in_content_alone(command, c4_basis, c4_file):
-    negated = with_matrix(c4_basis, -c4_basis.matrix)
+    negated = with_columns(c4_basis, -c4_basis.matrix)
     eb.save_basis(negated, "negated.h5")
     compared = command("diff", c4_file, "negated.h5")
     assert compared.status == 0

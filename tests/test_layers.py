@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import equibasis as eb
+from equibasis.columns import OrbitColumns
 from equibasis.nn import EquivariantCombine, EquivariantLinear, InvariantAttentionPool
 from equibasis.nn.expansion import BasisExpansion
 
@@ -93,8 +96,13 @@ PROBLEMS = {
     "sign": Problem(SIGN, "3", "2"),
     "sign, no map but zero": Problem(SIGN, "3", "1"),
     "stretched": Problem(STRETCHED, "2", "2"),
+    "sign field": Problem("d4", "5x5:sign", "5x5"),
+    "vector field": Problem("c4", "5x5:vector", "3x3"),
+    "to a vector field": Problem("d4", "3x3", "3x3:vector + 1"),
+    "generators": Problem("s5", "5x5", "5x5 + 5"),
+    "generators and signs": Problem("p4", "4x4", "4x4:vector"),
 }
-PERMUTATIONS = ["c4", "d4", "c2", "trivial"]
+PERMUTATIONS = ["c4", "d4", "c2", "trivial", "sign field", "vector field", "generators"]
 OTHERS = [name for name in PROBLEMS if name not in PERMUTATIONS]
 
 # Each problem with each bias that its group allows: a scalar only where it permutes.
@@ -226,6 +234,53 @@ def test_a_layer_has_as_many_coefficients_as_the_basis_has_columns() -> None:
     assert sorted(p.numel() for p in layer.parameters()) == [9, 1764]
 
 
+@pytest.mark.parametrize("name", ["sign field", "vector field", "to a vector field"])
+@pytest.mark.parametrize("cast", [False, True], ids=["built in float64", "cast to it"])
+def test_a_signed_layer_is_the_dense_product_to_the_last_digits(name: str, cast: bool) -> None:
+    basis = maps(name)
+    dense = sparse.csc_array(basis.matrix).toarray()
+    assert isinstance(basis.columns, OrbitColumns)
+    assert basis.columns.signs is not None
+    assert (basis.columns.labels < 0).any()
+    torch.manual_seed(0)
+    if cast:
+        layer = randomize(EquivariantLinear(basis)).double()
+    else:
+        torch.set_default_dtype(torch.float64)
+        try:
+            layer = randomize(EquivariantLinear(basis))
+        finally:
+            torch.set_default_dtype(torch.float32)
+    scaled = layer.expansion.scale * dense @ layer.coefficients.detach().numpy()
+    weight = scaled.reshape(basis.space.k, basis.space.m)
+    assert layer.weight().dtype == torch.float64
+    np.testing.assert_allclose(layer.weight().detach().numpy(), weight, rtol=0, atol=1e-15)
+    x = torch.randn(4, basis.space.m, dtype=torch.float64)
+    np.testing.assert_allclose(layer(x).detach().numpy(), x.numpy() @ weight.T, atol=1e-13)
+    plain = layer.to_linear()
+    assert plain.weight.dtype == torch.float64
+    np.testing.assert_allclose(plain(x).detach().numpy(), x.numpy() @ weight.T, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", ["sign field", "vector field", "c4", "space, dense"])
+def test_a_layer_there_and_back_between_precisions_loses_nothing(name: str) -> None:
+    expansion = BasisExpansion(maps(name))
+    before = expansion.double()(torch.ones(maps(name).rank, dtype=torch.float64))
+    for module in (expansion.half().double(), expansion.bfloat16().float().double()):
+        after = module(torch.ones(maps(name).rank, dtype=torch.float64))
+        assert torch.equal(after, before)
+
+
+@pytest.mark.parametrize("name", ["sign field", "generators"])
+def test_a_layer_survives_copying_and_pickling(name: str, tmp_path: Path) -> None:
+    layer = randomize(EquivariantLinear(maps(name), invariants(name)))
+    torch.save(layer, tmp_path / "layer.pt")
+    loaded = torch.load(tmp_path / "layer.pt", weights_only=False)
+    for other in (copy.deepcopy(layer), loaded):
+        assert torch.equal(other.weight(), layer.weight())
+        assert torch.equal(other.double().weight(), copy.deepcopy(layer).double().weight())
+
+
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_layer_cast_to_float64_is_as_exact_as_one_built_in_float64(name: str) -> None:
     basis = maps(name)
@@ -300,6 +355,8 @@ CLOCKWISE = eb.Group("c4", ("r0", "r90", "r180", "r270"), turned_the_other_way, 
         pytest.param(lambda: eb.solve("d4", "3x3"), id="invariants of a larger group"),
         pytest.param(lambda: eb.solve("trivial", "3x3"), id="invariants of the trivial group"),
         pytest.param(lambda: eb.solve(CLOCKWISE, "3x3"), id="same names, another action"),
+        pytest.param(lambda: eb.solve("c4", "9*1"), id="as many numbers, another space"),
+        pytest.param(lambda: eb.solve("c4", "2*3x3"), id="invariants of a sum"),
     ],
 )
 def test_a_bias_that_does_not_fit_is_refused_naming_both_bases(bias: Any) -> None:
@@ -403,6 +460,9 @@ EXPANSIONS = {
     "dense": lambda: maps("space, dense"),
     "dense, one column": lambda: invariants("space, dense"),
     "no column": lambda: invariants("sign"),
+    "orbits with signs, rows of zeros": lambda: maps("sign field"),
+    "orbits with signs, few": lambda: eb.solve("c4", "2x2:vector", "2x2:vector"),
+    "orbits of generators": lambda: maps("generators"),
 }
 
 
@@ -418,6 +478,12 @@ def test_the_expansions_below_are_of_every_form() -> None:
     assert found["dense"] == (False, {1, 2, 3})
     assert found["dense, one column"] == (False, {1})
     assert found["no column"] == (True, {0})
+    assert found["orbits with signs, rows of zeros"] == (True, {0, 1})
+    assert found["orbits with signs, few"] == (True, {1})
+    for name in ("orbits with signs, rows of zeros", "orbits with signs, few"):
+        columns = EXPANSIONS[name]().columns
+        assert isinstance(columns, OrbitColumns)
+        assert (columns.signs < 0).any()
 
 
 @pytest.mark.parametrize("name", EXPANSIONS)
@@ -444,7 +510,11 @@ def test_an_expansion_is_the_scaled_dense_product_forward_and_backward(
 def test_the_gradient_of_an_expansion_is_its_derivative(
     name: str, columns: tuple[int, ...]
 ) -> None:
-    basis = invariants("c4") if name == "one entry a row, with signs" else EXPANSIONS[name]()
+    smaller = {
+        "one entry a row, with signs": "orbits with signs, few",
+        "orbits with signs, rows of zeros": "orbits with signs, few",
+    }
+    basis = EXPANSIONS[smaller.get(name, name)]()
     coefficients = torch.randn(basis.rank, *columns, requires_grad=True)
     assert torch.autograd.gradcheck(BasisExpansion(basis), (coefficients,))
 
@@ -583,7 +653,16 @@ def test_a_loaded_state_gives_the_same_outputs() -> None:
 
 # --- InvariantAttentionPool ----------------------------------------------------------------------
 
-POOLED = ["c4", "d4", "plane", "space, dense", "fields"]
+POOLED = ["c4", "d4", "plane", "space, dense", "fields", "to a vector field"]
+
+
+@pytest.mark.parametrize("name", ["generators", "generators and signs"])
+def test_attention_refuses_a_group_of_which_only_generators_are_listed(name: str) -> None:
+    for basis in (invariants(name), maps(name)):
+        with pytest.raises(eb.ModelError, match="generators only") as caught:
+            InvariantAttentionPool(basis)
+        assert str(basis.space) in str(caught.value)
+        assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", POOLED)

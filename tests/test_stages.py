@@ -544,6 +544,26 @@ def test_the_error_of_an_epoch_is_the_mean_over_its_images() -> None:
     assert errors == [pytest.approx(0.25)]
 
 
+@pytest.mark.parametrize("lr", [1e30, math.inf])
+def test_training_that_diverges_is_an_error_that_says_what_to_change(lr: float) -> None:
+    torch.manual_seed(0)
+    errors: list[float] = []
+    with pytest.raises(eb.ModelError, match=r"diverged .* lower train\.lr") as caught:
+        fit(
+            nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), torch.rand(64, 4), epochs=20, lr=lr,
+            batch_size=8, seed=0, after_epoch=errors.append,
+        )  # fmt: skip
+    one_line(caught)
+    assert all(map(math.isfinite, errors))
+
+
+def test_the_train_stage_that_diverges_leaves_no_weights(project: Path) -> None:
+    parameters = Parameters.model_validate({"train": {"epochs": 5, "lr": 1e35}})
+    with pytest.raises(eb.ModelError, match="diverged"):
+        train.run(parameters, "standard")
+    assert not list((project / "models").iterdir())
+
+
 def test_the_reconstruction_error_is_the_mean_square_per_pixel_for_any_batch_size() -> None:
     images = torch.rand(10, 6)
     model = nn.Linear(6, 6)
@@ -715,7 +735,45 @@ def test_a_model_that_gives_nan_is_not_called_equivariant(
     model = nn.Linear(196, 196)
     with torch.no_grad():
         model.weight[0, 0] = math.nan
-    assert not equivariance_error(model, unseen[:5], action) < 1
+    assert math.isnan(equivariance_error(model, unseen[:5], action))
+    with pytest.raises(eb.ModelError, match="NaN") as caught:
+        measure(model, unseen[:5], action, 0)
+    one_line(caught)
+
+
+@pytest.mark.parametrize("place", range(5))
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_nan_for_one_image_alone_is_not_passed_over(
+    value: float, place: int, unseen: Tensor, action: Representation
+) -> None:
+    class Spoiling(nn.Module):
+        """Equivariant, but for one image."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = x.clone()
+            y[place] = value
+            return y
+
+    assert not math.isfinite(equivariance_error(Spoiling(), unseen[:5], action))
+
+
+def test_an_image_sent_to_zero_and_its_turns_too_is_no_breach(
+    unseen: Tensor, action: Representation
+) -> None:
+    model = nn.Linear(196, 196, bias=False)
+    with torch.no_grad():
+        model.weight.zero_()
+    assert equivariance_error(model, unseen[:5], action) == 0.0
+
+
+def test_an_image_sent_to_zero_but_not_its_turns_is_a_breach(action: Representation) -> None:
+    model = nn.Linear(196, 196, bias=False)
+    with torch.no_grad():
+        model.weight.zero_()
+        model.weight[0, 0] = 1.0  # sees the first corner alone
+    image = torch.zeros(1, 196)
+    image[0, 13] = 1.0
+    assert equivariance_error(model, image, action) == math.inf
 
 
 def test_a_saved_model_measures_as_the_one_in_memory(

@@ -112,13 +112,19 @@ def make_basis(space: HomSpace, columns: Columns, solver: str) -> Basis:
     kept = structured(columns)
     checks = measure(space, kept)
     check_errors(kept.shape[1], checks)
+    if isinstance(kept, OrbitColumns) and not in_order(kept):
+        raise EquibasisError("the orbits are not numbered in their order")
     return Basis(space, kept, solver, checks)
 
 
 def measure(space: HomSpace, columns: Columns) -> Checks:
     """The errors of a basis, each from its definition."""
     if isinstance(columns, OrbitColumns):
-        norms = columns.sizes * (1.0 / np.sqrt(columns.sizes)) ** 2
+        labels = columns.labels
+        counts = np.bincount(labels if labels.min(initial=0) >= 0 else labels[labels >= 0])
+        if len(counts) != len(columns.sizes):
+            raise EquibasisError("the labels of the orbits do not fit their sizes")
+        norms = counts * (1.0 / np.sqrt(columns.sizes)) ** 2
         orthonormality = float(np.abs(norms - 1.0).max(initial=0.0))
     else:
         matrix = sparse.csc_array(columns)
@@ -155,8 +161,10 @@ def verify_basis(basis: Basis) -> Checks:
     EquibasisError
         With the first reason why the basis does not hold.
     """
-    space = basis.space
-    checks = measure(space, basis.columns)
+    try:
+        checks = measure(basis.space, basis.columns)
+    except (ArithmeticError, np.linalg.LinAlgError, ValueError) as error:  # hostile numbers
+        raise EquibasisError(f"its numbers cannot be checked: {error}") from error
     check_errors(basis.rank, checks)
     if isinstance(basis.columns, OrbitColumns):
         if not in_order(basis.columns):
@@ -239,8 +247,15 @@ def _orbits_moved_by(
             flips = flips * signs[block] * signs[rho_out.index[g, block]][:, rho_in.index[g]]
         wrong |= (flips < 0) & (here >= 0)
         if wrong.any():
-            worst = max(worst, float(1 / np.sqrt(columns.sizes.min())))
+            one, other = (_magnitudes(columns, part[wrong]) for part in (here, there))
+            same_column = here[wrong] == there[wrong]
+            off = np.where(same_column, one + other, np.maximum(one, other))
+            worst = max(worst, float(off.max()))
     return worst
+
+
+def _magnitudes(columns: OrbitColumns, labels: np.ndarray) -> np.ndarray:
+    return np.where(labels < 0, 0.0, 1.0 / np.sqrt(columns.sizes[labels]))
 
 
 def _largest(matrix: sparse.csc_array) -> float:

@@ -32,11 +32,6 @@ class Blocks:
     values: np.ndarray
 
 
-def block_sizes(matrix: sparse.csr_array) -> np.ndarray:
-    """The size of each connected component of a square matrix, shape (components,)."""
-    return np.bincount(csgraph.connected_components(matrix, directed=False)[1])
-
-
 def diagonal_blocks(matrix: sparse.csr_array) -> Iterator[Blocks]:
     """The diagonal blocks of a square matrix, those of one size together, ascending in size.
 

@@ -5,7 +5,9 @@ Exit status: 0 fine, 1 a check failed, 2 wrong usage or input.
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -45,6 +47,13 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone; nothing to say to them
         status = 1
+    except Exception as error:
+        if os.environ.get("EQUIBASIS_TRACEBACK"):
+            raise
+        status = _fail(
+            f"{type(error).__name__}: {error} (unexpected: please report it, with what is shown "
+            "when EQUIBASIS_TRACEBACK=1 is set)"
+        )
     sys.exit(status)
 
 
@@ -142,7 +151,7 @@ def verify(files: tuple[Path, ...]) -> None:
 
     failed = False
     for file in tqdm(files, desc="verify", delay=2, disable=None, leave=False):
-        if not file.exists():
+        if not os.path.exists(file):  # noqa: PTH110 - Path.exists raises where a name is too long
             raise BasisFileError(f"{file} does not exist: name a basis file")
         try:
             basis = load_basis(file)
@@ -212,16 +221,18 @@ def diff(a: Path, b: Path) -> None:
         sys.exit(1)
 
 
+def _run_stage(name: str, parameters: Path, *arguments: str) -> None:
+    from equibasis.stages.parameters import load_parameters
+
+    loaded = load_parameters(parameters)  # before torch is imported, so that slips show at once
+    importlib.import_module(f"equibasis.stages.{name}").run(loaded, *arguments)
+
+
 @commands.command()
 @PARAMETERS
 def prepare(parameters: Path) -> None:
     """Stage: fetch the digits, resize them, write data/digits.h5."""
-    from equibasis.stages.parameters import load_parameters
-
-    loaded = load_parameters(parameters)  # before torch is imported, so that slips show at once
-    from equibasis.stages import prepare as stage
-
-    stage.run(loaded)
+    _run_stage("prepare", parameters)
 
 
 @commands.command()
@@ -232,36 +243,21 @@ def train(model: str, parameters: Path) -> None:
 
     MODEL is standard, standard_augmented, equivariant or equivariant_attention.
     """
-    from equibasis.stages.parameters import load_parameters
-
-    loaded = load_parameters(parameters)  # before torch is imported, so that slips show at once
-    from equibasis.stages import train as stage
-
-    stage.run(loaded, model)
+    _run_stage("train", parameters, model)
 
 
 @commands.command()
 @PARAMETERS
 def evaluate(parameters: Path) -> None:
     """Stage: measure every trained model, write reports/metrics.json."""
-    from equibasis.stages.parameters import load_parameters
-
-    loaded = load_parameters(parameters)  # before torch is imported, so that slips show at once
-    from equibasis.stages import evaluate as stage
-
-    stage.run(loaded)
+    _run_stage("evaluate", parameters)
 
 
 @commands.command()
 @PARAMETERS
 def report(parameters: Path) -> None:
     """Stage: draw reports/figures/ and print the table of results."""
-    from equibasis.stages.parameters import load_parameters
-
-    loaded = load_parameters(parameters)  # before torch is imported, so that slips show at once
-    from equibasis.stages import report as stage
-
-    stage.run(loaded)
+    _run_stage("report", parameters)
 
 
 if __name__ == "__main__":

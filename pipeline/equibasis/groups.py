@@ -6,10 +6,12 @@ group are as usable as C₄.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import itertools
 import math
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -73,8 +75,12 @@ class Group:
         if not self.elements:
             raise GroupError(f"group {self.name!r} has no elements: list at least the identity")
         names = self.element_names
-        if any("\0" in name or not name for name in names):
-            raise GroupError(f"group {self.name!r}: an element's name is empty or holds a NUL")
+        for name in (self.name, *names):
+            if not name or not name.isprintable():
+                raise GroupError(
+                    f"group {self.name!r}: the name {name!r} is empty or has characters that "
+                    "cannot be printed"
+                )
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise GroupError(
@@ -242,10 +248,13 @@ def permutation_group(name: str, generators: Mapping[str, Sequence[int]]) -> Gro
     """
     if not generators:
         raise GroupError(f"group {name!r} has no generators: list at least the identity")
-    lengths = {generator: len(images) for generator, images in generators.items()}
-    degree = next(iter(lengths.values()))
+    degree = len(next(iter(generators.values())))
     inverses = {}
     for generator, images in generators.items():
+        if degree < 1 or not all(
+            isinstance(image, (int, np.integer)) and type(image) is not bool for image in images
+        ):
+            raise GroupError(f"group {name!r}: {generator} is not a list of whole numbers")
         if len(images) != degree:
             raise GroupError(
                 f"group {name!r}: generators of unequal length: {generator} moves "
@@ -315,14 +324,14 @@ def read_permutation_group(path: str | Path) -> Group:
     name = str(path)
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise GroupError(f"cannot read the group {name}: {error}") from error
     if not isinstance(content, dict) or not {"degree", "generators"} <= set(content):
         raise GroupError(f"group {name}: the file needs the keys 'degree' and 'generators'")
     degree, generators = content["degree"], content["generators"]
     if isinstance(generators, list):
         generators = {f"g{number}": images for number, images in enumerate(generators)}
-    if not isinstance(degree, int) or degree < 1 or not isinstance(generators, dict):
+    if type(degree) is not int or degree < 1 or not isinstance(generators, dict):
         raise GroupError(
             f"group {name}: 'degree' is a number of points and 'generators' a list of lists"
         )
@@ -333,9 +342,10 @@ def read_permutation_group(path: str | Path) -> Group:
             raise GroupError(
                 f"group {name}: {generator} has {len(images)} images, but the degree is {degree}"
             )
-    return permutation_group(
-        Path(path).stem, {str(generator): images for generator, images in generators.items()}
-    )
+    named = {str(generator): images for generator, images in generators.items()}
+    if len(named) < len(generators):
+        raise GroupError(f"group {name}: two generators have one name")
+    return permutation_group(name, named)
 
 
 # --- matrices -----------------------------------------------------------------------------------
@@ -358,14 +368,20 @@ def matrix_group(name: str, generators: Mapping[str, Any] | Sequence[Any]) -> Gr
     """
     if not isinstance(generators, Mapping):
         generators = {f"g{number}": matrix for number, matrix in enumerate(generators)}
-    matrices = {str(key): np.array(matrix, dtype=np.float64) for key, matrix in generators.items()}
-    if not matrices:
+    if not generators:
         raise GroupError(f"group {name!r} has no generators: list at least the identity")
-    size = len(next(iter(matrices.values())))
+    matrices = {}
+    for key, matrix in generators.items():
+        try:
+            matrices[str(key)] = np.array(matrix, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise GroupError(f"group {name!r}: {key} is no real matrix ({error})") from error
+    size = next(iter(matrices.values())).shape[:1]
     for generator, matrix in matrices.items():
-        if matrix.shape != (size, size):
+        if not size or size[0] < 1 or matrix.shape != size * 2:
             raise GroupError(
-                f"group {name!r}: {generator} has shape {matrix.shape}, not ({size}, {size})"
+                f"group {name!r}: {generator} has shape {matrix.shape}; generators are square "
+                "matrices of one size"
             )
         if not (np.isfinite(matrix).all() and np.linalg.cond(matrix) < 1e8):
             raise GroupError(f"group {name!r}: {generator} is not an invertible matrix")
@@ -484,7 +500,8 @@ def find_group(spec: str | Group) -> Group:
 
 def _import_group(spec: str, module_name: str, object_name: str) -> Group:
     try:
-        module = importlib.import_module(module_name)
+        with contextlib.redirect_stdout(sys.stderr):  # what it prints is not our output
+            module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:  # whatever a user's module does on import
         raise GroupError(
             f"group {spec!r}: module {module_name!r} does not import "

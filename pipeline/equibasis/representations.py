@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
+import psutil
 from scipy import sparse
 from scipy.sparse import csgraph
 from scipy.spatial import cKDTree
@@ -27,6 +28,12 @@ _COLUMNS_A_TASK = 256
 
 # One-hot columns beyond this would take hours, as each has as many entries.
 _MOST_COLUMNS = 2**16
+
+# The longest that a regular field may be.
+_MOST_TURNS = 1000
+
+# The largest norm of a matrix: rounding is multiplied by its square.
+_MOST_NORM = 300.0
 
 # Generators that make more elements than this are not listed: the group is too large, or infinite.
 MOST_ELEMENTS = 20_000
@@ -102,6 +109,11 @@ class PermutationRepresentation:
         """Always."""
         return True
 
+    @property
+    def row_entries(self) -> float:
+        """How many entries a row of ρ(g) has, on average."""
+        return 1.0
+
 
 @dataclass(frozen=True, eq=False)
 class MatrixRepresentation:
@@ -160,6 +172,11 @@ class MatrixRepresentation:
         """Whether ρ(g) ρ(g)ᵀ = 1 for each g listed."""
         gram = self.matrices @ self.matrices.transpose(0, 2, 1)
         return bool(np.abs(gram - np.eye(self.dimension)).max() < TOLERANCE)
+
+    @cached_property
+    def row_entries(self) -> float:
+        """How many entries a row of ρ(g) has, on average."""
+        return np.count_nonzero(self.matrices) / (self.order * self.dimension)
 
 
 Representation: TypeAlias = PermutationRepresentation | MatrixRepresentation
@@ -362,8 +379,22 @@ def hom_space(group: Group, input_space: Space, output_space: Space, workers: Wo
     input_ = output if same else representation(group, input_space, workers)
     names = group.element_names
     space = HomSpace(group.name, names, input_space, output_space, input_, output, group.complete)
+    for rho in (input_, output):
+        _check_conditioned(group.name, names, rho)
     _ = space.generating  # checks that the elements are a group
     return space
+
+
+def _check_conditioned(name: str, elements: Sequence[str], rho: Representation) -> None:
+    if isinstance(rho, PermutationRepresentation):
+        return
+    scales = np.linalg.svd(rho.matrices, compute_uv=False)
+    worst = np.maximum(scales.max(axis=1), 1.0 / np.maximum(scales.min(axis=1), 1e-300))
+    if worst.max() > _MOST_NORM:
+        raise GroupError(
+            f"group {name!r}: the matrix of {elements[int(worst.argmax())]} is not invertible, or "
+            "so far from orthogonal that rounding would spoil the result: change coordinates"
+        )
 
 
 def representation(group: Group, space: Space, workers: Workers) -> Representation:
@@ -389,6 +420,8 @@ def representation(group: Group, space: Space, workers: Workers) -> Representati
     if isinstance(space, Dual):
         return representation(group, space.space, workers).dual
     if isinstance(space, Natural):
+        if group.transform is not None:
+            raise SpaceError(f"group {group.name!r} is not given by matrices, so it has no V")
         return _structured(np.stack([_linear(group, e, 0) for e in group.elements]))
     if isinstance(space, Grid):
         return _on_grid(group, space, workers)
@@ -405,7 +438,13 @@ def _on_grid(group: Group, grid: Grid, workers: Workers) -> Representation:
     )
     if grid.field == "scalar":
         return points
-    turns = np.stack([_linear(group, element, len(grid.shape)) for element in group.elements])
+    axes = len(grid.shape)
+    turns = np.stack([_linear(group, element, axes) for element in group.elements])
+    if turns.shape[1:] != (axes, axes) or np.abs(np.abs(np.linalg.det(turns)) - 1).max() > 1e-6:
+        raise SpaceError(
+            f"group {group.name!r}: how vectors turn on a grid of {axes} axes is not given by "
+            f"matrices ({axes}, {axes}) of determinant ±1"
+        )
     if grid.field == "vector":
         components: Representation = _structured(turns)
     elif grid.field == "sign":
@@ -422,35 +461,63 @@ def _linear(group: Group, element: Any, axes: int) -> np.ndarray:
             f"group {group.name!r} does not say how vectors turn: use scalar grids, or give the "
             "group its matrices as Group(..., linear=...)"
         )
-    return np.asarray(group.linear(element, axes), dtype=np.float64)
+    try:
+        return np.asarray(group.linear(element, axes), dtype=np.float64)
+    except Exception as error:  # whatever a user's function raises
+        raise GroupError(
+            f"group {group.name!r}: no matrix for element {element}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def _regular_representation(turns: np.ndarray) -> PermutationRepresentation:
     """The point group, which the ``turns`` (|G|, d, d) generate, permuting its own elements."""
+
+    def key(matrix: np.ndarray) -> bytes:
+        return np.rint(1e6 * matrix).astype(np.int64).tobytes()
+
     point_group = [np.eye(turns.shape[1])]
+    number = {key(point_group[0]): 0}
     for one in point_group:  # grows while it is walked: breadth first from the identity
         for turn in turns:
             product = turn @ one
-            if not any(np.allclose(product, other) for other in point_group):
+            if key(product) not in number:
+                number[key(product)] = len(point_group)
                 point_group.append(product)
-            if len(point_group) > MOST_ELEMENTS:
-                raise SpaceError("the point group is too large for a regular field")
-    index = [
-        [
-            next(i for i, other in enumerate(point_group) if np.allclose(turn @ other, one))
-            for one in point_group
-        ]
-        for turn in turns
-    ]
+        if len(point_group) > _MOST_TURNS:
+            raise SpaceError(f"the point group has more than {_MOST_TURNS} elements: too many")
+    # Component h of the image is component g⁻¹ h of what was there.
+    index = [[number[key(np.linalg.inv(turn) @ one)] for one in point_group] for turn in turns]
     return PermutationRepresentation(np.array(index, dtype=np.int64))
 
 
 def _from_indices(group: Group, shape: Shape) -> PermutationRepresentation:
     """ρ of a group that only rearranges entries, from one transform of the array of indices."""
-    assert group.transform is not None
-    indices = np.arange(math.prod(shape)).reshape(shape)
-    moved = [group.transform(indices, element).ravel() for element in group.elements]
-    return PermutationRepresentation(np.stack(moved))
+    points = math.prod(shape)
+    needed, free = 32.0 * len(group.elements) * points, psutil.virtual_memory().available
+    if needed > free:
+        raise SpaceError(
+            f"group {group.name!r} on {Grid(shape)} would take {needed / 2**30:,.0f} GiB "
+            f"({free / 2**30:,.0f} GiB are free): choose a smaller grid"
+        )
+    indices, probe = np.arange(points).reshape(shape), np.random.default_rng(0).random(shape)
+    rows = []
+    for element in group.elements:
+        where = f"element {element}, the array of indices"
+        row = _transformed(group, element, indices.copy(), where).ravel()
+        moved = _transformed(group, element, probe.copy(), where).ravel()
+        index = row.astype(np.int64)
+        if (
+            row.size != points
+            or (np.bincount(np.abs(index), minlength=points) != 1).any()
+            or (not np.array_equal(moved, probe.ravel()[index]))
+        ):
+            raise GroupError(
+                f"group {group.name!r}: element {element} does not only move entries, as "
+                "rearranges=True promises"
+            )
+        rows.append(index)
+    return PermutationRepresentation(np.stack(rows))
 
 
 def _from_one_hots(group: Group, shape: Shape, workers: Workers) -> Representation:
@@ -509,7 +576,7 @@ def _transformed(group: Group, element: Any, array: np.ndarray, where: str) -> n
         if np.iscomplexobj(image):
             raise TypeError("complex values; only real representations are supported")
         image = image.astype(np.float64, copy=False)
-    except Exception as error:  # whatever the user's transform raises is the user's to see
+    except (Exception, SystemExit) as error:  # whatever a user's transform does
         raise GroupError(
             f"group {group.name!r}: the transform failed at {where}: "
             f"{type(error).__name__}: {error}"
@@ -597,23 +664,61 @@ class _Signatures:
 
 
 class _Lookup:
-    """Which matrices have been met, by their signatures, rounding allowed for."""
+    """Which elements have been met, by their signatures, rounding allowed for."""
 
-    def __init__(self, signatures: _Signatures) -> None:
-        self.signatures = signatures
+    def __init__(self) -> None:
         self.buckets: dict[int, list[np.ndarray]] = {}
 
-    def add_if_new(self, matrices: list[np.ndarray]) -> bool:
-        """Whether these matrices were not known before; they are now."""
-        probes = self.signatures.probes
-        flat = self.signatures.flat([a @ v for a, v in zip(matrices, probes, strict=True)])
-        bucket = math.floor(float(flat @ self.signatures.shadow[:, 0]) / _BUCKET)
+    def add_if_new(self, signatures: _Signatures, element: Sequence[Representation]) -> bool:
+        """Whether this element was not known before; it is now."""
+        sent = [rho.apply(0, v) for rho, v in zip(element, signatures.probes, strict=True)]
+        flat = signatures.flat(sent)
+        place = float(flat @ signatures.shadow[:, 0]) / _BUCKET
+        if not math.isfinite(place):
+            raise GroupError("the generators make ever larger matrices: the group is not finite")
+        bucket = math.floor(place)
         near = (self.buckets.get(bucket + step, ()) for step in (-1, 0, 1))
         scale = max(1.0, np.abs(flat).max())
         if any(np.abs(flat - other).max() < TOLERANCE * scale for each in near for other in each):
             return False
         self.buckets.setdefault(bucket, []).append(flat)
         return True
+
+
+def _identity(rho: Representation) -> Representation:
+    """The identity, as a representation that lists one element."""
+    if isinstance(rho, PermutationRepresentation):
+        return PermutationRepresentation(np.arange(rho.dimension)[None])
+    return MatrixRepresentation(np.eye(rho.dimension)[None])
+
+
+def _times(rho: Representation, g: int, element: Representation) -> Representation:
+    """ρ(g) times the one element of another, likewise."""
+    if isinstance(rho, PermutationRepresentation) and isinstance(
+        element, PermutationRepresentation
+    ):
+        index = element.index[:, rho.index[g]]
+        if rho.signs is None and element.signs is None:
+            return PermutationRepresentation(index)
+        signs = _signs(rho)[g] * _signs(element)[:, rho.index[g]]
+        return PermutationRepresentation(index, signs)
+    return MatrixRepresentation(rho.apply(g, element.dense()[0])[None])
+
+
+def _stacked(elements: Sequence[Representation]) -> Representation:
+    """One representation that lists what several list."""
+    if all(isinstance(rho, PermutationRepresentation) for rho in elements):
+        permutations = [rho for rho in elements if isinstance(rho, PermutationRepresentation)]
+        index = np.concatenate([rho.index for rho in permutations])
+        if all(rho.signs is None for rho in permutations):
+            return PermutationRepresentation(index)
+        return PermutationRepresentation(index, np.concatenate([*map(_signs, permutations)]))
+    return MatrixRepresentation(np.concatenate([rho.dense() for rho in elements]))
+
+
+def _bytes_an_element(rho: Representation) -> int:
+    n = rho.dimension
+    return 17 * n if isinstance(rho, PermutationRepresentation) else 8 * n**2
 
 
 def check_group(
@@ -705,25 +810,26 @@ def with_all_elements(space: HomSpace) -> HomSpace:
         return space
     pair = (space.input, space.output)
     signatures = _Signatures(pair)
-    most = min(MOST_ELEMENTS, int(_MOST_BYTES / (8 * (space.m**2 + space.k**2))) + 1)
-    found = [[np.eye(rho.dimension) for rho in pair]]
+    bytes_each = sum(_bytes_an_element(rho) for rho in pair)
+    most = min(MOST_ELEMENTS, int(_MOST_BYTES / bytes_each) + 1)
+    found = [tuple(_identity(rho) for rho in pair)]
     words = ["e"]
-    known = _Lookup(signatures)
-    known.add_if_new(found[0])
-    for position, matrices in enumerate(found):  # grows while it is walked: breadth first
+    known = _Lookup()
+    known.add_if_new(signatures, found[0])
+    for position, element in enumerate(found):  # grows while it is walked: breadth first
         for g, name in enumerate(space.elements):
-            product = signatures.apply(g, matrices)
-            if not known.add_if_new(product):
+            product = tuple(_times(rho, g, part) for rho, part in zip(pair, element, strict=True))
+            if not known.add_if_new(signatures, product):
                 continue
             if len(found) >= most:
                 raise GroupError(
                     f"the generators of {space.group!r} make more than {most:,} elements on "
-                    f"{space}: only --solver orbits treats groups so large, for permutations"
+                    f"{space}, or infinitely many: for permutations, use --solver orbits; of "
+                    "matrices, check the angles"
                 )
             found.append(product)
             words.append(name if position == 0 else f"{name} {words[position]}")
-    stacked = [np.stack([matrices[side] for matrices in found]) for side in (0, 1)]
-    input_, output = map(_structured, stacked)
+    input_, output = (_stacked([element[side] for element in found]) for side in (0, 1))
     return HomSpace(
         space.group,
         tuple(words),

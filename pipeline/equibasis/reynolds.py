@@ -141,14 +141,13 @@ def reynolds_operator(space: HomSpace) -> sparse.csr_array:
     """
     space = with_all_elements(space)
     dual = space.input.dual
-    terms = (
-        sparse.kron(space.output.matrix(g), dual.matrix(g), format="csr")
-        for g in range(space.output.order)
-    )
-    operator = next(terms)
-    for term in terms:
-        operator = operator + term
-    return operator / space.output.order
+    order = space.output.order
+    terms = [
+        sparse.kron(space.output.matrix(g), dual.matrix(g), format="coo") for g in range(order)
+    ]
+    rows, columns = (np.concatenate([term.coords[axis] for term in terms]) for axis in (0, 1))
+    values = np.concatenate([term.data for term in terms]) / order
+    return sparse.csr_array((values, (rows, columns)), shape=(space.dimension,) * 2)
 
 
 def dense_reynolds_operator(space: HomSpace) -> np.ndarray:

@@ -23,6 +23,14 @@ Made = TypeVar("Made")
 
 FIELDS = ("scalar", "sign", "vector", "regular")
 
+# Brackets in brackets, and digits of a number, in the text of a space.
+_MOST_NESTED = 50
+_MOST_DIGITS = 9
+
+# Summands of a sum, and factors of a product.
+_MOST_SUMMANDS = 10_000
+_MOST_FACTORS = 64
+
 # More than any machine could treat; keeps a slip of the keyboard from asking for all memory.
 _MOST_POINTS = 2**31
 
@@ -30,27 +38,38 @@ _MOST_POINTS = 2**31
 class Space:
     """A real vector space with a linear action of any group that fits it."""
 
+    __array_ufunc__ = None  # so that NumPy's numbers leave 2 * space to us
+
     def __add__(self, other: Space) -> Space:
+        if not isinstance(other, Space):
+            return NotImplemented
         return Sum(_summands(self) + _summands(other))
 
-    def __mul__(self, other: Space | int) -> Space:
-        if isinstance(other, int):
-            return copies(other, self)
-        return Product(_factors(self) + _factors(other))
+    def __mul__(self, other: Space) -> Space:
+        if not isinstance(other, Space):
+            return NotImplemented
+        return _product(_factors(self) + _factors(other))
 
     def __rmul__(self, count: int) -> Space:
-        return copies(count, self)
+        try:
+            return copies(operator.index(count), self)
+        except TypeError:
+            return NotImplemented
 
     def __pow__(self, exponent: int) -> Space:
-        if exponent < 0:
-            raise SpaceError(f"{self}**{exponent}: a tensor power is 0 or more")
-        factors = _factors(self) * exponent
-        return factors[0] if len(factors) == 1 else Product(factors) if factors else SCALAR
+        try:
+            exponent = operator.index(exponent)
+        except TypeError:
+            return NotImplemented
+        most = _MOST_FACTORS // len(_factors(self))
+        if not 0 <= exponent <= most:
+            raise SpaceError(f"{self}**{exponent}: a tensor power is 0 to {most} here")
+        return _product(_factors(self) * exponent)
 
     @property
     def dual(self) -> Space:
         """The dual representation, g -> ρ(g⁻¹)ᵀ."""
-        return Dual(self)
+        return self if self == SCALAR else Dual(self)
 
 
 @dataclass(frozen=True)
@@ -72,8 +91,16 @@ class Grid(Space):
     field: str = "scalar"
 
     def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "shape", tuple(operator.index(n) for n in self.shape))
+        except TypeError as error:
+            raise SpaceError(f"shape {self.shape!r} is not made of whole numbers") from error
         if any(size < 1 for size in self.shape):
             raise SpaceError(f"shape {self} has an empty axis: every size is at least 1")
+        if self.shape == (1,):  # one point, one number: the scalar
+            object.__setattr__(self, "shape", ())
+        if not self.shape and self.field != "scalar":
+            raise SpaceError(f"a single point has no field, so 1:{self.field} is no space")
         if self.points > _MOST_POINTS:
             raise SpaceError(f"grid {self} has more than {_MOST_POINTS:,} points: choose a smaller")
         if self.field not in FIELDS:
@@ -148,8 +175,9 @@ class Dual(Space):
 
 def copies(count: int, space: Space) -> Space:
     """The direct sum of ``count`` copies of a space: its channels."""
-    if count < 1:
-        raise SpaceError(f"{count}*{_bracketed(space)}: a number of copies is 1 or more")
+    most = _MOST_SUMMANDS // len(_summands(space))
+    if not 1 <= count <= most:
+        raise SpaceError(f"{count}*{_bracketed(space)}: a number of copies is 1 to {most:,} here")
     return space if count == 1 else Sum(_summands(space) * count)
 
 
@@ -166,6 +194,14 @@ def array_shape(space: Space) -> Shape | None:
         inner = array_shape(space.summands[0])
         return None if inner is None else (len(space.summands), *inner)
     return None
+
+
+def _product(factors: tuple[Space, ...]) -> Space:
+    """A tensor product without its trivial factors."""
+    rest = tuple(factor for factor in factors if factor != SCALAR)
+    if len(rest) > _MOST_FACTORS:
+        raise SpaceError(f"a tensor product has at most {_MOST_FACTORS} factors, not {len(rest)}")
+    return SCALAR if not rest else rest[0] if len(rest) == 1 else Product(rest)
 
 
 def _summands(space: Space) -> tuple[Space, ...]:
@@ -187,7 +223,9 @@ def _bracketed(space: Space) -> str:
 
 # --- text ---------------------------------------------------------------------------------------
 
-_TOKEN = re.compile(r"\s*(?:(?P<grid>\d+(?:x\d+)*)|(?P<word>[A-Za-z]+)|(?P<mark>\*\*|[*+():]))")
+_TOKEN = re.compile(
+    r"\s*(?:(?P<grid>[0-9]+(?:x[0-9]+)*)|(?P<word>[A-Za-z]+)|(?P<mark>\*\*|[*+():]))"
+)
 
 
 def as_space(space: Space | str | Sequence[int] | None) -> Space:
@@ -209,11 +247,7 @@ def as_space(space: Space | str | Sequence[int] | None) -> Space:
         return space
     if isinstance(space, str):
         return _Reader(space).whole()
-    try:
-        shape = tuple(operator.index(size) for size in space)
-    except TypeError as error:
-        raise SpaceError(f"shape {space!r} is not made of whole numbers") from error
-    return SCALAR if shape == (1,) else Grid(shape)
+    return Grid(tuple(space))
 
 
 class _Reader:
@@ -222,6 +256,7 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self.text = text
         self.position = 0
+        self.nested = 0
 
     def whole(self) -> Space:
         space = self.sum()
@@ -241,7 +276,7 @@ class _Reader:
         if kind == "grid" and "x" not in token:
             self.advance()
             if self.take("*"):
-                return self.at(start, copies, int(token), self.term())
+                return self.at(start, copies, self.number(start, token), self.term())
             self.position = start
         space = self.power()
         while self.take("*"):
@@ -256,7 +291,7 @@ class _Reader:
             if kind != "grid" or "x" in token:
                 self.fail("expected a whole number as power")
             self.advance()
-            space = self.at(start, operator.pow, space, int(token))
+            space = self.at(start, operator.pow, space, self.number(start, token))
         return space
 
     def atom(self) -> Space:
@@ -264,26 +299,35 @@ class _Reader:
         token, kind = self.peek()
         if kind == "grid":
             self.advance()
-            shape = tuple(map(int, token.split("x")))
-            if shape == (1,):
-                return SCALAR
+            shape = tuple(self.number(start, size) for size in token.split("x"))
             field = self.field() if self.take(":") else "scalar"
             return self.at(start, Grid, shape, field)
         if token == "(":
             self.advance()
-            space = self.sum()
-            self.expect(")")
-            return space
+            return self.rest_of_bracket()
         if token == "V":
             self.advance()
             return V
         if token == "dual":
             self.advance()
             self.expect("(")
-            space = self.sum()
-            self.expect(")")
-            return space.dual
+            return self.rest_of_bracket().dual
         return self.fail("expected a shape such as 14x14, a number, V, dual(...) or a bracket")
+
+    def rest_of_bracket(self) -> Space:
+        self.nested += 1
+        if self.nested > _MOST_NESTED:
+            self.fail(f"more than {_MOST_NESTED} brackets in brackets")
+        space = self.sum()
+        self.expect(")")
+        self.nested -= 1
+        return space
+
+    def number(self, start: int, digits: str) -> int:
+        if len(digits) > _MOST_DIGITS:
+            self.position = start
+            self.fail(f"a number of more than {_MOST_DIGITS} digits")
+        return int(digits)
 
     def field(self) -> str:
         token, _ = self.peek()

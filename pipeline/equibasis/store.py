@@ -16,7 +16,7 @@ from scipy import sparse
 
 from equibasis.basis import Basis, Checks
 from equibasis.columns import Columns, OrbitColumns, as_csc, in_order, structured
-from equibasis.errors import BasisFileError, EquibasisError
+from equibasis.errors import BasisFileError, EquibasisError, WriteError
 from equibasis.files import write_hdf5
 from equibasis.representations import (
     HomSpace,
@@ -66,7 +66,9 @@ def basis_path(folder: str | Path, group: str, output: str, input: str | None = 
 def content_sha256(basis: Basis) -> str:
     """SHA-256 over what the basis is: everything in its file but ``solver`` and the hash itself.
 
-    Two files of one problem agree in it whichever solver, machine or day made them.
+    For (signed) permutations two files of one problem agree in it whichever solver, machine or day
+    made them. Others agree to rounding, about 1e-15, which shows in the hash; compare those by
+    `equibasis.subspace_angle`.
     """
     return _digest(*_contents(basis))
 
@@ -97,7 +99,7 @@ def _contents(basis: Basis) -> tuple[dict[str, dict[str, Value]], dict[str, np.n
         },
     }
     datasets: dict[str, np.ndarray] = {
-        "/group/elements": np.array([name.encode() for name in space.elements], dtype=object),
+        "/group/elements": np.array([_encode(name) for name in space.elements], dtype=object),
         "/group/input": _representation_array(space.input),
         "/group/output": _representation_array(space.output),
     }
@@ -152,7 +154,7 @@ def _digest(
 
 def _hashed_form(path: str, value: Value) -> Iterator[bytes | memoryview]:
     if isinstance(value, str):
-        value = np.array(value.encode(), dtype=object)
+        value = np.array(_encode(value), dtype=object)
     array = np.asarray(value)
     shape = _text(array.shape)
     if array.dtype == object:
@@ -185,7 +187,8 @@ def save_basis(basis: Basis, path: str | os.PathLike[str]) -> None:
 
     def fill(file: h5py.File) -> None:
         for name, array in datasets.items():
-            file[name] = _stored(array)
+            # Not file[name] = array: groups made on that way note the time.
+            file.create_dataset(name, data=_stored(array))
         for name, of_object in attributes.items():
             target = file.require_group(name) if name not in file else file[name]
             for key, value in of_object.items():
@@ -194,10 +197,20 @@ def save_basis(basis: Basis, path: str | os.PathLike[str]) -> None:
     write_hdf5(path, fill)
 
 
+def _encode(text: str) -> bytes:
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError as error:
+        raise WriteError(f"the name {text!r} is not valid Unicode: choose another") from error
+    if b"\0" in encoded:
+        raise WriteError(f"the name {text!r} holds a NUL, which a file would lose: choose another")
+    return encoded
+
+
 def _stored(value: Value) -> Any:
     """Strings as fixed-length UTF-8: HDF5 keeps others in a heap, where damage can hang it."""
     if isinstance(value, str):
-        value = np.array(value.encode(), dtype=object)
+        value = np.array(_encode(value), dtype=object)
     if isinstance(value, np.ndarray) and value.dtype == object:
         length = max(len(text) for text in value.ravel().tolist())
         return value.astype(h5py.string_dtype("utf-8", max(1, length)))
@@ -231,7 +244,7 @@ def load_basis_for(
     """
     of_input = f" --input {input}" if input else ""
     command = f"equibasis solve {path} --group {group}{of_input} --output {output}"
-    if not Path(path).exists():
+    if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises where a name is too long
         raise BasisFileError(f"{path} does not exist: make it with '{command}'")
     basis = load_basis(path)
     wanted = (group, as_space(input), as_space(output))
@@ -282,23 +295,32 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
 def _open(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     """The file, opened to read; whatever goes wrong inside becomes one `BasisFileError`."""
     target = Path(path)
-    if not target.exists():
-        raise BasisFileError(f"{target} does not exist: make it with 'equibasis solve'")
-    if not target.is_file():
-        raise BasisFileError(f"{target} is not a regular file")
     try:
+        if not target.exists():
+            raise BasisFileError("there is no such file: make it with 'equibasis solve'")
+        if not target.is_file():
+            raise BasisFileError("not a regular file")
         if not h5py.is_hdf5(target):
             raise BasisFileError("not an HDF5 file, or its beginning is damaged")
         with h5py.File(target, "r") as file:
             yield file
-    except (EquibasisError, OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
+    except (
+        EquibasisError,
+        OSError,
+        KeyError,
+        ValueError,
+        RuntimeError,
+        TypeError,
+        MemoryError,
+    ) as error:
         reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
         raise BasisFileError(f"{target}: {reason}") from error
 
 
 def _read(file: h5py.File) -> Basis:
     header = _attributes(file, "/")
-    if header.get("format") != FORMAT:
+    named = header.get("format")
+    if not isinstance(named, str) or named != FORMAT:
         raise BasisFileError("HDF5, but not a basis file: attribute 'format' is not 'equibasis'")
     missing = [name for name in _ROOT_ATTRIBUTES if name not in header]
     if missing:
@@ -389,8 +411,8 @@ def _check_hard_links(file: h5py.File, path: str) -> None:
 
 def _string(attributes: Mapping[str, Any], name: str) -> str:
     value = attributes.get(name)
-    if not isinstance(value, str):
-        raise BasisFileError(f"attribute {name!r} is not a string")
+    if not isinstance(value, str) or not value.isprintable():
+        raise BasisFileError(f"attribute {name!r} is not a string of printable characters")
     return value
 
 
@@ -442,7 +464,10 @@ def _strings(file: h5py.File, path: str) -> list[str]:
     dataset = _dataset(file, path, "S")
     if dataset.ndim != 1 or not dataset.size:
         raise BasisFileError(f"{path} is not a list of strings")
-    return [bytes(name).decode() for name in dataset[()]]
+    names = [bytes(name).decode() for name in dataset[()]]
+    if not all(name and name.isprintable() for name in names):
+        raise BasisFileError(f"{path} holds a name that is empty or cannot be printed")
+    return names
 
 
 def _array(file: h5py.File, path: str, kinds: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -462,6 +487,8 @@ def _representation(file: h5py.File, path: str, order: int, shape: Shape) -> Rep
         return MatrixRepresentation(_array(file, path, "f", (order, n, n)))
     signed = dataset.ndim == 3
     array = _array(file, path, "i", (order, 2, n) if signed else (order, n))
+    if array.dtype != np.int32:
+        raise BasisFileError(f"{path} is not made of 32-bit integers")
     index = array[:, 0] if signed else array
     if (np.sort(index, axis=1) != np.arange(n)).any():
         raise BasisFileError(f"{path} holds a row that is not a permutation")
@@ -509,6 +536,8 @@ def _columns(
 def _orbit_columns(
     file: h5py.File, shape: tuple[int, int]
 ) -> tuple[OrbitColumns, dict[str, np.ndarray]]:
+    if shape[1] > shape[0]:
+        raise BasisFileError("/basis has more columns than rows")
     labels = _array(file, "/basis/labels", "i", shape[:1])
     parts = {"/basis/labels": labels}
     signs = None

@@ -83,7 +83,8 @@ class Workers:
             yield from self._started().map(function, *zip(*rest, strict=True))
         except BrokenProcessPool as error:
             raise EquibasisError(
-                "a worker process died (killed, or out of memory): try fewer with --workers"
+                "a worker process died: it was killed, or out of memory (try fewer with "
+                "--workers), or the script that started it lacks an if __name__ == '__main__'"
             ) from error
 
     def _started(self) -> ProcessPoolExecutor:

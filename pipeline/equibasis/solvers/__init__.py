@@ -12,6 +12,7 @@ from equibasis.representations import (
     PermutationRepresentation,
     Representation,
     hom_space,
+    with_all_elements,
 )
 from equibasis.reynolds import hom_dimension
 from equibasis.solvers import dense, orbits, projector, svd
@@ -103,10 +104,10 @@ def explanation(space: HomSpace, solver: Solver | None = None) -> str:
     stands in its way or the memory and time that it would take, estimated.
     """
     chosen = solver or choose(space)
-    listed = "all elements" if space.complete else "generators"
+    listed = "elements, all listed" if space.complete else "generators"
     lines = [
         str(space),
-        f"  group      {len(space.elements)} {listed} listed",
+        f"  group      {len(space.elements)} {listed}",
         f"  input      dimension {space.m:,}, {_structure(space.input)}",
         f"  output     dimension {space.k:,}, {_structure(space.output)}",
         f"  all maps   dimension {space.dimension:,}; a dense operator of them takes "
@@ -114,8 +115,13 @@ def explanation(space: HomSpace, solver: Solver | None = None) -> str:
         f"  rank       {_rank_beforehand(space)}",
     ]
     for each in SOLVERS.values():
-        obstacle, cost = each.obstacle(space), each.cost(space)
-        takes = obstacle or f"about {_size(cost.memory)} and {cost.seconds:.1g} s"
+        takes = each.obstacle(space)
+        if takes is None and not space.complete and each is not orbits.SOLVER:
+            takes = "lists the elements first; what it takes is known then"
+        if takes is None:
+            cost = each.cost(space)
+            takes = f"about {_size(cost.memory)} and {cost.seconds:.1g} s"
+        takes += f"; {each.summary}" if each is chosen else ""
         mark = "->" if each is chosen else "  "
         lines.append(f"{mark} {each.name:<10} {takes}")
     return "\n".join(lines)
@@ -153,8 +159,9 @@ def solve_space(space: HomSpace, solver: Solver | None = None) -> Basis:
     obstacle = solver.obstacle(space)
     if obstacle is not None:
         raise SolverError(f"solver {solver.name!r} does not apply: {obstacle}; use --solver auto")
-    refuse_beyond_memory(solver, space)
-    columns = solver.solve(space)
+    whole = space if solver is orbits.SOLVER else with_all_elements(space)
+    refuse_beyond_memory(solver, whole)
+    columns = solver.solve(whole)
     try:
         return make_basis(space, columns, solver.name)
     except EquibasisError as error:

@@ -40,7 +40,7 @@ def cost(space: HomSpace) -> Cost:
     """The elements, and the basis at its widest: rank columns, dense in each block."""
     order, n = space.output.order, float(space.dimension)
     elements = 8.0 * order * (space.m**2 + space.k**2)
-    reach = min(n, order * _row_entries(space.input) * _row_entries(space.output))
+    reach = min(n, order * space.input.row_entries * space.output.row_entries)
     return Cost(elements + 48 * n * reach, 1e-2 + 3e-9 * n * reach * (order + reach))
 
 
@@ -74,7 +74,7 @@ def _solve_block(
     """The canonical basis of Hom between two blocks, and its pivots."""
     sides = Grid((input_.dimension,)), Grid((output.dimension,))
     block = HomSpace(space.group, space.elements, *sides, input_, output)
-    reach = block.output.order * _row_entries(input_) * _row_entries(output)
+    reach = block.output.order * input_.row_entries * output.row_entries
     if reach <= _SPARSE * block.dimension:
         columns, pivots = canonical_columns(reynolds_operator(block))
         return columns.tocoo(), pivots
@@ -108,13 +108,6 @@ def _key(rho: Representation) -> bytes:
     if isinstance(rho, PermutationRepresentation):
         return rho.index.tobytes() + (b"" if rho.signs is None else rho.signs.tobytes())
     return rho.matrices.tobytes()
-
-
-def _row_entries(rho: Representation) -> float:
-    """How many entries a row of ρ(g) has, on average."""
-    if isinstance(rho, PermutationRepresentation):
-        return 1.0
-    return np.count_nonzero(rho.matrices) / (rho.order * rho.dimension)
 
 
 SOLVER = Solver(

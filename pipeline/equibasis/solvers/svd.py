@@ -9,7 +9,7 @@ from scipy import sparse
 
 from equibasis.blocks import Blocks, assemble, diagonal_blocks
 from equibasis.canonical import canonical_basis, projector_of
-from equibasis.representations import HomSpace, PermutationRepresentation, Representation
+from equibasis.representations import HomSpace
 from equibasis.reynolds import reynolds_operator
 from equibasis.solvers.interface import Cost, Solver, no_obstacle
 
@@ -21,14 +21,8 @@ def cost(space: HomSpace) -> Cost:
     are taken to be that large, and no larger.
     """
     n = float(space.dimension)
-    reach = min(n, space.output.order * _row_entries(space.input) * _row_entries(space.output))
-    return Cost(72 * n * reach, 2e-2 + 1e-7 * n * reach + 5e-10 * n * reach**2)
-
-
-def _row_entries(rho: Representation) -> float:
-    if isinstance(rho, PermutationRepresentation):
-        return 1.0
-    return np.count_nonzero(rho.matrices) / (rho.order * rho.dimension)
+    reach = min(n, space.output.order * space.input.row_entries * space.output.row_entries)
+    return Cost(200 * n * reach, 2e-2 + 1e-7 * n * reach + 5e-10 * n * reach**2)
 
 
 def solve(space: HomSpace) -> sparse.csc_array:

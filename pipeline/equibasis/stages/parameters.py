@@ -29,7 +29,8 @@ class Train(_Section):
     """How the models are trained."""
 
     epochs: Annotated[int, Field(ge=1)] = 120
-    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-3
+    # Not strict: YAML reads 1e-3, without a point, as text.
+    lr: Annotated[float, Field(gt=0, allow_inf_nan=False, strict=False)] = 1e-3
     batch_size: Annotated[int, Field(ge=1)] = 128
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
     bias: Literal["invariant", "scalar", "none"] = "invariant"

@@ -35,12 +35,12 @@ _ATTENTION_DIGITS = 8
 
 def run(parameters: Parameters) -> None:
     """Draw every figure and print the table of results."""
-    FIGURES.mkdir(parents=True, exist_ok=True)
     metrics = _read_json(METRICS, "equibasis evaluate")
     models = {
         name: load_autoencoder(MODELS / f"{name}.safetensors", BASES)[0] for name in MODEL_NAMES
     }
     images = as_images(load_digits(DIGITS, parameters.image_size).test)
+    FIGURES.mkdir(parents=True, exist_ok=True)
     _draw_basis(parameters)
     _draw_comparison(models, images, parameters)
     _draw_attention(models["equivariant_attention"], images, parameters)
