@@ -348,7 +348,7 @@ def test_generators_may_be_arrays():
         ({"a": [1, 2]}, "a is not a permutation of 0 to 1: 2 is out of range"),
         ({"a": [-1, 0]}, "a is not a permutation of 0 to 1: -1 is out of range"),
         ({"a": [1, 1, 0]}, "a is not a permutation of 0 to 2: 1 comes twice"),
-        ({"a": [0.5, 1]}, "a is not a permutation of 0 to 1"),
+        ({"a": [0.5, 1]}, "a is not a list of whole numbers"),
         ({"a": "ab"}, "a"),
         ({"a": []}, "a"),
         ({"": [0, 1]}, "name is empty"),
@@ -451,8 +451,8 @@ def test_matrices_act_on_v_alone():
     [
         ([], "no generators"),
         ({}, "no generators"),
-        ([[[1.0, 0.0]]], "g0 has shape (1, 2), not (1, 1)"),
-        ([np.eye(2), np.eye(3)], "g1 has shape (3, 3), not (2, 2)"),
+        ([[[1.0, 0.0]]], "g0 has shape (1, 2)"),
+        ([np.eye(2), np.eye(3)], "g1 has shape (3, 3)"),
         ([[[1.0, 1.0], [1.0, 1.0]]], "g0 is not an invertible matrix"),
         ([np.zeros((2, 2))], "g0 is not an invertible matrix"),
         ([[[np.nan]]], "g0 is not an invertible matrix"),
@@ -481,7 +481,7 @@ def test_what_is_no_invertible_matrix_is_refused(generators, said):
     ids=["a turn by 1", "a shear", "2", "1/2"],
 )
 def test_matrices_that_generate_no_finite_group_are_refused(generator):
-    with pytest.raises(eb.EquibasisError, match=r"more than|no finite group|not form a group"):
+    with pytest.raises(eb.EquibasisError, match=r"more than|not finite|not form a group"):
         eb.solve(eb.matrix_group("endless", [generator]), eb.V, eb.V)
 
 

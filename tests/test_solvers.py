@@ -633,5 +633,5 @@ def test_the_projector_needs_orthogonal_matrices():
 
 
 def test_more_elements_than_can_be_listed_are_refused_where_they_must_be_listed():
-    with pytest.raises(eb.GroupError, match=r"more than 20,000 elements .* only --solver orbits"):
+    with pytest.raises(eb.GroupError, match=r"more than 20,000 elements .* use --solver orbits"):
         eb.solve("s9", "9", "9", solver="svd")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 
 import hypothesis.strategies as st
@@ -82,10 +83,17 @@ def test_blanks_mean_nothing(space):
 
 
 @pytest.mark.parametrize("field", FIELDS)
-@pytest.mark.parametrize("shape", [(), (1,), (1, 1), (5,)])
+@pytest.mark.parametrize("shape", [(1, 1), (5,)])
 def test_a_grid_of_one_point_survives_too(shape, field):
     grid = Grid(shape, field)
     assert as_space(str(grid)) == grid
+
+
+def test_a_sequence_of_one_point_is_the_scalar_and_has_no_field():
+    assert Grid((1,)) == SCALAR
+    for shape, field in itertools.product([(), (1,)], FIELDS[1:]):
+        with pytest.raises(eb.SpaceError, match=f"1:{field} is no space"):
+            Grid(shape, field)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +140,7 @@ def test_the_text_means(text, space):
         (B * B * A, "3**2*2x2"),
         ((A + B) ** 2, "(2x2 + 3)**2"),
         ((A + B) * B * (A + B), "(2x2 + 3)*3*(2x2 + 3)"),
-        (SCALAR * A, "(1)*2x2"),
+        (SCALAR * A, "2x2"),
         ((A + B).dual, "dual(2x2 + 3)"),
         (SCALAR, "1"),
     ],
@@ -209,7 +217,7 @@ def test_a_slip_is_pointed_at(text, character):
     assert repr(text) in said or repr(" ".join(text.split())) in said or not text.strip()
 
 
-@pytest.mark.parametrize("text", ["65536x65536", "2147483649", "3 + 99999x99999x99999"])
+@pytest.mark.parametrize("text", ["65536x65536", "3 + 99999x99999x99999"])
 def test_more_points_than_any_machine_could_treat_are_refused(text):
     with pytest.raises(eb.SpaceError, match=r"more than 2,147,483,648 points.*at character"):
         as_space(text)
@@ -264,13 +272,13 @@ def test_powers_and_copies_add_up(a, m, n):
     assert m * a + n * a == (m + n) * a
     assert m * (n * a) == (m * n) * a
     assert (a**1, a**0, 1 * a) == (a, SCALAR, a)
-    assert n * a == a * n == copies(n, a)
+    assert n * a == copies(n, a)
 
 
 @given(spaces)
 def test_the_dual_of_the_dual_is_the_space(a):
     assert a.dual.dual == a
-    assert a.dual != a
+    assert (a.dual == a) == (a == SCALAR)
 
 
 @given(spaces)
@@ -287,14 +295,15 @@ def test_different_spaces_are_written_differently(a, b):
     assert (a == b) == (str(a) == str(b))
 
 
-@pytest.mark.parametrize("wrong", [lambda: V**-1, lambda: 0 * V, lambda: -1 * V, lambda: V * 0])
+@pytest.mark.parametrize("wrong", [lambda: V**-1, lambda: 0 * V, lambda: -1 * V])
 def test_there_is_no_power_below_0_and_no_copies_below_1(wrong):
-    with pytest.raises(eb.SpaceError, match=r"0 or more|1 or more"):
+    with pytest.raises(eb.SpaceError, match=r"is 0 to 64|is 1 to 10,000"):
         wrong()
 
 
 NO_SPACES = {
     "V + 3": lambda: V + 3,
+    "V * 2": lambda: V * 2,  # in text this is a tensor product with a sequence of 2
     "V * 2.5": lambda: V * 2.5,
     "2.5 * V": lambda: 2.5 * V,
     "V * '3x3'": lambda: V * "3x3",
@@ -309,7 +318,7 @@ def test_operators_take_spaces_and_whole_numbers_alone(wrong):
 
 
 def test_a_number_of_copies_may_come_from_numpy():
-    assert V * np.int64(2) == np.int64(2) * V == 2 * V
+    assert np.int64(2) * V == 2 * V
 
 
 # --- 1 is the scalar ----------------------------------------------------------------------------

@@ -133,13 +133,15 @@ def test_a_path_may_be_text_and_names_may_be_any_unicode(tmp_path):
     assert eb.load_basis(path).group == "drehung-ä"
 
 
-@pytest.mark.parametrize("name", ["a" * 40_000, "two\nlines", " ", "名"])
+@pytest.mark.parametrize("name", ["a" * 40_000, " ", "名"])
 def test_a_group_s_name_may_be_long_or_odd(tmp_path, name):
     basis = eb.solve(eb.Group(name, ("one",), lambda x, g: x), "2")
     assert eb.load_basis(saved(basis, tmp_path / "named.h5")).group == name
 
 
-@pytest.mark.parametrize("name", ["ends in NUL\0", "\0", "a\0b", "\ud800", "a" * 70_000])
+@pytest.mark.parametrize(
+    "name", ["ends in NUL\0", "\0", "two\nlines", "\x1b[31m", "a\0b", "\ud800", "a" * 70_000]
+)
 def test_a_name_that_no_file_can_hold_is_refused_before_it_is_written(tmp_path, name):
     def attempt():
         basis = eb.solve(eb.Group(name, ("one",), lambda x, g: x), "2")
@@ -262,7 +264,7 @@ def test_the_content_hash_does_not_depend_on_how_the_basis_is_kept(c4_basis):
 
 
 def test_spaces_of_one_shape_have_different_hashes():
-    sides = ("2*3x3", "3x3:vector", "3x3 + 3x3*1")
+    sides = ("2*3x3", "3x3:vector", "18*1")
     hashes = {eb.content_sha256(by_hand.solved("c4", side, "3x3")) for side in sides}
     assert len(hashes) == 3
 

@@ -24,6 +24,8 @@ from equibasis.spaces import Shape
 
 Transform: TypeAlias = Callable[[np.ndarray, Any], Any]
 
+_FILE_ENDINGS = (".yaml", ".yml", ".json")
+
 # A family lists its elements up to this many, and generators beyond.
 _FEW = 1024
 
@@ -76,10 +78,11 @@ class Group:
             raise GroupError(f"group {self.name!r} has no elements: list at least the identity")
         names = self.element_names
         for name in (self.name, *names):
-            if not name or not name.isprintable():
+            if not name:
+                raise GroupError(f"group {self.name!r}: a name is empty")
+            if not name.isprintable():
                 raise GroupError(
-                    f"group {self.name!r}: the name {name!r} is empty or has characters that "
-                    "cannot be printed"
+                    f"group {self.name!r}: the name {name!r} has characters that do not print"
                 )
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
@@ -345,7 +348,12 @@ def read_permutation_group(path: str | Path) -> Group:
     named = {str(generator): images for generator, images in generators.items()}
     if len(named) < len(generators):
         raise GroupError(f"group {name}: two generators have one name")
-    return permutation_group(name, named)
+    return permutation_group(group_name(name), named)
+
+
+def group_name(spec: str) -> str:
+    """What a group found by ``spec`` is called: a file of generators by its name without ending."""
+    return Path(spec).stem if spec.endswith(_FILE_ENDINGS) else spec
 
 
 # --- matrices -----------------------------------------------------------------------------------
@@ -482,7 +490,7 @@ def find_group(spec: str | Group) -> Group:
         raise GroupError(f"a group is a name, 'module:object' or a Group, not {spec!r}")
     if spec in BUILT_IN:
         return BUILT_IN[spec]
-    if spec.endswith((".yaml", ".yml", ".json")):
+    if spec.endswith(_FILE_ENDINGS):
         return read_permutation_group(spec)
     module_name, colon, object_name = spec.partition(":")
     if colon and module_name and object_name:

@@ -379,9 +379,10 @@ def hom_space(group: Group, input_space: Space, output_space: Space, workers: Wo
     input_ = output if same else representation(group, input_space, workers)
     names = group.element_names
     space = HomSpace(group.name, names, input_space, output_space, input_, output, group.complete)
+    if group.complete:
+        _ = space.generating  # checks that the elements are a group
     for rho in (input_, output):
         _check_conditioned(group.name, names, rho)
-    _ = space.generating  # checks that the elements are a group
     return space
 
 

@@ -247,7 +247,10 @@ def as_space(space: Space | str | Sequence[int] | None) -> Space:
         return space
     if isinstance(space, str):
         return _Reader(space).whole()
-    return Grid(tuple(space))
+    try:
+        return Grid(tuple(space))
+    except TypeError as error:
+        raise SpaceError(f"{space!r} is no space: write 14x14, or give a shape") from error
 
 
 class _Reader:

@@ -18,6 +18,7 @@ from equibasis.basis import Basis, Checks
 from equibasis.columns import Columns, OrbitColumns, as_csc, in_order, structured
 from equibasis.errors import BasisFileError, EquibasisError, WriteError
 from equibasis.files import write_hdf5
+from equibasis.groups import group_name
 from equibasis.representations import (
     HomSpace,
     MatrixRepresentation,
@@ -247,7 +248,7 @@ def load_basis_for(
     if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises where a name is too long
         raise BasisFileError(f"{path} does not exist: make it with '{command}'")
     basis = load_basis(path)
-    wanted = (group, as_space(input), as_space(output))
+    wanted = (group_name(group), as_space(input), as_space(output))
     if (basis.group, basis.space.input_space, basis.space.output_space) != wanted:
         raise BasisFileError(f"{path} holds {basis.space}: make the right one with '{command}'")
     return basis
@@ -297,9 +298,9 @@ def _open(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     target = Path(path)
     try:
         if not target.exists():
-            raise BasisFileError("there is no such file: make it with 'equibasis solve'")
+            raise BasisFileError("it does not exist: make it with 'equibasis solve'")
         if not target.is_file():
-            raise BasisFileError("not a regular file")
+            raise BasisFileError("it is not a regular file")
         if not h5py.is_hdf5(target):
             raise BasisFileError("not an HDF5 file, or its beginning is damaged")
         with h5py.File(target, "r") as file:

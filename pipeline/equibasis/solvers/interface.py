@@ -65,5 +65,5 @@ def refuse_beyond_memory(solver: Solver, space: HomSpace) -> None:
     if needed > free:
         raise SolverError(
             f"solver {solver.name!r} would take about {needed / 2**30:,.1f} GiB for {space} "
-            f"({free / 2**30:,.1f} GiB are free): choose a smaller space, or another solver"
+            f"({free / 2**30:,.1f} GiB are free): choose a smaller space, or another --solver"
         )
