@@ -152,7 +152,7 @@ def verify(files: tuple[Path, ...]) -> None:
     failed = False
     for file in tqdm(files, desc="verify", delay=2, disable=None, leave=False):
         if not os.path.exists(file):  # noqa: PTH110 - Path.exists raises where a name is too long
-            raise BasisFileError(f"{file} does not exist: name a basis file")
+            raise BasisFileError(f"{file}: it does not exist: name a basis file")
         try:
             basis = load_basis(file)
             checks = verify_basis(basis)
