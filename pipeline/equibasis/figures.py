@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from equibasis.basis import Basis
 from equibasis.columns import Columns, OrbitColumns
@@ -144,6 +145,7 @@ def curves_figure(curves: Mapping[str, Sequence[float]]) -> Figure:
     for (model, errors), colour in zip(curves.items(), COLOURS, strict=False):
         axes.plot(range(1, len(errors) + 1), errors, label=model, color=colour)
     axes.set_yscale("log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter("{x:.2g}")
     axes.yaxis.set_minor_formatter("{x:.2g}")
     axes.set(xlabel="epoch", ylabel="training error (mean squared, per pixel)")
