@@ -13,6 +13,7 @@ import os
 import platform
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -132,9 +133,12 @@ def page(rows: list[dict], headline: dict[str, dict], more: list[dict]) -> str:
     lines = [
         "# Benchmarks",
         "",
-        f"Written by `make bench` on: {machine()}. Times are of solving in a running process,",
-        "representations included, as medians; memory is the peak above the imports. Machines",
-        "differ and this one is shared: read the ratios.",
+        textwrap.fill(
+            f"Written by `make bench` on {machine()}. Times are of solving in a running process, "
+            "representations included, as medians; memory is the peak above the imports. "
+            "Machines differ, and this one is shared: read the ratios.",
+            100,
+        ),
         "",
         "## 14×14 → 6×6 under C4, 7,056 dimensions",
         "",

@@ -10,7 +10,15 @@ from scipy import sparse
 
 from equibasis.blocks import diagonal_blocks
 from equibasis.canonical import canonical_basis
-from equibasis.columns import Columns, OrbitColumns, as_csc, in_order, row_blocks, structured
+from equibasis.columns import (
+    Columns,
+    OrbitColumns,
+    as_csc,
+    count_labels,
+    in_order,
+    row_blocks,
+    structured,
+)
 from equibasis.errors import EquibasisError
 from equibasis.representations import (
     HomSpace,
@@ -120,13 +128,8 @@ def make_basis(space: HomSpace, columns: Columns, solver: str) -> Basis:
 def measure(space: HomSpace, columns: Columns) -> Checks:
     """The errors of a basis, each from its definition."""
     if isinstance(columns, OrbitColumns):
-        labels = columns.labels
-        counts = np.bincount(labels if labels.min(initial=0) >= 0 else labels[labels >= 0])
-        if len(counts) == len(columns.sizes):
-            norms = counts * (1.0 / np.sqrt(columns.sizes)) ** 2
-            orthonormality = float(np.abs(norms - 1.0).max(initial=0.0))
-        else:  # a column without a row
-            orthonormality = 1.0
+        norms = count_labels(columns.labels, columns.shape[1]) * (1 / np.sqrt(columns.sizes)) ** 2
+        orthonormality = float(np.abs(norms - 1.0).max(initial=0.0))
     else:
         matrix = sparse.csc_array(columns)
         orthonormality = _largest(matrix.T @ matrix - sparse.eye_array(matrix.shape[1]))

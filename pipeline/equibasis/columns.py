@@ -117,13 +117,30 @@ def _as_orbits(matrix: sparse.csc_array) -> OrbitColumns | None:
 
 def in_order(columns: OrbitColumns) -> bool:
     """Whether columns are numbered by their first rows, none is empty, each positive there."""
-    reached = np.maximum.accumulate(columns.labels)
-    steps = np.diff(reached, prepend=-1)
-    if (columns.sizes < 1).any() or ((steps != 0) & (steps != 1)).any():
+    if (columns.sizes < 1).any():
         return False
-    if reached.max(initial=-1) != len(columns.sizes) - 1:
-        return False
-    return columns.signs is None or bool((columns.signs[steps == 1] > 0).all())
+    last = -1
+    for rows in row_blocks(len(columns.labels), 1):
+        reached = np.maximum(np.maximum.accumulate(columns.labels[rows]), last)
+        steps = np.diff(reached, prepend=last)
+        if ((steps != 0) & (steps != 1)).any():
+            return False
+        if columns.signs is not None and (columns.signs[rows][steps == 1] < 0).any():
+            return False
+        last = int(reached[-1])
+    return last == len(columns.sizes) - 1
+
+
+def count_labels(labels: np.ndarray, rank: int) -> np.ndarray:
+    """How often each label from 0 to ``rank`` - 1 occurs, int64 (rank,); no other is counted."""
+    counts = np.zeros(rank, dtype=np.int64)
+    step = max(2**22, rank)  # rows at a time, as `numpy.bincount` copies them
+    for start in range(0, len(labels), step):
+        part = labels[start : start + step]
+        if part.min() < 0 or part.max() >= rank:
+            part = part[(part >= 0) & (part < rank)]
+        counts += np.bincount(part, minlength=rank)
+    return counts
 
 
 def label_type(rank: int) -> type[np.signedinteger]:

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import sparse
 
 from equibasis.basis import Basis, Checks
-from equibasis.columns import Columns, OrbitColumns, as_csc, in_order, structured
+from equibasis.columns import Columns, OrbitColumns, as_csc, count_labels, in_order, structured
 from equibasis.errors import BasisFileError, EquibasisError, WriteError
 from equibasis.files import write_hdf5
 from equibasis.groups import group_name
@@ -548,8 +548,7 @@ def _orbit_columns(
             raise BasisFileError("/basis/signs holds values that are not ±1, as int8")
     if labels.min() < -1 or labels.max() >= shape[1]:
         raise BasisFileError("/basis/labels points outside the columns")
-    sizes = np.bincount(labels[labels >= 0], minlength=shape[1])
-    columns = OrbitColumns(labels, sizes, signs)
+    columns = OrbitColumns(labels, count_labels(labels, shape[1]), signs)
     if not in_order(columns):
         raise BasisFileError("/basis/labels does not number the orbits in their order")
     return columns, parts
