@@ -16,6 +16,7 @@ import by_hand
 import equibasis as eb
 from equibasis.canonical import canonical_basis
 from equibasis.columns import OrbitColumns
+from equibasis.orbits import orbit_leaders
 from equibasis.representations import (
     HomSpace,
     MatrixRepresentation,
@@ -27,7 +28,6 @@ from equibasis.representations import (
 from equibasis.reynolds import hom_dimension
 from equibasis.solvers import SOLVERS, find_solver, problem, solve_space
 from equibasis.solvers.interface import Solver, no_obstacle
-from equibasis.solvers.orbits import orbit_leaders
 
 SIZES = [("c4", 6, 3), ("d4", 6, 3), ("c4", 8, 4), ("d4", 8, 4)]
 LARGE = [("c4", 14, 6), ("d4", 14, 6)]

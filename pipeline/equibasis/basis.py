@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+import operator
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,14 +21,16 @@ from equibasis.columns import (
     row_blocks,
     structured,
 )
+from equibasis.coordinates import Coordinates
 from equibasis.errors import EquibasisError
 from equibasis.representations import (
     HomSpace,
     PermutationRepresentation,
+    direct_sum,
     pair_images,
 )
 from equibasis.reynolds import hom_dimension
-from equibasis.spaces import Shape
+from equibasis.spaces import SCALAR, Shape
 
 # The largest error that a basis may have: rounding leaves about 1e-15, a wrong basis about 1.
 TOLERANCE = 1e-10
@@ -65,12 +69,15 @@ class Basis:
         Name of the solver that found it; not part of what the basis is.
     checks
         Its errors, measured when it was solved.
+    coordinates
+        Symmetry-adapted coordinates of the space, where they were read from a file.
     """
 
     space: HomSpace
     columns: Columns
     solver: str
     checks: Checks
+    coordinates: Coordinates | None = None
 
     @cached_property
     def matrix(self) -> sparse.csc_array | np.ndarray:
@@ -125,6 +132,52 @@ def make_basis(space: HomSpace, columns: Columns, solver: str) -> Basis:
     return Basis(space, kept, solver, checks)
 
 
+def with_scalars(basis: Basis, invariants: Basis, count: int) -> Basis:
+    """The basis of Hom_G(X ⊕ R^count, Y), where ``count`` numbers after X stay as they are.
+
+    A map from there is one of ``basis`` beside ``count`` invariant vectors of Y, as columns.
+
+    Parameters
+    ----------
+    basis, invariants
+        Of Hom_G(X, Y), and of the invariants of Y.
+    count
+        How many numbers; with 0, ``basis`` itself.
+    """
+    if count == 0:
+        return basis
+    space = basis.space
+    trivial = PermutationRepresentation(
+        np.broadcast_to(np.arange(count), (len(space.elements), count))
+    )
+    joined = replace(
+        space,
+        input_space=functools.reduce(operator.add, [SCALAR] * count, space.input_space),
+        input=direct_sum([space.input, trivial]),
+    )
+    # Row o m + i of the one, and row o of the other for number j, among k (m + count) rows.
+    width = space.m + count
+    of_basis = (np.arange(space.k)[:, None] * width + np.arange(space.m)).ravel()
+    of_invariants = np.arange(space.k) * width + space.m
+    columns = [_placed(as_csc(basis.columns), of_basis, joined.dimension)] + [
+        _placed(as_csc(invariants.columns), of_invariants + number, joined.dimension)
+        for number in range(count)
+    ]
+    matrix = sparse.hstack(columns, format="csc")
+    if isinstance(basis.columns, OrbitColumns) and isinstance(invariants.columns, OrbitColumns):
+        first = matrix.indices[matrix.indptr[:-1]]  # rows ascend within each column
+        matrix = matrix[:, np.argsort(first, kind="stable")]
+    else:
+        matrix = canonical_basis((matrix @ matrix.T).tocsr())
+    return make_basis(joined, matrix, basis.solver)
+
+
+def _placed(matrix: sparse.csc_array, rows: np.ndarray, count: int) -> sparse.csc_array:
+    """The same columns with row i where ``rows[i]`` is, among ``count``."""
+    shape = count, matrix.shape[1]
+    return sparse.csc_array((matrix.data, rows[matrix.indices], matrix.indptr), shape=shape)
+
+
 def measure(space: HomSpace, columns: Columns) -> Checks:
     """The errors of a basis, each from its definition."""
     if isinstance(columns, OrbitColumns):
@@ -137,48 +190,21 @@ def measure(space: HomSpace, columns: Columns) -> Checks:
     return Checks(orthonormality, equivariance, hom_dimension(space))
 
 
+def check_rank(rank: int, expected: int) -> None:
+    """Raise `EquibasisError` unless the rank is the one that the group gives."""
+    if rank != expected:
+        raise EquibasisError(f"the rank is {rank}, but the characters give {expected}")
+
+
 def check_errors(rank: int, checks: Checks) -> None:
     """Raise `EquibasisError` unless the rank is the expected one and the errors are rounding."""
-    if rank != checks.rank_expected:
-        raise EquibasisError(f"the rank is {rank}, but the characters give {checks.rank_expected}")
+    check_rank(rank, checks.rank_expected)
     for what, error in (
         ("the columns are not orthonormal", checks.orthonormality_error),
         ("the columns are not equivariant", checks.equivariance_error),
     ):
         if not error <= TOLERANCE:
             raise EquibasisError(f"{what}: off by {error:.3g}, allowed {TOLERANCE:.0e}")
-
-
-def verify_basis(basis: Basis) -> Checks:
-    """Recheck a basis from scratch, trusting nothing but its numbers.
-
-    The matrices form a group (where all elements are listed); rank, orthonormality, equivariance;
-    the basis is canonical.
-
-    Returns
-    -------
-    Checks
-        The errors as they are now.
-
-    Raises
-    ------
-    EquibasisError
-        With the first reason why the basis does not hold.
-    """
-    try:
-        checks = measure(basis.space, basis.columns)
-    except (ArithmeticError, np.linalg.LinAlgError, ValueError) as error:  # hostile numbers
-        raise EquibasisError(f"its numbers cannot be checked: {error}") from error
-    check_errors(basis.rank, checks)
-    if isinstance(basis.columns, OrbitColumns):
-        if not in_order(basis.columns):
-            raise EquibasisError("the basis is not the canonical one: its orbits are out of order")
-    else:
-        columns = sparse.csc_array(basis.columns)
-        difference = _largest(canonical_basis((columns @ columns.T).tocsr()) - columns)
-        if not difference <= TOLERANCE:
-            raise EquibasisError(f"the basis is not the canonical one: off by {difference:.3g}")
-    return checks
 
 
 def subspace_angle(a: Basis, b: Basis) -> float:
