@@ -251,7 +251,7 @@ def test_a_signed_layer_is_the_dense_product_to_the_last_digits(name: str, cast:
             layer = randomize(EquivariantLinear(basis))
         finally:
             torch.set_default_dtype(torch.float32)
-    scaled = layer.expansion.scale * dense @ layer.coefficients.detach().numpy()
+    scaled = layer.map.scale * dense @ layer.coefficients.detach().numpy()
     weight = scaled.reshape(basis.space.k, basis.space.m)
     assert layer.weight().dtype == torch.float64
     np.testing.assert_allclose(layer.weight().detach().numpy(), weight, rtol=0, atol=1e-15)
@@ -415,14 +415,14 @@ def test_white_noise_does_not_keep_its_variance_from_the_reference_start() -> No
     assert power < 0.2  # 9 inputs, coefficients of variance 1/36/3: 1/12
 
 
-def test_invariant_white_noise_keeps_its_variance_in_the_combination() -> None:
+def test_white_noise_keeps_its_variance_in_the_combination() -> None:
     torch.manual_seed(0)
     powers = []
     for _ in range(200):
         combine = EquivariantCombine(
             self_maps("c4"), invariants("c4"), features=5, start="variance"
         )
-        y = combine(torch.zeros(100, 9), torch.randn(100, 5)).detach()
+        y = combine(torch.randn(100, 9), torch.randn(100, 5)).detach()
         powers.append(float(y.square().mean()))
     assert np.mean(powers) == pytest.approx(1, rel=0.2)
 
@@ -751,13 +751,23 @@ def test_both_arguments_of_the_combination_count() -> None:
     torch.testing.assert_close(combine(h, g), combine(h, zero) + combine(zero, g) - bias)
 
 
-def test_the_combination_has_a_coefficient_for_each_invariant_and_feature() -> None:
-    combine = EquivariantCombine(self_maps("c4"), invariants("c4"))
-    assert {name: tuple(p.shape) for name, p in combine.named_parameters()} == {
-        "linear.coefficients": (21,),
-        "linear.bias.coefficients": (3,),
-        "coefficients": (3, 9),
-    }
+@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("features", [0, 1, 3])
+def test_the_combination_is_the_linear_layer_from_the_sum_with_numbers(
+    name: str, features: int
+) -> None:
+    if self_maps(name).kind == "invariant":
+        pytest.skip("maps from the scalars are invariant vectors")
+    combine = EquivariantCombine(self_maps(name), invariants(name), features)
+    problem = PROBLEMS[name]
+    input_ = problem.output + (f" + {features}*1" if features else "")
+    basis = eb.solve(problem.group, problem.output, input_)
+    assert combine.linear.domain.dimension == basis.space.m
+    expected = EquivariantLinear(basis, invariants(name))
+    randomize(expected)
+    combine.linear.load_state_dict(expected.state_dict())
+    h, g = torch.randn(4, basis.space.m - features), torch.randn(4, features)
+    assert_close(combine(h, g), expected(torch.cat([h, g], 1)), 1e-5)
 
 
 def test_a_network_with_attention_is_equivariant_as_a_whole(tolerance: float) -> None:

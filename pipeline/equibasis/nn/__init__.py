@@ -1,5 +1,39 @@
 """Torch layers and models built on a stored `equibasis.Basis`."""
 
+from equibasis.nn.activations import (
+    DirectSumActivation,
+    GatedActivation,
+    NormActivation,
+    Pointwise,
+    activation_for,
+)
+from equibasis.nn.deploy import export
+from equibasis.nn.init import activation_gain, variance_preserving_
+from equibasis.nn.interface import EquivariantMap, FeatureSpace
 from equibasis.nn.layers import EquivariantCombine, EquivariantLinear, InvariantAttentionPool
+from equibasis.nn.mlp import EquivariantMLP, EquivariantSequential, OnInvariants
+from equibasis.nn.normalization import EquivariantBatchNorm, EquivariantLayerNorm
+from equibasis.nn.pooling import NormPool, OrbitMeanPool
 
-__all__ = ["EquivariantCombine", "EquivariantLinear", "InvariantAttentionPool"]
+__all__ = [
+    "DirectSumActivation",
+    "EquivariantBatchNorm",
+    "EquivariantCombine",
+    "EquivariantLayerNorm",
+    "EquivariantLinear",
+    "EquivariantMLP",
+    "EquivariantMap",
+    "EquivariantSequential",
+    "FeatureSpace",
+    "GatedActivation",
+    "InvariantAttentionPool",
+    "NormActivation",
+    "NormPool",
+    "OnInvariants",
+    "OrbitMeanPool",
+    "Pointwise",
+    "activation_for",
+    "activation_gain",
+    "export",
+    "variance_preserving_",
+]

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from equibasis.basis import Basis
+from equibasis.basis import Basis, with_scalars
 from equibasis.errors import ModelError
+from equibasis.nn.block import BlockMap
+from equibasis.nn.buffers import ExactBuffers
+from equibasis.nn.costs import faster_mode
 from equibasis.nn.expansion import BasisExpansion
+from equibasis.nn.init import variance_preserving_
+from equibasis.nn.interface import FeatureSpace
+from equibasis.nn.reuse import Kept, WeightCache, with_gradient
 from equibasis.representations import (
     PermutationRepresentation,
     Representation,
@@ -22,12 +27,15 @@ from equibasis.representations import (
 
 Bias: TypeAlias = Basis | Literal["scalar"] | None
 Start: TypeAlias = Literal["reference", "variance"]
+Mode: TypeAlias = Literal["auto", "expand", "block"]
 
 
 class EquivariantLinear(nn.Module):
     """y = W x + b with W = √(km/r) Σ cⱼ Wⱼ in Hom_G(X, Y), so that ρ₂(g) y(x) = y(ρ₁(g) x).
 
-    Takes (..., m) to (..., k). The Wⱼ are the basis; the factor is that of `BasisExpansion`.
+    Takes (..., m) to (..., k). The Wⱼ are the basis; the factor is that of `BasisExpansion`. In
+    evaluation what is made of the coefficients is made once, and again when they have changed; a
+    change through ``coefficients.data``, which torch does not see, needs ``forget()``.
 
     Parameters
     ----------
@@ -38,37 +46,100 @@ class EquivariantLinear(nn.Module):
         only permutations keep. ``None``: no bias.
     start
         Distribution of √(km/r) c at the start: ``"reference"``, uniform in ±1/√k;
-        ``"variance"``, uniform with variance k/r, so that white noise keeps its variance.
+        ``"variance"``, that of `equibasis.nn.init.variance_preserving_`.
+    mode
+        ``"expand"``: W is made, then one plain product. ``"block"``: W stays block diagonal, in
+        symmetry-adapted coordinates. Both give the same y; ``"auto"`` takes the faster for the
+        sizes at hand.
+
+    Attributes
+    ----------
+    domain, codomain
+        X and Y with their representations.
+    mode
+        ``"expand"`` or ``"block"``.
 
     Raises
     ------
     ModelError
-        If the bases do not fit each other, naming both.
+        If the bases do not fit each other, naming both; or if ``"block"`` is asked for and there
+        are no such coordinates.
     """
 
-    def __init__(self, basis: Basis, bias: Bias = None, start: Start = "reference") -> None:
+    def __init__(
+        self, basis: Basis, bias: Bias = None, start: Start = "reference", mode: Mode = "auto"
+    ) -> None:
         super().__init__()
         if basis.kind != "equivariant":
             raise ModelError(f"a linear layer needs an equivariant basis, not {basis!r}")
         self.in_features, self.out_features = basis.space.m, basis.space.k
-        self.start = start
-        self.expansion = BasisExpansion(basis)
+        self.domain = FeatureSpace.input_of(basis.space)
+        self.codomain = FeatureSpace.output_of(basis.space)
+        self.map, self.mode = _map(basis, mode)
         self.coefficients = nn.Parameter(torch.empty(basis.rank))
         self.bias = _InvariantBias(basis, bias)
+        if start not in get_args(Start):
+            raise ModelError(f"start {start!r}: choose {' or '.join(map(repr, get_args(Start)))}")
+        self.start = start
+        self._cache = WeightCache()
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw the coefficients anew; the bias starts at zero."""
-        _draw(self.coefficients, self.expansion.scale, self.out_features, self.start)
+        if self.start == "variance":
+            variance_preserving_(self)
+        else:
+            scale = math.sqrt(self.in_features * self.out_features / max(1, len(self.coefficients)))
+            bound = 1.0 / (math.sqrt(self.out_features) * scale)
+            nn.init.uniform_(self.coefficients, -bound, bound)
         self.bias.reset_parameters()
 
     def weight(self) -> Tensor:
-        """W, of shape (k, m)."""
-        return self.expansion(self.coefficients).view(self.out_features, self.in_features)
+        """W, of shape (k, m), differentiable."""
+        return self.map.weight(self.coefficients)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., m) -> (..., k)."""
-        return functional.linear(x, self.weight(), self.bias())
+        if self.training:
+            weights, bias = self._weights_and_bias()
+        else:
+            weights, bias = self._kept()
+        modules: dict[str, Any] = self._modules
+        return modules["map"].apply_weights(x, weights, bias)
+
+    # Small layers take microseconds, so modules are looked up where torch finds them at once.
+
+    def _weights_and_bias(self) -> Kept:
+        modules: dict[str, Any] = self._modules
+        return modules["map"].weights(self.coefficients), modules["bias"].forward()
+
+    def _kept(self) -> Kept:
+        modules: dict[str, Any] = self._modules
+        coefficients, of_bias = self.coefficients, modules["bias"].coefficients
+        kept = self._cache.current(coefficients, of_bias)
+        if kept is None:
+            kept = self._cache.keep(self._weights_and_bias, coefficients, of_bias)
+            if kept is None:
+                return self._weights_and_bias()
+        if not torch.is_grad_enabled():
+            return kept
+        weights, _ = kept
+        if coefficients.requires_grad:
+            weights = with_gradient(weights, self.map.weights, coefficients)
+        return weights, self.bias.forward()
+
+    def forget(self) -> None:
+        """Make weights anew at the next use, whatever happened to the coefficients."""
+        self._cache.clear()
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        self.forget()
+        return super()._apply(fn, recurse)
+
+    def train(self, mode: bool = True) -> EquivariantLinear:
+        """As `torch.nn.Module.train`; weights kept for evaluation are dropped."""
+        self.forget()
+        return super().train(mode)
 
     def to_linear(self) -> nn.Linear:
         """The plain `torch.nn.Linear` of equal weight and bias, for deployment."""
@@ -79,18 +150,18 @@ class EquivariantLinear(nn.Module):
             linear.weight.copy_(self.weight())
             if bias is not None:
                 linear.bias.copy_(bias)
-        return linear
+        return linear.train(self.training)
 
     def extra_repr(self) -> str:
-        """Sizes, for ``repr``."""
-        return f"{self.in_features} -> {self.out_features}"
+        """Sizes and spaces, for ``repr``."""
+        return f"{self.in_features} -> {self.out_features}, {self.mode}"
 
 
 class InvariantAttentionPool(nn.Module):
     """Attention over the orbit of h: invariant, since moving h only permutes the orbit.
 
     g = Σ αᵢ ρ(gᵢ) h with α = softmax(s) over the group and sᵢ = qᵀ ρ(gᵢ) h; q is learned,
-    drawn from a normal distribution of standard deviation 0.01. Takes (batch, n) to (batch, n).
+    drawn from a normal distribution of standard deviation 0.01. Takes (..., n) to (..., n).
 
     Parameters
     ----------
@@ -109,6 +180,8 @@ class InvariantAttentionPool(nn.Module):
             raise ModelError(
                 f"attention needs all elements of the group, and {basis!r} lists generators only"
             )
+        self.domain = FeatureSpace.output_of(basis.space)
+        self.codomain = self.domain.scalars(basis.space.k)
         self.orbit = _GroupOrbit(basis.space.output)
         self.query = nn.Parameter(torch.empty(basis.space.k))
         self.reset_parameters()
@@ -118,13 +191,13 @@ class InvariantAttentionPool(nn.Module):
         nn.init.normal_(self.query, std=0.01)
 
     def attention(self, h: Tensor) -> Tensor:
-        """α, of shape (batch, |G|), for h of shape (batch, n)."""
+        """α, of shape (..., |G|), for h of shape (..., n)."""
         return self._attend(self.orbit(h))
 
     def forward(self, h: Tensor) -> Tensor:
-        """(batch, n) -> (batch, n)."""
+        """(..., n) -> (..., n)."""
         orbit = self.orbit(h)
-        return (self._attend(orbit)[:, None, :] @ orbit)[:, 0]
+        return (self._attend(orbit).unsqueeze(-2) @ orbit).squeeze(-2)
 
     def _attend(self, orbit: Tensor) -> Tensor:
         return torch.softmax(orbit @ self.query, dim=-1)
@@ -133,7 +206,8 @@ class InvariantAttentionPool(nn.Module):
 class EquivariantCombine(nn.Module):
     """y = W_h h + W_g g + b from an equivariant h and an invariant g, equivariant together.
 
-    W_h is in Hom_G(X, Y); the columns of W_g, and b, are invariant vectors of Y.
+    The `EquivariantLinear` from X ⊕ R^f to Y, where f numbers stay as they are: W_h is in
+    Hom_G(X, Y), the columns of W_g are invariant vectors of Y. Takes (..., m) and (..., f).
 
     Parameters
     ----------
@@ -142,10 +216,10 @@ class EquivariantCombine(nn.Module):
     invariants
         The invariant basis of Y.
     features
-        The length of g; by default that of h.
+        f, the length of g; by default that of h.
     bias
         As in `EquivariantLinear`, with ``"invariant"`` to use ``invariants``.
-    start
+    start, mode
         As in `EquivariantLinear`.
 
     Raises
@@ -161,35 +235,71 @@ class EquivariantCombine(nn.Module):
         features: int | None = None,
         bias: Literal["invariant", "scalar"] | None = "invariant",
         start: Start = "reference",
+        mode: Mode = "auto",
     ) -> None:
         super().__init__()
+        if basis.kind != "equivariant":
+            raise ModelError(f"a linear layer needs an equivariant basis, not {basis!r}")
         _check_invariants(basis, invariants)
-        self.start = start
+        self.features = basis.space.m if features is None else features
+        if self.features < 0:
+            raise ModelError(f"features {features}: give a number of at least 0")
         self.linear = EquivariantLinear(
-            basis, invariants if bias == "invariant" else bias, start=start
+            with_scalars(basis, invariants, self.features),
+            invariants if bias == "invariant" else bias,
+            start,
+            mode,
         )
-        self.expansion = BasisExpansion(invariants)
-        self.coefficients = nn.Parameter(torch.empty(invariants.rank, features or basis.space.m))
-        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw the coefficients anew; the bias starts at zero."""
         self.linear.reset_parameters()
-        _draw(self.coefficients, self.expansion.scale, self.linear.out_features, self.start)
 
     def forward(self, h: Tensor, g: Tensor) -> Tensor:
-        """(batch, m), (batch, features) -> (batch, k)."""
-        return self.linear(h) + functional.linear(g, self.expansion(self.coefficients))
+        """(..., m), (..., f) -> (..., k)."""
+        return self.linear(torch.cat([h, g], dim=-1))
+
+
+class ExpandMap(BasisExpansion):
+    """x -> W x with W made whole: one plain product."""
+
+    def __init__(self, basis: Basis) -> None:
+        super().__init__(basis)
+        self.shape = basis.space.k, basis.space.m
+
+    def weights(self, coefficients: Tensor) -> tuple[Tensor, ...]:
+        """W alone, (k, m)."""
+        return (self.forward(coefficients).view(self.shape),)
+
+    def weight(self, coefficients: Tensor) -> Tensor:
+        """W, (k, m)."""
+        return self.weights(coefficients)[0]
+
+    def apply_weights(self, x: Tensor, weights: tuple[Tensor, ...], bias: Tensor | None) -> Tensor:
+        """(..., m) -> (..., k)."""
+        return functional.linear(x, weights[0], bias)
+
+
+def _map(basis: Basis, mode: Mode) -> tuple[ExpandMap | BlockMap, Literal["expand", "block"]]:
+    if mode not in get_args(Mode):
+        raise ModelError(f"mode {mode!r}: choose {', '.join(get_args(Mode))}")
+    chosen = faster_mode(basis) if mode == "auto" else mode
+    if chosen == "expand":
+        return ExpandMap(basis), "expand"
+    return BlockMap(basis), "block"
 
 
 class _InvariantBias(nn.Module):
     """b of shape (k,) in the invariants of Y, or one scalar, or ``None``."""
 
+    expansion: BasisExpansion | None
+    coefficients: nn.Parameter | None
+
     def __init__(self, basis: Basis, bias: Bias) -> None:
         super().__init__()
         self.size = basis.space.k
-        self.expansion: BasisExpansion | None = None
-        self.coefficients: nn.Parameter | None = None
+        self.register_module("expansion", None)
+        self.register_parameter("coefficients", None)
         if bias is None:
             return
         if isinstance(bias, Basis):
@@ -212,42 +322,36 @@ class _InvariantBias(nn.Module):
             nn.init.zeros_(self.coefficients)
 
     def forward(self) -> Tensor | None:
-        if self.coefficients is None:
-            return None
-        if self.expansion is None:
-            return self.coefficients.expand(self.size)
-        return self.expansion(self.coefficients)
+        modules: dict[str, Any] = self._modules
+        coefficients, expansion = self.coefficients, modules["expansion"]
+        if expansion is not None:
+            vector: Tensor = expansion.forward(coefficients)
+            return vector
+        return None if coefficients is None else coefficients.expand(self.size)
 
 
-class _GroupOrbit(nn.Module):
-    """h (batch, n) -> all ρ(g) h, (batch, |G|, n)."""
+class _GroupOrbit(ExactBuffers):
+    """h (..., n) -> all ρ(g) h, (..., |G|, n)."""
 
     index: Tensor | None
-    factors: Tensor
+    factors: Tensor | None
 
     def __init__(self, rho: Representation) -> None:
         super().__init__()
-        index = None
+        index = factors = None
         if isinstance(rho, PermutationRepresentation):
-            index = torch.from_numpy(rho.index.astype(np.int64))
-            factors = np.ones((1, 1)) if rho.signs is None else rho.signs.astype(np.float64)
+            index = rho.index.astype(np.int64)
+            factors = None if rho.signs is None else rho.signs.astype(np.float64)
         else:
             factors = rho.matrices
-        self._exact = torch.from_numpy(np.ascontiguousarray(factors))
-        self.register_buffer("index", index, persistent=False)
-        factors_now = self._exact.to(torch.get_default_dtype())
-        self.register_buffer("factors", factors_now, persistent=False)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
-        """As in `BasisExpansion`."""
-        moved = super()._apply(fn, recurse)
-        self.factors = self._exact.to(self.factors)
-        return moved
+        self.register_exact("index", index)
+        self.register_exact("factors", factors)
 
     def forward(self, h: Tensor) -> Tensor:
-        if self.index is not None:
-            return h[:, self.index] * self.factors
-        return torch.einsum("gij,bj->bgi", self.factors, h)
+        if self.index is None:
+            return torch.einsum("gij,...j->...gi", self.factors, h)
+        orbit = h[..., self.index]
+        return orbit if self.factors is None else orbit * self.factors
 
 
 def _check_invariants(basis: Basis, invariants: Basis) -> None:
@@ -260,13 +364,3 @@ def _check_invariants(basis: Basis, invariants: Basis) -> None:
     )
     if not fits:
         raise ModelError(f"{invariants!r} is not the invariant basis of the output of {basis!r}")
-
-
-def _draw(coefficients: Tensor, scale: float, outputs: int, start: Start) -> None:
-    if start == "reference":
-        bound = 1.0 / math.sqrt(outputs)
-    elif start == "variance":
-        bound = math.sqrt(3.0 * outputs / max(1, coefficients.numel()))
-    else:
-        raise ModelError(f"start {start!r}: choose 'reference' or 'variance'")
-    nn.init.uniform_(coefficients, -bound / scale, bound / scale)

@@ -1,0 +1,537 @@
+"""Maps in symmetry-adapted coordinates, where they are block diagonal and cost a fraction."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from equibasis.basis import Basis
+from equibasis.columns import OrbitColumns
+from equibasis.coordinates import LONGEST_ORBIT, Coordinates, Orbits, symmetry_coordinates
+from equibasis.errors import ModelError
+from equibasis.nn.buffers import ExactBuffers
+from equibasis.nn.expansion import BasisExpansion, row_factors
+from equibasis.nn.reuse import is_plain
+
+
+class BlockMap(nn.Module):
+    """x -> W x for W = √(km/r) Σ cⱼ Wⱼ, by products of the blocks of W alone.
+
+    x is gathered by orbits and passed through their transforms; each irrep V of dimension q δ has
+    one block, copies of V in Y by copies of V in X over R, C or H, that q vectors are multiplied
+    by; the way back is the same. Where the group is a torus of shifts, the transforms are
+    Fourier's.
+    Source: Schur's lemma; Bökman et al. (2025), *Flopping for FLOPs*, for image networks.
+
+    Parameters
+    ----------
+    basis
+        Of the maps, Hom_G(X, Y); the coordinates are those of its file, or else found now.
+
+    Raises
+    ------
+    ModelError
+        If there are none, since an orbit is too long.
+    """
+
+    def __init__(self, basis: Basis) -> None:
+        super().__init__()
+        coordinates = basis.coordinates or symmetry_coordinates(basis.space)
+        if coordinates is None:
+            raise ModelError(
+                f"{basis!r} has an orbit of more than {LONGEST_ORBIT} coordinates and is no torus "
+                "of shifts, so mode 'block' has no transform for it: use mode='expand'"
+            )
+        self.in_features = basis.space.m
+        rows, factors = coordinates.sampled_rows()
+        common = [] if coordinates.cycles else _common_factors(basis, coordinates, rows, factors)
+        divisors = _repeated(common, coordinates) if common else None
+        self.expansion = BasisExpansion(basis, rows, factors, divisors, alike=True)
+        self.blocks = _Fourier(coordinates) if coordinates.cycles else _Irreps(coordinates, common)
+
+    def weights(self, coefficients: Tensor) -> tuple[Tensor, ...]:
+        """The blocks, from r coefficients."""
+        return self.blocks.weights(self.expansion(coefficients))
+
+    def weight(self, coefficients: Tensor) -> Tensor:
+        """W, (k, m)."""
+        every = torch.eye(self.in_features, dtype=coefficients.dtype, device=coefficients.device)
+        return self.apply_weights(every, self.weights(coefficients), None).t()
+
+    def apply_weights(self, x: Tensor, weights: tuple[Tensor, ...], bias: Tensor | None) -> Tensor:
+        """(..., m) -> (..., k)."""
+        flat = x.reshape(-1, x.shape[-1])
+        y = self.blocks.multiply(flat, weights)
+        if bias is not None:
+            y = y + bias
+        return y.view(*x.shape[:-1], y.shape[-1])
+
+
+def _common_factors(
+    basis: Basis, coordinates: Coordinates, rows: np.ndarray, factors: np.ndarray | None
+) -> list[np.ndarray]:
+    """What coefficients of orbits are multiplied by, for each sample of each block, (r,).
+
+    It is the same for all orbits of a kind but for signs and lifted ones, so that the transforms
+    can take it over. Empty for other bases.
+    """
+    if not isinstance(basis.columns, OrbitColumns):
+        return []
+    every = row_factors(basis.columns, rows, factors)
+    starts = itertools.accumulate((r * size for r, size in coordinates.sample_counts()), initial=0)
+    found = []
+    for start, (r, size) in zip(starts, coordinates.sample_counts(), strict=False):
+        first = every[start : start + r * size : max(1, size)]
+        found.append(np.where(first == 0, 1.0, first))
+    return found
+
+
+def _repeated(factors: list[np.ndarray], coordinates: Coordinates) -> np.ndarray:
+    """A factor a sample -> one for each entry that is sampled."""
+    sizes = [size for _, size in coordinates.sample_counts()]
+    return np.concatenate([np.repeat(f, size) for f, size in zip(factors, sizes, strict=True)])
+
+
+# --- orbits -------------------------------------------------------------------------------------
+
+
+class _Side(ExactBuffers):
+    """x (batch, n) <-> its kinds of orbits, each (t, batch, c); short orbits may be lifted.
+
+    Lifting x lists a coordinate as often as its orbit is repeated, over √repeats: an isometry J.
+    On its image, which is all that maps of lifted orbits give, Jᵀ picks one of the repeats.
+    """
+
+    order: Tensor
+    first: Tensor
+
+    def __init__(self, orbits: tuple[Orbits, ...]) -> None:
+        super().__init__()
+        order = np.concatenate([part.places.ravel() for part in orbits])
+        self.shapes = [part.places.shape for part in orbits]
+        self.sizes = [part.places.size for part in orbits]
+        self.moves = not np.array_equal(order, np.arange(len(order)))
+        self.register_exact("order", order.astype(np.int32))
+        self.register_exact("first", np.unique(order, return_index=True)[1].astype(np.int32))
+        # Orbits that are scaled come last, or nearly so; those before are left alone.
+        self.scaled_from = []
+        for number, part in enumerate(orbits):
+            ones = (part.factors == 1).all(axis=0)
+            start = int(np.argmin(ones)) if not ones.all() else None
+            self.scaled_from.append(start)
+            factors = None if start is None else part.factors[:, None, start:]
+            self.register_exact(f"lifting{number}", factors)
+            self.register_exact(f"dropping{number}", None if factors is None else 1 / factors)
+
+    def lifted(self, x: Tensor) -> list[Tensor]:
+        """(batch, n) -> (t, batch, c) by kind; J."""
+        if self.moves:
+            x = x.index_select(1, self.order)
+        parts = [x] if len(self.sizes) == 1 else x.split(self.sizes, dim=1)
+        found = []
+        for number, (part, shape) in enumerate(zip(parts, self.shapes, strict=True)):
+            orbits = part.view(len(x), *shape).transpose(0, 1)
+            found.append(self._scaled(orbits, f"lifting{number}", self.scaled_from[number]))
+        return found
+
+    def dropped(self, parts: list[Tensor]) -> Tensor:
+        """(t, batch, c) by kind -> (batch, n); Jᵀ on the image of J."""
+        flat = []
+        for number, part in enumerate(parts):
+            orbits = self._scaled(part, f"dropping{number}", self.scaled_from[number])
+            flat.append(orbits.transpose(0, 1).reshape(part.shape[1], -1))
+        x = flat[0] if len(flat) == 1 else torch.cat(flat, dim=1)
+        return x.index_select(1, self.first) if self.moves else x
+
+    def _scaled(self, orbits: Tensor, name: str, start: int | None) -> Tensor:
+        if start is None:
+            return orbits.contiguous()
+        orbits = orbits.clone(memory_format=torch.contiguous_format)
+        orbits[:, :, start:] *= getattr(self, name).to(orbits.dtype)
+        return orbits
+
+
+# --- irreps -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Term:
+    """Some rows of some blocks: y[o] += x[i] Uᵀ for q vectors each, ``count`` times in a row.
+
+    Attributes
+    ----------
+    source, target
+        The kinds of orbits of x and y.
+    inputs, outputs
+        Where the rows begin, in the coordinates of one orbit.
+    weight
+        Which matrix of U, (copies of orbits in Y, in X).
+    q, count
+        Vectors that share a matrix, and how many terms follow on one another.
+    complex
+        Whether this is a product of complex numbers, whose imaginary parts lie q rows on, by
+        matrices A, A + B and B - A: three products instead of four (Gauss).
+    first_in, first_out
+        Whether no term before reads these rows of x, or adds to these rows of y.
+    """
+
+    source: int
+    target: int
+    inputs: int
+    outputs: int
+    weight: int
+    q: int
+    count: int = 1
+    complex: bool = False
+    first_in: bool = True
+    first_out: bool = True
+
+    @property
+    def rows(self) -> int:
+        """How many rows of x, and of y, this takes."""
+        return (2 if self.complex else self.count) * self.q
+
+    def of_inputs(self, x: list[Tensor]) -> Tensor:
+        return self._rows(x[self.source], self.inputs)
+
+    def of_outputs(self, y: list[Tensor]) -> Tensor:
+        return self._rows(y[self.target], self.outputs)
+
+    def _rows(self, x: Tensor, start: int) -> Tensor:
+        """(t, batch, c) -> (count, q batch, c), count being 2 for complex numbers."""
+        return x[start : start + self.rows].view(self.rows // self.q, -1, x.shape[2])
+
+    def follows(self, before: _Term) -> bool:
+        """Whether this may be done in one with the term before."""
+        steps = before.count * before.q
+        return not (self.complex or before.complex) and self == replace(
+            before,
+            count=1,
+            inputs=before.inputs + steps,
+            outputs=before.outputs + steps,
+            weight=before.weight + before.count,
+        )
+
+
+class _Irreps(nn.Module):
+    """Transforms of orbits, and products by the blocks of each irrep.
+
+    Coordinates of an orbit are ordered (irrep, copy, δ, q), so that each product takes
+    consecutive rows.
+    """
+
+    def __init__(self, coordinates: Coordinates, factors: list[np.ndarray]) -> None:
+        super().__init__()
+        self.source, self.target = _Side(coordinates.input), _Side(coordinates.output)
+        self.shapes = [
+            (len(block.samples), target.places.shape[1], source.places.shape[1])
+            for of_output, target in zip(coordinates.blocks, coordinates.output, strict=True)
+            for block, source in zip(of_output, coordinates.input, strict=True)
+        ]
+        self.transforms = ExactBuffers()
+        for number, part in enumerate(coordinates.input):
+            rows = _by_copies(coordinates.irreps, part.copies)
+            self.transforms.register_exact(f"input{number}", part.forward[rows])
+        for number, part in enumerate(coordinates.output):
+            rows = _by_copies(coordinates.irreps, part.copies)
+            self.transforms.register_exact(f"output{number}", part.backward[:, rows])
+        terms: list[list[_Term]] = []
+        pairs = itertools.product(range(len(coordinates.output)), range(len(coordinates.input)))
+        for number, (b, a) in enumerate(pairs):
+            transform, of_pair = _terms(coordinates, b, a)
+            if factors:
+                transform = transform * factors[number]
+            self.transforms.register_exact(f"block{number}", transform)
+            terms.append(of_pair)
+        self.terms = [_merged(of_pair) for of_pair in _with_firsts(terms)]
+        every = [term for of_pair in self.terms for term in of_pair]
+        self.idle_in, self.idle_out = (
+            _idle(side, [(getattr(term, kind), getattr(term, at), term.rows) for term in every])
+            for side, kind, at in (
+                (self.source, "source", "inputs"),
+                (self.target, "target", "outputs"),
+            )
+        )
+
+    def weights(self, entries: Tensor) -> tuple[Tensor, ...]:
+        """For each pair of kinds, all its matrices: (matrices, orbits of Y, orbits of X)."""
+        sizes = [math.prod(shape) for shape in self.shapes]
+        parts = [entries] if len(sizes) == 1 else entries.split(sizes)
+        found = []
+        for number, (part, (r, *orbits)) in enumerate(zip(parts, self.shapes, strict=True)):
+            transform = getattr(self.transforms, f"block{number}").to(entries.dtype)
+            found.append((transform @ part.view(r, math.prod(orbits))).view(-1, *orbits))
+        return tuple(found)
+
+    def multiply(self, x: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
+        """(batch, m) -> (batch, k)."""
+        plain = is_plain(x) and all(is_plain(weight) for weight in weights)
+        if not plain or torch.is_autocast_enabled(x.device.type):
+            return self.by_blocks(x, weights)
+        return _Multiply.apply(self, x, *weights)
+
+    def adapted(self, x: Tensor, *, adjoint: bool = False) -> list[Tensor]:
+        """Symmetry-adapted coordinates of x; of gradients of y for the ``adjoint``."""
+        side, name = (self.target, "output") if adjoint else (self.source, "input")
+        return [
+            _transformed(self._transform(name, number, adjoint, x), part)
+            for number, part in enumerate(side.lifted(x))
+        ]
+
+    def restored(self, y: list[Tensor], *, adjoint: bool = False) -> Tensor:
+        """y from its symmetry-adapted coordinates; gradients of x for the ``adjoint``."""
+        side, name = (self.source, "input") if adjoint else (self.target, "output")
+        parts = [
+            _transformed(self._transform(name, number, adjoint, part), part)
+            for number, part in enumerate(y)
+        ]
+        return side.dropped(parts)
+
+    def _transform(self, name: str, number: int, transposed: bool, like: Tensor) -> Tensor:
+        matrix: Tensor = getattr(self.transforms, f"{name}{number}").to(like.dtype)
+        return matrix.t() if transposed else matrix
+
+    def by_blocks(self, x: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
+        """`multiply` by plain torch operations, which can be traced, batched and differentiated."""
+        inputs = self.adapted(x)
+        rows: list[list[Tensor]] = [
+            list(inputs[0].new_zeros(shape[0], len(x), shape[1]).unbind())
+            for shape in self.target.shapes
+        ]
+        for weight, terms in zip(weights, self.terms, strict=True):
+            for term in terms:
+                part = term.of_inputs(inputs)
+                matrices = weight[term.weight :].to(part.dtype)
+                if term.complex:
+                    y = torch.stack(_gauss(part[0], part[1], *matrices[:3].unbind()))
+                else:
+                    y = part @ matrices[: term.count].transpose(1, 2)
+                flat = y.reshape(-1, len(x), y.shape[2])
+                of_target = rows[term.target]
+                for row, piece in enumerate(flat.unbind(), term.outputs):
+                    of_target[row] = of_target[row] + piece
+        return self.restored([torch.stack(of_kind) for of_kind in rows])
+
+
+def _gauss(x0: Tensor, x1: Tensor, a: Tensor, sum_: Tensor, difference: Tensor) -> list[Tensor]:
+    """(A + iB)(x₀ + ix₁) from A, A + B and B - A."""
+    both = (x0 + x1) @ a.t()
+    return [both - x1 @ sum_.t(), both + x0 @ difference.t()]
+
+
+def _by_copies(irreps: np.ndarray, copies: np.ndarray) -> np.ndarray:
+    """Rows (irrep, q, copy, δ) in the order (irrep, copy, δ, q)."""
+    rows, start = [], 0
+    for (q, division), count in zip(irreps.tolist(), copies.tolist(), strict=True):
+        of_irrep = np.arange(q * count * division).reshape(q, count, division)
+        rows.append(start + of_irrep.transpose(1, 2, 0).ravel())
+        start += of_irrep.size
+    return np.concatenate(rows)
+
+
+def _terms(coordinates: Coordinates, b: int, a: int) -> tuple[np.ndarray, list[_Term]]:
+    """The terms of one pair of kinds, and the transform that gives their matrices."""
+    transform = coordinates.blocks[b][a].transform
+    into, out_of = coordinates.output[b].copies.tolist(), coordinates.input[a].copies.tolist()
+    rows: list[np.ndarray] = []
+    terms: list[_Term] = []
+    read = inputs = outputs = 0
+    for (q, division), out, source in zip(coordinates.irreps.tolist(), into, out_of, strict=True):
+        size = out * source * division**2
+        matrix = transform[read : read + size].reshape(
+            out, division, source, division, transform.shape[1]
+        )
+        read += size
+        width = division * q
+        for row, column in itertools.product(range(out), range(source)):
+            at = {"inputs": inputs + column * width, "outputs": outputs + row * width, "q": q}
+            block = matrix[row, :, column]
+            if division == 2:
+                real, imaginary = block[0, 0], block[1, 0]
+                terms.append(_Term(a, b, weight=len(rows), complex=True, **at))
+                rows += [real, real + imaginary, imaginary - real]
+                continue
+            for o, i in itertools.product(range(division), repeat=2):
+                term = _Term(a, b, weight=len(rows), **at)
+                terms.append(
+                    replace(term, inputs=term.inputs + i * q, outputs=term.outputs + o * q)
+                )
+                rows.append(block[o, i])
+        inputs, outputs = inputs + source * width, outputs + out * width
+    return (np.stack(rows) if rows else transform[:0]), terms
+
+
+def _with_firsts(terms: list[list[_Term]]) -> list[list[_Term]]:
+    """The same, each knowing whether it is the first of all to take its rows."""
+    inputs: set[tuple[int, int]] = set()
+    outputs: set[tuple[int, int]] = set()
+    found: list[list[_Term]] = []
+    for of_pair in terms:
+        found.append([])
+        for term in of_pair:
+            here, there = (term.source, term.inputs), (term.target, term.outputs)
+            found[-1].append(
+                replace(term, first_in=here not in inputs, first_out=there not in outputs)
+            )
+            inputs.add(here)
+            outputs.add(there)
+    return found
+
+
+def _idle(side: _Side, taken: list[tuple[int, int, int]]) -> list[tuple[int, int]]:
+    """The rows, by kind, that no term takes: they are zero."""
+    busy = {(kind, start + row) for kind, start, rows in taken for row in range(rows)}
+    return [
+        (kind, row)
+        for kind, (t, _) in enumerate(side.shapes)
+        for row in range(t)
+        if (kind, row) not in busy
+    ]
+
+
+def _merged(terms: list[_Term]) -> list[_Term]:
+    """Terms that follow on one another done in one."""
+    found: list[_Term] = []
+    for term in terms:
+        if found and term.follows(found[-1]):
+            found[-1] = replace(found[-1], count=found[-1].count + 1)
+        else:
+            found.append(term)
+    return found
+
+
+def _transformed(matrix: Tensor, x: Tensor) -> Tensor:
+    """A matrix (s, t) for the first axis of x (t, batch, c)."""
+    return (matrix @ x.reshape(len(x), -1)).view(-1, *x.shape[1:])
+
+
+class _Multiply(torch.autograd.Function):
+    """`_Irreps.by_blocks`, every product written to its place: nothing is joined or split."""
+
+    @staticmethod
+    def forward(ctx: Any, irreps: _Irreps, x: Tensor, *weights: Tensor) -> Tensor:
+        inputs = irreps.adapted(x)
+        outputs = [x.new_empty(t, len(x), c) for t, c in irreps.target.shapes]
+        for kind, row in irreps.idle_out:
+            outputs[kind][row].zero_()
+        for weight, terms in zip(weights, irreps.terms, strict=True):
+            for term in terms:
+                part, into = term.of_inputs(inputs), term.of_outputs(outputs)
+                matrices = weight[term.weight :]
+                if term.complex:
+                    for piece, y in zip(
+                        into, _gauss(part[0], part[1], *matrices[:3].unbind()), strict=True
+                    ):
+                        _add(piece, y, first=term.first_out)
+                else:
+                    matrices = matrices[: term.count].transpose(1, 2)
+                    _add_product(into, part, matrices, first=term.first_out)
+        ctx.irreps = irreps
+        ctx.save_for_backward(x, *weights, *inputs)
+        return irreps.restored(outputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        irreps: _Irreps = ctx.irreps
+        x, *rest = ctx.saved_tensors
+        weights, inputs = rest[: len(irreps.terms)], rest[len(irreps.terms) :]
+        if torch.is_grad_enabled():  # this gradient is to be differentiated itself
+            y = irreps.by_blocks(x, tuple(weights))
+            needed = [t for t in (x, *weights) if t.requires_grad]
+            found = iter(
+                torch.autograd.grad(y, needed, gradient, create_graph=True, allow_unused=True)
+            )
+            return None, *(next(found) if t.requires_grad else None for t in (x, *weights))
+        outputs = irreps.adapted(gradient, adjoint=True)
+        of_inputs = [torch.empty_like(part) for part in inputs]
+        for kind, row in irreps.idle_in:
+            of_inputs[kind][row].zero_()
+        of_weights = [torch.empty_like(weight) for weight in weights]
+        for weight, of_weight, terms in zip(weights, of_weights, irreps.terms, strict=True):
+            for term in terms:
+                part, into = term.of_inputs(inputs), term.of_inputs(of_inputs)
+                y = term.of_outputs(outputs)
+                matrices = weight[term.weight : term.weight + (3 if term.complex else term.count)]
+                results = of_weight[term.weight : term.weight + len(matrices)]
+                if term.complex:
+                    _gauss_backward(part, y, matrices, results, into, first=term.first_in)
+                else:
+                    torch.bmm(y.transpose(1, 2), part, out=results)
+                    _add_product(into, y, matrices, first=term.first_in)
+        of_x = irreps.restored(of_inputs, adjoint=True) if ctx.needs_input_grad[1] else None
+        return None, of_x, *of_weights
+
+
+def _gauss_backward(
+    x: Tensor, y: Tensor, matrices: Tensor, results: Tensor, into: Tensor, *, first: bool
+) -> None:
+    """Gradients of `_gauss`: those of its matrices to ``results``, those of x added to ``into``."""
+    both = y[0] + y[1]
+    for gradient, vectors, result, sign in (
+        (both, x[0] + x[1], results[0], 1),
+        (y[0], x[1], results[1], -1),
+        (y[1], x[0], results[2], 1),
+    ):
+        torch.mm(gradient.t(), vectors, out=result)
+        if sign < 0:
+            result.neg_()
+    shared = both @ matrices[0]
+    _add(into[0], shared + y[1] @ matrices[2], first=first)
+    _add(into[1], shared - y[0] @ matrices[1], first=first)
+
+
+def _add(into: Tensor, value: Tensor, *, first: bool) -> None:
+    if first:
+        into.copy_(value)
+    else:
+        into.add_(value)
+
+
+def _add_product(into: Tensor, a: Tensor, b: Tensor, *, first: bool) -> None:
+    if first:
+        torch.bmm(a, b, out=into)
+    else:
+        into.baddbmm_(a, b)
+
+
+# --- shifts -------------------------------------------------------------------------------------
+
+
+class _Fourier(nn.Module):
+    """Convolution on a torus: one Fourier transform each way, one product a frequency."""
+
+    def __init__(self, coordinates: Coordinates) -> None:
+        super().__init__()
+        self.source, self.target = _Side(coordinates.input), _Side(coordinates.output)
+        self.cycles = coordinates.cycles
+        ((_, self.inputs),), ((_, self.outputs),) = self.source.shapes, self.target.shapes
+
+    def weights(self, entries: Tensor) -> tuple[Tensor]:
+        """The spectrum of the kernel, (frequencies, inputs, outputs)."""
+        kernel = _fourier_type(entries).view(*self.cycles, self.outputs, self.inputs)
+        axes = tuple(range(len(self.cycles)))
+        return (torch.fft.rfftn(kernel, dim=axes).flatten(0, axes[-1]).transpose(1, 2),)
+
+    def multiply(self, x: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
+        """(batch, m) -> (batch, k)."""
+        (kernel,), (part,) = weights, self.source.lifted(x)
+        points, batch, _ = part.shape
+        axes = tuple(range(len(self.cycles)))
+        signal = _fourier_type(part).view(*self.cycles, batch, self.inputs)
+        spectrum = torch.fft.rfftn(signal, dim=axes)
+        shape = spectrum.shape[: len(axes)]
+        flat = spectrum.flatten(0, axes[-1])
+        product = flat * kernel if self.inputs == self.outputs == 1 else flat @ kernel
+        y = torch.fft.irfftn(product.unflatten(0, shape), s=self.cycles, dim=axes)
+        return self.target.dropped([y.reshape(points, batch, self.outputs).to(x.dtype)])
+
+
+def _fourier_type(x: Tensor) -> Tensor:
+    """Fourier transforms need float32 at least."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

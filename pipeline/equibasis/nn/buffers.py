@@ -1,0 +1,44 @@
+"""Buffers that come from a basis: never trained or saved, and exact wherever a module is moved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+class ExactBuffers(nn.Module):
+    """A module with constants: buffers outside ``state_dict``, taken anew after every move.
+
+    So no digit is lost by going to a shorter dtype and back, and a module that was built on the
+    meta device has its constants once it is given memory.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._exact: dict[str, Tensor] = {}
+
+    def register_exact(self, name: str, array: np.ndarray | None) -> None:
+        """Keep an array as the buffer ``name``: integers as they are, others in the dtype of torch.
+
+        ``None`` is kept as ``None``.
+        """
+        if array is None:
+            self.register_buffer(name, None, persistent=False)
+            return
+        exact = torch.from_numpy(np.ascontiguousarray(array))
+        self._exact[name] = exact
+        here = torch.empty(0).device  # what `torch.device` as a context has set
+        dtype = torch.get_default_dtype() if exact.is_floating_point() else exact.dtype
+        self.register_buffer(name, exact.to(here, dtype), persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        moved = super()._apply(fn, recurse)
+        for name, exact in self._exact.items():
+            buffer = getattr(self, name)
+            dtype = buffer.dtype if exact.is_floating_point() else exact.dtype
+            setattr(self, name, exact.to(buffer.device, dtype))
+        return moved

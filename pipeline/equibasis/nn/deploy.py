@@ -1,0 +1,91 @@
+"""Networks as plain torch: what runs, exports and loads without equibasis."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from equibasis.errors import ModelError
+from equibasis.nn.layers import EquivariantLinear
+
+_PACKAGE = __name__.partition(".")[0]
+
+
+def export(module: nn.Module) -> nn.Module:
+    """A copy for inference, of torch's own modules and operations only, with equal outputs.
+
+    Each `EquivariantLinear` becomes the `torch.nn.Linear` of its weight; other modules of equibasis
+    become a `torch.fx.GraphModule` of what they compute, what follows from parameters alone
+    computed already; modules of others stay, as copies. The result is in evaluation mode. It
+    loads where equibasis is not installed, and goes through ``torch.export.export``,
+    ``torch.onnx.export`` and ``torch.jit.trace`` with any batch size.
+
+    Parameters
+    ----------
+    module
+        Any network, wherever in it the layers of equibasis are; left as it is.
+
+    Raises
+    ------
+    ModelError
+        If a function in it cannot be traced by `torch.fx`, as one that branches on values.
+    """
+    plain = copy.deepcopy(module).eval()
+    with torch.no_grad():
+        return _without_ours(_with_linears(plain, {}), {})
+
+
+def _with_linears(module: nn.Module, done: dict[nn.Module, nn.Module]) -> nn.Module:
+    """The module with every equivariant linear layer in it made a plain one."""
+    if module not in done:
+        done[module] = module
+        if isinstance(module, EquivariantLinear):
+            done[module] = module.to_linear()
+        else:
+            for name, child in module._modules.items():
+                if child is not None:
+                    module._modules[name] = _with_linears(child, done)
+    return done[module]
+
+
+def _without_ours(module: nn.Module, done: dict[nn.Module, nn.Module]) -> nn.Module:
+    """The module with the outermost modules of equibasis in it traced."""
+    if module not in done:
+        done[module] = module
+        if _is_ours(module):
+            done[module] = _traced(module)
+        else:
+            for name, child in module._modules.items():
+                if child is not None:
+                    module._modules[name] = _without_ours(child, done)
+    return done[module]
+
+
+def _traced(module: nn.Module) -> fx.GraphModule:
+    class Tracer(fx.Tracer):  # local, so that what is traced does not refer to it when pickled
+        def is_leaf_module(self, inner: nn.Module, name: str) -> bool:
+            return not any(map(_is_ours, inner.modules()))
+
+        def getattr(self, name: str, value: Any, cache: dict[str, fx.Proxy]) -> Any:
+            return value  # a parameter is a number like others, so that folding takes place
+
+    name = type(module).__name__
+    try:
+        graph = Tracer().trace(module)
+    except fx.proxy.TraceError as error:
+        raise ModelError(
+            f"cannot export {name}: a function in it branches on values ({error}); "
+            "make it a torch.nn.Module, which is kept whole"
+        ) from error
+    traced = fx.GraphModule(module, graph, name).eval()
+    for path, buffer in traced.named_buffers():  # constants may be views of larger ones
+        owner, _, attribute = path.rpartition(".")
+        setattr(traced.get_submodule(owner), attribute, buffer.clone())
+    return traced
+
+
+def _is_ours(module: nn.Module) -> bool:
+    return any(cls.__module__.partition(".")[0] == _PACKAGE for cls in type(module).__mro__)

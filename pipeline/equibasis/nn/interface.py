@@ -1,0 +1,137 @@
+"""What layers say of their two ends: the space, the group and its representation there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from equibasis.errors import ModelError
+from equibasis.representations import (
+    TOLERANCE,
+    HomSpace,
+    PermutationRepresentation,
+    Representation,
+    direct_sum,
+    restriction,
+    same_representation,
+)
+from equibasis.spaces import SCALAR, Grid, Space, Sum
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureSpace:
+    """R^n with a representation of a group: what goes into a layer, or comes out of it.
+
+    Attributes
+    ----------
+    group, elements
+        Names of the group and of the elements listed.
+    space
+        R^n as the user wrote it.
+    representation
+        ρ, of dimension n.
+    complete
+        Whether the elements are all of the group, the identity first, or only generate it.
+    """
+
+    group: str
+    elements: tuple[str, ...]
+    space: Space
+    representation: Representation
+    complete: bool = True
+
+    @classmethod
+    def input_of(cls, space: HomSpace) -> FeatureSpace:
+        """X of Hom_G(X, Y)."""
+        return cls(space.group, space.elements, space.input_space, space.input, space.complete)
+
+    @classmethod
+    def output_of(cls, space: HomSpace) -> FeatureSpace:
+        """Y of Hom_G(X, Y)."""
+        return cls(space.group, space.elements, space.output_space, space.output, space.complete)
+
+    @property
+    def dimension(self) -> int:
+        """n."""
+        return self.representation.dimension
+
+    def scalars(self, count: int) -> FeatureSpace:
+        """``count`` numbers that the same group leaves alone."""
+        index = np.broadcast_to(np.arange(count), (len(self.elements), count))
+        space = SCALAR if count == 1 else Sum((SCALAR,) * count)
+        trivial = PermutationRepresentation(index)
+        return FeatureSpace(self.group, self.elements, space, trivial, self.complete)
+
+    def part(self, coordinates: np.ndarray) -> FeatureSpace:
+        """The span of some coordinates, ascending, which every ρ(g) keeps."""
+        rho = restriction(self.representation, coordinates)
+        space = Grid((len(coordinates),))
+        return FeatureSpace(self.group, self.elements, space, rho, self.complete)
+
+    def __add__(self, other: FeatureSpace) -> FeatureSpace:
+        """The direct sum of two spaces of one group: vectors one after the other."""
+        if self.elements != other.elements:
+            raise ModelError(f"{self} and {other} have no sum: they are of different groups")
+        rho = direct_sum([self.representation, other.representation])
+        return FeatureSpace(self.group, self.elements, self.space + other.space, rho, self.complete)
+
+    def same_as(self, other: FeatureSpace) -> bool:
+        """Whether both have the same elements, and each acts alike on both.
+
+        Names of group and space do not count: what acts alike may be joined.
+        """
+        return self is other or (
+            self.elements == other.elements
+            and self.complete == other.complete
+            and (
+                self.representation is other.representation
+                or same_representation(self.representation, other.representation)
+            )
+        )
+
+    def check_same(self, other: FeatureSpace, here: str, there: str) -> None:
+        """Raise `ModelError` unless both are the same, telling the two by what they are.
+
+        ``here`` and ``there`` describe them: ``"layer 2 takes"``, ``"layer 1 gives"``.
+        """
+        if self.same_as(other):
+            return
+        if self.elements != other.elements or self.complete != other.complete:
+            why = f"the groups differ ({_listed(self)} against {_listed(other)})"
+        elif self.dimension != other.dimension:
+            why = f"the sizes differ ({self.dimension} against {other.dimension})"
+        else:
+            why = "the group acts on them in different ways"
+        raise ModelError(f"{here} {self}, but {there} {other}: {why}")
+
+    @property
+    def is_trivial(self) -> bool:
+        """Whether every ρ(g) = 1, so that all of x is invariant."""
+        rho = self.representation
+        if isinstance(rho, PermutationRepresentation):
+            moved = (rho.index != np.arange(rho.dimension)).any()
+            return not moved and (rho.signs is None or bool((rho.signs > 0).all()))
+        return bool(np.abs(rho.matrices - np.eye(rho.dimension)).max() < TOLERANCE)
+
+    def __str__(self) -> str:
+        return f"{self.space} of {self.group}"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FeatureSpace:
+        """Itself: nothing in it changes, and copies of a network may share it."""
+        return self
+
+
+@runtime_checkable
+class EquivariantMap(Protocol):
+    """A module f with f(ρ₁(g) x) = ρ₂(g) f(x): ρ₁ acts on its domain, ρ₂ on its codomain."""
+
+    domain: FeatureSpace
+    codomain: FeatureSpace
+
+
+def _listed(features: FeatureSpace) -> str:
+    names = ", ".join(features.elements[:4]) + (", …" if len(features.elements) > 4 else "")
+    what = "elements" if features.complete else "generators"
+    return f"{features.group} with {len(features.elements)} {what} {names}"

@@ -1,0 +1,100 @@
+"""Lengths that a group keeps: of the parts of a vector that lie in invariant subspaces."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from equibasis.nn.buffers import ExactBuffers
+from equibasis.nn.interface import FeatureSpace
+from equibasis.representations import HomSpace, invariant_coordinates, with_all_elements
+
+
+class InvariantMetric(ExactBuffers):
+    """|x_b|² = (Cx)_bᵀ(Cx)_b for each block b of coordinates, with |ρ(g) x|_b = |x|_b.
+
+    The blocks are the finest invariant sets of coordinates. C = 1 where ρ is orthogonal; else
+    CᵀC = M, the mean of ρ(g)ᵀρ(g) over the group (Weyl's unitarian trick), scaled to trace n.
+
+    Parameters
+    ----------
+    features
+        The space. Where it lists generators of matrices that are not orthogonal, all elements
+        are found first.
+
+    Raises
+    ------
+    GroupError
+        If those generate too many elements.
+    """
+
+    block: Tensor
+    sizes: Tensor
+    by_size: Tensor
+    place: Tensor
+    factor: Tensor | None
+
+    def __init__(self, features: FeatureSpace) -> None:
+        super().__init__()
+        parts = invariant_coordinates(features.representation)
+        sizes = np.array([len(part) for part in parts])
+        order = np.argsort(sizes, kind="stable")
+        block = np.empty(features.dimension, dtype=np.int64)
+        for number, part in enumerate(parts):
+            block[part] = number
+        self.blocks = len(parts)
+        # (size, number of blocks of it), ascending: blocks of one size are added up together.
+        self.counts = [(int(size), int((sizes == size).sum())) for size in np.unique(sizes)]
+        by_size = np.concatenate([parts[number] for number in order])
+        self.register_exact("block", block)
+        self.register_exact("sizes", sizes)
+        self.register_exact("by_size", by_size)
+        self.register_exact("place", np.argsort(order))
+        self.gram = _invariant_gram(features)
+        self.register_exact(
+            "factor", None if self.gram is None else np.linalg.cholesky(self.gram).T
+        )
+
+    def straightened(self, x: Tensor) -> Tensor:
+        """C x, whose plain length is the invariant one of x; (..., n) to (..., n)."""
+        return x if self.factor is None else x @ self.factor.T
+
+    def squares(self, x: Tensor) -> Tensor:
+        """(..., n) -> (..., blocks): |x_b|²."""
+        z = self.straightened(x)
+        return self.sums(z * z)
+
+    def sums(self, x: Tensor) -> Tensor:
+        """(..., n) -> (..., blocks): the sum of each block's coordinates."""
+        by_size = x.index_select(-1, self.by_size)
+        added, start = [], 0
+        for size, count in self.counts:
+            blocks = by_size.narrow(-1, start, size * count).unflatten(-1, (count, size))
+            added.append(blocks.sum(dim=-1))
+            start += size * count
+        return torch.cat(added, dim=-1).index_select(-1, self.place)
+
+    def norms(self, x: Tensor) -> Tensor:
+        """(..., n) -> (..., blocks): |x_b|, whose gradient at 0 is 0."""
+        squares = self.squares(x)
+        at_zero = squares == 0
+        return squares.masked_fill(at_zero, 1.0).sqrt().masked_fill(at_zero, 0.0)
+
+    def spread(self, values: Tensor) -> Tensor:
+        """(..., blocks) -> (..., n): each block's value at each of its coordinates."""
+        return values.index_select(-1, self.block)
+
+
+def _invariant_gram(features: FeatureSpace) -> np.ndarray | None:
+    """M, of shape (n, n), or ``None`` for M = 1."""
+    rho = features.representation
+    if rho.is_orthogonal:
+        return None
+    if not features.complete:
+        space = features.space
+        maps = HomSpace(features.group, features.elements, space, space, rho, rho, complete=False)
+        rho = with_all_elements(maps).output
+    matrices = rho.dense()
+    gram = np.einsum("gki,gkj->ij", matrices, matrices)
+    return gram * (rho.dimension / np.trace(gram))

@@ -1,0 +1,221 @@
+"""Networks in one line: layers checked to fit each other, and whole multilayer perceptrons."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from equibasis.basis import Basis
+from equibasis.cache import get_basis
+from equibasis.errors import ModelError
+from equibasis.groups import Group
+from equibasis.nn.activations import (
+    AnyActivation,
+    Elementwise,
+    GatedActivation,
+    NormActivation,
+    Pointwise,
+    activation_for,
+)
+from equibasis.nn.init import activation_gain, variance_preserving_
+from equibasis.nn.interface import EquivariantMap, FeatureSpace
+from equibasis.nn.layers import EquivariantLinear
+from equibasis.nn.normalization import EquivariantBatchNorm, EquivariantLayerNorm
+from equibasis.spaces import Space, as_space
+
+Activation: TypeAlias = Literal["auto", "norm", "gated"] | Elementwise | type[nn.Module]
+Normalization: TypeAlias = Literal["layer", "batch"] | None
+
+_NORMALIZATIONS = {"layer": EquivariantLayerNorm, "batch": EquivariantBatchNorm}
+
+
+class EquivariantSequential(nn.Module):
+    """Layers one after the other, each checked to take what the one before it gives.
+
+    Parameters
+    ----------
+    layers
+        Modules with ``domain`` and ``codomain``, as all of equibasis have, the first among them.
+        Others after that are taken as activations and wrapped in `Pointwise`; after invariant
+        features, where nothing can break, any module goes, such as `torch.nn.Linear`.
+
+    Raises
+    ------
+    ModelError
+        If spaces, groups or representations do not match, or an activation would break
+        equivariance, naming both sides.
+    """
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        if not layers or not isinstance(layers[0], EquivariantMap):
+            what = type(layers[0]).__name__ if layers else "nothing"
+            raise ModelError(
+                f"an equivariant network starts with an equivariant layer, not {what}: only that "
+                "says which space and group there is"
+            )
+        self.domain = here = layers[0].domain
+        self.layers = nn.Sequential()
+        for number, layer in enumerate(layers):
+            if not isinstance(layer, EquivariantMap):
+                layer = OnInvariants(layer, here) if here.is_trivial else Pointwise(layer, here)
+            elif number:
+                before = f"layer {number - 1}, {type(self.layers[-1]).__name__}, gives"
+                takes = f"layer {number}, {type(layer).__name__}, takes"
+                layer.domain.check_same(here, takes, before)
+            self.layers.append(layer)
+            here = layer.codomain
+        self.codomain = here
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., n) of the first layer's domain to (..., n') of the last one's codomain."""
+        y: Tensor = self.layers(x)
+        return y
+
+
+class OnInvariants(nn.Module):
+    """Any module, after invariant features: whatever it makes of them is invariant too.
+
+    Parameters
+    ----------
+    module
+        Takes (batch, n) to (batch, n').
+    features
+        The space of the invariant features, on which every ρ(g) = 1.
+
+    Raises
+    ------
+    ModelError
+        If the group moves the features, or the module does not take them.
+    """
+
+    def __init__(self, module: nn.Module, features: FeatureSpace) -> None:
+        super().__init__()
+        if not features.is_trivial:
+            raise ModelError(
+                f"{type(module).__name__} may act on invariant features, and not on {features}"
+            )
+        self.module = module
+        self.domain, self.codomain = features, features.scalars(_outputs(module, features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, n) -> (batch, n')."""
+        y: Tensor = self.module(x)
+        return y
+
+
+class EquivariantMLP(EquivariantSequential):
+    """Linear layers with invariant biases between spaces of one group, activations in between.
+
+    >>> import equibasis.nn
+    >>> equibasis.nn.EquivariantMLP(["14x14", "6x6", "3x3"], "c4")  # doctest: +SKIP
+
+    Coefficients start as `variance_preserving_` draws them, with the gain of the activation before.
+
+    Parameters
+    ----------
+    spaces
+        Two spaces or more, input first: text such as ``"8*14x14"``, shapes, or spaces.
+    group
+        Name of a built-in group, ``module:object``, or a `Group`.
+    activation
+        After every layer but the last. ``"auto"``: `activation_for` the space; ``"norm"``:
+        `NormActivation`; ``"gated"``: `GatedActivation`, whose gates the layer makes too; or an
+        elementwise module, class of modules or function, taken for every space (`Pointwise`).
+    bias
+        Whether layers have a bias, in the invariants of their output.
+    normalization
+        Before every activation: ``"layer"``, ``"batch"`` or none.
+    solver
+        Who solves a basis that is not in the user's cache folder yet (`equibasis.cache`).
+
+    Raises
+    ------
+    ModelError
+        If there are fewer than two spaces, an option is none of these, or an activation would
+        break equivariance, naming it and the space.
+    GroupError, SpaceError, SolverError
+        As `equibasis.solve`.
+    """
+
+    def __init__(
+        self,
+        spaces: Sequence[Space | str | Sequence[int]],
+        group: Group | str,
+        activation: Activation = "auto",
+        bias: bool = True,
+        normalization: Normalization = None,
+        solver: str = "auto",
+    ) -> None:
+        if isinstance(spaces, str) or len(spaces) < 2:
+            raise ModelError(f"a network needs two spaces or more, as a list, not {spaces!r}")
+        if normalization is not None and normalization not in _NORMALIZATIONS:
+            raise ModelError(f"normalization {normalization!r}: choose 'layer', 'batch' or None")
+        layers: list[nn.Module] = []
+        gain = 1.0
+        for position, (here, space) in enumerate(itertools.pairwise(map(as_space, spaces))):
+            invariants = get_basis(group, space, solver=solver)
+            if position == len(spaces) - 2:
+                layers.append(_linear(group, here, invariants, bias, gain, solver))
+                break
+            step = _activation(activation, FeatureSpace.output_of(invariants.space))
+            if step.domain.space != space:  # gates besides
+                invariants = get_basis(group, step.domain.space, solver=solver)
+            layers.append(_linear(group, here, invariants, bias, gain, solver))
+            if normalization is not None:
+                layers.append(_NORMALIZATIONS[normalization](invariants))
+            layers.append(step)
+            gain = activation_gain(step, step.domain.dimension)
+        super().__init__(*layers)
+
+
+def _linear(
+    group: Group | str, input_: Space, invariants: Basis, bias: bool, gain: float, solver: str
+) -> EquivariantLinear:
+    basis = get_basis(group, invariants.space.output_space, input_, solver)
+    layer = EquivariantLinear(basis, invariants if bias else None)
+    variance_preserving_(layer, gain)
+    return layer
+
+
+def _activation(activation: Activation, features: FeatureSpace) -> AnyActivation:
+    if activation == "auto":
+        return activation_for(features)
+    if activation == "norm":
+        return NormActivation(features)
+    if activation == "gated":
+        return GatedActivation(features)
+    if isinstance(activation, nn.Module):
+        return Pointwise(copy.deepcopy(activation), features)
+    if callable(activation):
+        made = activation() if isinstance(activation, type) else activation
+        return Pointwise(made, features)
+    raise ModelError(
+        f"activation {activation!r}: choose 'auto', 'norm', 'gated', or give an elementwise "
+        "module or function, such as torch.nn.Tanh"
+    )
+
+
+def _outputs(module: nn.Module, features: FeatureSpace) -> int:
+    """The length of what a module makes of (batch, n)."""
+    parameter = next(module.parameters(), torch.empty(0))
+    probe = torch.zeros(2, features.dimension).to(parameter)
+    trial = copy.deepcopy(module).eval()
+    try:
+        with torch.no_grad():
+            shape = tuple(trial(probe).shape)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise ModelError(
+            f"{type(module).__name__} does not take {features}, of {features.dimension} "
+            f"features: {error}"
+        ) from error
+    if len(shape) != 2 or shape[0] != 2:
+        raise ModelError(
+            f"{type(module).__name__} makes {shape} of (2, {features.dimension}), and not (2, n)"
+        )
+    return shape[1]

@@ -1,0 +1,204 @@
+"""Normalization that commutes with a group: its statistics are invariant, its scales by block."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from equibasis.basis import Basis
+from equibasis.columns import as_csc
+from equibasis.errors import ModelError
+from equibasis.nn.buffers import ExactBuffers
+from equibasis.nn.expansion import BasisExpansion
+from equibasis.nn.interface import FeatureSpace
+from equibasis.nn.metric import InvariantMetric
+
+
+class EquivariantLayerNorm(ExactBuffers):
+    """y = γ_b (x - u⟨u, x⟩) / √(|x - u⟨u, x⟩|²/n + ε) + β for one vector x. (..., n) to (..., n).
+
+    u is the vector of ones projected on the invariants, at unit length: for permutations,
+    ⟨u, x⟩ u is the plain mean, and this is `torch.nn.LayerNorm` with its weights tied by the
+    group; where no invariant is left of the ones, nothing is subtracted. Lengths are invariant
+    ones (`InvariantMetric`). γ, one number for each invariant block, starts at 1; β, in the span
+    of the invariants, at 0.
+
+    Parameters
+    ----------
+    invariants
+        The invariant basis of the space.
+    eps
+        ε.
+
+    Raises
+    ------
+    ModelError
+        If the basis is not one of invariants.
+    GroupError
+        As `InvariantMetric`.
+    """
+
+    axis: Tensor
+
+    def __init__(self, invariants: Basis, eps: float = 1e-5) -> None:
+        super().__init__()
+        features = _space_of(invariants, "EquivariantLayerNorm")
+        self.domain = self.codomain = features
+        self.eps = eps
+        self.metric = InvariantMetric(features)
+        self.register_exact("axis", _axis(invariants, self.metric))
+        self.scale = nn.Parameter(torch.empty(self.metric.blocks))
+        self.shift = _InvariantVector(invariants)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Scales 1 and shift 0."""
+        nn.init.ones_(self.scale)
+        self.shift.reset_parameters()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., n) -> (..., n)."""
+        centred = x - (x * self.axis[1]).sum(dim=-1, keepdim=True) * self.axis[0]
+        z = self.metric.straightened(centred)
+        deviation = (z.square().mean(dim=-1, keepdim=True) + self.eps).sqrt()
+        return centred / deviation * self.metric.spread(self.scale) + self.shift()
+
+    def extra_repr(self) -> str:
+        """Sizes, for ``repr``."""
+        return f"{self.domain.dimension} in {self.metric.blocks} blocks, eps={self.eps}"
+
+
+class EquivariantBatchNorm(ExactBuffers):
+    """y = γ_b (x - μ) / √(v_b + ε) + β over a batch of x. (..., n) to (..., n).
+
+    μ is the mean of the batch projected on the invariants, which is the mean of the batch moved
+    by all of the group; v_b the mean of |x - μ|²/n_b in invariant block b, of n_b coordinates.
+    In evaluation both are running averages. With the trivial group this is
+    `torch.nn.BatchNorm1d`; γ and β are as in `EquivariantLayerNorm`.
+
+    Parameters
+    ----------
+    invariants
+        The invariant basis of the space.
+    eps
+        ε.
+    momentum
+        How much of a running average each batch replaces; ``None``: all batches count alike.
+
+    Raises
+    ------
+    ModelError
+        If the basis is not one of invariants, or in training, if a batch is too small.
+    GroupError
+        As `InvariantMetric`.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    functionals: Tensor
+
+    def __init__(self, invariants: Basis, eps: float = 1e-5, momentum: float | None = 0.1) -> None:
+        super().__init__()
+        features = _space_of(invariants, "EquivariantBatchNorm")
+        self.domain = self.codomain = features
+        self.eps, self.momentum = eps, momentum
+        self.metric = InvariantMetric(features)
+        self.scale = nn.Parameter(torch.empty(self.metric.blocks))
+        self.shift = _InvariantVector(invariants)
+        self.centre = BasisExpansion(invariants)
+        self.register_exact("functionals", _coordinates(invariants, self.metric, self.centre.scale))
+        self.register_buffer("running_mean", torch.empty(invariants.rank))
+        self.register_buffer("running_var", torch.empty(self.metric.blocks))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
+        self.reset_parameters()
+
+    def reset_running_stats(self) -> None:
+        """Forget what was seen: mean 0 and variance 1."""
+        self.running_mean.zero_()
+        self.running_var.fill_(1.0)
+        self.num_batches_tracked.zero_()
+
+    def reset_parameters(self) -> None:
+        """Scales 1, shift 0, nothing seen."""
+        self.reset_running_stats()
+        nn.init.ones_(self.scale)
+        self.shift.reset_parameters()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., n) -> (..., n), all axes but the last being the batch."""
+        if self.training:
+            mean, variance = self._batch_statistics(x)
+        else:
+            mean, variance = self.running_mean, self.running_var
+        factors = self.scale / (variance + self.eps).sqrt()
+        return (x - self.centre(mean)) * self.metric.spread(factors) + self.shift()
+
+    def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Coordinates of μ, and v; the running averages take them in."""
+        vectors = x.reshape(-1, x.shape[-1])
+        if len(vectors) * self.metric.counts[0][0] < 2:
+            raise ModelError(
+                f"EquivariantBatchNorm needs more than {len(vectors)} vectors a batch to train "
+                f"on {self.domain}, which has blocks of one coordinate"
+            )
+        mean = self.functionals @ vectors.mean(dim=0)
+        squares = self.metric.squares(vectors - self.centre(mean)).mean(dim=0)
+        variance = squares / self.metric.sizes
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            share = self.momentum
+            if share is None:
+                share = 1.0 / float(self.num_batches_tracked)
+            self.running_mean.lerp_(mean.to(self.running_mean), share)
+            counts = len(vectors) * self.metric.sizes
+            unbiased = variance * (counts / (counts - 1))
+            self.running_var.lerp_(unbiased.to(self.running_var), share)
+        return mean, variance
+
+    def extra_repr(self) -> str:
+        """Sizes, for ``repr``."""
+        blocks = f"{self.domain.dimension} in {self.metric.blocks} blocks"
+        return f"{blocks}, eps={self.eps}, momentum={self.momentum}"
+
+
+class _InvariantVector(nn.Module):
+    """β, learned, in the span of the invariants."""
+
+    def __init__(self, invariants: Basis) -> None:
+        super().__init__()
+        self.expansion = BasisExpansion(invariants)
+        self.coefficients = nn.Parameter(torch.empty(invariants.rank))
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.coefficients)
+
+    def forward(self) -> Tensor:
+        return self.expansion(self.coefficients)
+
+
+def _space_of(invariants: Basis, layer: str) -> FeatureSpace:
+    if invariants.kind != "invariant":
+        raise ModelError(f"{layer} needs the invariant basis of its space, not {invariants!r}")
+    return FeatureSpace.output_of(invariants.space)
+
+
+def _axis(invariants: Basis, metric: InvariantMetric) -> np.ndarray:
+    """u, and the form x -> ⟨u, x⟩, as the rows of a (2, n) matrix; zeros where there is no u."""
+    matrix = as_csc(invariants.columns)
+    axis = matrix @ matrix.sum(axis=0)
+    form = axis if metric.gram is None else metric.gram @ axis
+    square = float(axis @ form)
+    if square < 1e-12 * len(axis):
+        return np.zeros((2, len(axis)))
+    return np.stack([axis, form]) / np.sqrt(square)
+
+
+def _coordinates(invariants: Basis, metric: InvariantMetric, scale: float) -> np.ndarray:
+    """F of shape (r, n) with scale · B F x = the mean of all ρ(g) x."""
+    matrix = as_csc(invariants.columns).toarray()
+    if metric.gram is None:
+        return matrix.T / scale
+    form = matrix.T @ metric.gram
+    return np.linalg.solve(form @ matrix, form) / scale

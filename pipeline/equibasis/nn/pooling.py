@@ -1,0 +1,92 @@
+"""Pooling: invariant features of an equivariant vector, the same wherever the group moves it."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from equibasis.basis import Basis
+from equibasis.columns import as_csc
+from equibasis.errors import ModelError
+from equibasis.nn.buffers import ExactBuffers
+from equibasis.nn.interface import FeatureSpace
+from equibasis.nn.metric import InvariantMetric
+from equibasis.spaces import SCALAR
+
+
+class NormPool(nn.Module):
+    """x -> the lengths |x_b| of its invariant blocks of coordinates. (..., n) to (..., blocks).
+
+    For any representation; lengths and blocks are those of `InvariantMetric`. Gradients at x = 0
+    are 0.
+
+    Parameters
+    ----------
+    features
+        The space of x.
+
+    Raises
+    ------
+    GroupError
+        As `InvariantMetric`.
+    """
+
+    def __init__(self, features: FeatureSpace) -> None:
+        super().__init__()
+        self.metric = InvariantMetric(features)
+        self.domain, self.codomain = features, features.scalars(self.metric.blocks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., n) -> (..., blocks)."""
+        return self.metric.norms(x)
+
+    def extra_repr(self) -> str:
+        """Sizes, for ``repr``."""
+        return f"{self.domain.dimension} -> {self.codomain.dimension}"
+
+
+class OrbitMeanPool(ExactBuffers):
+    """x -> all that is linear in x and invariant: the mean over its orbit. (..., n) to (..., r).
+
+    y = Bᵀ x with B the orthonormal basis of the invariants; the mean of all ρ(g) x is B y. For
+    permutations, y_j is √s times the mean of x over orbit j, of s coordinates, so white noise
+    keeps its variance. Generators are as good as all elements.
+
+    Parameters
+    ----------
+    basis
+        The invariant basis of the space, or where ρ is not orthogonal an equivariant basis
+        X -> 1.
+
+    Raises
+    ------
+    ModelError
+        If the basis is another one, or empty: then only 0 is linear and invariant.
+    """
+
+    functionals: Tensor
+
+    def __init__(self, basis: Basis) -> None:
+        super().__init__()
+        if basis.kind == "invariant":
+            features = FeatureSpace.output_of(basis.space)
+            if not features.representation.is_orthogonal:
+                raise ModelError(
+                    f"{basis!r}: its matrices are not orthogonal, so invariant vectors are not "
+                    f"invariant functions; solve for the maps {features.space} -> 1 instead"
+                )
+        else:
+            features = FeatureSpace.input_of(basis.space)
+            if basis.space.output_space != SCALAR:
+                raise ModelError(f"{basis!r} is neither a basis of invariants nor of maps to 1")
+        if basis.rank == 0:
+            raise ModelError(f"{basis!r} is empty: nothing linear is invariant; take NormPool")
+        self.domain, self.codomain = features, features.scalars(basis.rank)
+        self.register_exact("functionals", as_csc(basis.columns).T.toarray())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., n) -> (..., r)."""
+        return nn.functional.linear(x, self.functionals)
+
+    def extra_repr(self) -> str:
+        """Sizes, for ``repr``."""
+        return f"{self.domain.dimension} -> {self.codomain.dimension}"
