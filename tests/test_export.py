@@ -1,0 +1,195 @@
+"""Exports: other programs' own readers find the same matrix, to the last bit, and what it is."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from scipy import io, sparse
+
+import equibasis as eb
+from equibasis.export import FORMATS, export_basis
+
+ENDINGS = sorted(FORMATS)
+UNIT = np.array([1.0, 2.0, 3.0]) / np.sqrt(14.0)
+HOUSEHOLDER = eb.matrix_group("mirror é", {"m": np.eye(3) - 2 * np.outer(UNIT, UNIT)})
+
+BASES = {
+    "maps": ("c4", "3x3", "6x6"),
+    "invariants": ("d4", "5x5", None),
+    "signs": ("d4", "3x3:sign", "3x3"),
+    "dense": (HOUSEHOLDER, "V", "V"),
+    "rank 0": ("d4", "1x1:vector", None),
+}
+
+
+@pytest.fixture(params=BASES)
+def basis(request: pytest.FixtureRequest) -> eb.Basis:
+    return eb.solve(*BASES[request.param])
+
+
+def dense(matrix: object) -> np.ndarray:
+    return matrix.toarray() if sparse.issparse(matrix) else np.asarray(matrix)
+
+
+def test_the_bases_exported_here_are_sparse_and_dense_and_empty():
+    solved = {name: eb.solve(*problem) for name, problem in BASES.items()}
+    assert isinstance(solved["dense"].matrix, np.ndarray)
+    assert sparse.issparse(solved["signs"].matrix)
+    assert solved["rank 0"].rank == 0
+
+
+def test_npz_is_opened_by_scipy_where_it_is_sparse_and_by_numpy_where_it_is_dense(basis, tmp_path):
+    path = tmp_path / "basis.npz"
+    reader = export_basis(basis, path)
+    with np.load(path, allow_pickle=False) as file:
+        assert file["group"] == basis.group
+        assert file["rank"] == basis.rank
+        assert file["kind"] == basis.kind
+        assert tuple(file["input_shape"]) == basis.input_shape
+        assert tuple(file["output_shape"]) == basis.output_shape
+        assert file["content_sha256"] == eb.content_sha256(basis)
+        found = file.get("basis")
+    if found is None:
+        assert reader == "scipy.sparse.load_npz"
+        found = sparse.load_npz(path)
+        assert isinstance(found, sparse.csc_array)
+    else:
+        assert reader == "numpy.load"
+    assert np.array_equal(dense(found), dense(basis.matrix))
+
+
+def test_matrix_market_keeps_every_digit(basis, tmp_path):
+    path = tmp_path / "basis.mtx"
+    assert export_basis(basis, path) == "scipy.io.mmread"
+    assert np.array_equal(dense(io.mmread(path, spmatrix=False)), dense(basis.matrix))
+    text = path.read_text(encoding="ascii")
+    assert f"%content_sha256 {eb.content_sha256(basis)}\n" in text
+    assert f"%output_space {basis.space.output_space}\n" in text
+
+
+def test_safetensors_names_its_tensors_and_says_what_they_are(basis, tmp_path):
+    path = tmp_path / "basis.safetensors"
+    assert export_basis(basis, path) == "safetensors.safe_open"
+    with safe_open(path, "np") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        said = file.metadata()
+    if "basis" in tensors:
+        found = tensors["basis"]
+    else:
+        parts = tuple(tensors[f"basis.{name}"] for name in ("data", "indices", "indptr"))
+        found = sparse.csc_array(parts, shape=tensors["basis.shape"])
+    assert np.array_equal(dense(found), dense(basis.matrix))
+    assert tuple(tensors["input_shape"]) == basis.input_shape
+    assert tuple(tensors["output_shape"]) == basis.output_shape
+    assert said == {
+        "kind": basis.kind,
+        "group": basis.group,
+        "input_space": str(basis.space.input_space),
+        "output_space": str(basis.space.output_space),
+        "rank": str(basis.rank),
+        "vec_order": "row-major",
+        "content_sha256": eb.content_sha256(basis),
+    }
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_basis_solved_and_the_same_one_read_give_the_same_bytes(basis, tmp_path, ending):
+    eb.save_basis(basis, tmp_path / "basis.h5")
+    first, second = tmp_path / f"a{ending}", tmp_path / f"b{ending}"
+    export_basis(basis, first)
+    export_basis(eb.load_basis(tmp_path / "basis.h5"), second)
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_the_bytes_do_not_depend_on_the_process_nor_the_time(c4_file, tmp_path, python):
+    """safetensors writes metadata in an order of chance, and archives hold times to 2 seconds."""
+    code = (
+        "import sys, time\nimport equibasis as eb\n"
+        "from equibasis.export import FORMATS, export_basis\n"
+        "later = time.time() + 10_000_000\ntime.time = lambda: later\n"
+        f"basis = eb.load_basis({str(c4_file)!r})\n"
+        "for ending in FORMATS: export_basis(basis, 'later' + ending)\n"
+    )
+    assert python("-c", code).status == 0
+    for ending in ENDINGS:
+        export_basis(eb.load_basis(c4_file), tmp_path / f"now{ending}")
+        now, later = ((tmp_path / f"{name}{ending}").read_bytes() for name in ("now", "later"))
+        assert now == later
+
+
+# --- the command --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", [*ENDINGS, ".NPZ"])
+def test_the_ending_says_the_format(command, c4_file, tmp_path, ending):
+    out = tmp_path / f"a name, with blanks{ending}"
+    done = command("export", c4_file, out)
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith(f"{out}: c4: 6x6 -> 3x3, a 324 x 81 matrix for ")
+    assert out.stat().st_size > 0
+
+
+@pytest.mark.parametrize("name", ["basis.csv", "basis", ".npz", "basis.npz.h5"])
+def test_an_unknown_ending_is_one_line_that_names_those_known(command, c4_file, tmp_path, name):
+    refused = command("export", c4_file, tmp_path / name)
+    assert (refused.status, refused.out) == (2, "")
+    assert "choose .npz, .mtx, .safetensors" in refused.err
+    assert refused.err.count("\n") == 1
+    assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_damaged_basis_is_not_exported_and_what_was_there_stays(
+    command, c4_file, tmp_path, ending
+):
+    out = tmp_path / f"out{ending}"
+    out.write_text("before")
+    c4_file.write_bytes(c4_file.read_bytes()[:5000])
+    refused = command("export", c4_file, out)
+    assert refused.status == 2
+    assert str(c4_file) in refused.err
+    assert out.read_text() == "before"
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_folder_that_is_not_there_is_one_line(command, c4_file, tmp_path, ending):
+    refused = command("export", c4_file, tmp_path / "none" / f"out{ending}")
+    assert refused.status == 2
+    assert "cannot write" in refused.err
+    assert refused.err.count("\n") == 1
+
+
+NO_ROOM = """
+import resource, signal, sys
+import equibasis as eb
+from equibasis.export import export_basis
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+basis = eb.solve("c4", "6x6", "14x14")
+resource.setrlimit(resource.RLIMIT_FSIZE, (4000, resource.RLIM_INFINITY))
+try:
+    export_basis(basis, sys.argv[1])
+except eb.WriteError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits the size of files as POSIX does")
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_disk_without_room_is_a_write_error_and_leaves_nothing(python, tmp_path, ending):
+    outcome = python("-c", NO_ROOM, f"out{ending}")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert outcome.out.startswith("cannot write out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_safetensors_the_error_says_what_to_install(c4_basis, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
+    with pytest.raises(eb.WriteError, match="pip install safetensors"):
+        export_basis(c4_basis, tmp_path / "basis.safetensors")
+    assert list(Path(tmp_path).iterdir()) == []

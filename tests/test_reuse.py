@@ -1,0 +1,246 @@
+"""Other projects use our bases: each piece of docs/reuse.md is run, and one project is played."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import equibasis as eb
+from equibasis.nn import EquivariantLinear
+from test_pipeline import REPOSITORY, commit, run, set_parameter, succeed
+
+BASIS = "bases/equivariant/c4_3x3_to_3x3.h5"
+UNPUSHED = "bases/equivariant/c4_6x6_to_3x3.h5"
+
+
+def new_repository(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    succeed(folder, "git", "init", "--quiet")
+    succeed(folder, "git", "config", "user.name", "tests")
+    succeed(folder, "git", "config", "user.email", "tests@example.org")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone of this project, ``equibasis``, with one basis pushed to a remote, tagged ``v1``.
+
+    Its own cache is gone, so that the basis can come from the remote only.
+    """
+    folder = tmp_path_factory.mktemp("published") / "equibasis"
+    listed = succeed(
+        REPOSITORY, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"
+    )
+    for name in filter(None, listed.split("\0")):
+        if (REPOSITORY / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPOSITORY / name, folder / name)
+    new_repository(folder)
+    set_parameter(folder)
+    commit(folder, "The project")
+    succeed(folder, "dvc", "repro", "--single-item", "equivariant@latent_to_latent")
+    remote = folder.parent / "remote"
+    succeed(folder, "dvc", "remote", "add", "--quiet", "--default", "store", str(remote))
+    succeed(folder, "dvc", "push", "--quiet", "equivariant@latent_to_latent")
+    commit(folder, "A basis")
+    succeed(folder, "git", "tag", "v1")
+    (folder / BASIS).unlink()
+    shutil.rmtree(folder / ".dvc" / "cache")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_anybody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC in this process and its children keeps to itself, and so does the cache of bases."""
+    monkeypatch.setenv("EQUIBASIS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    for kind in ("GLOBAL", "SYSTEM"):
+        monkeypatch.setenv(f"DVC_{kind}_CONFIG_DIR", str(tmp_path / "dvc" / kind))
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "dvc" / "site"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # where DVC leaves clones that failed
+    monkeypatch.setattr("tempfile.tempdir", None)
+
+
+# --- docs/reuse.md ------------------------------------------------------------------------------
+
+
+def sections() -> dict[str, list[tuple[str, str]]]:
+    """Language and text of the pieces of each section; those before the first are its ''."""
+    text = (REPOSITORY / "docs" / "reuse.md").read_text(encoding="utf-8")
+    _, introduction, *rest = re.split(r"^(?:# .*|## (.*))$", text, flags=re.MULTILINE)[1:]
+    titled = {"": introduction} | dict(zip(rest[::2], rest[1::2], strict=True))
+    found = {
+        title: re.findall(r"^```(\w+)\n(.*?)^```$", body, re.MULTILINE | re.DOTALL)
+        for title, body in titled.items()
+    }
+    return {title: pieces for title, pieces in found.items() if pieces}
+
+
+def test_the_page_has_a_piece_for_each_reader():
+    assert list(sections()) == [
+        "",
+        "NumPy and h5py",
+        "SciPy",
+        "AnnData",
+        "PyTorch",
+        "JAX",
+        "From another project's repository",
+        "Solved once and kept",
+        "Other formats",
+    ]
+
+
+@pytest.fixture(scope="module")
+def two_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the first piece of the page was run."""
+    folder = tmp_path_factory.mktemp("two") / "files"
+    folder.mkdir()
+    ((language, text),) = sections()[""]
+    assert language == "sh"
+    succeed(folder, "sh", "-eu", "-c", text)
+    return folder
+
+
+@pytest.mark.skipif(os.name != "posix", reason="runs pieces of shell")
+@pytest.mark.parametrize("title", [title for title in sections() if title])
+def test_each_piece_of_the_page_runs_as_it_stands(title, two_files, published, tmp_path):
+    if title == "JAX" and importlib.util.find_spec("jax") is None:
+        pytest.skip("JAX is not installed")
+    folder = Path(shutil.copytree(two_files, tmp_path / "folder"))
+    (tmp_path / "equibasis").symlink_to(published)
+    for language, text in sections()[title]:
+        command = {"sh": ["sh", "-eu"], "python": [sys.executable]}[language]
+        succeed(folder, *command, "-c", text)
+
+
+def test_plain_h5py_and_numpy_take_ten_lines():
+    ((_, text),) = sections()["NumPy and h5py"]
+    making_the_weight = text.partition("image = ")[0]
+    assert len([line for line in making_the_weight.splitlines() if line]) <= 10
+    assert "equibasis" not in making_the_weight
+
+
+# --- from another repository --------------------------------------------------------------------
+
+
+def test_a_basis_is_loaded_from_a_revision_of_another_repository(published):
+    basis = eb.load_basis(BASIS, repo=published, rev="v1")
+    assert eb.content_sha256(basis) == eb.content_sha256(eb.solve("c4", "3x3", "3x3"))
+    assert basis.rank == 21
+
+
+def test_without_a_revision_the_newest_is_taken(published):
+    for repo in (str(published), published.as_uri()):
+        assert eb.load_basis(Path(BASIS), repo=repo).rank == 21
+
+
+def test_without_a_repository_the_one_around_here_is_meant(published, monkeypatch):
+    monkeypatch.chdir(published / "docs")
+    assert eb.load_basis(BASIS, rev="v1").rank == 21
+
+
+def test_a_basis_that_git_tracks_is_loaded_too(published, tmp_path):
+    other = new_repository(tmp_path / "other")
+    basis = eb.solve("d4", "3x3", "6x6")
+    eb.save_basis(basis, other / "b.h5")
+    commit(other, "A basis")
+    assert eb.load_basis("b.h5", repo=other, rev="HEAD").group == "d4"
+
+
+def cannot_load(*arguments: object, **keywords: object) -> str:
+    with pytest.raises(eb.BasisFileError) as caught:
+        eb.load_basis(*arguments, **keywords)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(f"{arguments[0]} in {keywords['repo']}")
+    return message
+
+
+@pytest.mark.parametrize(
+    ("path", "rev", "reason"),
+    [
+        (BASIS, "v9", "unknown Git revision 'v9': name .* a commit, branch or tag of it"),
+        ("bases/none.h5", "v1", "there is no such file: name it by its path from the root"),
+        ("bases", "v1", "there is no such file"),
+        ("../../etc/passwd", "v1", "there is no such file"),
+        (UNPUSHED, "v1", "its data cannot be had .*: run 'dvc push'"),
+        ("README.md", "v1", "not an HDF5 file"),
+    ],
+    ids=["revision", "path", "folder", "outside", "not pushed", "no basis"],
+)
+def test_what_the_repository_does_not_have_is_one_line_that_says_so(published, path, rev, reason):
+    assert re.search(reason, cannot_load(path, repo=published, rev=rev))
+
+
+def test_a_place_that_is_no_repository_is_one_line_that_says_so(tmp_path):
+    assert "not a git repository" in cannot_load(BASIS, repo=tmp_path, rev="v1")
+    nowhere = (tmp_path / "nowhere").as_uri()
+    assert "name the URL or folder of a Git repository" in cannot_load(BASIS, repo=nowhere)
+
+
+def test_without_dvc_the_error_says_what_to_install(published, monkeypatch, c4_file):
+    monkeypatch.setitem(sys.modules, "dvc.api", None)
+    assert "pip install dvc" in cannot_load(BASIS, repo=published)
+    assert eb.load_basis(c4_file).rank == 81
+
+
+def test_loading_leaves_nothing_behind(published, tmp_path):
+    eb.load_basis(BASIS, repo=published)
+    assert not list(tmp_path.glob("equibasis-*"))
+
+
+# --- the second project -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def imported(published: Path, tmp_path: Path) -> Path:
+    """The basis, imported into a new repository by `dvc import`."""
+    project = new_repository(tmp_path / "mine")
+    succeed(project, "dvc", "init", "--quiet")
+    succeed(project, "dvc", "import", "--quiet", str(published), BASIS, "--rev", "v1")
+    commit(project, "A basis of another project")
+    return project / Path(BASIS).name
+
+
+def test_a_second_project_imports_a_basis_and_trains_a_layer_on_it(published, imported):
+    basis = eb.load_basis(imported)
+    original = eb.load_basis(BASIS, repo=published, rev="v1")
+    assert eb.content_sha256(basis) == eb.content_sha256(original)
+    assert run(imported.parent, "equibasis", "verify", imported.name).returncode == 0
+
+    torch.manual_seed(0)
+    layer, wanted = EquivariantLinear(basis, "scalar"), EquivariantLinear(basis, "scalar")
+    images = torch.rand(64, 9)
+    targets = wanted(images).detach()
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.05)
+    losses = []
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss = torch.nn.functional.mse_loss(layer(images), targets)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] / 100
+
+    def turned(batch: torch.Tensor) -> torch.Tensor:
+        return batch.reshape(-1, 3, 3).rot90(dims=(1, 2)).reshape(-1, 9)
+
+    with torch.no_grad():
+        assert torch.allclose(layer(turned(images)), turned(layer(images)), atol=1e-5)
+
+
+def test_what_was_imported_is_fetched_again_from_the_remote(imported):
+    expected = imported.read_bytes()
+    imported.unlink()
+    shutil.rmtree(imported.parent / ".dvc" / "cache")
+    succeed(imported.parent, "dvc", "pull", "--quiet")
+    assert imported.read_bytes() == expected
+    assert np.array_equal(eb.load_basis(imported).output_shape, (3, 3))
