@@ -52,17 +52,16 @@ class Orbits:
         may be lifted to longer ones, where each coordinate is then divided by √repeats.
     copies
         How often each irrep occurs in one orbit, int64 (irreps,).
-    forward, backward
-        float64 (t, t), x of one orbit -> its coordinates (irrep, i, copy, j), and back; empty for
-        Fourier transforms.
+    transform
+        float64 (t, t): from x of one orbit to its coordinates, ordered (irrep, i, copy, j), for
+        orbits of X; the way back for orbits of Y. Empty for Fourier transforms.
     """
 
     places: np.ndarray
     signs: np.ndarray | None
     repeats: np.ndarray
     copies: np.ndarray
-    forward: np.ndarray
-    backward: np.ndarray
+    transform: np.ndarray
 
     @property
     def factors(self) -> np.ndarray:
@@ -123,7 +122,7 @@ class Coordinates:
             t, orbits = source.places.shape[0], source.places.shape[1] + target.places.shape[1]
             pairs = source.places.shape[1] * target.places.shape[1]
             return 2.0 * t * pairs + 2.5 * orbits * t * math.log2(t)
-        transforms = sum(part.forward.size * part.places.shape[1] for part in self._sides)
+        transforms = sum(part.transform.size * part.places.shape[1] for part in self._sides)
         inputs, outputs = (
             sum(part.copies * part.places.shape[1] for part in side)
             for side in (self.input, self.output)
@@ -180,7 +179,7 @@ class Coordinates:
                     sum_ += self._convolved(values, part)
                 elif block.transform.size:
                     sum_ += self._multiplied(block, source, target, values, part)
-            lifted = sum_ if self.cycles else np.tensordot(target.backward, sum_, axes=1)
+            lifted = sum_ if self.cycles else np.tensordot(target.transform, sum_, axes=1)
             y[target.places] = lifted / target.factors[:, :, None]  # alike wherever repeated
         return y.reshape(len(y), *x.shape[1:])
 
@@ -194,8 +193,8 @@ class Coordinates:
     def _multiplied(
         self, block: Block, source: Orbits, target: Orbits, values: np.ndarray, part: np.ndarray
     ) -> np.ndarray:
-        adapted = np.tensordot(source.forward, part, axes=1)
-        result = np.zeros((len(target.forward), *values.shape[1:2], part.shape[2]))
+        adapted = np.tensordot(source.transform, part, axes=1)
+        result = np.zeros((len(target.transform), *values.shape[1:2], part.shape[2]))
         all_blocks = np.tensordot(block.transform, values, axes=1)
         into = out_of = read = 0
         for number, (q, division) in enumerate(self.irreps.tolist()):
@@ -242,14 +241,12 @@ def symmetry_coordinates(space: HomSpace) -> Coordinates | None:
         return None
     kinds, numbers = _distinct([part.representation for part in inputs + outputs])
     found = decompose(kinds)
-    orbits = [
-        _orbits(part, found, number) for part, number in zip(inputs + outputs, numbers, strict=True)
-    ]
+    of_inputs, of_outputs = numbers[: len(inputs)], numbers[len(inputs) :]
     memo: dict[tuple[int, int], Block] = {}
     blocks = []
-    for target in numbers[len(inputs) :]:
+    for target in of_outputs:
         row = []
-        for source in numbers[: len(inputs)]:
+        for source in of_inputs:
             if (target, source) not in memo:
                 memo[target, source] = _block(kinds, found, source, target)
             row.append(memo[target, source])
@@ -257,8 +254,8 @@ def symmetry_coordinates(space: HomSpace) -> Coordinates | None:
     irreps = [(irrep.multiplicity, irrep.division) for irrep in found.irreps]
     return Coordinates(
         np.array(irreps, dtype=np.int64).reshape(-1, 2),
-        tuple(orbits[: len(inputs)]),
-        tuple(orbits[len(inputs) :]),
+        _orbits(inputs, of_inputs, found.copies, found.forward),
+        _orbits(outputs, of_outputs, found.copies, found.backward),
         tuple(blocks),
     )
 
@@ -291,14 +288,15 @@ def _distinct(
     return kinds, numbers
 
 
-def _orbits(part: Part, found: Decomposition, kind: int) -> Orbits:
-    return Orbits(
-        part.places,
-        part.signs,
-        part.repeats,
-        found.copies[kind],
-        found.forward[kind],
-        found.backward[kind],
+def _orbits(
+    parts: Sequence[Part],
+    kinds: Sequence[int],
+    copies: np.ndarray,
+    transforms: Sequence[np.ndarray],
+) -> tuple[Orbits, ...]:
+    return tuple(
+        Orbits(part.places, part.signs, part.repeats, copies[kind], transforms[kind])
+        for part, kind in zip(parts, kinds, strict=True)
     )
 
 
@@ -402,7 +400,6 @@ def _fourier(inputs: list[Part], outputs: list[Part]) -> Coordinates | None:
             None if part.signs is None else np.ascontiguousarray(part.signs[points]),
             part.repeats,
             none,
-            empty,
             empty,
         )
         for part in (source, target)

@@ -145,7 +145,7 @@ class _Side(ExactBuffers):
         flat = []
         for number, part in enumerate(parts):
             orbits = self._scaled(part, f"dropping{number}", self.scaled_from[number])
-            flat.append(orbits.transpose(0, 1).reshape(part.shape[1], -1))
+            flat.append(orbits.transpose(0, 1).reshape(part.shape[1], self.sizes[number]))
         x = flat[0] if len(flat) == 1 else torch.cat(flat, dim=1)
         return x.index_select(1, self.first) if self.moves else x
 
@@ -205,7 +205,8 @@ class _Term:
 
     def _rows(self, x: Tensor, start: int) -> Tensor:
         """(t, batch, c) -> (count, q batch, c), count being 2 for complex numbers."""
-        return x[start : start + self.rows].view(self.rows // self.q, -1, x.shape[2])
+        count = self.rows // self.q
+        return x[start : start + self.rows].view(count, self.q * x.shape[1], x.shape[2])
 
     def follows(self, before: _Term) -> bool:
         """Whether this may be done in one with the term before."""
@@ -237,10 +238,10 @@ class _Irreps(nn.Module):
         self.transforms = ExactBuffers()
         for number, part in enumerate(coordinates.input):
             rows = _by_copies(coordinates.irreps, part.copies)
-            self.transforms.register_exact(f"input{number}", part.forward[rows])
+            self.transforms.register_exact(f"input{number}", part.transform[rows])
         for number, part in enumerate(coordinates.output):
             rows = _by_copies(coordinates.irreps, part.copies)
-            self.transforms.register_exact(f"output{number}", part.backward[:, rows])
+            self.transforms.register_exact(f"output{number}", part.transform[:, rows])
         terms: list[list[_Term]] = []
         pairs = itertools.product(range(len(coordinates.output)), range(len(coordinates.input)))
         for number, (b, a) in enumerate(pairs):
@@ -312,7 +313,7 @@ class _Irreps(nn.Module):
                     y = torch.stack(_gauss(part[0], part[1], *matrices[:3].unbind()))
                 else:
                     y = part @ matrices[: term.count].transpose(1, 2)
-                flat = y.reshape(-1, len(x), y.shape[2])
+                flat = y.reshape(term.rows, len(x), y.shape[2])
                 of_target = rows[term.target]
                 for row, piece in enumerate(flat.unbind(), term.outputs):
                     of_target[row] = of_target[row] + piece
@@ -408,7 +409,8 @@ def _merged(terms: list[_Term]) -> list[_Term]:
 
 def _transformed(matrix: Tensor, x: Tensor) -> Tensor:
     """A matrix (s, t) for the first axis of x (t, batch, c)."""
-    return (matrix @ x.reshape(len(x), -1)).view(-1, *x.shape[1:])
+    _, batch, orbits = x.shape
+    return (matrix @ x.reshape(len(x), batch * orbits)).view(len(matrix), batch, orbits)
 
 
 class _Multiply(torch.autograd.Function):

@@ -18,7 +18,7 @@ from equibasis.nn.costs import faster_mode
 from equibasis.nn.expansion import BasisExpansion
 from equibasis.nn.init import variance_preserving_
 from equibasis.nn.interface import FeatureSpace
-from equibasis.nn.reuse import Kept, WeightCache, with_gradient
+from equibasis.nn.reuse import Kept, WeightCache
 from equibasis.representations import (
     PermutationRepresentation,
     Representation,
@@ -34,8 +34,9 @@ class EquivariantLinear(nn.Module):
     """y = W x + b with W = √(km/r) Σ cⱼ Wⱼ in Hom_G(X, Y), so that ρ₂(g) y(x) = y(ρ₁(g) x).
 
     Takes (..., m) to (..., k). The Wⱼ are the basis; the factor is that of `BasisExpansion`. In
-    evaluation what is made of the coefficients is made once, and again when they have changed; a
-    change through ``coefficients.data``, which torch does not see, needs ``forget()``.
+    evaluation without gradients, what is made of the coefficients is made once, and again when they
+    have changed; a change through ``coefficients.data``, which torch does not see, needs
+    ``forget()``.
 
     Parameters
     ----------
@@ -100,7 +101,7 @@ class EquivariantLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., m) -> (..., k)."""
-        if self.training:
+        if self.training or torch.is_grad_enabled():
             weights, bias = self._weights_and_bias()
         else:
             weights, bias = self._kept()
@@ -119,14 +120,7 @@ class EquivariantLinear(nn.Module):
         kept = self._cache.current(coefficients, of_bias)
         if kept is None:
             kept = self._cache.keep(self._weights_and_bias, coefficients, of_bias)
-            if kept is None:
-                return self._weights_and_bias()
-        if not torch.is_grad_enabled():
-            return kept
-        weights, _ = kept
-        if coefficients.requires_grad:
-            weights = with_gradient(weights, self.map.weights, coefficients)
-        return weights, self.bias.forward()
+        return self._weights_and_bias() if kept is None else kept
 
     def forget(self) -> None:
         """Make weights anew at the next use, whatever happened to the coefficients."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 Weights = tuple[Tensor, ...]
 Kept = tuple[Weights, Tensor | None]
@@ -25,8 +26,9 @@ def is_traced() -> bool:
 class WeightCache:
     """What a layer made of its coefficients, and those of its bias, until these change.
 
-    Torch counts the changes of a tensor, so optimizer steps, ``load_state_dict`` and the like are
-    seen. Copies and pickles of a layer start with nothing kept.
+    Torch counts the changes of a tensor, so ``load_state_dict`` and the like are seen; fused
+    optimizers escape that count, so their steps are counted here. Copies and pickles of a layer
+    start with nothing kept.
     """
 
     __slots__ = ("_kept", "_memory", "_parameters", "_state")
@@ -76,42 +78,24 @@ class WeightCache:
         return self._kept
 
 
+_steps = 0
+
+
+def _count_step(*_: Any) -> None:
+    global _steps
+    _steps += 1
+
+
+register_optimizer_step_post_hook(_count_step)
+
+
 def _state(coefficients: Tensor, of_bias: Tensor | None) -> tuple[int, ...]:
     if of_bias is None:
-        return coefficients._version, coefficients.data_ptr()
+        return _steps, coefficients._version, coefficients.data_ptr()
     return (
+        _steps,
         coefficients._version,
         coefficients.data_ptr(),
         of_bias._version,
         of_bias.data_ptr(),
     )
-
-
-def with_gradient(
-    weights: Weights, make: Callable[[Tensor], Weights], coefficients: Tensor
-) -> Weights:
-    """Weights that are at hand already, differentiable as if ``make`` had just made them.
-
-    ``make`` is linear.
-    """
-    kept: Weights = _Kept.apply(make, coefficients, *weights)
-    return kept
-
-
-class _Kept(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, make: Callable[[Tensor], Weights], coefficients: Tensor, *weights: Tensor
-    ) -> Weights:
-        ctx.make = make
-        ctx.save_for_backward(coefficients)
-        return tuple(weight.view_as(weight) for weight in weights)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (coefficients,) = ctx.saved_tensors
-        again = torch.is_grad_enabled()  # whether this gradient is to be differentiated itself
-        with torch.enable_grad():
-            start = coefficients.detach().requires_grad_()
-            (found,) = torch.autograd.grad(ctx.make(start), start, gradients, create_graph=again)
-        return None, found, *[None] * len(gradients)

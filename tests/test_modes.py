@@ -1,0 +1,402 @@
+"""One layer in two modes, and the weights that it keeps: the same numbers, whatever the way."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import io
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+import equibasis as eb
+from equibasis.coordinates import symmetry_coordinates
+from equibasis.nn import EquivariantLinear
+from equibasis.nn.costs import block_cost, expand_cost, faster_mode
+from equibasis.nn.expansion import BasisExpansion
+from test_coordinates import EVERY
+
+TOLERANCES = {torch.float32: 1e-5, torch.float64: 1e-10}
+
+
+@functools.cache
+def bases(name: str) -> tuple[eb.Basis, eb.Basis]:
+    problem = EVERY[name]
+    return (
+        eb.solve(problem.group, problem.output, problem.input),
+        eb.solve(problem.group, problem.output),
+    )
+
+
+def layers(name: str, dtype: torch.dtype) -> list[EquivariantLinear]:
+    """The same layer in both modes, biases drawn too."""
+    made = [EquivariantLinear(*bases(name), mode=mode).to(dtype) for mode in ("expand", "block")]
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in made[0].parameters():
+            parameter.uniform_(-1, 1)
+    made[1].load_state_dict(made[0].state_dict())
+    return made
+
+
+def results(layer: EquivariantLinear, x: Tensor, weights: Tensor) -> dict[str, Tensor]:
+    x = x.clone().requires_grad_()
+    y = layer(x)
+    parameters = dict(layer.named_parameters())
+    found = torch.autograd.grad(y, [x, *parameters.values()], weights, allow_unused=True)
+    gradients = zip(["x", *parameters], [x, *parameters.values()], found, strict=True)
+    return {
+        "y": y.detach(),
+        **{name: torch.zeros_like(of) if g is None else g for name, of, g in gradients},
+    }
+
+
+def scale_of(basis: eb.Basis) -> float:
+    """√(km/r), what layers multiply the basis by."""
+    return math.sqrt(basis.space.dimension / basis.rank)
+
+
+def assert_close(found: Tensor, expected: Tensor, tolerance: float) -> None:
+    assert found.shape == expected.shape
+    found, expected = found.detach(), expected.detach()
+    scale = max(1.0, float(expected.abs().max())) if expected.numel() else 1.0
+    torch.testing.assert_close(found, expected, rtol=0, atol=tolerance * scale)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES, ids=["float32", "float64"])
+@pytest.mark.parametrize("name", EVERY)
+def test_both_modes_give_one_output_and_one_gradient(name: str, dtype: torch.dtype) -> None:
+    expand, block = layers(name, dtype)
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(5, expand.in_features, generator=generator).to(dtype)
+    weights = torch.randn(5, expand.out_features, generator=generator).to(dtype)
+    expected, found = results(expand, x, weights), results(block, x, weights)
+    for what in expected:
+        assert_close(found[what], expected[what], TOLERANCES[dtype])
+    assert_close(block.weight(), expand.weight(), TOLERANCES[dtype])
+    assert_close(block.to_linear()(x), expand(x), TOLERANCES[dtype])
+    for part in (block, expand):
+        assert_close(part.eval()(x), expected["y"], TOLERANCES[dtype])
+
+
+SMALL = ["c4", "sign field", "to a vector field", "space, dense", "stretched", "quaternions"]
+SMALL += ["sign, no map but zero", "a torus"]
+
+
+@pytest.mark.parametrize("mode", ["expand", "block"])
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("evaluating", [False, True], ids=["training", "evaluating"])
+def test_gradients_are_those_of_differences(name: str, mode: str, evaluating: bool) -> None:
+    basis, invariants = bases(name)
+    layer = EquivariantLinear(basis, invariants, mode=mode).double().train(not evaluating)
+    names = [key for key, _ in layer.named_parameters()]
+
+    def apply(x: Tensor, *parameters: Tensor) -> Tensor:
+        replaced = dict(zip(names, parameters, strict=True))
+        y: Tensor = torch.func.functional_call(layer, replaced, (x,))
+        return y
+
+    torch.manual_seed(3)
+    x = torch.randn(2, basis.space.m, dtype=torch.float64, requires_grad=True)
+    parameters = [torch.randn_like(p, requires_grad=True) for p in layer.parameters()]
+    if not basis.rank:
+        pytest.skip("zero has no gradient to check")
+    assert torch.autograd.gradcheck(apply, (x, *parameters))
+    if basis.space.dimension < 200:
+        assert torch.autograd.gradgradcheck(apply, (x, *parameters))
+
+
+@pytest.mark.parametrize("name", ["mirrors of large grids", "odd grids", "regular fields"])
+@pytest.mark.parametrize("mode", ["expand", "block"])
+def test_large_layers_have_the_gradient_of_the_plain_product(name: str, mode: str) -> None:
+    """They are large enough for gathers of their own; the rule of torch is the judge."""
+    basis, _ = bases(name)
+    layer = EquivariantLinear(basis, mode=mode).double()
+    plain = torch.from_numpy(basis.matrix.toarray()) * scale_of(basis)
+    x = torch.randn(3, basis.space.m, dtype=torch.float64)
+    weights = torch.randn(3, basis.space.k, dtype=torch.float64)
+    coefficients = layer.coefficients.detach().clone().requires_grad_()
+    whole = (plain @ coefficients).view(basis.space.k, basis.space.m)
+    (expected,) = torch.autograd.grad((functional.linear(x, whole) * weights).sum(), coefficients)
+    (found,) = torch.autograd.grad((layer(x) * weights).sum(), layer.coefficients)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-9)
+
+
+# --- auto ---------------------------------------------------------------------------------------
+
+
+def test_small_layers_expand_and_large_ones_with_symmetry_go_by_blocks() -> None:
+    for group, output, input_, mode in (
+        ("c4", "6x6", "14x14", "expand"),
+        ("trivial", "20x20", "20x20", "expand"),
+        ("c4", "28x28", "28x28", "block"),
+        ("d4", "28x28", "28x28", "block"),
+        ("z28*z28", "28x28", "28x28", "block"),
+    ):
+        basis = eb.solve(group, output, input_)
+        assert EquivariantLinear(basis).mode == mode == faster_mode(basis)
+
+
+def test_auto_takes_the_way_that_is_estimated_to_cost_less() -> None:
+    for name in ("mirrors of large grids", "even grids", "regular fields", "vector field"):
+        basis, _ = bases(name)
+        coordinates = symmetry_coordinates(basis.space)
+        assert coordinates is not None
+        cheaper = block_cost(basis, coordinates) < expand_cost(basis)
+        assert faster_mode(basis) == ("block" if cheaper else "expand")
+
+
+def test_a_mode_that_is_not_there_is_refused() -> None:
+    basis, _ = bases("c4")
+    with pytest.raises(eb.ModelError, match="auto, expand, block"):
+        EquivariantLinear(basis, mode="fast")  # type: ignore[arg-type]
+    long = eb.solve("s12", "12x12", "12")
+    with pytest.raises(eb.ModelError, match="mode='expand'"):
+        EquivariantLinear(long, mode="block")
+    assert EquivariantLinear(long).mode == "expand"
+
+
+# --- what is kept in evaluation -----------------------------------------------------------------
+
+
+@pytest.fixture(params=["expand", "block"])
+def layer(request: pytest.FixtureRequest) -> EquivariantLinear:
+    torch.manual_seed(0)
+    made = EquivariantLinear(*bases("c4"), mode=request.param)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.uniform_(-1, 1)
+    return made.eval()
+
+
+@pytest.fixture
+def x() -> Tensor:
+    return torch.randn(4, 36, generator=torch.Generator().manual_seed(5))
+
+
+def fresh(layer: EquivariantLinear, x: Tensor) -> Tensor:
+    """What the layer gives with nothing kept: its weights made anew."""
+    with torch.no_grad():
+        return functional.linear(x, layer.weight(), layer.bias())
+
+
+def made_in(layer: EquivariantLinear, call: Callable[[], Any]) -> int:
+    """How often the weights are made in a call."""
+    count = 0
+    forward = BasisExpansion.forward
+
+    def counted(self: BasisExpansion, coefficients: Tensor) -> Tensor:
+        nonlocal count
+        count += coefficients.shape == layer.coefficients.shape
+        return forward(self, coefficients)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BasisExpansion, "forward", counted)
+        call()
+    return count
+
+
+def test_in_evaluation_weights_are_made_once(layer: EquivariantLinear, x: Tensor) -> None:
+    with torch.no_grad():
+        assert made_in(layer, lambda: layer(x)) == 1
+        assert made_in(layer, lambda: [layer(x) for _ in range(3)]) == 0
+    with torch.inference_mode():
+        assert made_in(layer, lambda: layer(x)) == 0
+
+
+CHANGES: dict[str, Callable[[EquivariantLinear], Any]] = {
+    "in place": lambda layer: layer.coefficients.mul_(2),
+    "the bias": lambda layer: layer.bias.coefficients.add_(1),
+    "one entry": lambda layer: layer.coefficients[3].fill_(9.0),
+    "an alias": lambda layer: layer.coefficients.detach().add_(1),
+    "new data": lambda layer: setattr(layer.coefficients, "data", layer.coefficients * 3),
+    "a new parameter": lambda layer: setattr(
+        layer, "coefficients", nn.Parameter(layer.coefficients + 1)
+    ),
+    "a new bias": lambda layer: setattr(
+        layer.bias, "coefficients", nn.Parameter(layer.bias.coefficients + 1)
+    ),
+    "load_state_dict": lambda layer: layer.load_state_dict(
+        {name: value + 1 for name, value in layer.state_dict().items()}
+    ),
+    "load_state_dict, assigning": lambda layer: layer.load_state_dict(
+        {name: value + 1 for name, value in layer.state_dict().items()}, assign=True
+    ),
+    "reset_parameters": lambda layer: layer.reset_parameters(),
+    "vector_to_parameters": lambda layer: nn.utils.vector_to_parameters(
+        torch.ones(sum(p.numel() for p in layer.parameters())), layer.parameters()
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("gradients", [False, True], ids=["without gradients", "with"])
+def test_whatever_changes_the_coefficients_is_seen(
+    layer: EquivariantLinear, x: Tensor, change: Callable[..., Any], gradients: bool
+) -> None:
+    with torch.set_grad_enabled(gradients):
+        before = layer(x).detach()
+        with torch.no_grad():
+            change(layer)
+        after = layer(x).detach()
+    assert not torch.allclose(before, after, atol=1e-3)
+    torch.testing.assert_close(after, fresh(layer, x))
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        functools.partial(torch.optim.SGD, lr=0.01),
+        functools.partial(torch.optim.Adam, lr=0.01),
+        functools.partial(torch.optim.Adam, lr=0.01, fused=True),
+        functools.partial(torch.optim.AdamW, lr=0.01, foreach=True),
+    ],
+    ids=["SGD", "Adam", "fused Adam", "foreach AdamW"],
+)
+def test_a_step_of_an_optimizer_in_evaluation_is_seen(
+    layer: EquivariantLinear, x: Tensor, optimizer: Callable[..., torch.optim.Optimizer]
+) -> None:
+    """As in fine-tuning with statistics frozen, and metrics taken before the step."""
+    stepper = optimizer(layer.parameters())
+    for _ in range(3):
+        layer(x).square().mean().backward()
+        with torch.no_grad():
+            before = layer(x)
+            stepper.step()
+            stepper.zero_grad()
+            assert not torch.allclose(layer(x), before)
+            torch.testing.assert_close(layer(x), fresh(layer, x))
+
+
+def test_a_change_behind_the_back_of_torch_needs_forget(
+    layer: EquivariantLinear, x: Tensor
+) -> None:
+    with torch.no_grad():
+        layer(x)
+        layer.coefficients.data.mul_(2)
+        layer.forget()
+        torch.testing.assert_close(layer(x), fresh(layer, x))
+
+
+def test_what_is_kept_is_made_outside_autocast_and_inference_mode(
+    layer: EquivariantLinear, x: Tensor
+) -> None:
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        layer(x)
+    y = layer(x.requires_grad_())
+    assert y.dtype == torch.float32
+    torch.testing.assert_close(y.detach(), fresh(layer, x.detach()))
+    y.sum().backward()
+    assert layer.coefficients.grad is not None
+
+
+def test_moving_a_layer_forgets(layer: EquivariantLinear, x: Tensor) -> None:
+    with torch.no_grad():
+        layer(x)
+        assert layer.double()(x.double()).dtype == torch.float64
+        torch.testing.assert_close(layer(x.double()), fresh(layer, x.double()))
+
+
+def test_copies_and_pickles_keep_nothing(layer: EquivariantLinear, x: Tensor) -> None:
+    with torch.no_grad():
+        layer(x)
+        buffer = io.BytesIO()
+        torch.save(layer, buffer)
+        buffer.seek(0)
+        for other in (copy.deepcopy(layer), torch.load(buffer, weights_only=False)):
+            other.coefficients.data.mul_(2)  # unseen, were anything kept
+            torch.testing.assert_close(other(x), fresh(other, x))
+        torch.testing.assert_close(layer(x), fresh(layer, x))
+
+
+def test_parameters_lent_to_a_layer_are_used_and_not_kept(
+    layer: EquivariantLinear, x: Tensor
+) -> None:
+    with torch.no_grad():
+        own = layer(x)
+        for factor in (2.0, 3.0, 4.0):
+            lent = {name: factor * p for name, p in layer.named_parameters()}
+            y = torch.func.functional_call(layer, lent, (x,))
+            torch.testing.assert_close(y, factor * own)
+        torch.testing.assert_close(layer(x), own)
+
+
+def test_an_ensemble_is_mapped_over_stacked_parameters(layer: EquivariantLinear, x: Tensor) -> None:
+    stacked = {name: torch.stack([p, 2 * p]) for name, p in layer.named_parameters()}
+
+    def apply(parameters: dict[str, Tensor], x: Tensor) -> Tensor:
+        y: Tensor = torch.func.functional_call(layer, parameters, (x,))
+        return y
+
+    for training in (False, True):
+        layer.train(training)
+        y = torch.func.vmap(apply, in_dims=(0, None))(stacked, x)
+        torch.testing.assert_close(y[0], layer(x))
+        torch.testing.assert_close(y[1], 2 * layer(x))
+        of_each = torch.func.vmap(
+            torch.func.grad(lambda p, x: apply(p, x[None]).sum()), in_dims=(None, 0)
+        )(dict(layer.named_parameters()), x)
+        whole = torch.func.grad(lambda p: apply(p, x).sum())(dict(layer.named_parameters()))
+        for name, gradients in of_each.items():
+            torch.testing.assert_close(gradients.sum(0), whole[name])
+
+
+# --- devices and precisions -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["expand", "block"])
+def test_a_layer_built_on_the_meta_device_works_once_it_has_memory(mode: str, x: Tensor) -> None:
+    with torch.device("meta"):
+        layer = EquivariantLinear(*bases("c4"), mode=mode)
+    assert {t.device.type for t in (*layer.parameters(), *layer.buffers())} == {"meta"}
+    layer = layer.to_empty(device="cpu")
+    layer.reset_parameters()
+    other = EquivariantLinear(*bases("c4"), mode="expand")
+    other.load_state_dict(layer.state_dict())
+    torch.testing.assert_close(layer(x), other(x))
+
+
+@pytest.mark.parametrize("name", ["c4", "even grids", "a torus", "quaternions", "vector field"])
+@pytest.mark.parametrize("mode", ["expand", "block"])
+@pytest.mark.parametrize("evaluating", [False, True], ids=["training", "evaluating"])
+def test_bfloat16_gives_the_output_to_its_precision(name: str, mode: str, evaluating: bool) -> None:
+    torch.manual_seed(0)
+    layer = EquivariantLinear(*bases(name), mode=mode).train(not evaluating)
+    x = torch.randn(8, layer.in_features)
+    expected = layer(x).detach()
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(x)
+        y.float().square().sum().backward()
+    assert float((y.detach().float() - expected).norm() / expected.norm()) < 0.02
+    assert layer.coefficients.grad is not None
+    assert layer.coefficients.grad.dtype == torch.float32
+    low = layer.bfloat16()(x.bfloat16())
+    assert low.dtype == torch.bfloat16
+    assert float((low.detach().float() - expected).norm() / expected.norm()) < 0.03
+
+
+@pytest.mark.parametrize("name", ["even grids", "mirrors", "a torus"])
+def test_a_compiled_layer_by_blocks_is_the_layer(name: str) -> None:
+    torch.manual_seed(0)
+    layer = EquivariantLinear(*bases(name), mode="block")
+    x = torch.randn(6, layer.in_features)
+    for training in (True, False):
+        layer.train(training)
+        compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+        torch.testing.assert_close(compiled(x), layer(x))
+        program = torch.export.export(layer, (x,))
+        torch.testing.assert_close(program.module()(x), layer(x))
+
+
+def test_batches_of_any_shape_go_through_both_modes() -> None:
+    for layer in layers("mirrors", torch.float64):
+        x = torch.randn(2, 3, layer.in_features, dtype=torch.float64)
+        assert layer(x).shape == (2, 3, layer.out_features)
+        torch.testing.assert_close(layer(x)[1, 2], layer(x[1, 2]))
+        assert layer(x[:, :0]).shape == (2, 0, layer.out_features)
+        assert layer(x.transpose(0, 1)).shape == (3, 2, layer.out_features)
