@@ -3,12 +3,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install repro test lint bench clean
+.PHONY: help install repro test lint audit crash bench fuzz clean
 help:
 	@echo "make repro   install, then run the whole pipeline (dvc repro)"
 	@echo "make test    install, then run the tests"
 	@echo "make lint    style, format and types"
-	@echo "make bench   solve times and memory, written to docs/benchmarks.md (about ten minutes)"
+	@echo "make audit   run the committed pipeline in a clean clone, and compare (a few minutes)"
+	@echo "make crash   kill 100 solves and 20 pipeline runs at random moments (five minutes)"
+	@echo "make bench   times of layers and solvers, written to docs/benchmarks.md (about ten minutes)"
+	@echo "make fuzz    mutated basis files for ten minutes; tells which, if any, broke something"
 	@echo "make clean   remove the environment and caches"
 
 install: $(BIN)/.installed
@@ -22,6 +25,7 @@ $(BIN)/.installed: setup.cfg pyproject.toml constraints.txt
 	@touch $@
 
 repro: install
+	@$(BIN)/equibasis mend
 	$(BIN)/dvc repro
 
 test: install
@@ -32,8 +36,18 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+audit: install
+	$(BIN)/equibasis audit
+
+crash: install
+	$(BIN)/python tests/crash.py
+
 bench: install
+	$(BIN)/python benchmarks/layers.py
 	$(BIN)/python benchmarks/solve.py
+
+fuzz: install
+	$(BIN)/python tests/fuzz.py
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -9,22 +9,19 @@ once: four bytes for each index pair.
 from __future__ import annotations
 
 import json
-import os
-import platform
 import subprocess
 import sys
 import textwrap
 import time
-from pathlib import Path
 
 import click
 import numpy as np
+import scipy
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from equibasis.figures import COLOURS, save_figure
-
-DOCS = Path(__file__).parent.parent / "docs"
+from page import DOCS, machine, write_section
 
 # Edges n of n×n -> n×n under c4, as far as each solver gets in about a minute.
 SIZES = {
@@ -111,36 +108,20 @@ def plot(rows: list[dict]) -> Figure:
     return figure
 
 
-def machine() -> str:
-    """The processor, its cores, and the versions that matter."""
-    import scipy
-
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
-        names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
-        model = names[0] if names else model
-    return (
-        f"{model}, {os.cpu_count()} cores, {platform.system()}; Python "
-        f"{platform.python_version()}, NumPy {np.__version__}, SciPy {scipy.__version__}"
-    )
-
-
-def page(rows: list[dict], headline: dict[str, dict], more: list[dict]) -> str:
-    """docs/benchmarks.md."""
+def section(rows: list[dict], headline: dict[str, dict], more: list[dict]) -> str:
+    """The section of docs/benchmarks.md."""
     ratio = headline["dense"]["seconds"] / headline["orbits"]["seconds"]
     lines = [
-        "# Benchmarks",
+        "## Solving",
         "",
         textwrap.fill(
-            f"Written by `make bench` on {machine()}. Times are of solving in a running process, "
-            "representations included, as medians; memory is the peak above the imports. "
-            "Machines differ, and this one is shared: read the ratios.",
+            f"On {machine()}, NumPy {np.__version__}, SciPy {scipy.__version__}. Times are of "
+            "solving in a running process, representations included, as medians; memory is the "
+            "peak above the imports.",
             100,
         ),
         "",
-        "## 14×14 → 6×6 under C4, 7,056 dimensions",
+        "### 14×14 → 6×6 under C4, 7,056 dimensions",
         "",
         "| solver | time | memory | dense takes … times as long |",
         "| --- | ---: | ---: | ---: |",
@@ -154,7 +135,7 @@ def page(rows: list[dict], headline: dict[str, dict], more: list[dict]) -> str:
         "",
         f"`orbits` is {ratio:,.0f} times as fast as the textbook route in this run.",
         "",
-        "## n×n → n×n under C4",
+        "### n×n → n×n under C4",
         "",
         "![Time and memory against size](images/solve.png)",
         "",
@@ -164,13 +145,13 @@ def page(rows: list[dict], headline: dict[str, dict], more: list[dict]) -> str:
     lines += [_row(row) for row in rows]
     lines += [
         "",
-        "## Others",
+        "### Others",
         "",
         "| solver | problem | dimensions | rank | time | memory |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
     ]
     lines += [_row(row) for row in more]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _row(row: dict) -> str:
@@ -201,7 +182,7 @@ OTHERS = (
 
 @click.command()
 def main() -> None:
-    """Run every measurement, write docs/benchmarks.md and its plot."""
+    """Run every measurement, write the section and its plot."""
     problems = [(solver, n) for solver, sizes in SIZES.items() for n in sizes]
     rows = []
     for solver, n in tqdm(problems, "sizes"):
@@ -221,8 +202,7 @@ def main() -> None:
         for solver in tqdm(("orbits", "projector", "svd", "dense"), "14x14 -> 6x6")
     }
     save_figure(plot(rows), DOCS / "images" / "solve.png")
-    (DOCS / "benchmarks.md").write_text(page(rows, headline, more), encoding="utf-8")
-    click.echo(f"{DOCS / 'benchmarks.md'}")
+    write_section("solve", section(rows, headline, more))
 
 
 if __name__ == "__main__":

@@ -95,3 +95,11 @@ def sign_to_trivial() -> eb.HomSpace:
     sign = MatrixRepresentation(np.array([[[1.0]], [[-1.0]]]))
     trivial = MatrixRepresentation(np.ones((2, 1, 1)))
     return eb.HomSpace("c2", ("one", "flip"), eb.V, eb.SCALAR, sign, trivial)
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Say at the end what tests have counted: `record_property("summary", text)`."""
+    for report in terminalreporter.stats.get("passed", []):
+        for name, text in report.user_properties:
+            if name == "summary":
+                terminalreporter.write_line(f"{report.nodeid.partition('::')[0]}: {text}")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import os
+import re
 import shutil
 import struct
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors
+import safetensors.torch
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 import equibasis as eb
 from equibasis.nn.autoencoders import (
@@ -527,6 +533,184 @@ def test_a_config_of_another_size_does_not_fit_the_weights(saved: Path, bases: P
     with pytest.raises(eb.ModelError) as caught:
         load_autoencoder(saved, bases)
     assert "equibasis train equivariant" in one_line(caught)
+
+
+def refused(path: Path) -> str:
+    """Why a model is refused: one line that names the file and the remedy."""
+    with pytest.raises(eb.ModelError) as caught:
+        load_autoencoder(path)
+    message = one_line(caught)
+    assert "equibasis train" in message
+    return message
+
+
+RECORDS = {
+    "a key too many": ({"command": "rm"}, "unknown key 'command'"),
+    "group no text": ({"group": ["c4"]}, "group is no name"),
+    "group of two lines": ({"group": "c4\nc2"}, "group is no name"),
+    "group null": ({"group": None}, "group is no name"),
+    "sizes as text": ({"hidden_sizes": "21"}, "hidden_sizes is no list"),
+    "sizes by name": ({"hidden_sizes": {"2": 1}}, "hidden_sizes is no list"),
+    "sizes a truth": ({"hidden_sizes": [2, True]}, "are not an image size and two hidden sizes"),
+    "one size": ({"hidden_sizes": [2]}, "are not an image size and two hidden sizes"),
+    "size of zero": ({"image_size": 0}, "are not an image size and two hidden sizes"),
+    "size infinite": ({"image_size": float("inf")}, "are not an image size and two hidden sizes"),
+    "size of many digits": ({"image_size": 10**400}, "are not an image size and two hidden sizes"),
+    "another model": ({"model": "equivariants"}, "unknown model 'equivariants'"),
+    "model a list": ({"model": ["standard"]}, "unknown model"),
+    "bias": ({"bias": "some"}, "bias 'some'"),
+    "bases a list": ({"bases": ["x"]}, "bases is no mapping of names to hashes"),
+    "bases null": ({"bases": None}, "bases is no mapping of names to hashes"),
+    "hash a number": ({"bases": {"x": 5}}, "bases is no mapping of names to hashes"),
+    "parameters text": ({"parameters": "many"}, "parameters is no whole number"),
+}
+
+
+@pytest.mark.parametrize(("change", "said"), RECORDS.values(), ids=RECORDS)
+def test_a_config_with_a_slip_is_refused_naming_it(
+    change: dict[str, Any], said: str, standard: Path
+) -> None:
+    record = json.loads(standard.with_suffix(".json").read_text(encoding="utf-8"))
+    path = spoiled(standard, config=json.dumps(record | change))
+    with pytest.raises(eb.ModelError, match=re.escape(said)):
+        load_autoencoder(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, '{"a":' * 50_000, "9" * 10_000, " " * 2**21, "\ufeff{}", '"\ud800"'],
+    ids=["brackets", "objects", "digits", "blanks", "byte order mark", "half a character"],
+)
+def test_a_config_made_to_do_harm_is_refused(text: str, standard: Path) -> None:
+    path = spoiled(standard)
+    path.with_suffix(".json").write_bytes(text.encode("utf-8", "surrogatepass"))
+    refused(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes have names on POSIX")
+@pytest.mark.parametrize("suffix", [".json", ".safetensors"])
+def test_a_pipe_or_folder_in_place_of_a_file_is_refused(
+    suffix: str, standard: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "standard.safetensors"
+    for make in (os.mkfifo, os.mkdir, lambda name: Path(name).symlink_to("/dev/zero")):
+        shutil.rmtree(tmp_path)
+        tmp_path.mkdir()
+        for each in (".json", ".safetensors"):
+            shutil.copy(standard.with_suffix(each), path.with_suffix(each))
+        path.with_suffix(suffix).unlink()
+        make(path.with_suffix(suffix))
+        refused(path)
+
+
+def test_a_config_cannot_ask_for_more_memory_than_its_weights_have(standard: Path) -> None:
+    record = json.loads(standard.with_suffix(".json").read_text(encoding="utf-8"))
+    huge = json.dumps(record | {"image_size": 1024, "hidden_sizes": [1024, 1024]})
+    assert "bytes of weights are needed" in refused(spoiled(standard, config=huge))
+
+
+def with_state(standard: Path, change: Callable[[dict[str, Tensor]], object]) -> Path:
+    state = safetensors.torch.load(standard.read_bytes())
+    change(state)
+    return spoiled(standard, weights=safetensors.torch.save(state))
+
+
+FIRST = "encoder.0.weight"
+
+STATES = {
+    "NaN": (lambda s: s[FIRST].view(-1)[3:4].fill_(float("nan")), "not finite"),
+    "infinity": (lambda s: s[FIRST].view(-1)[3:4].fill_(float("inf")), "not finite"),
+    "float64": (lambda s: s.__setitem__(FIRST, s[FIRST].double()), "torch.float64, not"),
+    "integers": (lambda s: s.__setitem__(FIRST, s[FIRST].long()), "torch.int64, not"),
+    "a weight too many": (lambda s: s.__setitem__("extra", torch.ones(1)), "cannot load"),
+    "a weight missing": (lambda s: s.pop(FIRST), "cannot load"),
+    "another shape": (lambda s: s.__setitem__(FIRST, s[FIRST].T.contiguous()), "cannot load"),
+    "none": (dict.clear, "cannot load"),
+}
+
+
+@pytest.mark.parametrize(("change", "said"), STATES.values(), ids=STATES)
+def test_weights_of_another_kind_are_refused(
+    change: Callable[[dict[str, Tensor]], object], said: str, standard: Path
+) -> None:
+    assert said in refused(with_state(standard, change))
+
+
+def header(text: str, data: bytes = b"") -> bytes:
+    return struct.pack("<Q", len(text)) + text.encode() + data
+
+
+def entry(**changes: object) -> str:
+    return json.dumps(
+        {FIRST: {"dtype": "F32", "shape": [4, 9], "data_offsets": [0, 144]} | changes}
+    )
+
+
+HEADERS = {
+    "beyond the end": struct.pack("<Q", 2**63) + b"{}",
+    "all there is": struct.pack("<Q", 2**64 - 1) + b"{}",
+    "no JSON": header("{'a': 1}"),
+    "nested": header("[" * 100_000),
+    "a list": header("[]"),
+    "offsets beyond the end": header(entry(data_offsets=[0, 2**40]), bytes(144)),
+    "offsets backwards": header(entry(data_offsets=[144, 0]), bytes(144)),
+    "offsets negative": header(entry(data_offsets=[-144, 0]), bytes(144)),
+    "a hole": header(entry(data_offsets=[8, 152]), bytes(152)),
+    "shape of more": header(entry(shape=[4, 2**60]), bytes(144)),
+    "shape that wraps around": header(entry(shape=[2**32, 2**32]), bytes(144)),
+    "shape negative": header(entry(shape=[-4, -9]), bytes(144)),
+    "an unknown type": header(entry(dtype="PICKLE"), bytes(144)),
+    "a type of 8 bits": header(entry(dtype="F8_E4M3", data_offsets=[0, 36]), bytes(36)),
+    "one name twice": header(f"{entry()[:-1]}, {entry()[1:]}", bytes(144)),
+    "text behind it": header(entry() + "x", bytes(144)),
+}
+
+
+@pytest.mark.parametrize("content", HEADERS.values(), ids=HEADERS)
+def test_weights_made_to_do_harm_are_refused(content: bytes, standard: Path) -> None:
+    refused(spoiled(standard, weights=content))
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_weights_with_anything_changed_load_or_are_refused(
+    standard: Path, data: st.DataObject
+) -> None:
+    content = bytearray(standard.read_bytes())
+    start = data.draw(st.integers(0, len(content) - 1))
+    content[start : start + data.draw(st.integers(0, 64))] = data.draw(st.binary(max_size=64))
+    try:
+        load_autoencoder(spoiled(standard, weights=bytes(content)))
+    except eb.ModelError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+
+
+def test_nothing_in_the_package_unpickles() -> None:
+    for source in Path(eb.__file__).parent.rglob("*.py"):
+        tree = ast.parse(source.read_text(encoding="utf-8"))
+        called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        named = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.keyword)}
+        assert not called & {
+            "pickle.load",
+            "pickle.loads",
+            "pickle.Unpickler",
+            "torch.load",
+            "torch.save",
+            "joblib.load",
+            "np.load",
+            "numpy.load",
+            "yaml.load",
+            "eval",
+            "exec",
+        }, source
+        assert "allow_pickle=True" not in named, source
+        imported = {
+            alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, (ast.Import, ast.ImportFrom))
+            for alias in node.names
+        }
+        assert not imported & {"dill", "cloudpickle", "joblib", "marshal", "shelve"}, source
 
 
 def test_a_model_cannot_be_saved_where_there_is_no_folder(bases: Path, tmp_path: Path) -> None:

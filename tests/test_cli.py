@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -12,6 +17,7 @@ import pytest
 
 import by_hand
 import equibasis as eb
+from basis_files import BASES
 
 GROUPS = """
 import numpy
@@ -400,8 +406,18 @@ def test_an_interruption_has_the_status_of_one(command, folder):
 
 def test_inspect_tells_what_is_in_a_file(command, c4_file):
     table = command("inspect", c4_file).out
-    for told in ("rank", "81 of 324 dense parameters", "c4, 4 elements", "6x6", "3x3", "orbits"):
+    for told in (
+        "equivariant maps",
+        "81 of 324 dense parameters, 4 times fewer",
+        "c4, 4 elements",
+        "6x6, 36 numbers",
+        "3x3, 9 numbers",
+        "orbits",
+        "sparse columns, 324 non-zeros",
+        "kB",
+    ):
         assert told in table
+    assert "besides" not in table
     assert eb.content_sha256(eb.load_basis(c4_file))[:16] in table
 
 
@@ -472,6 +488,148 @@ def test_verify_tells_of_every_file(command, c4_file, wrong_file):
     assert verified.status == 1
     assert "wrong.h5: FAILED" in verified.err
     assert f"{c4_file}: ok" in verified.out
+
+
+def test_verify_fails_a_picture_of_another_basis(command, c4_file):
+    with h5py.File(c4_file, "r+") as opened:
+        opened["plot/vectors"][0, 0, 0] = 0.75
+    assert command("inspect", c4_file).status == 0
+    verified = command("verify", c4_file)
+    assert verified.status == 1
+    assert verified.err == (
+        f"{c4_file}: FAILED: /plot/vectors does not show the basis of this file\n"
+    )
+
+
+def test_verify_asks_for_all_files_before_it_verifies_any(command, c4_file):
+    verified = command("verify", c4_file, "none.h5")
+    assert (verified.status, verified.out) == (2, "")
+    assert verified.err == "equibasis: none.h5: it does not exist: name a basis file\n"
+
+
+def test_verify_fails_what_is_no_file(command, folder, c4_file):
+    verified = command("verify", folder, c4_file)
+    assert verified.status == 1
+    assert verified.err == f"{folder}: FAILED: it cannot be read: it is not a regular file\n"
+    assert f"{c4_file}: ok" in verified.out
+
+
+def in_a_terminal(*arguments: object) -> tuple[int, str]:
+    """A command's status and what it shows, in a terminal of 100 columns and 40 lines."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    terminal, its_end = pty.openpty()
+    fcntl.ioctl(its_end, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    colourful = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    child = subprocess.Popen(
+        [sys.executable, "-m", "equibasis", *map(str, arguments)],
+        stdin=its_end,
+        stdout=its_end,
+        stderr=its_end,
+        env=colourful | {"TERM": "xterm-256color", "COLORTERM": "truecolor"},
+    )
+    os.close(its_end)
+    shown = b""
+    with contextlib.suppress(OSError):  # the end of a terminal is an error
+        while part := os.read(terminal, 65536):
+            shown += part
+    os.close(terminal)
+    return child.wait(), re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode())
+
+
+has_terminals = pytest.mark.skipif(os.name != "posix", reason="opens a terminal as POSIX does")
+
+
+@has_terminals
+def test_verify_prints_a_table_in_a_terminal(c4_file, wrong_file):
+    status, shown = in_a_terminal("verify", c4_file.name, wrong_file)
+    assert status == 1
+    lines = [line.split() for line in shown.splitlines()]
+    assert [c4_file.name, "ok", "c4:", "6x6", "->", "3x3", "81", "0"] in lines
+    assert any(line[:3] == ["wrong.h5", "FAILED", "the"] for line in lines)
+    assert "1 hold, 1 do not" in shown
+    status, shown = in_a_terminal("verify", c4_file.name)
+    assert status == 0
+    assert "all hold" in shown
+
+
+# --- show ---------------------------------------------------------------------------------------
+
+
+def test_show_shows_the_orbits_of_maps_and_writes_nothing(command, folder, c4_file):
+    shown = command("show", c4_file)
+    assert (shown.status, shown.err) == (0, "")
+    first, *rows = shown.out.splitlines()
+    assert first == "c4: 6x6 -> 3x3, rank 81: a letter for each orbit"
+    assert [len(row) for row in rows] == [18] * 18
+    assert files_of_results(folder) == {c4_file.name}
+
+
+def test_show_shows_the_vectors_of_invariants(command):
+    command("solve", "d4.h5", "--group", "d4", "--output", "3x3")
+    shown = command("show", "d4.h5").out.splitlines()
+    assert shown[0] == "d4: invariants of 3x3, rank 3: basis vectors 1 to 3"
+    assert shown[2] == "# . #  . # .  . . ."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--view", "vectors"], "basis vectors 1 to 16"),
+        (["--count", "3"], "basis vectors 1 to 3"),
+        (["--count", "1"], "basis vector 1"),
+        (["--view", "orbits"], "a letter for each orbit"),
+    ],
+)
+def test_show_shows_what_is_asked_for(command, c4_file, arguments, said):
+    assert said in command("show", c4_file, *arguments).out
+
+
+@pytest.mark.parametrize("name", ["picture.png", "picture.svg", "PICTURE.PNG"])
+@pytest.mark.parametrize("view", [[], ["--view", "orbits"], ["--count", "2"]])
+def test_show_writes_a_picture_where_one_is_asked_for(command, folder, c4_file, name, view):
+    shown = command("show", c4_file, "--out", name, *view)
+    assert (shown.status, shown.out) == (0, f"{name}\n")
+    start = b"<?xml" if name.endswith("svg") else b"\x89PNG"
+    assert (folder / name).read_bytes().startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--out", "picture.jpg"], "ends in .png or .svg"),
+        (["--out", "none/picture.png"], "cannot write none/picture.png"),
+        (["--view", "spectrum"], "'spectrum' is not one of 'orbits', 'vectors'"),
+        (["--view", "orbits", "--count", "3"], "--count is for --view vectors"),
+        (["--count", "0"], "--count"),
+    ],
+)
+def test_show_refuses_what_it_cannot_draw(command, folder, c4_file, arguments, said):
+    shown = command("show", c4_file, *arguments)
+    assert (shown.status, shown.out) == (2, "")
+    assert said in shown.err
+    assert len(shown.err.splitlines()) == 1
+    assert files_of_results(folder) == {c4_file.name}
+
+
+def test_show_says_where_there_are_no_orbits(command):
+    command("solve", "out.h5", "--group", "mine:hexagon", "--input", "2", "--output", "2")
+    eb.save_basis(BASES["dense"](), "dense.h5")
+    shown = command("show", "dense.h5", "--view", "orbits")
+    assert shown.status == 2
+    assert "no orbits to show" in shown.err
+    assert "basis vectors 1 to 3" in command("show", "dense.h5").out
+
+
+@has_terminals
+def test_show_draws_in_a_terminal(c4_file):
+    status, shown = in_a_terminal("show", c4_file.name)
+    assert status == 0
+    assert shown.splitlines()[0] == "c4: 6x6 -> 3x3, rank 81: a colour for each orbit"
+    assert shown.count("▀") == 72 * 36
 
 
 # --- diff ---------------------------------------------------------------------------------------

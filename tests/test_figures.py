@@ -1,4 +1,4 @@
-"""Figures: every one a PNG that shows something, the same bytes each time."""
+"""Figures: every one a picture that shows something, the same bytes each time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -14,16 +16,20 @@ from PIL import Image
 from rich.console import Console
 
 import equibasis as eb
+from basis_files import BASES
+from equibasis import pictures
 from equibasis.figures import (
     COLOURS,
     attention_figure,
     basis_figure,
     comparison_figure,
     curves_figure,
+    orbits_figure,
     rotations_figure,
     save_figure,
     vector_image,
 )
+from equibasis.pictures import entries, layout_of, orbit_image, shrunk
 from equibasis.stages.report import label, results_table
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -71,6 +77,13 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "maps that are no grids": lambda: basis_figure(eb.solve(PLANE, (2,), (3, 2))),
     "invariants that are no grid": lambda: basis_figure(eb.solve(SIGN, (3,), (3,)), count=2),
     "one vector": lambda: basis_figure(eb.solve("d4", "6x6", "14x14"), count=1),
+    "lines": lambda: basis_figure(eb.solve("z12", "12")),
+    "long lines": lambda: basis_figure(eb.solve("z200", "200")),
+    "voxels": lambda: basis_figure(eb.solve("oh", "3x3x3")),
+    "large": lambda: basis_figure(eb.solve("d4", "40x40", "40x40"), 2),
+    "orbits of maps": lambda: orbits_figure(eb.solve("c4", "6x6", "14x14")),
+    "orbits with signs": lambda: orbits_figure(eb.solve("d4", "5x5", "5x5:vector")),
+    "few orbits": lambda: orbits_figure(eb.solve("oh", "3x3x3")),
     "comparison": comparison,
     "attention": attention,
     "attention, one digit": lambda: attention(order=8, digits=1),
@@ -101,10 +114,30 @@ def test_every_figure_is_a_png_that_shows_something(name: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_one_figure_has_the_same_bytes_each_time(name: str, tmp_path: Path) -> None:
-    for file in ("a.png", "b.png"):
-        save_figure(FIGURES[name](), tmp_path / file)
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+@pytest.mark.parametrize("ending", ["png", "svg"])
+def test_one_figure_has_the_same_bytes_each_time(name: str, ending: str, tmp_path: Path) -> None:
+    one, other = tmp_path / f"one.{ending}", tmp_path / f"other.{ending}"
+    for path in (one, other):
+        save_figure(FIGURES[name](), path)
+    assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_an_svg_without_a_date_or_a_version(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "figure.SVG"
+    save_figure(FIGURES[name](), path)
+    root = ElementTree.parse(path).getroot()
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    text = path.read_text(encoding="utf-8")
+    assert "<dc:date>" not in text
+    assert matplotlib.__version__ not in text
+
+
+@pytest.mark.parametrize("name", ["figure", "figure.jpg", "figure.pdf", "figure.png.txt", ".png"])
+def test_a_picture_of_another_ending_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(eb.WriteError, match=r"ends in \.png or \.svg"):
+        save_figure(rotations(), tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_figure_without_basis_vectors_is_a_figure_still(tmp_path: Path) -> None:
@@ -168,7 +201,8 @@ def test_as_many_vectors_are_drawn_as_asked_for_and_there_are(count: int, panels
     figure = basis_figure(eb.solve("c4", "3x3", "3x3"), count)
     drawn = [axes for axes in figure.axes if axes.get_images()]
     assert len(drawn) == panels
-    assert [axes.get_title() for axes in drawn] == [str(n) for n in range(1, panels + 1)]
+    titles = [str(n) for n in range(1, panels + 1)] if panels > 1 else [""]
+    assert [axes.get_title() for axes in drawn] == titles
 
 
 def test_colours_are_symmetric_about_zero() -> None:
@@ -176,6 +210,60 @@ def test_colours_are_symmetric_about_zero() -> None:
     for axes in figure.axes:
         low, high = axes.get_images()[0].get_clim()
         assert low == -high < 0
+
+
+@pytest.mark.parametrize(
+    "problem", [("c4", "4x4", "4x4"), ("d4", "3x3:vector"), ("oh", "3x3x3"), ("z6", "6", "6")]
+)
+def test_an_entry_s_place_in_the_picture_and_back(problem: tuple[str, ...]) -> None:
+    space = eb.solve(*problem).space
+    rows, columns = pictures.pixels(space, np.arange(space.dimension))
+    layout = layout_of(space)
+    assert (rows.max() + 1, columns.max() + 1) == (layout.height, layout.width)
+    np.testing.assert_array_equal(entries(space, rows, columns), np.arange(space.dimension))
+
+
+def test_turning_the_picture_of_all_orbits_leaves_it_as_it_is() -> None:
+    image = orbit_image(eb.solve("c4", "6x6", "14x14"), 10**6)
+    assert image.colours.shape == (84, 84, 3)
+    np.testing.assert_array_equal(np.rot90(image.colours), image.colours)
+    np.testing.assert_array_equal(np.rot90(image.labels), image.labels)
+
+
+@pytest.mark.parametrize("problem", [("d4", "6x6"), ("s5", "5x5", "5x5"), ("c4", "4x4", "4x4")])
+def test_every_orbit_has_a_colour_of_its_own(problem: tuple[str, ...]) -> None:
+    basis = eb.solve(*problem)
+    image = orbit_image(basis, 10**6)
+    colours = {tuple(colour) for colour in image.colours.reshape(-1, 3).tolist()}
+    assert len(colours) == basis.rank
+
+
+def test_where_no_orbit_is_the_picture_is_white_and_negative_signs_are_darker() -> None:
+    basis = eb.solve("d4", "5x5", "5x5:sign")
+    image = orbit_image(basis, 10**6)
+    assert (image.colours[image.labels < 0] == 255).all()
+    places = entries(basis.space, *np.indices(image.labels.shape))
+    for orbit in range(basis.rank):
+        signs = basis.columns.signs[places][image.labels == orbit]
+        light = image.colours[image.labels == orbit].sum(axis=1)
+        if (signs < 0).any():
+            assert light[signs < 0].max() < light[signs > 0].min()
+
+
+def test_what_has_no_orbits_is_told_so() -> None:
+    with pytest.raises(eb.SpaceError, match="no orbits to show"):
+        orbits_figure(BASES["several entries a row"]())
+
+
+def test_a_picture_made_smaller_keeps_the_largest_entry_of_each_square() -> None:
+    images = np.random.default_rng(0).standard_normal((3, 12, 9))
+    small = shrunk(images, 4, 4)
+    assert small.shape == (3, 4, 3)
+    for number, row, column in np.ndindex(small.shape):
+        square = images[number, 3 * row : 3 * row + 3, 3 * column : 3 * column + 3]
+        assert small[number, row, column] == square.flat[np.abs(square).argmax()]
+    assert shrunk(images, 12, 9) is images
+    assert shrunk(images, 5, 100).shape == (3, 4, 3)
 
 
 # --- what the figures say ------------------------------------------------------------------------

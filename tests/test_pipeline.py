@@ -55,7 +55,7 @@ PARAMETERS = {
     "data": {"source": "mnist5k", "root": "data/raw"},
     "train": {
         "epochs": 2, "lr": 0.001, "batch_size": 128, "seed": 42,
-        "bias": "invariant", "start": "reference",
+        "bias": "invariant", "start": "reference", "device": "cpu",
     },
     "evaluate": {"seed": 0},
 }  # fmt: skip

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 import equibasis as eb
 from equibasis.nn import EquivariantLinear
 from equibasis.nn.autoencoders import (
+    MODELS,
     AutoencoderConfig,
     bases_needed,
     build_autoencoder,
@@ -33,7 +34,8 @@ from equibasis.nn.autoencoders import (
     save_autoencoder,
 )
 from equibasis.representations import Representation
-from equibasis.stages import train
+from equibasis.stages import checkpoints, train
+from equibasis.stages.checkpoints import Checkpoint
 from equibasis.stages.digits import (
     SOURCES,
     Digits,
@@ -44,7 +46,13 @@ from equibasis.stages.digits import (
     save_digits,
 )
 from equibasis.stages.evaluate import equivariance_error, measure, random_nonzero_turns, rotate
-from equibasis.stages.fitting import as_images, compute_reproducibly, fit, reconstruction_error
+from equibasis.stages.fitting import (
+    Training,
+    as_images,
+    choose_device,
+    compute_reproducibly,
+    reconstruction_error,
+)
 from equibasis.stages.parameters import Parameters, load_parameters
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -117,6 +125,7 @@ WRONG = {
     "train: {seed: -1}": "train.seed",
     "train: {bias: vector}": "train.bias",
     "train: {start: zeros}": "train.start",
+    "train: {device: gpu}": "train.device",
     "train: 3": "train",
     "evaluate: {seed: 9223372036854775808}": "evaluate.seed",
     "data: {source: imagenet}": "data.source",
@@ -465,10 +474,16 @@ def autoencoder(name: str, seed: int = 0) -> nn.Module:
     return build_autoencoder(config, bases)
 
 
-def trained(name: str, images: Tensor, **choices: Any) -> nn.Module:
+def training(model: nn.Module, images: Tensor, **choices: Any) -> Training:
+    return Training(model, images, **{"lr": 1e-3, "batch_size": 64, "seed": 5, **choices})
+
+
+def trained(name: str, images: Tensor, epochs: int = 2, **choices: Any) -> nn.Module:
     model = autoencoder(name)
     torch.seed()  # whatever the global generator holds, training draws from its own
-    fit(model, images, **{"epochs": 2, "lr": 1e-3, "batch_size": 64, "seed": 5, **choices})
+    run = training(model, images, **choices)
+    for _ in range(epochs):
+        run.epoch()
     return model
 
 
@@ -484,9 +499,9 @@ def test_training_reduces_the_error_on_digits_it_has_not_seen(
     name: str, images: Tensor, unseen: Tensor
 ) -> None:
     before = reconstruction_error(autoencoder(name), unseen)
-    errors: list[float] = []
-    model = trained(name, images, epochs=8, after_epoch=errors.append)
-    assert len(errors) == 8
+    model = autoencoder(name)
+    run = training(model, images)
+    errors = [run.epoch() for _ in range(8)]
     assert errors[-1] < errors[0]
     # All black would be off by the mean square; what is learned is better than that and the start.
     black = float(unseen.square().mean())
@@ -535,26 +550,153 @@ def test_the_error_of_an_epoch_is_the_mean_over_its_images() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return x + self.shift
 
-    errors: list[float] = []
     # Seven images in batches of three: the last batch of one counts as one.
-    fit(
-        Unmoved(), torch.rand(7, 4), epochs=1, lr=1e-12, batch_size=3, seed=0,
-        after_epoch=errors.append,
-    )  # fmt: skip
-    assert errors == [pytest.approx(0.25)]
+    images = torch.zeros(7, 4)
+    images[:6] = torch.rand(6, 4)
+    run = Training(Unmoved(), images, lr=1e-12, batch_size=3, seed=0)
+    assert run.epoch() == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize("lr", [1e30, math.inf])
 def test_training_that_diverges_is_an_error_that_says_what_to_change(lr: float) -> None:
     torch.manual_seed(0)
-    errors: list[float] = []
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    run = Training(model, torch.rand(64, 4), lr=lr, batch_size=8, seed=0)
+    errors = (run.epoch() for _ in range(20))
     with pytest.raises(eb.ModelError, match=r"diverged .* lower train\.lr") as caught:
-        fit(
-            nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), torch.rand(64, 4), epochs=20, lr=lr,
-            batch_size=8, seed=0, after_epoch=errors.append,
-        )  # fmt: skip
+        assert all(map(math.isfinite, errors))
     one_line(caught)
-    assert all(map(math.isfinite, errors))
+
+
+@pytest.mark.usefixtures("reproducible")
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("augment", [False, True])
+def test_training_set_down_after_any_epoch_is_taken_up_to_the_last_bit(
+    name: str, augment: bool, images: Tensor
+) -> None:
+    whole = training(autoencoder(name), images[:200], augment=augment)
+    states, errors = [], []
+    for _ in range(4):
+        errors.append(whole.epoch())
+        states.append(whole.state())
+    for done in (1, 3):
+        again = training(autoencoder(name, seed=9), images[:200], augment=augment, seed=17)
+        again.resume(states[done - 1])
+        for epoch in range(done, 4):
+            assert again.epoch() == errors[epoch]
+            now = again.state()
+            assert now.keys() == states[epoch].keys()
+            assert all(torch.equal(now[key], states[epoch][key]) for key in now)
+
+
+def test_a_state_does_not_change_as_training_goes_on(images: Tensor) -> None:
+    run = training(autoencoder("standard"), images[:64])
+    run.epoch()
+    state = run.state()
+    before = {name: tensor.clone() for name, tensor in state.items()}
+    run.epoch()
+    assert all(torch.equal(state[name], before[name]) for name in state)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda state: state.clear(),
+        lambda state: state.pop("generator"),
+        lambda state: state.pop("adam.0.exp_avg"),
+        lambda state: state.update(more=torch.zeros(1)),
+        lambda state: state.update({"adam.0.step": torch.zeros(3)}),
+        lambda state: state.update({"generator": torch.zeros(3, dtype=torch.uint8)}),
+        lambda state: state.update({"generator": torch.zeros_like(state["generator"])}),
+        lambda state: state.update({"model.encoder.0.weight": torch.zeros(36, 36)}),
+    ],
+)
+def test_the_state_of_another_training_is_refused_and_changes_nothing(
+    spoil: Any, images: Tensor
+) -> None:
+    run = training(autoencoder("standard"), images[:64])
+    run.epoch()
+    before = run.state()
+    other = training(autoencoder("standard", seed=1), images[:64])
+    other.epoch()
+    state = other.state()
+    spoil(state)
+    with pytest.raises(eb.ModelError) as caught:
+        run.resume(state)
+    one_line(caught)
+    after = run.state()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_checkpoint_comes_back_as_it_was_saved_for_its_own_run_only(
+    images: Tensor, tmp_path: Path
+) -> None:
+    run = training(autoencoder("standard"), images[:64])
+    curve = [(run.epoch(), 0.1), (run.epoch(), 1 / 3)]
+    path = tmp_path / "standard.safetensors"
+    assert checkpoints.load(path, "this run") is None
+    checkpoints.save(path, Checkpoint(run.state(), curve, 0.1), "this run")
+    found = checkpoints.load(path, "this run")
+    assert found is not None
+    assert (found.curve, found.seconds) == (curve, 0.1)
+    state = run.state()
+    assert found.state.keys() == state.keys()
+    assert all(torch.equal(found.state[name], state[name]) for name in state)
+    assert checkpoints.load(path, "another run") is None
+
+
+@pytest.mark.parametrize("kept", [0, 4, 8, 100, 0.5, 0.99])
+def test_a_damaged_checkpoint_is_not_used(kept: float, images: Tensor, tmp_path: Path) -> None:
+    run = training(autoencoder("standard"), images[:64])
+    path = tmp_path / "standard.safetensors"
+    checkpoints.save(path, Checkpoint(run.state(), [(0.1, 0.2)], 0.1), "this run")
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept if kept > 1 else kept * len(content))])
+    assert checkpoints.load(path, "this run") is None
+
+
+@pytest.mark.usefixtures("reproducible")
+def test_a_checkpoint_of_other_parameters_digits_or_bases_is_not_used(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(**settings: Any) -> None:
+        parameters = Parameters.model_validate({"train": {"epochs": 6, **settings}})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(train, "save_autoencoder", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                train.run(parameters, "standard")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def taken_up() -> bool:
+        return "going on after epoch 5" in capsys.readouterr().out
+
+    interrupted()
+    assert not taken_up()
+    interrupted()
+    assert taken_up()
+    interrupted(lr=0.002)
+    assert not taken_up()
+    digits = load_digits("data/digits.h5", 14)
+    digits.train[0] ^= 1
+    save_digits(digits, "data/digits.h5")
+    interrupted(lr=0.002)
+    assert not taken_up()
+    interrupted(lr=0.002)
+    assert taken_up()
+
+
+def test_the_device_is_one_that_is_there() -> None:
+    assert choose_device("cpu").type == "cpu"
+    there = {"cpu"}
+    there |= {"cuda"} if torch.cuda.is_available() else set()
+    there |= {"mps"} if torch.backends.mps.is_available() else set()
+    assert choose_device("auto").type in there
+    for name in {"cuda", "mps"} - there:
+        with pytest.raises(eb.ParametersError, match=f"train.device is {name}") as caught:
+            choose_device(name)
+        one_line(caught)
 
 
 def test_the_train_stage_that_diverges_leaves_no_weights(project: Path) -> None:
@@ -562,6 +704,7 @@ def test_the_train_stage_that_diverges_leaves_no_weights(project: Path) -> None:
     with pytest.raises(eb.ModelError, match="diverged"):
         train.run(parameters, "standard")
     assert not list((project / "models").iterdir())
+    assert not list((project / ".equibasis" / "checkpoints").glob("*.safetensors"))
 
 
 def test_the_reconstruction_error_is_the_mean_square_per_pixel_for_any_batch_size() -> None:

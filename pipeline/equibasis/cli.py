@@ -11,11 +11,23 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from equibasis import __version__
+from equibasis.cache import (
+    CachedFile,
+    cache_folder,
+    cache_size,
+    cached_files,
+    parse_size,
+    prune_cache,
+)
 from equibasis.errors import BasisFileError, EquibasisError
+
+if TYPE_CHECKING:
+    from equibasis.tables import Verified
 
 FILE = click.Path(path_type=Path)
 PARAMETERS = click.option(
@@ -143,45 +155,86 @@ def inspect(files: tuple[Path, ...], as_json: bool) -> None:
 @commands.command()
 @click.argument("files", type=FILE, nargs=-1, required=True)
 def verify(files: tuple[Path, ...]) -> None:
-    """Recheck basis FILES from nothing but the files; exit 1 if one does not hold."""
+    """Prove basis FILES from nothing but the files; exit 1 if one does not hold.
+
+    Prints a table, or where the output is no terminal a line a file.
+    """
     from tqdm import tqdm
 
-    from equibasis.basis import verify_basis
-    from equibasis.store import load_basis
+    from equibasis.tables import print_table, verification_table
 
-    failed = False
-    for file in tqdm(files, desc="verify", delay=2, disable=None, leave=False):
+    for file in files:
         if not os.path.exists(file):  # noqa: PTH110 - Path.exists raises where a name is too long
             raise BasisFileError(f"{file}: it does not exist: name a basis file")
-        try:
-            basis = load_basis(file)
-            checks = verify_basis(basis)
-        except EquibasisError as error:
-            failed = True
-            reason = str(error).removeprefix(f"{file}: ")
-            click.echo(f"{file}: FAILED: {' '.join(reason.split())}", err=True)
-            continue
-        click.echo(
-            f"{file}: ok: {basis.space}, rank {basis.rank}, orthonormal to "
-            f"{checks.orthonormality_error:.1g}, equivariant to {checks.equivariance_error:.1g}"
-        )
-    if failed:
+    in_table = sys.stdout.isatty()
+    results = []
+    for file in tqdm(files, desc="verify", unit="file", delay=2, disable=None, leave=False):
+        results.append(_verified(file))
+        if not in_table:
+            click.echo(_line(results[-1]), err=bool(results[-1].reason))
+    if in_table:
+        print_table(verification_table(results))
+    if any(result.reason for result in results):
         sys.exit(1)
+
+
+def _verified(file: Path) -> Verified:
+    from equibasis.store import verify_file
+    from equibasis.tables import Verified
+
+    try:
+        basis, checks = verify_file(file)
+    except EquibasisError as error:
+        return Verified(str(file), reason=str(error).removeprefix(f"{file}: "))
+    errors = checks.orthonormality_error, checks.equivariance_error
+    return Verified(str(file), str(basis.space), basis.rank, *errors)
+
+
+def _line(result: Verified) -> str:
+    if result.reason:
+        return f"{result.file}: FAILED: {result.reason}"
+    return (
+        f"{result.file}: ok: {result.holds}, rank {result.rank}, orthonormal to "
+        f"{result.orthonormality_error:.1g}, equivariant to {result.equivariance_error:.1g}"
+    )
 
 
 @commands.command()
 @click.argument("file", type=FILE)
-@click.option("--out", type=FILE, help="The picture to write.  [default: FILE's name, .png, here]")
-@click.option("--count", type=click.IntRange(min=1), default=16, show_default=True)
-def show(file: Path, out: Path | None, count: int) -> None:
-    """Draw the first basis vectors of FILE as images."""
-    from equibasis.figures import basis_figure, save_figure
+@click.option("--out", type=FILE, help="A .png or .svg to write.  [default: show it here]")
+@click.option(
+    "--view",
+    type=click.Choice(["orbits", "vectors"]),
+    help="All orbits at once, or single basis vectors.  [default: orbits for maps that have them]",
+)
+@click.option(
+    "--count", type=click.IntRange(min=1), help="Basis vectors to show.  [default: 16, if they fit]"
+)
+def show(file: Path, out: Path | None, view: str | None, count: int | None) -> None:
+    """Draw the basis of FILE, in the terminal or as a picture.
+
+    Orbits are drawn in colours, basis vectors as images, or as lines where they are no images.
+    """
+    from equibasis.columns import OrbitColumns
     from equibasis.store import load_basis
 
+    if view == "orbits" and count is not None:
+        raise click.UsageError("--count is for --view vectors: leave one out")
+    if out is not None:
+        from equibasis.figures import basis_figure, check_ending, orbits_figure, save_figure
+
+        check_ending(out)  # before FILE is read, so that slips show at once
     basis = load_basis(file)
-    target = out or Path(f"{file.stem}.png")
-    save_figure(basis_figure(basis, count), target)
-    click.echo(target)
+    if view is None:
+        are_orbits = isinstance(basis.columns, OrbitColumns) and basis.kind == "equivariant"
+        view = "orbits" if are_orbits and count is None else "vectors"
+    if out is not None:
+        save_figure(orbits_figure(basis) if view == "orbits" else basis_figure(basis, count), out)
+        click.echo(out)
+    else:
+        from equibasis.terminal import print_basis, print_orbits
+
+        print_orbits(basis) if view == "orbits" else print_basis(basis, count)
 
 
 @commands.command()
@@ -221,6 +274,69 @@ def diff(a: Path, b: Path) -> None:
         sys.exit(1)
 
 
+@commands.command()
+@click.argument("file", type=FILE)
+@click.argument("out", type=FILE)
+def export(file: Path, out: Path) -> None:
+    """Write basis FILE as OUT for other programs: .npz, .mtx (Matrix Market) or .safetensors."""
+    from equibasis.export import export_basis, find_format
+    from equibasis.store import load_basis
+
+    find_format(out)  # before FILE is read, so that slips show at once
+    basis = load_basis(file)
+    reader = export_basis(basis, out)
+    rows, rank = basis.columns.shape
+    click.echo(f"{out}: {basis.space}, a {rows} x {rank} matrix for {reader}")
+
+
+@commands.group()
+def cache() -> None:
+    """List and remove the bases that `equibasis.get_basis` keeps.
+
+    EQUIBASIS_CACHE is the folder, EQUIBASIS_CACHE_SIZE its largest size, 1GB unless set.
+    """
+
+
+@cache.command("ls")
+def cache_ls() -> None:
+    """List the bases kept, the most recently used first."""
+    from rich.filesize import decimal
+    from rich.table import Table
+
+    from equibasis.tables import print_table
+
+    most_bytes, files = cache_size(), cached_files()
+    if files:
+        table = Table()
+        table.add_column("basis", overflow="fold")
+        table.add_column("size", justify="right")
+        table.add_column("last used")
+        for file in files:
+            used = time.strftime("%Y-%m-%d %H:%M", time.localtime(file.last_used))
+            table.add_row(file.path.name, decimal(file.bytes), used)
+        print_table(table)
+    click.echo(f"{_counted(files)} of {decimal(most_bytes)}, in {cache_folder()}")
+
+
+@cache.command("prune")
+@click.option("--all", "everything", is_flag=True, help="Remove every basis.")
+@click.option("--max-size", help="What may stay, such as 500MB.  [default: the cache's largest]")
+def cache_prune(everything: bool, max_size: str | None) -> None:
+    """Remove the bases used least recently, and what killed processes left behind."""
+    if everything and max_size is not None:
+        raise click.UsageError("--all and --max-size exclude each other: give one")
+    most_bytes = 0 if everything else cache_size() if max_size is None else parse_size(max_size)
+    removed, left = prune_cache(most_bytes), cached_files()
+    click.echo(f"removed {_counted(removed)}; kept {_counted(left)}, in {cache_folder()}")
+
+
+def _counted(files: list[CachedFile]) -> str:
+    from rich.filesize import decimal
+
+    noun = "basis" if len(files) == 1 else "bases"
+    return f"{len(files)} {noun}, {decimal(sum(file.bytes for file in files))}"
+
+
 def _run_stage(name: str, parameters: Path, *arguments: str) -> None:
     from equibasis.stages.parameters import load_parameters
 
@@ -258,6 +374,61 @@ def evaluate(parameters: Path) -> None:
 def report(parameters: Path) -> None:
     """Stage: draw reports/figures/ and print the table of results."""
     _run_stage("report", parameters)
+
+
+@commands.command()
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="FOLDER",
+    help="Run only the stages with outputs in FOLDER, such as bases, and what they need.",
+)
+@click.option("--repo", type=FILE, default=Path(), help="The project's folder.  [default: here]")
+@click.option("--strict", is_flag=True, help="Ask for identical models, curves and figures too.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--summary", type=FILE, help="Write a summary to this file, in Markdown.")
+def audit(
+    only: tuple[str, ...], repo: Path, strict: bool, as_json: bool, summary: Path | None
+) -> None:
+    """Run the committed pipeline in a clean clone; exit 1 if it does not make what dvc.lock says.
+
+    Data and bases have to come out identical, metrics to 0.1%. Nothing is taken from a cache,
+    and nothing of the project is changed.
+    """
+    from equibasis import audit as auditing
+    from equibasis.files import check_writable, write_text
+    from equibasis.tables import print_table
+
+    if summary is not None:
+        check_writable(summary)
+    found = auditing.audit(repo, only, strict)
+    if summary is not None:
+        write_text(summary, auditing.summary(found))
+    if as_json:
+        click.echo(json.dumps(found.as_json(), indent=2))
+    else:
+        print_table(auditing.findings_table(found))
+    if found.uncommitted:
+        click.echo(
+            f"equibasis: HEAD was audited, without {found.uncommitted} uncommitted changes",
+            err=True,
+        )
+    line = auditing.verdict_line(found)
+    if not found.passed:
+        sys.exit(_fail(line, 1))
+    click.echo(line, err=as_json)
+
+
+@commands.command()
+def mend() -> None:
+    """Put right what a killed `dvc repro` can leave that would stop the next one.
+
+    DVC writes dvc.lock in place: killed at that moment, it cannot read it afterwards.
+    """
+    from equibasis.mending import mend as mend_project
+
+    for line in mend_project(Path()):
+        click.echo(line, err=True)
 
 
 if __name__ == "__main__":

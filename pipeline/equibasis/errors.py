@@ -38,3 +38,7 @@ class ParametersError(EquibasisError):
 
 class DataError(EquibasisError):
     """A data source that is not known or cannot be had."""
+
+
+class AuditError(EquibasisError):
+    """A project that cannot be audited."""

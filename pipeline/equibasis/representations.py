@@ -39,6 +39,9 @@ _MOST_NORM = 300.0
 MOST_ELEMENTS = 20_000
 _MOST_BYTES = 2**30
 
+# Two elements of a finite group are never so near; powers of an inexact turn are.
+_TOO_NEAR = 1e-7
+
 # Width of the buckets that signatures are sorted into: far above rounding.
 _BUCKET = 1e-6
 
@@ -678,10 +681,16 @@ class _Lookup:
         if not math.isfinite(place):
             raise GroupError("the generators make ever larger matrices: the group is not finite")
         bucket = math.floor(place)
-        near = (self.buckets.get(bucket + step, ()) for step in (-1, 0, 1))
-        scale = max(1.0, np.abs(flat).max())
-        if any(np.abs(flat - other).max() < TOLERANCE * scale for each in near for other in each):
-            return False
+        near = [other for step in (-1, 0, 1) for other in self.buckets.get(bucket + step, ())]
+        if near:
+            distance = np.abs(flat - np.stack(near)).max(axis=1).min() / max(1.0, abs(flat).max())
+            if distance < TOLERANCE:
+                return False
+            if distance < _TOO_NEAR:
+                raise GroupError(
+                    f"the generators make elements that differ by only {distance:.1g}: the group "
+                    "is not finite, or its matrices are not exact enough"
+                )
         self.buckets.setdefault(bucket, []).append(flat)
         return True
 
@@ -751,11 +760,11 @@ def check_group(
             f"group {name!r}: the first element, {elements[0]}, is not the identity "
             f"(off by {error:.2g}): list the identity first"
         )
-    tree = cKDTree(flat @ signatures.shadow)
     # Elements that act alike are one; each is known by the first that acts so.
-    pairs = tree.query_pairs(TOLERANCE * scale, output_type="ndarray")
-    first = np.arange(order)
-    np.minimum.at(first, pairs[:, 1], pairs[:, 0])
+    points = flat @ signatures.shadow
+    first = _first_alike(points, TOLERANCE * scale)
+    distinct = np.unique(first)
+    tree = cKDTree(points[distinct])
     counts = np.bincount(first, minlength=order)
     if (uneven := np.flatnonzero((counts > 0) & (counts != counts[0]))).size:
         most = int(counts.argmax())
@@ -772,7 +781,7 @@ def check_group(
         if reached[first[g]]:
             continue
         products = np.stack([signatures.flat(signatures.apply(g, sent[h])) for h in range(order)])
-        nearest = tree.query(products @ signatures.shadow)[1]
+        nearest = distinct[tree.query(products @ signatures.shadow)[1]]
         errors = np.abs(products - flat[nearest]).max(axis=1) / scale
         if errors.max() > TOLERANCE:
             h = int(errors.argmax())
@@ -787,6 +796,17 @@ def check_group(
         moves.append(first[nearest])
         reached = _closure(reached, moves)
     return tuple(generating)
+
+
+def _first_alike(points: np.ndarray, tolerance: float) -> np.ndarray:
+    """For each point, the first one that is the same within a tolerance in every coordinate."""
+    kind = np.zeros(len(points), dtype=np.int64)
+    for coordinate in points.T:
+        order = np.lexsort((coordinate, kind))
+        steps = (np.diff(kind[order]) != 0) | (np.diff(coordinate[order]) > tolerance)
+        kind[order] = np.concatenate([[0], np.cumsum(steps)])
+    _, first, kind = np.unique(kind, return_index=True, return_inverse=True)
+    return first[kind]
 
 
 def _closure(reached: np.ndarray, moves: list[np.ndarray]) -> np.ndarray:

@@ -4,55 +4,58 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import h5py
 import numpy as np
 from scipy import sparse
 
-from equibasis.basis import Basis, Checks
+from equibasis.basis import TOLERANCE, Basis, Checks
 from equibasis.columns import Columns, OrbitColumns, as_csc, count_labels, in_order, structured
+from equibasis.coordinates import Coordinates, symmetry_coordinates
+from equibasis.coordinates.encoding import as_arrays, from_arrays
 from equibasis.errors import BasisFileError, EquibasisError, WriteError
 from equibasis.files import write_hdf5
 from equibasis.groups import group_name
+from equibasis.pictures import default_plot
+from equibasis.plain_hdf5 import PlainFile
 from equibasis.representations import (
     HomSpace,
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
 )
-from equibasis.spaces import Shape, Space, as_space
-
-FORMAT = "equibasis"
-FORMAT_VERSION = 1
-
-_ROOT_ATTRIBUTES = (
-    "format",
-    "format_version",
-    "kind",
-    "group",
-    "group_order",
-    "input_space",
-    "output_space",
-    "input_shape",
-    "output_shape",
-    "rank",
-    "solver",
-    "vec_order",
-    "content_sha256",
+from equibasis.schema import (
+    FORMAT,
+    FORMAT_VERSION,
+    HASHED,
+    Outline,
+    Value,
+    check,
+    decode,
+    text,
 )
+from equibasis.spaces import as_space
+from equibasis.verification import check_coordinates, verify_basis
+
 # Orbits of more index pairs than this are written as labels, 4 bytes a pair; fewer as a sparse
 # matrix, 12 bytes a pair, which more programs read.
 _MOST_SPARSE_ROWS = 2**20
 
-# Attributes that say how a file came to be, not what it means, and so are not hashed.
-_NOT_CONTENT = ("solver", "content_sha256")
+# Coordinates in which maps take more than this share of a dense product are not written.
+_MOST_GAINED = 0.75
 
-Value = str | int | float | np.ndarray
+# HDF5 keeps longer attributes in a heap.
+_LONGEST_TEXT = 60_000
+
+# By how much an error may differ from the one stated: rounding differs between libraries.
+_ROUNDING_FACTOR, _ROUNDING = 10.0, 1e-13
+
+# All attributes, by the path of their object, and all datasets, by path.
+Contents: TypeAlias = tuple[dict[str, dict[str, Value]], dict[str, np.ndarray]]
 
 
 def basis_path(folder: str | Path, group: str, output: str, input: str | None = None) -> Path:
@@ -65,7 +68,7 @@ def basis_path(folder: str | Path, group: str, output: str, input: str | None = 
 
 
 def content_sha256(basis: Basis) -> str:
-    """SHA-256 over what the basis is: everything in its file but ``solver`` and the hash itself.
+    """SHA-256 over what the basis is: all in its file but ``solver``, the hash and the picture.
 
     For (signed) permutations two files of one problem agree in it whichever solver, machine or day
     made them. Others agree to rounding, about 1e-15, which shows in the hash; compare those by
@@ -74,8 +77,8 @@ def content_sha256(basis: Basis) -> str:
     return _digest(*_contents(basis))
 
 
-def _contents(basis: Basis) -> tuple[dict[str, dict[str, Value]], dict[str, np.ndarray]]:
-    """All attributes, by the path of their object, and all datasets, by path."""
+def _contents(basis: Basis) -> Contents:
+    """What the basis is; nothing derived from it."""
     space = basis.space
     attributes: dict[str, dict[str, Value]] = {
         "/": {
@@ -106,6 +109,26 @@ def _contents(basis: Basis) -> tuple[dict[str, dict[str, Value]], dict[str, np.n
     }
     attributes["/basis"], parts = _encoded(basis.columns)
     return attributes, {**datasets, **parts}
+
+
+def _plot(basis: Basis, datasets: Mapping[str, np.ndarray]) -> Contents:
+    """The picture that viewers show at once: derived from the basis, no part of what it is."""
+    basis_bytes = sum(array.nbytes for path, array in datasets.items() if "/basis" in path)
+    attributes, parts = default_plot(basis, basis_bytes)
+    if attributes:
+        attributes["/"] = {"NX_class": "NXroot", "default": "plot"}
+    return attributes, parts
+
+
+def _coordinates(basis: Basis) -> Contents:
+    """Symmetry-adapted coordinates, where layers gain by them: derived, no part of what it is."""
+    if basis.kind == "invariant":
+        return {}, {}
+    coordinates = basis.coordinates or symmetry_coordinates(basis.space)
+    if coordinates is None or coordinates.multiplications > _MOST_GAINED * basis.space.dimension:
+        return {}, {}
+    datasets = {f"/coordinates/{name}": part for name, part in as_arrays(coordinates).items()}
+    return {"/coordinates": {"sha256": _sha256(datasets)}}, datasets
 
 
 def _encoded(columns: Columns) -> tuple[dict[str, Value], dict[str, np.ndarray]]:
@@ -140,12 +163,20 @@ def _representation_array(rho: Representation) -> np.ndarray:
 def _digest(
     attributes: Mapping[str, Mapping[str, Value]], datasets: Mapping[str, np.ndarray]
 ) -> str:
+    named = {
+        f"{path}@{name}": value
+        for path, of_object in attributes.items()
+        for name, value in of_object.items()
+    }
+    return _digest_of(named | dict(datasets))
+
+
+def _digest_of(entries: Mapping[str, Value]) -> str:
+    return _sha256({path: entries[path] for path in HASHED & entries.keys()})
+
+
+def _sha256(entries: Mapping[str, Value]) -> str:
     """The hash of docs/file-format.md: each entry's path, type and shape, then its bytes."""
-    entries: dict[str, Value] = dict(datasets)
-    for path, of_object in attributes.items():
-        for name, value in of_object.items():
-            if name not in _NOT_CONTENT:
-                entries[f"{path}@{name}"] = value
     digest = hashlib.sha256()
     for path in sorted(entries):
         for chunk in _hashed_form(path, entries[path]):
@@ -157,19 +188,15 @@ def _hashed_form(path: str, value: Value) -> Iterator[bytes | memoryview]:
     if isinstance(value, str):
         value = np.array(_encode(value), dtype=object)
     array = np.asarray(value)
-    shape = _text(array.shape)
+    shape = text(array.shape)
     if array.dtype == object:
         yield f"{path} utf-8 {shape}\n".encode()
-        for text in array.ravel():
-            yield len(text).to_bytes(8, "little") + text
+        for content in array.ravel():
+            yield len(content).to_bytes(8, "little") + content
     else:
         array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
         yield f"{path} {array.dtype.str} {shape}\n".encode()
         yield array.reshape(-1).view(np.uint8).data
-
-
-def _text(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "scalar"
 
 
 # --- writing ------------------------------------------------------------------------------------
@@ -185,6 +212,10 @@ def save_basis(basis: Basis, path: str | os.PathLike[str]) -> None:
     """
     attributes, datasets = _contents(basis)
     attributes["/"]["content_sha256"] = _digest(attributes, datasets)
+    for extra_attributes, extra_datasets in (_coordinates(basis), _plot(basis, datasets)):
+        for name, of_object in extra_attributes.items():
+            attributes.setdefault(name, {}).update(of_object)
+        datasets |= extra_datasets
 
     def fill(file: h5py.File) -> None:
         for name, array in datasets.items():
@@ -205,15 +236,20 @@ def _encode(text: str) -> bytes:
         raise WriteError(f"the name {text!r} is not valid Unicode: choose another") from error
     if b"\0" in encoded:
         raise WriteError(f"the name {text!r} holds a NUL, which a file would lose: choose another")
+    if len(encoded) > _LONGEST_TEXT:
+        raise WriteError(
+            f"a name has {len(encoded):,} bytes, which no file holds: choose one of at most "
+            f"{_LONGEST_TEXT:,}"
+        )
     return encoded
 
 
 def _stored(value: Value) -> Any:
-    """Strings as fixed-length UTF-8: HDF5 keeps others in a heap, where damage can hang it."""
+    """Strings as fixed-length UTF-8: HDF5 keeps others in a heap."""
     if isinstance(value, str):
         value = np.array(_encode(value), dtype=object)
     if isinstance(value, np.ndarray) and value.dtype == object:
-        length = max(len(text) for text in value.ravel().tolist())
+        length = max(len(content) for content in value.ravel().tolist())
         return value.astype(h5py.string_dtype("utf-8", max(1, length)))
     return value
 
@@ -230,7 +266,35 @@ def load_basis(path: str | os.PathLike[str]) -> Basis:
         If the file is missing, damaged, or not a basis file, saying which part is wrong.
     """
     with _open(path) as file:
-        return _read(file)
+        return _read(file)[0]
+
+
+def verify_file(path: str | os.PathLike[str]) -> tuple[Basis, Checks]:
+    """Prove a basis file from itself alone: all that `load_basis` and `verify_basis` check.
+
+    And that the errors which it states are its errors, that the basis is encoded as the format
+    prescribes, that maps are block diagonal in its coordinates as they should, and that the picture
+    shows this basis.
+
+    Returns
+    -------
+    tuple
+        The basis, and its errors as they are now.
+
+    Raises
+    ------
+    BasisFileError
+        With the first reason why the file does not hold.
+    """
+    with _open(path) as file:
+        basis, outline = _read(file)
+        checks = verify_basis(basis)
+        _check_stated(basis.checks, checks)
+        _check_encoding(outline, basis)
+        if basis.coordinates is not None:
+            check_coordinates(basis)
+        _check_plot(file, outline, basis)
+        return basis, checks
 
 
 def load_basis_for(
@@ -262,9 +326,11 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     BasisFileError
         As `load_basis`.
     """
-    basis = load_basis(path)
+    with _open(path) as file:
+        basis, outline = _read(file)
+        size = file.size
     space, columns = basis.space, basis.columns
-    kind, _ = _encoded(columns)
+    nonzeros = np.count_nonzero(columns) if isinstance(columns, np.ndarray) else columns.nnz
     return {
         "file": str(path),
         "kind": basis.kind,
@@ -278,222 +344,118 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         "rank": basis.rank,
         "dense_parameters": space.dimension,
         "solver": basis.solver,
-        "encoding": kind["encoding-type"],
-        "nonzeros": int(np.count_nonzero(columns))
-        if isinstance(columns, np.ndarray)
-        else int(columns.nnz),
+        "encoding": outline.values["/basis@encoding-type"],
+        "nonzeros": int(nonzeros),
         "checks": {
             "orthonormality_error": basis.checks.orthonormality_error,
             "equivariance_error": basis.checks.equivariance_error,
             "rank_expected": basis.checks.rank_expected,
         },
-        "bytes": Path(path).stat().st_size,
-        "content_sha256": content_sha256(basis),
+        "bytes": size,
+        "format_version": outline.values["/@format_version"],
+        "content_sha256": outline.values["/@content_sha256"],
+        "unknown": outline.unknown,
     }
 
 
 @contextlib.contextmanager
-def _open(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
+def _open(path: str | os.PathLike[str]) -> Iterator[PlainFile]:
     """The file, opened to read; whatever goes wrong inside becomes one `BasisFileError`."""
-    target = Path(path)
     try:
-        if not target.exists():
-            raise BasisFileError("it does not exist: make it with 'equibasis solve'")
-        if not target.is_file():
-            raise BasisFileError("it is not a regular file")
-        if not h5py.is_hdf5(target):
-            raise BasisFileError("not an HDF5 file, or its beginning is damaged")
-        with h5py.File(target, "r") as file:
+        with PlainFile(path) as file:
             yield file
     except (
         EquibasisError,
         OSError,
-        KeyError,
+        LookupError,
         ValueError,
+        ArithmeticError,
         RuntimeError,
         TypeError,
         MemoryError,
     ) as error:
         reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
-        raise BasisFileError(f"{target}: {reason}") from error
+        raise BasisFileError(f"{Path(path)}: {reason}") from error
 
 
-def _read(file: h5py.File) -> Basis:
-    header = _attributes(file, "/")
-    named = header.get("format")
-    if not isinstance(named, str) or named != FORMAT:
-        raise BasisFileError("HDF5, but not a basis file: attribute 'format' is not 'equibasis'")
-    missing = [name for name in _ROOT_ATTRIBUTES if name not in header]
-    if missing:
-        raise BasisFileError(f"attribute {missing[0]!r} is missing")
-    version = _integer(header, "format_version")
-    if version != FORMAT_VERSION:
-        raise BasisFileError(
-            f"format_version {version} is not known to this equibasis "
-            f"(it reads {FORMAT_VERSION}): use another version of equibasis"
-        )
-
-    paths = ("/", "/basis", "/checks", "/group")
-    attributes = {path: _attributes(file, path) for path in paths}
-    datasets: dict[str, np.ndarray] = {}
-    elements = _strings(file, "/group/elements")
+def _read(file: PlainFile) -> tuple[Basis, Outline]:
+    outline = check(file)
+    said: dict[str, Any] = outline.values
+    # The picture is derived from the rest: `verify_file` alone looks at it.
+    hashed = [path for path in outline.datasets if path in HASHED]
+    datasets = {path: file.read(path) for path in hashed}
+    elements = _names(datasets["/group/elements"])
     datasets["/group/elements"] = np.array([name.encode() for name in elements], dtype=object)
-    listed = attributes["/group"].get("listed")
-    if listed not in ("elements", "generators"):
-        raise BasisFileError("attribute 'listed' of /group is not 'elements' or 'generators'")
-
-    shapes = _shape(header, "input_shape"), _shape(header, "output_shape")
+    complete = said["/group@listed"] == "elements"
     space = HomSpace(
-        _string(header, "group"),
-        tuple(elements),
-        _space(header, "input_space"),
-        _space(header, "output_space"),
-        _representation(file, "/group/input", len(elements), shapes[0]),
-        _representation(file, "/group/output", len(elements), shapes[1]),
-        listed == "elements",
+        said["/@group"],
+        elements,
+        as_space(said["/@input_space"]),
+        as_space(said["/@output_space"]),
+        _representation(datasets["/group/input"], "/group/input"),
+        _representation(datasets["/group/output"], "/group/output"),
+        complete,
     )
-    datasets["/group/input"] = _representation_array(space.input)
-    datasets["/group/output"] = _representation_array(space.output)
-    for name, shape, stored in (
-        ("input", space.input_shape, shapes[0]),
-        ("output", space.output_shape, shapes[1]),
-    ):
-        if shape != stored:
-            raise BasisFileError(f"attribute '{name}_shape' does not fit '{name}_space'")
-    rank = _integer(header, "rank")
-    columns, parts = _columns(file, attributes["/basis"], (space.dimension, rank))
-    datasets |= parts
-
-    if _integer(header, "group_order") != (len(elements) if space.complete else 0):
-        raise BasisFileError("attribute 'group_order' differs from the number of elements")
-    if _string(header, "kind") != space.kind:
-        raise BasisFileError("attribute 'kind' does not fit 'input_shape'")
-    if _string(header, "vec_order") != "row-major":
-        raise BasisFileError("attribute 'vec_order' is not 'row-major'")
-    if _digest(attributes, datasets) != _string(header, "content_sha256"):
+    for name, shape in (("input", space.input_shape), ("output", space.output_shape)):
+        if shape != tuple(said[f"/@{name}_shape"].tolist()):
+            raise BasisFileError(f"attribute '{name}_shape' of / does not fit '{name}_space'")
+    if said["/@group_order"] != (len(elements) if complete else 0):
+        raise BasisFileError("attribute 'group_order' of / differs from the number of elements")
+    if said["/@kind"] != space.kind:
+        raise BasisFileError("attribute 'kind' of / does not fit 'input_space'")
+    columns = _columns(datasets, (space.dimension, said["/@rank"]))
+    if _digest_of(said | datasets) != said["/@content_sha256"]:
         raise BasisFileError("content_sha256 does not match: the file was changed or damaged")
-    checks = attributes["/checks"]
-    return Basis(
-        space,
-        structured(columns),
-        _string(header, "solver"),
-        Checks(
-            _number(checks, "orthonormality_error"),
-            _number(checks, "equivariance_error"),
-            _integer(checks, "rank_expected"),
-        ),
+    checks = Checks(
+        said["/checks@orthonormality_error"],
+        said["/checks@equivariance_error"],
+        said["/checks@rank_expected"],
     )
+    coordinates = _read_coordinates(file, outline)
+    return Basis(space, columns, said["/@solver"], checks, coordinates), outline
 
 
-def _attributes(file: h5py.File, path: str) -> dict[str, Any]:
-    """All attributes of an object as str, int, float or arrays; other types are refused unread."""
-    _check_hard_links(file, path)
-    holder = file[path].attrs
-    values: dict[str, Any] = {}
-    for name in holder:
-        dtype = h5py.h5a.open(file[path].id, name.encode()).dtype
-        if dtype.kind not in "Sif":
-            raise BasisFileError(f"attribute {name!r} of {path} has a type it must not have")
-        value = holder[name]
-        if isinstance(value, np.bytes_):
-            value = bytes(value).decode()
-        values[name] = value.item() if isinstance(value, np.generic) else value
-    return values
+def _read_coordinates(file: PlainFile, outline: Outline) -> Coordinates | None:
+    said = outline.values.get("/coordinates@sha256")
+    if said is None:
+        return None
+    stored = {
+        path: file.read(path) for path in outline.datasets if path.startswith("/coordinates/")
+    }
+    if _sha256(stored) != said:
+        raise BasisFileError("sha256 of /coordinates does not match: it was changed or damaged")
+    arrays = {path.removeprefix("/coordinates/"): array for path, array in stored.items()}
+    try:
+        for array in arrays.values():
+            if not np.isfinite(array).all():
+                raise EquibasisError("numbers that are not finite")
+        return from_arrays(arrays, outline.sizes["m"], outline.sizes["k"])
+    except EquibasisError as error:
+        raise BasisFileError(f"/coordinates does not fit together: {error}") from error
 
 
-def _check_hard_links(file: h5py.File, path: str) -> None:
-    """Every step of a path is in this file: a link could lead anywhere, or in a circle."""
-    steps = [step for step in path.split("/") if step]
-    for count in range(1, len(steps) + 1):
-        part = "/".join(steps[:count])
-        if not isinstance(file.get(part, getlink=True), h5py.HardLink):
-            raise BasisFileError(f"/{part} is missing, or a link to somewhere else")
-
-
-def _string(attributes: Mapping[str, Any], name: str) -> str:
-    value = attributes.get(name)
-    if not isinstance(value, str) or not value.isprintable():
-        raise BasisFileError(f"attribute {name!r} is not a string of printable characters")
-    return value
-
-
-def _integer(attributes: Mapping[str, Any], name: str) -> int:
-    value = attributes.get(name)
-    if not isinstance(value, int) or value < 0:
-        raise BasisFileError(f"attribute {name!r} is not a whole number of at least 0")
-    return value
-
-
-def _number(attributes: Mapping[str, Any], name: str) -> float:
-    value = attributes.get(name)
-    if not isinstance(value, float) or not 0 <= value < math.inf:
-        raise BasisFileError(f"attribute {name!r} is not a number of at least 0")
-    return value
-
-
-def _shape(attributes: Mapping[str, Any], name: str) -> tuple[int, ...]:
-    value = attributes.get(name)
-    if not (isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype == np.int64):
-        raise BasisFileError(f"attribute {name!r} is not a list of 64-bit integers")
-    if (value < 1).any() or math.prod(value.tolist()) >= 2**62:
-        raise BasisFileError(f"attribute {name!r} holds an impossible size")
-    return tuple(value.tolist())
-
-
-def _space(attributes: Mapping[str, Any], name: str) -> Space:
-    return as_space(_string(attributes, name))
-
-
-def _dataset(file: h5py.File, path: str, kinds: str) -> h5py.Dataset:
-    """A dataset of this file alone, of an expected type, no larger than the file itself."""
-    _check_hard_links(file, path)
-    dataset = file[path]
-    if not isinstance(dataset, h5py.Dataset):
-        raise BasisFileError(f"{path} is not a dataset")
-    if dataset.dtype.kind not in kinds:
-        raise BasisFileError(f"{path} has type {dataset.dtype}, which it must not have")
-    if dataset.external or dataset.is_virtual or dataset.chunks is not None:
-        raise BasisFileError(f"{path} is not stored plainly (contiguous, in this file)")
-    if dataset.id.get_storage_size() > file.id.get_filesize():
-        raise BasisFileError(f"{path} claims more bytes than the file has")
-    if dataset.size and not dataset.id.get_storage_size():
-        raise BasisFileError(f"{path} has a size but no data")
-    return dataset
-
-
-def _strings(file: h5py.File, path: str) -> list[str]:
-    dataset = _dataset(file, path, "S")
-    if dataset.ndim != 1 or not dataset.size:
-        raise BasisFileError(f"{path} is not a list of strings")
-    names = [bytes(name).decode() for name in dataset[()]]
-    if not all(name and name.isprintable() for name in names):
-        raise BasisFileError(f"{path} holds a name that is empty or cannot be printed")
+def _names(stored: np.ndarray) -> tuple[str, ...]:
+    names = tuple(decode(name, "/group/elements") for name in stored.tolist())
+    if not names:
+        raise BasisFileError("/group/elements is not a list of strings: it is empty")
+    if not all(names):
+        raise BasisFileError("/group/elements holds an empty name")
     return names
 
 
-def _array(file: h5py.File, path: str, kinds: str, shape: tuple[int, ...]) -> np.ndarray:
-    dataset = _dataset(file, path, kinds)
-    if dataset.shape != shape:
-        raise BasisFileError(f"{path} has shape {_text(dataset.shape)}, expected {_text(shape)}")
-    array = dataset[()]
-    if array.dtype.kind == "f" and (array.dtype != np.float64 or not np.isfinite(array).all()):
-        raise BasisFileError(f"{path} is not made of finite float64 numbers")
+def _finite(array: np.ndarray, path: str) -> np.ndarray:
+    if not np.isfinite(array).all():
+        raise BasisFileError(f"{path} is not made of finite numbers")
     return array
 
 
-def _representation(file: h5py.File, path: str, order: int, shape: Shape) -> Representation:
-    n = math.prod(shape)
-    dataset = _dataset(file, path, "if")
-    if dataset.dtype.kind == "f":
-        return MatrixRepresentation(_array(file, path, "f", (order, n, n)))
-    signed = dataset.ndim == 3
-    array = _array(file, path, "i", (order, 2, n) if signed else (order, n))
-    if array.dtype != np.int32:
-        raise BasisFileError(f"{path} is not made of 32-bit integers")
-    index = array[:, 0] if signed else array
-    if (np.sort(index, axis=1) != np.arange(n)).any():
+def _representation(array: np.ndarray, path: str) -> Representation:
+    if array.dtype.kind == "f":
+        return MatrixRepresentation(_finite(array, path))
+    index = array[:, 0] if array.ndim == 3 else array
+    if (np.sort(index, axis=1) != np.arange(index.shape[1])).any():
         raise BasisFileError(f"{path} holds a row that is not a permutation")
-    if not signed:
+    if array.ndim == 2:
         return PermutationRepresentation(index.astype(np.int64))
     signs = array[:, 1]
     if (np.abs(signs) != 1).any() or (signs == 1).all():
@@ -501,54 +463,90 @@ def _representation(file: h5py.File, path: str, order: int, shape: Shape) -> Rep
     return PermutationRepresentation(index.astype(np.int64), signs.astype(np.int8))
 
 
-def _columns(
-    file: h5py.File, attributes: Mapping[str, Any], shape: tuple[int, int]
-) -> tuple[Columns, dict[str, np.ndarray]]:
-    """The basis, and the datasets that it was read from."""
-    encoding = _string(attributes, "encoding-type")
-    if encoding == "array":
-        dense = _array(file, "/basis", "f", shape)
-        return dense, {"/basis": dense}
-    if encoding not in ("csc_matrix", "equibasis-orbits"):
-        raise BasisFileError(f"/basis has an encoding-type that is not known: {encoding!r}")
-    declared = attributes.get("shape")
-    if not isinstance(declared, np.ndarray) or tuple(declared.tolist()) != shape:
-        raise BasisFileError(f"/basis does not have the shape {_text(shape)}")
-    if encoding == "equibasis-orbits":
-        return _orbit_columns(file, shape)
-    stored = _dataset(file, "/basis/data", "f").size
-    parts = {
-        "/basis/data": _array(file, "/basis/data", "f", (stored,)),
-        "/basis/indices": _array(file, "/basis/indices", "i", (stored,)),
-        "/basis/indptr": _array(file, "/basis/indptr", "i", (shape[1] + 1,)),
-    }
-    data, indices, indptr = parts.values()
-    indptr = indptr.astype(np.int64)  # differences of int32 may wrap around
-    if indptr[0] != 0 or indptr[-1] != stored or (np.diff(indptr) < 0).any():
+def _columns(datasets: Mapping[str, np.ndarray], shape: tuple[int, int]) -> Columns:
+    if "/basis" in datasets:
+        return structured(_finite(datasets["/basis"], "/basis"))
+    if "/basis/labels" in datasets:
+        return _orbit_columns(datasets["/basis/labels"], datasets.get("/basis/signs"), shape[1])
+    data = _finite(datasets["/basis/data"], "/basis/data")
+    indices, indptr = datasets["/basis/indices"], datasets["/basis/indptr"].astype(np.int64)
+    if indptr[0] != 0 or indptr[-1] != len(data) or (np.diff(indptr) < 0).any():
         raise BasisFileError("/basis/indptr does not ascend from 0 to the number of entries")
-    if stored and not (0 <= indices.min() and indices.max() < shape[0]):
+    if len(data) and not (0 <= indices.min() and indices.max() < shape[0]):
         raise BasisFileError("/basis/indices points outside the matrix")
     matrix = sparse.csc_array((data, indices, indptr), shape=shape)
     if not matrix.has_canonical_format:
         raise BasisFileError("/basis/indices does not ascend within each column")
-    return matrix, parts
+    # Few entries in very many rows are no orbits, and looking would take memory for each row.
+    return structured(matrix) if shape[0] <= max(_MOST_SPARSE_ROWS, 16 * len(data)) else matrix
 
 
-def _orbit_columns(
-    file: h5py.File, shape: tuple[int, int]
-) -> tuple[OrbitColumns, dict[str, np.ndarray]]:
-    if shape[1] > shape[0]:
-        raise BasisFileError("/basis has more columns than rows")
-    labels = _array(file, "/basis/labels", "i", shape[:1])
-    parts = {"/basis/labels": labels}
-    signs = None
-    if file.get("/basis/signs", getlink=True) is not None:
-        signs = parts["/basis/signs"] = _array(file, "/basis/signs", "i", shape[:1])
-        if signs.dtype != np.int8 or (np.abs(signs) != 1).any():
-            raise BasisFileError("/basis/signs holds values that are not ±1, as int8")
-    if labels.min() < -1 or labels.max() >= shape[1]:
+def _orbit_columns(labels: np.ndarray, signs: np.ndarray | None, rank: int) -> OrbitColumns:
+    if signs is not None and (np.abs(signs) != 1).any():
+        raise BasisFileError("/basis/signs holds values that are not ±1")
+    if labels.min() < -1 or labels.max() >= rank:
         raise BasisFileError("/basis/labels points outside the columns")
-    columns = OrbitColumns(labels, count_labels(labels, shape[1]), signs)
+    columns = OrbitColumns(labels, count_labels(labels, rank), signs)
     if not in_order(columns):
         raise BasisFileError("/basis/labels does not number the orbits in their order")
-    return columns, parts
+    return columns
+
+
+# --- what a file says of itself ---------------------------------------------------------------
+
+
+def _check_stated(stated: Checks, measured: Checks) -> None:
+    if stated.rank_expected != measured.rank_expected:
+        raise BasisFileError(
+            f"attribute 'rank_expected' of /checks is {stated.rank_expected}, "
+            f"but it is {measured.rank_expected}"
+        )
+    for name in ("orthonormality_error", "equivariance_error"):
+        one, other = getattr(stated, name), getattr(measured, name)
+        if one > TOLERANCE or max(one, other) > _ROUNDING_FACTOR * min(one, other) + _ROUNDING:
+            raise BasisFileError(
+                f"attribute {name!r} of /checks is {one:.3g}, but the error is {other:.3g}"
+            )
+
+
+def _check_encoding(outline: Outline, basis: Basis) -> None:
+    attributes, parts = _encoded(basis.columns)
+    prescribed = {path: array.dtype.newbyteorder("<").str for path, array in parts.items()}
+    stored = {
+        path: np.dtype(outline.datasets[path].type).str
+        for path in outline.datasets
+        if path.startswith("/basis")
+    }
+    if stored != prescribed:
+        raise BasisFileError(
+            f"/basis is not encoded as the format prescribes, {attributes['encoding-type']} of "
+            f"{', '.join(prescribed.values())}"
+        )
+
+
+def _check_plot(file: PlainFile, outline: Outline, basis: Basis) -> None:
+    """The picture, where there is one, is the one that follows from the basis."""
+    attributes, datasets = _plot(basis, _contents(basis)[1])
+    expected = {
+        f"{path}@{name}": value
+        for path, of_object in attributes.items()
+        for name, value in of_object.items()
+    } | datasets
+    derived = ("/plot", "/@NX_class", "/@default")
+    stored: dict[str, Value] = {
+        name: value for name, value in outline.values.items() if name.startswith(derived)
+    }
+    stored |= {name: file.read(name) for name in outline.datasets if name.startswith(derived)}
+    if not stored:
+        return
+    for name in sorted(expected.keys() | stored.keys()):
+        if name not in stored or name not in expected:
+            raise BasisFileError(f"{name} is {'missing' if name in expected else 'too much'}")
+        if not _equal(stored[name], expected[name]):
+            raise BasisFileError(f"{name} does not show the basis of this file")
+
+
+def _equal(stored: Value, expected: Value) -> bool:
+    if isinstance(expected, np.ndarray) and expected.dtype == object:
+        expected = np.array([name.decode() for name in expected], dtype=object)
+    return np.array_equal(np.asarray(stored), np.asarray(expected))

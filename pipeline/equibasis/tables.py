@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+from rich import box
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
+from rich.text import Text
 
 
 def print_table(table: Table) -> None:
@@ -18,28 +24,92 @@ def print_table(table: Table) -> None:
 
 def description_table(descriptions: list[dict[str, Any]]) -> Table:
     """A column for each basis file, a row for each property."""
-    table = Table()
-    table.add_column("file")
+    table = Table(box=box.SIMPLE_HEAD, show_header=True, header_style="bold")
+    table.add_column("file", style="bold")
     for each in descriptions:
-        table.add_column(each["file"], overflow="fold")
-    rows = {
-        "kind": lambda d: d["kind"],
-        "group": lambda d: (
-            f"{d['group']}, {d['group_order']} elements"
-            if "elements" in d
-            else f"{d['group']}, by {len(d['generators'])} generators"
-        ),
-        "input": lambda d: "-" if d["kind"] == "invariant" else d["input_space"],
-        "output": lambda d: d["output_space"],
-        "rank": lambda d: f"{d['rank']:,} of {d['dense_parameters']:,} dense parameters",
-        "fewer parameters": lambda d: f"{d['dense_parameters'] / max(d['rank'], 1):.2f} times",
-        "solver": lambda d: d["solver"],
-        "stored as": lambda d: f"{d['encoding']}, {d['nonzeros']:,} non-zeros",
-        "orthonormal to": lambda d: f"{d['checks']['orthonormality_error']:.1e}",
-        "equivariant to": lambda d: f"{d['checks']['equivariance_error']:.1e}",
-        "size": lambda d: f"{d['bytes']:,} bytes",
-        "content sha256": lambda d: d["content_sha256"][:16],
-    }
-    for name, value in rows.items():
-        table.add_row(name, *(value(each) for each in descriptions))
+        table.add_column(Text(each["file"]), overflow="fold")
+    for name, value in _PROPERTIES.items():
+        cells = [value(each) for each in descriptions]
+        if any(cells):
+            table.add_row(name, *map(Text, cells))
+    return table
+
+
+def _holds(told: dict[str, Any]) -> str:
+    return "invariant vectors" if told["kind"] == "invariant" else "equivariant maps"
+
+
+def _group(told: dict[str, Any]) -> str:
+    if "elements" not in told:
+        return f"{told['group']}, by {len(told['generators'])} generators"
+    count = len(told["elements"])
+    return f"{told['group']}, {count:,} element{'' if count == 1 else 's'}"
+
+
+def _side(told: dict[str, Any], side: str) -> str:
+    if side == "input" and told["kind"] == "invariant":
+        return ""
+    count = math.prod(told[f"{side}_shape"])
+    return f"{told[f'{side}_space']}, {count:,} number{'' if count == 1 else 's'}"
+
+
+def _saved(told: dict[str, Any]) -> str:
+    rank, dense = told["rank"], told["dense_parameters"]
+    fewer = f", {dense / rank:,.4g} times fewer" if 0 < rank < dense else ""
+    return f"{rank:,} of {dense:,} dense parameters{fewer}"
+
+
+_ENCODINGS = {
+    "csc_matrix": "sparse columns",
+    "equibasis-orbits": "a label a row",
+    "array": "a dense matrix",
+}
+
+_PROPERTIES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "holds": _holds,
+    "group": _group,
+    "input": lambda told: _side(told, "input"),
+    "output": lambda told: _side(told, "output"),
+    "rank": _saved,
+    "solver": lambda told: told["solver"],
+    "stored as": lambda told: f"{_ENCODINGS[told['encoding']]}, {told['nonzeros']:,} non-zeros",
+    "orthonormal to": lambda told: f"{told['checks']['orthonormality_error']:.1g}",
+    "equivariant to": lambda told: f"{told['checks']['equivariance_error']:.1g}",
+    "size": lambda told: decimal(told["bytes"]),
+    "content": lambda told: told["content_sha256"][:16],
+    "besides": lambda told: ", ".join(told["unknown"]),
+}
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What came out of verifying a file: what it holds, or the first reason why it does not."""
+
+    file: str
+    holds: str = ""
+    rank: int = 0
+    orthonormality_error: float = 0.0
+    equivariance_error: float = 0.0
+    reason: str = ""
+
+
+def verification_table(results: list[Verified]) -> Table:
+    """A row for each file: what it holds and how exactly, or why it does not."""
+    failed = sum(bool(each.reason) for each in results)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        caption=f"{len(results) - failed} hold, {failed} do not" if failed else "all hold",
+    )
+    for name in ("file", "", "holds"):
+        table.add_column(name, overflow="fold")
+    for name in ("rank", "off by"):
+        table.add_column(name, justify="right")
+    for each in results:
+        if each.reason:
+            table.add_row(Text(each.file), "[red]FAILED[/]", Text(each.reason, style="red"))
+            continue
+        error = max(each.orthonormality_error, each.equivariance_error)
+        table.add_row(
+            Text(each.file), "[green]ok[/]", Text(each.holds), f"{each.rank:,}", f"{error:.1g}"
+        )
     return table

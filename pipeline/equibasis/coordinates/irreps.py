@@ -59,7 +59,7 @@ class Decomposition:
     Attributes
     ----------
     irreps
-        All that occur, in the order in which they are first found.
+        All that occur, by type and dimension.
     copies
         How often each occurs in each, int64 (kinds, irreps).
     forward, backward
@@ -235,11 +235,15 @@ def _assembled(
     irreps: Sequence[Irrep],
     members: Sequence[Sequence[Sequence[np.ndarray]]],
 ) -> Decomposition | None:
+    # Irreps of one size follow on one another, so that they can be multiplied at once.
+    order = sorted(range(len(irreps)), key=lambda n: (irreps[n].division, irreps[n].multiplicity))
+    irreps = [irreps[number] for number in order]
     copies = np.zeros((len(representations), len(irreps)), dtype=np.int64)
     forward, backward = [], []
     for kind, (rho, of_kind) in enumerate(zip(representations, members, strict=True)):
         rows = []
-        for number, found in enumerate(of_kind):
+        for number, before in enumerate(order):
+            found = of_kind[before] if before < len(of_kind) else []
             copies[kind, number] = len(found)
             if found:
                 q, division = irreps[number].multiplicity, irreps[number].division

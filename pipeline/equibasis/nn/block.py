@@ -162,7 +162,7 @@ class _Side(ExactBuffers):
 
 @dataclass(frozen=True)
 class _Term:
-    """Some rows of some blocks: y[o] += x[i] Uᵀ for q vectors each, ``count`` times in a row.
+    """Some rows of some blocks: y[o] += x[i] Uᵀ for q vectors each, several at once.
 
     Attributes
     ----------
@@ -171,9 +171,11 @@ class _Term:
     inputs, outputs
         Where the rows begin, in the coordinates of one orbit.
     weight
-        Which matrix of U, (copies of orbits in Y, in X).
+        Which matrix of U is the first, (copies of orbits in Y, in X).
     q, count
-        Vectors that share a matrix, and how many terms follow on one another.
+        How many vectors share a matrix, and how many matrices, one after the other, there are.
+    shared
+        Whether all matrices take the same rows of x, or each its own.
     complex
         Whether this is a product of complex numbers, whose imaginary parts lie q rows on, by
         matrices A, A + B and B - A: three products instead of four (Gauss).
@@ -188,36 +190,53 @@ class _Term:
     weight: int
     q: int
     count: int = 1
+    shared: bool = False
     complex: bool = False
     first_in: bool = True
     first_out: bool = True
 
     @property
-    def rows(self) -> int:
-        """How many rows of x, and of y, this takes."""
-        return (2 if self.complex else self.count) * self.q
+    def input_rows(self) -> range:
+        """The rows of x that this takes."""
+        count = 2 if self.complex else 1 if self.shared else self.count
+        return range(self.inputs, self.inputs + count * self.q)
+
+    @property
+    def output_rows(self) -> range:
+        """The rows of y that this adds to."""
+        count = 2 if self.complex else self.count
+        return range(self.outputs, self.outputs + count * self.q)
+
+    @property
+    def matrices(self) -> slice:
+        """Where its matrices are."""
+        return slice(self.weight, self.weight + (3 if self.complex else self.count))
 
     def of_inputs(self, x: list[Tensor]) -> Tensor:
-        return self._rows(x[self.source], self.inputs)
+        """Its rows of x (t, batch, c): (count, q batch, c); for complex numbers count is 2."""
+        return _rows(x[self.source], self.input_rows, self.q)
 
     def of_outputs(self, y: list[Tensor]) -> Tensor:
-        return self._rows(y[self.target], self.outputs)
+        """The same of y."""
+        return _rows(y[self.target], self.output_rows, self.q)
 
-    def _rows(self, x: Tensor, start: int) -> Tensor:
-        """(t, batch, c) -> (count, q batch, c), count being 2 for complex numbers."""
-        count = self.rows // self.q
-        return x[start : start + self.rows].view(count, self.q * x.shape[1], x.shape[2])
+    def joined(self, after: _Term) -> _Term | None:
+        """The term and the next in one, if they can be."""
+        if self.complex or after.weight != self.weight + self.count:
+            return None
+        steps = self.count * self.q
+        alike = replace(after, count=self.count, weight=self.weight)
+        shared = replace(alike, outputs=after.outputs - steps, shared=self.shared)
+        one_input = self.count == 1 or self.shared
+        if one_input and replace(shared, first_in=self.first_in) == self:
+            return replace(self, count=self.count + 1, shared=True)
+        if not self.shared and replace(shared, inputs=after.inputs - steps) == self:
+            return replace(self, count=self.count + 1)
+        return None
 
-    def follows(self, before: _Term) -> bool:
-        """Whether this may be done in one with the term before."""
-        steps = before.count * before.q
-        return not (self.complex or before.complex) and self == replace(
-            before,
-            count=1,
-            inputs=before.inputs + steps,
-            outputs=before.outputs + steps,
-            weight=before.weight + before.count,
-        )
+
+def _rows(x: Tensor, rows: range, q: int) -> Tensor:
+    return x[rows.start : rows.stop].view(len(rows) // q, q * x.shape[1], x.shape[2])
 
 
 class _Irreps(nn.Module):
@@ -252,13 +271,8 @@ class _Irreps(nn.Module):
             terms.append(of_pair)
         self.terms = [_merged(of_pair) for of_pair in _with_firsts(terms)]
         every = [term for of_pair in self.terms for term in of_pair]
-        self.idle_in, self.idle_out = (
-            _idle(side, [(getattr(term, kind), getattr(term, at), term.rows) for term in every])
-            for side, kind, at in (
-                (self.source, "source", "inputs"),
-                (self.target, "target", "outputs"),
-            )
-        )
+        self.idle_in = _idle(self.source, [(term.source, term.input_rows) for term in every])
+        self.idle_out = _idle(self.target, [(term.target, term.output_rows) for term in every])
 
     def weights(self, entries: Tensor) -> tuple[Tensor, ...]:
         """For each pair of kinds, all its matrices: (matrices, orbits of Y, orbits of X)."""
@@ -308,14 +322,14 @@ class _Irreps(nn.Module):
         for weight, terms in zip(weights, self.terms, strict=True):
             for term in terms:
                 part = term.of_inputs(inputs)
-                matrices = weight[term.weight :].to(part.dtype)
+                matrices = weight[term.matrices].to(part.dtype)
                 if term.complex:
-                    y = torch.stack(_gauss(part[0], part[1], *matrices[:3].unbind()))
+                    y = torch.stack(_gauss(part[0], part[1], *matrices.unbind()))
                 else:
-                    y = part @ matrices[: term.count].transpose(1, 2)
-                flat = y.reshape(term.rows, len(x), y.shape[2])
+                    y = part @ matrices.transpose(1, 2)
+                flat = y.reshape(len(term.output_rows), len(x), y.shape[2])
                 of_target = rows[term.target]
-                for row, piece in enumerate(flat.unbind(), term.outputs):
+                for row, piece in zip(term.output_rows, flat.unbind(), strict=True):
                     of_target[row] = of_target[row] + piece
         return self.restored([torch.stack(of_kind) for of_kind in rows])
 
@@ -350,7 +364,7 @@ def _terms(coordinates: Coordinates, b: int, a: int) -> tuple[np.ndarray, list[_
         )
         read += size
         width = division * q
-        for row, column in itertools.product(range(out), range(source)):
+        for column, row in itertools.product(range(source), range(out)):
             at = {"inputs": inputs + column * width, "outputs": outputs + row * width, "q": q}
             block = matrix[row, :, column]
             if division == 2:
@@ -358,7 +372,7 @@ def _terms(coordinates: Coordinates, b: int, a: int) -> tuple[np.ndarray, list[_
                 terms.append(_Term(a, b, weight=len(rows), complex=True, **at))
                 rows += [real, real + imaginary, imaginary - real]
                 continue
-            for o, i in itertools.product(range(division), repeat=2):
+            for i, o in itertools.product(range(division), repeat=2):
                 term = _Term(a, b, weight=len(rows), **at)
                 terms.append(
                     replace(term, inputs=term.inputs + i * q, outputs=term.outputs + o * q)
@@ -385,9 +399,9 @@ def _with_firsts(terms: list[list[_Term]]) -> list[list[_Term]]:
     return found
 
 
-def _idle(side: _Side, taken: list[tuple[int, int, int]]) -> list[tuple[int, int]]:
+def _idle(side: _Side, taken: list[tuple[int, range]]) -> list[tuple[int, int]]:
     """The rows, by kind, that no term takes: they are zero."""
-    busy = {(kind, start + row) for kind, start, rows in taken for row in range(rows)}
+    busy = {(kind, row) for kind, rows in taken for row in rows}
     return [
         (kind, row)
         for kind, (t, _) in enumerate(side.shapes)
@@ -397,13 +411,14 @@ def _idle(side: _Side, taken: list[tuple[int, int, int]]) -> list[tuple[int, int
 
 
 def _merged(terms: list[_Term]) -> list[_Term]:
-    """Terms that follow on one another done in one."""
+    """Terms that can be done in one joined."""
     found: list[_Term] = []
     for term in terms:
-        if found and term.follows(found[-1]):
-            found[-1] = replace(found[-1], count=found[-1].count + 1)
-        else:
+        joined = found[-1].joined(term) if found else None
+        if joined is None:
             found.append(term)
+        else:
+            found[-1] = joined
     return found
 
 
@@ -425,15 +440,14 @@ class _Multiply(torch.autograd.Function):
         for weight, terms in zip(weights, irreps.terms, strict=True):
             for term in terms:
                 part, into = term.of_inputs(inputs), term.of_outputs(outputs)
-                matrices = weight[term.weight :]
+                matrices = weight[term.matrices]
                 if term.complex:
-                    for piece, y in zip(
-                        into, _gauss(part[0], part[1], *matrices[:3].unbind()), strict=True
-                    ):
+                    results = _gauss(part[0], part[1], *matrices.unbind())
+                    for piece, y in zip(into, results, strict=True):
                         _add(piece, y, first=term.first_out)
                 else:
-                    matrices = matrices[: term.count].transpose(1, 2)
-                    _add_product(into, part, matrices, first=term.first_out)
+                    part = part.expand(term.count, -1, -1)
+                    _add_product(into, part, matrices.transpose(1, 2), first=term.first_out)
         ctx.irreps = irreps
         ctx.save_for_backward(x, *weights, *inputs)
         return irreps.restored(outputs)
@@ -459,12 +473,14 @@ class _Multiply(torch.autograd.Function):
             for term in terms:
                 part, into = term.of_inputs(inputs), term.of_inputs(of_inputs)
                 y = term.of_outputs(outputs)
-                matrices = weight[term.weight : term.weight + (3 if term.complex else term.count)]
-                results = of_weight[term.weight : term.weight + len(matrices)]
+                matrices, results = weight[term.matrices], of_weight[term.matrices]
                 if term.complex:
                     _gauss_backward(part, y, matrices, results, into, first=term.first_in)
+                    continue
+                torch.bmm(y.transpose(1, 2), part.expand(term.count, -1, -1), out=results)
+                if term.shared:
+                    torch.addbmm(into[0], y, matrices, beta=not term.first_in, out=into[0])
                 else:
-                    torch.bmm(y.transpose(1, 2), part, out=results)
                     _add_product(into, y, matrices, first=term.first_in)
         of_x = irreps.restored(of_inputs, adjoint=True) if ctx.needs_input_grad[1] else None
         return None, of_x, *of_weights

@@ -35,6 +35,7 @@ class Train(_Section):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
     bias: Literal["invariant", "scalar", "none"] = "invariant"
     start: Literal["reference", "variance"] = "reference"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
 
 
 class Evaluate(_Section):

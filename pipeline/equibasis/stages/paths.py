@@ -9,3 +9,6 @@ CURVES = Path("reports/curves")
 METRICS = Path("reports/metrics.json")
 TIMINGS = Path("reports/timings.json")
 FIGURES = Path("reports/figures")
+
+# Not outputs of the pipeline: what an interrupted run needs to go on.
+CHECKPOINTS = Path(".equibasis/checkpoints")

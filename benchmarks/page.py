@@ -1,0 +1,50 @@
+"""docs/benchmarks.md: one section for each script, written by it alone."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE = DOCS / "benchmarks.md"
+
+HEAD = """# Benchmarks
+
+Written by `make bench`, each section by one script in `benchmarks/`. Machines differ, and the one
+these were measured on is shared: read the ratios.
+"""
+
+
+def write_section(name: str, text: str) -> None:
+    """Put a section in place of the one of the same name, or at the end."""
+    page = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    section = f"{begin}\n{text.strip()}\n{end}"
+    if begin in page:
+        pattern = f"{re.escape(begin)}.*?{re.escape(end)}"
+        page = re.sub(pattern, lambda _: section, page, flags=re.DOTALL)
+    else:
+        page = f"{page.rstrip() if '<!--' in page else HEAD}\n{section}\n"
+    PAGE.write_text(page, encoding="utf-8")
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
+    """A Markdown table, its first ``left`` columns aligned to the left."""
+    rule = ["---"] * left + ["---:"] * (len(titles) - left)
+    return "\n".join("| " + " | ".join(row) + " |" for row in (titles, rule, *rows))
+
+
+def machine() -> str:
+    """The processor, its cores, and the system."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+        names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
+        model = names[0] if names else model
+    return (
+        f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+    )

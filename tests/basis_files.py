@@ -1,0 +1,153 @@
+"""Basis files of every kind, and ways to change them: what tests of files share."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import struct
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import by_hand
+import equibasis as eb
+from equibasis.plain_hdf5 import checksum
+
+
+def turn(vector, sixths):
+    angle = sixths * np.pi / 3
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ vector
+
+
+HEXAGON = eb.Group("hexagon", tuple(range(6)), turn)
+
+SLANT = by_hand.random_orthogonal(3, 0)
+
+
+def turn_slanted(vector, sixths):
+    """A turn about an axis along no coordinate: its basis has entries everywhere."""
+    about_z = np.eye(3)
+    about_z[:2, :2] = turn(np.eye(2), sixths)
+    return SLANT @ about_z @ SLANT.T @ vector
+
+
+SLANTED = eb.Group("slanted", tuple(range(6)), turn_slanted)
+
+BASES = {
+    "sparse": lambda: by_hand.solved("c4", "3x3", "6x6"),
+    "dense": lambda: by_hand.solved(SLANTED, "3", "3"),
+    "invariant": lambda: by_hand.solved("d4", "5x5"),
+    "matrices": lambda: by_hand.solved(HEXAGON, "2", "2"),
+    "several entries a row": lambda: by_hand.solved(SLANTED, "2*3", "4*3"),
+    "rank 0": lambda: by_hand.solved(HEXAGON, "2"),
+    "signs": lambda: by_hand.solved("c4", "3x3", "4x4:vector"),
+    "signs, rows of zeros": lambda: by_hand.solved("d4", "5x5", "5x5:sign"),
+    "generators": lambda: by_hand.solved("s5", "5x5", "5x5"),
+    "generators and signs": lambda: by_hand.solved("p4", "4x4", "4x4:vector"),
+    "generators of matrices": lambda: by_hand.solved(
+        eb.groups.matrix_group("turns", [turn_slanted(np.eye(3), 1)]), "V", "V + 1"
+    ),
+    "sums": lambda: by_hand.solved("c4", "2*(3x3 + 1)", "dual(3x3:vector) + 2x2**2"),
+    "one point": lambda: by_hand.solved("c4", "1x1", "1x1"),
+}
+
+
+def saved(basis: eb.Basis, path: Path) -> Path:
+    eb.save_basis(basis, path)
+    return path
+
+
+SPACES = {"input_space", "output_space", "input_shape", "output_shape"}
+HASHED_OF_ROOT = {"format", "format_version", "kind", "group", "group_order", "rank", "vec_order"}
+HASHED_OF_ROOT |= SPACES
+
+
+def hash_by_hand(file: h5py.File) -> str:
+    """SHA-256 of all of /basis, /group and /checks and of some attributes of /, sorted by path.
+
+    Each is "path type shape\\n" and its little-endian bytes; strings are "utf-8", each with its
+    length in 8 bytes before it. h5py gives the fixed-length strings of a file as bytes.
+    """
+    values: dict[str, object] = {
+        f"/@{name}": file.attrs[name] for name in HASHED_OF_ROOT & set(file.attrs)
+    }
+
+    def visit(name: str, found: h5py.Group | h5py.Dataset) -> None:
+        if name.split("/")[0] not in ("basis", "group", "checks"):
+            return
+        values.update({f"/{name}@{key}": value for key, value in found.attrs.items()})
+        if isinstance(found, h5py.Dataset):
+            values[f"/{name}"] = found[()]
+
+    file.visititems(visit)
+    digest = hashlib.sha256()
+    for path in sorted(values):
+        array = np.array(values[path])
+        shape = "x".join(str(size) for size in array.shape) or "scalar"
+        if array.dtype.kind == "S":
+            digest.update(f"{path} utf-8 {shape}\n".encode())
+            for text in array.ravel().tolist():
+                digest.update(len(text).to_bytes(8, "little") + text)
+        else:
+            order = "|" if array.dtype.itemsize == 1 else "<"
+            kind = f"{order}{array.dtype.kind}{array.dtype.itemsize}"
+            digest.update(f"{path} {kind} {shape}\n".encode() + array.astype(kind).tobytes())
+    return digest.hexdigest()
+
+
+def refusal(path: Path) -> str:
+    """Why a file is refused: one line that begins with its path."""
+    with pytest.raises(eb.BasisFileError) as refused:
+        eb.load_basis(path)
+    message = str(refused.value)
+    assert message.startswith(str(path))
+    assert len(message.splitlines()) == 1
+    return message.removeprefix(str(path))
+
+
+def edit(path: Path, change, libver: str = "v108") -> Path:
+    with h5py.File(path, "r+", libver=(libver, "latest")) as opened:
+        change(opened)
+    return path
+
+
+def rehash(opened: h5py.File) -> None:
+    """Make the hash fit, so that only what the hash does not see is left to be found."""
+    opened.attrs["content_sha256"] = fixed(hash_by_hand(opened))
+
+
+def fixed(text):
+    """Text as the files hold it: UTF-8 of fixed length."""
+    content = text.encode()
+    return np.array(content, dtype=h5py.string_dtype("utf-8", max(1, len(content))))
+
+
+# --- metadata and their checksums ---------------------------------------------------------------
+
+
+def headers(content: bytes) -> list[tuple[int, int]]:
+    """Where each checksummed piece of a file begins, and where its checksum stands."""
+    found = [(0, 44)]
+    for match in re.finditer(b"OHDR", content):
+        start = match.start()
+        flags, width = content[start + 5], 1 << (content[start + 5] & 3)
+        first = start + 6 + (16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0)
+        length = int.from_bytes(content[first : first + width], "little")
+        found.append((start, first + width + length))
+    for match in re.finditer(b"OCHK", content):
+        start = match.start()
+        pointer = content.index(struct.pack("<Q", start))
+        (length,) = struct.unpack_from("<Q", content, pointer + 8)
+        found.append((start, start + length - 4))
+    for start, end in found:
+        assert checksum(content[start:end]) == struct.unpack_from("<I", content, end)[0]
+    return found
+
+
+def mended(content: bytearray, pieces: list[tuple[int, int]]) -> bytes:
+    """The content with its checksums made to fit, as somebody would who means harm."""
+    for start, end in pieces:
+        struct.pack_into("<I", content, end, checksum(bytes(content[start:end])))
+    return bytes(content)

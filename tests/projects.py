@@ -1,0 +1,103 @@
+"""Projects with real Git and DVC in folders of their own, for tests that change, kill and audit."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import equibasis as eb
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+
+# Small and quick, whatever params.yaml says.
+PARAMETERS = {
+    "group": "c4",
+    "solver": "svd",
+    "image_size": 6,
+    "hidden_sizes": [4, 2],
+    "data": {"source": "mnist5k", "root": "data/raw"},
+    "train": {
+        "epochs": 30, "lr": 0.001, "batch_size": 128, "seed": 42,
+        "bias": "invariant", "start": "reference", "device": "cpu",
+    },
+    "evaluate": {"seed": 0},
+}  # fmt: skip
+
+
+class FailedError(Exception):
+    """A command that had to succeed, and what it printed."""
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """This Python's programs first, the folder's package if it has one, nobody's own settings."""
+    package = folder / "pipeline"
+    if not package.is_dir():
+        package = Path(eb.__file__).parents[1]
+    cleared = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
+    return cleared | {
+        "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "PYTHONPATH": str(package),
+        "DVC_NO_ANALYTICS": "1",
+        "DVC_GLOBAL_CONFIG_DIR": str(folder.parent / "dvc-global"),
+        "DVC_SYSTEM_CONFIG_DIR": str(folder.parent / "dvc-system"),
+        "DVC_SITE_CACHE_DIR": str(folder.parent / "dvc-site"),
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_SYSTEM": os.devnull,
+    }
+
+
+def attempt(folder: Path, *command: object, **more: str) -> subprocess.CompletedProcess[str]:
+    """A command in a folder; ``more`` is added to its environment."""
+    return subprocess.run(
+        [str(part) for part in command], cwd=folder, env=environment(folder) | more,
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+
+def run(folder: Path, *command: object) -> str:
+    """What a command prints, which has to exit with 0."""
+    done = attempt(folder, *command)
+    if done.returncode:
+        raise FailedError(f"{' '.join(map(str, command))}: {done.stdout}{done.stderr}")
+    return done.stdout + done.stderr
+
+
+def start_git(folder: Path) -> None:
+    run(folder, "git", "init", "--quiet")
+    for setting in ("user.name", "user.email"):
+        run(folder, "git", "config", setting, "tests@example.org")
+
+
+def commit(folder: Path, message: str = "Changes") -> None:
+    run(folder, "git", "add", "--all")
+    run(folder, "git", "commit", "--quiet", "--message", message)
+
+
+def copy_of_this_project(folder: Path, **stages: Any) -> Path:
+    """What Git tracks or would track of this project, with small parameters, committed.
+
+    ``stages`` replaces definitions in dvc.yaml; those set to None are left out.
+    """
+    listed = run(REPOSITORY, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    for name in filter(None, listed.split("\0")):
+        if (REPOSITORY / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPOSITORY / name, folder / name)
+    (folder / "params.yaml").write_text(yaml.safe_dump(PARAMETERS), encoding="utf-8")
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    if stages:
+        pipeline = yaml.safe_load((folder / "dvc.yaml").read_text(encoding="utf-8"))
+        pipeline["stages"] |= stages
+        pipeline["stages"] = {name: each for name, each in pipeline["stages"].items() if each}
+        kept = yaml.safe_dump({"stages": pipeline["stages"]}, sort_keys=False)
+        (folder / "dvc.yaml").write_text(kept, encoding="utf-8")
+    start_git(folder)
+    commit(folder, "The project")
+    return folder

@@ -1,0 +1,84 @@
+"""One problem, one file, byte for byte: whatever the workers, threads, folder or Python."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import basis_hashes
+import equibasis as eb
+
+SCRIPT = Path(basis_hashes.__file__)
+PACKAGE = Path(eb.__file__).parents[1]
+
+
+def printed(interpreter: str, *arguments: str, **environment: str) -> str:
+    """What the script prints in a process of its own."""
+    done = subprocess.run(
+        [interpreter, str(SCRIPT), *arguments],
+        env=os.environ | {"PYTHONPATH": str(PACKAGE)} | environment,
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def expected() -> str:
+    return printed(sys.executable)
+
+
+def test_every_group_and_solver_of_the_list_is_there(expected: str) -> None:
+    lines = expected.splitlines()
+    assert len(lines) == len(basis_hashes.PROBLEMS) * len(basis_hashes.SOLVERS)
+    assert len({line.split()[0] for line in lines}) == len(lines)  # the solver is recorded too
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_workers_and_threads_do_not_change_a_byte(
+    workers: str, threads: str, expected: str
+) -> None:
+    variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    assert printed(sys.executable, workers, **dict.fromkeys(variables, threads)) == expected
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="kernels of x86-64")
+def test_the_kernels_of_an_older_processor_do_not_change_a_byte(expected: str) -> None:
+    assert printed(sys.executable, OPENBLAS_CORETYPE="Nehalem") == expected
+
+
+def test_the_seed_of_hashes_and_the_locale_do_not_change_a_byte(expected: str) -> None:
+    for seed in ("1", "2"):
+        found = printed(sys.executable, PYTHONHASHSEED=seed, LC_ALL="C", TZ="Asia/Tokyo")
+        assert found == expected
+
+
+def test_solving_twice_in_one_process_gives_the_same_bytes(tmp_path: Path, expected: str) -> None:
+    found = basis_hashes.hashes(tmp_path)
+    assert [f"{digest} {name}" for name, digest in found.items()] == expected.splitlines()
+
+
+def other_pythons() -> list[str]:
+    """Interpreters of other versions on the PATH."""
+    names = [f"python3.{minor}" for minor in range(10, 16) if minor != sys.version_info.minor]
+    return [name for name in names if shutil.which(name)]
+
+
+@pytest.mark.parametrize("name", other_pythons() or [pytest.param("", id="none")])
+def test_another_python_writes_the_same_bytes(name: str, expected: str) -> None:
+    if not name:
+        pytest.skip("no Python of another version on the PATH; CI compares them")
+    importing = subprocess.run(
+        [name, "-c", "import equibasis"], env=os.environ | {"PYTHONPATH": str(PACKAGE)},
+        capture_output=True, check=False,
+    )  # fmt: skip
+    if importing.returncode:
+        pytest.skip(f"{name} lacks what equibasis needs; CI compares versions")
+    assert printed(name) == expected
