@@ -11,11 +11,11 @@ import sys
 
 import click
 import torch
-from layers import BATCHES, compare, evaluation, layers, step
-from page import table
 from torch import nn
 
 import equibasis as eb
+from layers import BATCHES, compare, evaluation, layers, step
+from page import table
 
 PROBLEMS = (("c4", "14x14", "6x6"), ("c4", "28x28", "28x28"), ("d4", "28x28", "28x28"))
 PROBLEMS += (("c4", "64x64", "64x64"), ("d4", "64x64", "64x64"))

@@ -31,6 +31,8 @@ UNITS = eb.matrix_group("units", {"i": LEFT_I, "j": LEFT_J})
 # 7:3, whose irreps of dimension 6 are C³: rows of three, each a complex number.
 F21 = eb.permutation_group("f21", {"turn": [1, 2, 3, 4, 5, 6, 0], "double": [0, 2, 4, 6, 1, 3, 5]})
 
+SIXTHS = eb.matrix_group("sixths", {"turn": [[0.5, -math.sqrt(0.75)], [math.sqrt(0.75), 0.5]]})
+
 MORE = {
     "even grids": Problem("c4", "14x14", "6x6"),
     "odd grids": Problem("c4", "15x15", "7x7"),
@@ -45,6 +47,7 @@ MORE = {
     "a torus beside numbers": Problem("z7*z9", "9*7x9 + 1", "7x9"),
     "quaternions": Problem(Q8, "8", "8x8"),
     "units of the quaternions": Problem(UNITS, "3*V", "2*V + 1"),
+    "vectors and their products": Problem(SIXTHS, "V", "4*V + V*V + 2*1"),
     "complex numbers of dimension three": Problem(F21, "7x7", "7x7 + 7"),
 }
 EVERY = {**PROBLEMS, **MORE}

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 import equibasis as eb
 from equibasis.coordinates import symmetry_coordinates
-from equibasis.nn import EquivariantLinear
+from equibasis.nn import EquivariantLinear, block
 from equibasis.nn.costs import block_cost, expand_cost, faster_mode
 from equibasis.nn.expansion import BasisExpansion
 from test_coordinates import EVERY
@@ -110,6 +110,52 @@ def test_gradients_are_those_of_differences(name: str, mode: str, evaluating: bo
     assert torch.autograd.gradcheck(apply, (x, *parameters))
     if basis.space.dimension < 200:
         assert torch.autograd.gradgradcheck(apply, (x, *parameters))
+
+
+@pytest.fixture
+def as_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every block gathers its samples as those of large layers do."""
+    monkeypatch.setattr(block, "FEWEST_SAMPLES", 1)
+
+
+@pytest.mark.usefixtures("as_large")
+@pytest.mark.parametrize("dtype", TOLERANCES, ids=["float32", "float64"])
+@pytest.mark.parametrize("name", EVERY)
+def test_samples_gathered_as_for_large_layers_are_the_same(name: str, dtype: torch.dtype) -> None:
+    expand, blocks = layers(name, dtype)
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(5, expand.in_features, generator=generator).to(dtype)
+    weights = torch.randn(5, expand.out_features, generator=generator).to(dtype)
+    expected, found = results(expand, x, weights), results(blocks, x, weights)
+    for what in expected:
+        assert_close(found[what], expected[what], TOLERANCES[dtype])
+
+
+@pytest.mark.usefixtures("as_large")
+def test_large_samples_have_the_same_gradient_under_autocast() -> None:
+    expand, blocks = layers("odd grids", torch.float32)
+    x = torch.randn(64, expand.in_features, generator=torch.Generator().manual_seed(2))
+    found = []
+    for layer in (expand, blocks):
+        with torch.autocast("cpu", torch.bfloat16):
+            layer(x).float().square().mean().backward()
+        found.append(layer.coefficients.grad)
+    assert float((found[0] - found[1]).norm() / found[0].norm()) < 0.05
+
+
+@pytest.mark.usefixtures("as_large")
+@pytest.mark.parametrize("name", ["even grids", "mirrors", "odd grids"])
+def test_large_samples_have_second_derivatives_too(name: str) -> None:
+    basis, _ = bases(name)
+    layer = EquivariantLinear(basis, mode="block").double()
+    x = torch.randn(2, basis.space.m, dtype=torch.float64, requires_grad=True)
+    (first,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
+    (found,) = torch.autograd.grad(first.square().sum(), layer.coefficients)
+    other = EquivariantLinear(basis, mode="expand").double()
+    other.load_state_dict(layer.state_dict())
+    (first,) = torch.autograd.grad(other(x).square().sum(), x, create_graph=True)
+    (expected,) = torch.autograd.grad(first.square().sum(), other.coefficients)
+    assert_close(found, expected, 1e-10)
 
 
 @pytest.mark.parametrize("name", ["mirrors of large grids", "odd grids", "regular fields"])

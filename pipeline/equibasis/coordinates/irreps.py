@@ -17,8 +17,8 @@ from equibasis.errors import EquibasisError
 from equibasis.orbits import pair_orbits
 from equibasis.representations import PermutationRepresentation, Representation
 
-# What counts as zero, or as equal eigenvalues, beside the largest entry. A map drawn at random
-# that is smaller than this by accident is found by the check, and another is drawn.
+# What counts as zero, or as equal eigenvalues. A map drawn at random that is smaller than this by
+# accident is found by the check, and another is drawn.
 _ZERO = 1e-8
 
 # Maps are drawn at random by fours, until bases are found.
@@ -200,7 +200,7 @@ def _matched(space: np.ndarray, to_space: np.ndarray, irrep: Irrep) -> np.ndarra
         return None
     between = product(product(space.T, to_space), irrep.copy)
     size = math.sqrt(math.fsum((between * between).ravel().tolist()) / len(between))
-    if size <= _ZERO * np.abs(to_space).max():
+    if size <= _ZERO:  # maps are drawn of size one
         return None
     return product(space, between / size)
 
@@ -211,11 +211,10 @@ def _new_irrep(kind: int, space: np.ndarray, commuting: Sequence[np.ndarray]) ->
     units = [np.eye(dimension)]
     for whole in commuting:
         rest = product(product(space.T, whole), space)
-        scale = np.abs(rest).max()
         for unit in units:
             rest = rest - unit * (math.fsum((unit * rest).ravel().tolist()) / dimension)
         size = math.sqrt(math.fsum((rest * rest).ravel().tolist()) / dimension)
-        if size > _ZERO * scale:
+        if size > _ZERO:
             units.append(rest / size)
     division = len(units)
     if division not in (1, 2, 4) or dimension % division:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,8 +17,9 @@ from equibasis.columns import OrbitColumns
 from equibasis.coordinates import LONGEST_ORBIT, Coordinates, Orbits, symmetry_coordinates
 from equibasis.errors import ModelError
 from equibasis.nn.buffers import ExactBuffers
-from equibasis.nn.expansion import BasisExpansion, row_factors
+from equibasis.nn.expansion import Adjoint, BasisExpansion, row_factors, snapped
 from equibasis.nn.reuse import is_plain
+from equibasis.nn.samples import FEWEST_SAMPLES, OrbitSamples
 
 
 class BlockMap(nn.Module):
@@ -50,14 +52,34 @@ class BlockMap(nn.Module):
             )
         self.in_features = basis.space.m
         rows, factors = coordinates.sampled_rows()
-        common = [] if coordinates.cycles else _common_factors(basis, coordinates, rows, factors)
-        divisors = _repeated(common, coordinates) if common else None
-        self.expansion = BasisExpansion(basis, rows, factors, divisors, alike=True)
+        common: list[np.ndarray] = []
+        labels = np.zeros(0)
+        if isinstance(basis.columns, OrbitColumns):
+            labels = basis.columns.labels[rows]
+            if not coordinates.cycles:
+                every = row_factors(basis.columns, rows, factors)
+                common = _common_factors(coordinates, every)
+                factors = (1.0 if factors is None else factors) / _repeated(common, coordinates)
+        self.samples: nn.Module = BasisExpansion(basis, rows, factors)
+        self.orbits: OrbitSamples | None = None
+        counts = coordinates.sample_counts()
+        large = len(counts) == 1 and len(rows) >= FEWEST_SAMPLES
+        if isinstance(basis.columns, OrbitColumns) and large and (labels >= 0).all():
+            shape = (
+                len(coordinates.blocks[0][0].samples),
+                *(side[0].places.shape[1] for side in (coordinates.output, coordinates.input)),
+            )
+            found = snapped(row_factors(basis.columns, rows, factors))
+            self.orbits = OrbitSamples(labels.reshape(shape), found.reshape(shape), basis.rank)
         self.blocks = _Fourier(coordinates) if coordinates.cycles else _Irreps(coordinates, common)
 
     def weights(self, coefficients: Tensor) -> tuple[Tensor, ...]:
         """The blocks, from r coefficients."""
-        return self.blocks.weights(self.expansion(coefficients))
+        samples: nn.Module = self.samples
+        if self.orbits is not None and is_plain(coefficients):
+            samples = self.orbits
+        entries: Tensor = samples.forward(coefficients)
+        return self.blocks.weights(entries)
 
     def weight(self, coefficients: Tensor) -> Tensor:
         """W, (k, m)."""
@@ -73,20 +95,16 @@ class BlockMap(nn.Module):
         return y.view(*x.shape[:-1], y.shape[-1])
 
 
-def _common_factors(
-    basis: Basis, coordinates: Coordinates, rows: np.ndarray, factors: np.ndarray | None
-) -> list[np.ndarray]:
+def _common_factors(coordinates: Coordinates, every: np.ndarray) -> list[np.ndarray]:
     """What coefficients of orbits are multiplied by, for each sample of each block, (r,).
 
     It is the same for all orbits of a kind but for signs and lifted ones, so that the transforms
-    can take it over. Empty for other bases.
+    can take it over.
     """
-    if not isinstance(basis.columns, OrbitColumns):
-        return []
-    every = row_factors(basis.columns, rows, factors)
-    starts = itertools.accumulate((r * size for r, size in coordinates.sample_counts()), initial=0)
+    counts = coordinates.sample_counts()
+    starts = itertools.accumulate((r * size for r, size in counts), initial=0)
     found = []
-    for start, (r, size) in zip(starts, coordinates.sample_counts(), strict=False):
+    for start, (r, size) in zip(starts, counts, strict=False):
         first = every[start : start + r * size : max(1, size)]
         found.append(np.where(first == 0, 1.0, first))
     return found
@@ -110,6 +128,8 @@ class _Side(ExactBuffers):
 
     order: Tensor
     first: Tensor
+    lifting: Tensor | None
+    dropping: Tensor | None
 
     def __init__(self, orbits: tuple[Orbits, ...]) -> None:
         super().__init__()
@@ -117,44 +137,58 @@ class _Side(ExactBuffers):
         self.shapes = [part.places.shape for part in orbits]
         self.sizes = [part.places.size for part in orbits]
         self.moves = not np.array_equal(order, np.arange(len(order)))
-        self.register_exact("order", order.astype(np.int32))
-        self.register_exact("first", np.unique(order, return_index=True)[1].astype(np.int32))
-        # Orbits that are scaled come last, or nearly so; those before are left alone.
-        self.scaled_from = []
-        for number, part in enumerate(orbits):
-            ones = (part.factors == 1).all(axis=0)
-            start = int(np.argmin(ones)) if not ones.all() else None
-            self.scaled_from.append(start)
-            factors = None if start is None else part.factors[:, None, start:]
-            self.register_exact(f"lifting{number}", factors)
-            self.register_exact(f"dropping{number}", None if factors is None else 1 / factors)
+        self.register_exact("order", order.astype(np.int64))
+        self.register_exact("first", np.unique(order, return_index=True)[1])
+        factors = np.concatenate([part.factors.ravel() for part in orbits])
+        scaled = bool((factors != 1).any())
+        # Where all places of a coordinate have one factor, it is multiplied before it is repeated.
+        of_space = factors[np.unique(order, return_index=True)[1]]
+        self.early = bool((of_space[order] == factors).all())
+        lifting = of_space if self.early else factors
+        self.register_exact("lifting", lifting if scaled else None)
+        self.register_exact("dropping", 1 / of_space if scaled else None)
 
     def lifted(self, x: Tensor) -> list[Tensor]:
         """(batch, n) -> (t, batch, c) by kind; J."""
-        if self.moves:
-            x = x.index_select(1, self.order)
+        x = _with_adjoint(x, self._lift, self._drop)
         parts = [x] if len(self.sizes) == 1 else x.split(self.sizes, dim=1)
-        found = []
-        for number, (part, shape) in enumerate(zip(parts, self.shapes, strict=True)):
-            orbits = part.view(len(x), *shape).transpose(0, 1)
-            found.append(self._scaled(orbits, f"lifting{number}", self.scaled_from[number]))
-        return found
+        return [
+            part.view(len(x), *shape).transpose(0, 1).contiguous()
+            for part, shape in zip(parts, self.shapes, strict=True)
+        ]
 
     def dropped(self, parts: list[Tensor]) -> Tensor:
         """(t, batch, c) by kind -> (batch, n); Jᵀ on the image of J."""
-        flat = []
-        for number, part in enumerate(parts):
-            orbits = self._scaled(part, f"dropping{number}", self.scaled_from[number])
-            flat.append(orbits.transpose(0, 1).reshape(part.shape[1], self.sizes[number]))
+        flat = [
+            part.transpose(0, 1).reshape(part.shape[1], size)
+            for part, size in zip(parts, self.sizes, strict=True)
+        ]
         x = flat[0] if len(flat) == 1 else torch.cat(flat, dim=1)
-        return x.index_select(1, self.first) if self.moves else x
+        return _with_adjoint(x, self._drop, self._lift)
 
-    def _scaled(self, orbits: Tensor, name: str, start: int | None) -> Tensor:
-        if start is None:
-            return orbits.contiguous()
-        orbits = orbits.clone(memory_format=torch.contiguous_format)
-        orbits[:, :, start:] *= getattr(self, name).to(orbits.dtype)
-        return orbits
+    def _lift(self, x: Tensor) -> Tensor:
+        if self.lifting is not None and self.early:
+            x = x * self.lifting.to(x.dtype)
+        if self.moves:
+            x = x.gather(1, self.order.expand(len(x), -1))  # on all cores, unlike index_select
+        if self.lifting is not None and not self.early:
+            x = x * self.lifting.to(x.dtype)
+        return x
+
+    def _drop(self, x: Tensor) -> Tensor:
+        if self.moves:
+            x = x.gather(1, self.first.expand(len(x), -1))
+        return x if self.dropping is None else x * self.dropping.to(x.dtype)
+
+
+def _with_adjoint(
+    x: Tensor, function: Callable[[Tensor], Tensor], adjoint: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """``function(x)``, gradients staying in the image of J, as `OrbitSamples` needs them."""
+    if torch.is_grad_enabled() and is_plain(x):
+        found: Tensor = Adjoint.apply(x, function, adjoint)
+        return found
+    return function(x)
 
 
 # --- irreps -------------------------------------------------------------------------------------
@@ -442,9 +476,7 @@ class _Multiply(torch.autograd.Function):
                 part, into = term.of_inputs(inputs), term.of_outputs(outputs)
                 matrices = weight[term.matrices]
                 if term.complex:
-                    results = _gauss(part[0], part[1], *matrices.unbind())
-                    for piece, y in zip(into, results, strict=True):
-                        _add(piece, y, first=term.first_out)
+                    _gauss_into(into, part, matrices, first=term.first_out)
                 else:
                     part = part.expand(term.count, -1, -1)
                     _add_product(into, part, matrices.transpose(1, 2), first=term.first_out)
@@ -479,11 +511,25 @@ class _Multiply(torch.autograd.Function):
                     continue
                 torch.bmm(y.transpose(1, 2), part.expand(term.count, -1, -1), out=results)
                 if term.shared:
-                    torch.addbmm(into[0], y, matrices, beta=not term.first_in, out=into[0])
+                    _add_sum(into[0], torch.bmm(y, matrices), first=term.first_in)
                 else:
                     _add_product(into, y, matrices, first=term.first_in)
         of_x = irreps.restored(of_inputs, adjoint=True) if ctx.needs_input_grad[1] else None
         return None, of_x, *of_weights
+
+
+def _gauss_into(into: Tensor, x: Tensor, matrices: Tensor, *, first: bool) -> None:
+    """`_gauss`, set or added to ``into``."""
+    a, sum_, difference = matrices
+    both = (x[0] + x[1]) @ a.t()
+    for piece, vectors, matrix, sign in (
+        (into[0], x[1], sum_, -1),
+        (into[1], x[0], difference, 1),
+    ):
+        if first:
+            torch.addmm(both, vectors, matrix.t(), alpha=sign, out=piece)
+        else:
+            piece.add_(both).addmm_(vectors, matrix.t(), alpha=sign)
 
 
 def _gauss_backward(
@@ -491,24 +537,25 @@ def _gauss_backward(
 ) -> None:
     """Gradients of `_gauss`: those of its matrices to ``results``, those of x added to ``into``."""
     both = y[0] + y[1]
-    for gradient, vectors, result, sign in (
-        (both, x[0] + x[1], results[0], 1),
-        (y[0], x[1], results[1], -1),
-        (y[1], x[0], results[2], 1),
-    ):
-        torch.mm(gradient.t(), vectors, out=result)
-        if sign < 0:
-            result.neg_()
+    torch.mm(both.t(), x[0] + x[1], out=results[0])
+    torch.mm(y[0].neg().t(), x[1], out=results[1])
+    torch.mm(y[1].t(), x[0], out=results[2])
     shared = both @ matrices[0]
-    _add(into[0], shared + y[1] @ matrices[2], first=first)
-    _add(into[1], shared - y[0] @ matrices[1], first=first)
+    for piece, vectors, matrix, sign in (
+        (into[0], y[1], matrices[2], 1),
+        (into[1], y[0], matrices[1], -1),
+    ):
+        if first:
+            torch.addmm(shared, vectors, matrix, alpha=sign, out=piece)
+        else:
+            piece.add_(shared).addmm_(vectors, matrix, alpha=sign)
 
 
-def _add(into: Tensor, value: Tensor, *, first: bool) -> None:
+def _add_sum(into: Tensor, values: Tensor, *, first: bool) -> None:
     if first:
-        into.copy_(value)
+        torch.sum(values, 0, out=into)
     else:
-        into.add_(value)
+        into.add_(values.sum(0))
 
 
 def _add_product(into: Tensor, a: Tensor, b: Tensor, *, first: bool) -> None:

@@ -39,51 +39,31 @@ class BasisExpansion(ExactBuffers):
         Which rows of B to expand, integers; all by default.
     factors
         What each of them is multiplied by.
-    divisors
-        What each of them is divided by then; for orbits alone.
-    alike
-        That whatever a coefficient is repeated as will have equal gradients, so that one of them
-        tells of all.
     """
 
     rows: Tensor | None
     columns: Tensor | None
     members: Tensor | None
-    collecting: Tensor | None
     factors: Tensor | None
     values: Tensor | None
 
     def __init__(
-        self,
-        basis: Basis,
-        rows: np.ndarray | None = None,
-        factors: np.ndarray | None = None,
-        divisors: np.ndarray | None = None,
-        alike: bool = False,
+        self, basis: Basis, rows: np.ndarray | None = None, factors: np.ndarray | None = None
     ) -> None:
         super().__init__()
         n, self.rank = basis.columns.shape
         self.dimension = n if rows is None else len(rows)
         self.scale = math.sqrt(n / max(1, self.rank))
         every = slice(None) if rows is None else rows
-        place = column = members = values = collecting = None
+        place = column = members = values = None
         if isinstance(basis.columns, OrbitColumns):
             column = basis.columns.labels[every]
-            factors = row_factors(basis.columns, every, factors)
-            if divisors is not None:
-                factors = factors / divisors
-            kept = column >= 0
-            values = np.ones(self.rank)
-            values[column[kept]] = factors[kept]
-            column = np.where(kept, column, 0)  # rows that no orbit owns have the factor 0
-            if self.rank and np.array_equal(factors, values[column]):  # one factor a coefficient
-                factors = None
-            else:
-                values = np.ones(self.rank)
+            column, factors, values = one_factor_a_column(
+                column, row_factors(basis.columns, every, factors), self.rank
+            )
             if self.dimension >= _FEWEST_GATHERED:
-                members, counts = _members(column, kept, self.rank, alike=alike)
-                collecting = None if members is None else values * counts
-            values = None if (values == 1).all() else values
+                kept = None if factors is None else factors != 0
+                members = _members(column, kept, self.rank)
         elif isinstance(basis.columns, np.ndarray):
             values = self.scale * basis.columns[every]
             values, factors = (values if factors is None else values * factors[:, None]), None
@@ -99,9 +79,6 @@ class BasisExpansion(ExactBuffers):
         self.register_exact("rows", _index(place))
         self.register_exact("columns", _index(column))
         self.register_exact("members", _index(members))
-        self.register_exact(
-            "collecting", None if collecting is None or (collecting == 1).all() else collecting
-        )
         self.register_exact("factors", factors)
         self.register_exact("values", values)
 
@@ -114,138 +91,118 @@ class BasisExpansion(ExactBuffers):
             assert self.values is not None
             return self.values @ coefficients
         assert self.columns is not None
-        tail = (1,) * (coefficients.ndim - 1)
         if self.kind == "sparse":
             assert self.rows is not None
-            assert self.values is not None
-            terms = coefficients.index_select(0, self.columns) * self.values.view(-1, *tail)
+            terms = scaled(coefficients.index_select(0, self.columns), self.values)
             zero = terms.new_zeros((self.dimension, *terms.shape[1:]))
             return zero.index_add(0, self.rows, terms)
         if self.rank == 0:
             return coefficients.sum(0).expand(self.dimension, *coefficients.shape[1:])
+        of_columns = scaled(coefficients, self.values)
         if self.members is None or not is_plain(coefficients):
-            vector = _scaled(coefficients, self.values).index_select(0, self.columns)
+            vector = of_columns.index_select(0, self.columns)
         else:
-            vector = _Spread.apply(
-                coefficients,
-                self.columns,
-                self.values,
-                self.members,
-                self.collecting,
-                self.padded,
-            )
-        return _scaled(vector, self.factors)
+            vector = Adjoint.apply(of_columns, self.spread, self.collect)
+        return scaled(vector, self.factors)
+
+    def spread(self, coefficients: Tensor) -> Tensor:
+        """c[columns]."""
+        assert self.columns is not None
+        return coefficients.index_select(0, self.columns)
+
+    def collect(self, vector: Tensor) -> Tensor:
+        """The adjoint of `spread`: the sum over the members of each column."""
+        assert self.members is not None
+        size, rank = self.members.shape
+        tail = vector.shape[1:]
+        if self.padded:
+            vector = torch.cat([vector, vector.new_zeros(1, *tail)])
+        gathered = vector.index_select(0, self.members.view(-1))
+        return gathered if size == 1 else gathered.view(size, rank, *tail).sum(0)
 
     def extra_repr(self) -> str:
         """Sizes, for ``repr``."""
         return f"{self.rank} -> {self.dimension}"
 
 
-def _column_factors(columns: OrbitColumns) -> np.ndarray:
-    """√(n/r) / √size, which is exactly 1 where all orbits have one size."""
-    n, rank = columns.shape
-    return np.sqrt(n / (max(1, rank) * columns.sizes))
+class Adjoint(torch.autograd.Function):
+    """y = f(x) for a linear f whose adjoint is at hand, each a function of plain tensors."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, function: Any, adjoint: Any) -> Tensor:
+        """``function(x)``."""
+        ctx.function, ctx.adjoint = function, adjoint
+        y: Tensor = function(x)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        """``adjoint(gradient)``."""
+        found: Tensor = Adjoint.apply(gradient, ctx.adjoint, ctx.function)
+        return found, None, None
 
 
 def row_factors(
     columns: OrbitColumns, rows: np.ndarray | slice, factors: np.ndarray | None
 ) -> np.ndarray:
     """√(n/r) times the entry of each of some rows of B, and times factors: float64."""
-    scaled = np.append(_column_factors(columns), 0.0)
-    found: np.ndarray = scaled[columns.labels[rows]]
+    n, rank = columns.shape
+    # √(n/r) / √size, which is exactly 1 where all orbits have one size.
+    of_columns = np.append(np.sqrt(n / (max(1, rank) * columns.sizes)), 0.0)
+    found: np.ndarray = of_columns[columns.labels[rows]]
     for factor in (factors, None if columns.signs is None else columns.signs[rows]):
         if factor is not None:
             found = found * factor
     return found
 
 
-def _scaled(x: Tensor, factors: Tensor | None) -> Tensor:
+def one_factor_a_column(
+    columns: np.ndarray, factors: np.ndarray, rank: int
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """Columns and factors of rows, and factors of columns instead where those tell all.
+
+    Rows of no column, -1, take column 0 with the factor 0; factors that are all 1 are ``None``.
+    """
+    kept = columns >= 0
+    columns = np.where(kept, columns, 0)
+    factors = snapped(factors)
+    if (factors == 1).all():
+        return columns, None, None
+    values = np.ones(rank)
+    values[columns[kept]] = factors[kept]
+    if kept.all() and np.allclose(factors, values[columns], rtol=1e-13, atol=0):
+        return columns, None, values
+    return columns, factors, None
+
+
+def snapped(factors: np.ndarray) -> np.ndarray:
+    """The same with what rounding has moved from 1 exactly 1, so that it costs nothing."""
+    return np.where(np.abs(factors - 1) < 1e-12, 1.0, factors)
+
+
+def scaled(x: Tensor, factors: Tensor | None) -> Tensor:
     """Each row of x times its factor."""
     return x if factors is None else x * factors.view(-1, *[1] * (x.ndim - 1)).to(x.dtype)
 
 
-class _Spread(torch.autograd.Function):
-    """v = (values · c)[columns], whose gradient is one gather too, not one scatter."""
+def _members(columns: np.ndarray, kept: np.ndarray | None, rank: int) -> np.ndarray | None:
+    """The rows of each column, (largest size, r), padded with n; ``None`` where that is too long.
 
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(
-        coefficients: Tensor,
-        columns: Tensor,
-        values: Tensor | None,
-        members: Tensor,
-        collecting: Tensor | None,
-        padded: bool,
-    ) -> Tensor:
-        return _scaled(coefficients, values).index_select(0, columns)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        *tensors, ctx.padded = inputs[1:]
-        ctx.save_for_backward(*tensors)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        collected = _Collect.apply(gradient, *ctx.saved_tensors, ctx.padded)
-        return collected, None, None, None, None, None
-
-
-class _Collect(torch.autograd.Function):
-    """c_j = collecting_j · Σ v over the members of column j, (size, r); adjoint to `_Spread`."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(
-        vector: Tensor,
-        columns: Tensor,
-        values: Tensor | None,
-        members: Tensor,
-        collecting: Tensor | None,
-        padded: bool,
-    ) -> Tensor:
-        size, rank = members.shape
-        if padded:
-            vector = torch.cat([vector, vector.new_zeros(1, *vector.shape[1:])])
-        gathered = vector.index_select(0, members.view(-1))
-        sums = gathered if size == 1 else gathered.view(size, rank, *vector.shape[1:]).sum(0)
-        return _scaled(sums, collecting)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        *tensors, ctx.padded = inputs[1:]
-        ctx.save_for_backward(*tensors)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        spread = _Spread.apply(gradient, *ctx.saved_tensors, ctx.padded)
-        return spread, None, None, None, None, None
-
-
-def _members(
-    columns: np.ndarray, kept: np.ndarray, rank: int, *, alike: bool
-) -> tuple[np.ndarray | None, np.ndarray]:
-    """The rows of each column, (largest size, r), padded with n; and how many each stands for.
-
-    ``None`` where that is too long. Rows that are not kept are left out.
+    Rows that are not kept are left out.
     """
     n = len(columns)
-    rows = np.flatnonzero(kept)
+    rows = np.arange(n) if kept is None else np.flatnonzero(kept)
     sizes = np.bincount(columns[rows], minlength=rank)
     longest = int(sizes.max(initial=0))
-    order = rows[np.argsort(columns[rows], kind="stable")]
-    starts = np.cumsum(sizes) - sizes
-    if alike and (sizes > 0).all():
-        return order[starts][None], sizes
-    ones = np.ones(rank)
     if rank == 0 or longest * rank > _MOST_PADDING * n:
-        return None, ones
+        return None
+    order = rows[np.argsort(columns[rows], kind="stable")]
     if (sizes == longest).all():
-        return order.reshape(rank, longest).T, ones
+        return order.reshape(rank, longest).T
+    starts = np.cumsum(sizes) - sizes
     members = np.full((longest, rank), n)
     members[np.arange(len(rows)) - np.repeat(starts, sizes), columns[order]] = order
-    return members, ones
+    return members
 
 
 def _index(array: np.ndarray | None) -> np.ndarray | None:

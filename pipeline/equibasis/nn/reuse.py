@@ -15,7 +15,12 @@ Kept = tuple[Weights, Tensor | None]
 
 def is_plain(tensor: Tensor) -> bool:
     """Whether a tensor is numbers in memory, not part of a trace or of `torch.func`."""
-    return not (is_traced() or torch._C._functorch.is_functorch_wrapped_tensor(tensor))
+    functorch = torch._C._functorch
+    return not (
+        is_traced()
+        or functorch.peek_interpreter_stack() is not None
+        or functorch.is_functorch_wrapped_tensor(tensor)
+    )
 
 
 def is_traced() -> bool:
