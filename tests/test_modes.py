@@ -196,6 +196,25 @@ def test_auto_takes_the_way_that_is_estimated_to_cost_less() -> None:
         assert faster_mode(basis) == ("block" if cheaper else "expand")
 
 
+def test_by_blocks_in_training_a_layer_may_keep_its_whole_weight_for_evaluation() -> None:
+    basis = eb.solve("d4", "28x28", "28x28")
+    auto = EquivariantLinear(basis, eb.solve("d4", "28x28"))
+    assert auto.mode == "block"
+    x = torch.randn(3, 784)
+    trained = auto(x)
+    with torch.no_grad():
+        auto.eval()
+        torch.testing.assert_close(auto(x), trained, atol=1e-4, rtol=1e-4)
+        kept = auto._cache.current(auto.coefficients, auto.bias.coefficients)
+        assert kept is not None
+        assert kept[0][0].shape == (784, 784)
+        auto.coefficients.mul_(2)
+        torch.testing.assert_close(auto(x), 2 * trained, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(auto(x), fresh(auto, x), atol=1e-4, rtol=1e-4)
+    asked = EquivariantLinear(basis, mode="block")
+    assert not asked.keeps_whole_weight
+
+
 def test_a_mode_that_is_not_there_is_refused() -> None:
     basis, _ = bases("c4")
     with pytest.raises(eb.ModelError, match="auto, expand, block"):

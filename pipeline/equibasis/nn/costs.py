@@ -29,6 +29,16 @@ _NUMBER = 3.0
 _CALLS = 400_000.0
 
 
+# From this many entries of W on, a layer by blocks is faster in evaluation too, where W costs
+# nothing to make.
+_FEWEST_EVALUATED = 2**21
+
+
+def keeps_whole_weight(basis: Basis) -> bool:
+    """Whether one plain product is the faster way in evaluation, once W is made."""
+    return basis.space.dimension < _FEWEST_EVALUATED
+
+
 def faster_mode(basis: Basis) -> Literal["expand", "block"]:
     """The mode that is estimated to take less time, for batches of 128."""
     expand = expand_cost(basis)

@@ -14,7 +14,7 @@ from equibasis.basis import Basis, with_scalars
 from equibasis.errors import ModelError
 from equibasis.nn.block import BlockMap
 from equibasis.nn.buffers import ExactBuffers
-from equibasis.nn.costs import faster_mode
+from equibasis.nn.costs import faster_mode, keeps_whole_weight
 from equibasis.nn.expansion import BasisExpansion
 from equibasis.nn.init import variance_preserving_
 from equibasis.nn.interface import FeatureSpace
@@ -51,7 +51,7 @@ class EquivariantLinear(nn.Module):
     mode
         ``"expand"``: W is made, then one plain product. ``"block"``: W stays block diagonal, in
         symmetry-adapted coordinates. Both give the same y; ``"auto"`` takes the faster for the
-        sizes at hand.
+        sizes at hand, in evaluation without gradients too.
 
     Attributes
     ----------
@@ -77,6 +77,7 @@ class EquivariantLinear(nn.Module):
         self.domain = FeatureSpace.input_of(basis.space)
         self.codomain = FeatureSpace.output_of(basis.space)
         self.map, self.mode = _map(basis, mode)
+        self.keeps_whole_weight = mode == "auto" and keeps_whole_weight(basis)
         self.coefficients = nn.Parameter(torch.empty(basis.rank))
         self.bias = _InvariantBias(basis, bias)
         if start not in get_args(Start):
@@ -101,10 +102,10 @@ class EquivariantLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., m) -> (..., k)."""
-        if self.training or torch.is_grad_enabled():
-            weights, bias = self._weights_and_bias()
-        else:
-            weights, bias = self._kept()
+        kept = None if self.training or torch.is_grad_enabled() else self._kept()
+        weights, bias = self._weights_and_bias() if kept is None else kept
+        if kept is not None and self.keeps_whole_weight:
+            return functional.linear(x, weights[0], bias)
         modules: dict[str, Any] = self._modules
         return modules["map"].apply_weights(x, weights, bias)
 
@@ -114,13 +115,19 @@ class EquivariantLinear(nn.Module):
         modules: dict[str, Any] = self._modules
         return modules["map"].weights(self.coefficients), modules["bias"].forward()
 
-    def _kept(self) -> Kept:
+    def _kept(self) -> Kept | None:
         modules: dict[str, Any] = self._modules
         coefficients, of_bias = self.coefficients, modules["bias"].coefficients
         kept = self._cache.current(coefficients, of_bias)
         if kept is None:
-            kept = self._cache.keep(self._weights_and_bias, coefficients, of_bias)
-        return self._weights_and_bias() if kept is None else kept
+            make = (
+                self._whole_weight_and_bias if self.keeps_whole_weight else self._weights_and_bias
+            )
+            kept = self._cache.keep(make, coefficients, of_bias)
+        return kept
+
+    def _whole_weight_and_bias(self) -> Kept:
+        return (self.weight().contiguous(),), self.bias()
 
     def forget(self) -> None:
         """Make weights anew at the next use, whatever happened to the coefficients."""
