@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.nn import functional
 
 import equibasis as eb
@@ -170,6 +171,94 @@ def test_large_layers_have_the_gradient_of_the_plain_product(name: str, mode: st
     expected = scale_of(basis) * (basis.matrix.T @ of_whole)
     (found,) = torch.autograd.grad((layer(x) * weights).sum(), layer.coefficients)
     np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-9)
+
+
+# S₃ on triples and numbers: copies of a coefficient lie in orbits of pairs of unequal size.
+S3 = eb.permutation_group("s3", {"cycle": [1, 2, 0], "swap": [1, 0, 2]})
+
+
+@pytest.mark.usefixtures("as_large")
+@pytest.mark.parametrize(
+    ("group", "output", "input_"),
+    [
+        (S3, "9*3 + 2*1", "9*3"),
+        (S3, "9*3", "9*3 + 2*1"),
+        (S3, "5*3x3 + 9*3", "9*3 + 1"),
+        ("s4", "12*4 + 3*1", "12*4 + 3*1"),
+        ("d4", "2*3x3 + 3*1", "4x4 + 2*1"),
+        ("c4", "9x9", "7x7 + 2*1"),
+        ("o", "3x3x3", "3x3x3 + 1"),
+        ("c4", "9x9:vector + 1", "7x7:sign + 2*1"),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_lifted_orbits_of_any_kind_have_the_right_gradients(
+    group: Any, output: str, input_: str
+) -> None:
+    basis = eb.solve(group, output, input_)
+    torch.manual_seed(0)
+    made = [EquivariantLinear(basis, mode=mode).double() for mode in ("expand", "block")]
+    made[1].load_state_dict(made[0].state_dict())
+    x = torch.randn(4, basis.space.m, dtype=torch.float64)
+    weights = torch.randn(4, basis.space.k, dtype=torch.float64)
+    expected, found = (results(layer, x, weights) for layer in made)
+    for what in expected:
+        assert_close(found[what], expected[what], 1e-10)
+
+
+def test_x_of_the_wrong_width_is_refused_in_both_modes() -> None:
+    for made in layers("c4", torch.float32):
+        for width in (35, 37):
+            with pytest.raises(RuntimeError):
+                made(torch.randn(2, width))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")  # of torch itself
+@pytest.mark.parametrize("name", ["c4", "mirrors", "odd grids", "a torus"])
+def test_derivatives_of_every_kind_are_there_in_both_modes(name: str) -> None:
+    found = []
+    for layer in layers(name, torch.float64):
+        x = torch.linspace(-1, 1, layer.in_features, dtype=torch.float64)
+        jacobian = torch.autograd.functional.jacobian(layer, x[None], vectorize=True)
+        with forward_ad.dual_level():
+            dual = forward_ad.make_dual(x[None], torch.ones_like(x)[None])
+            tangent = forward_ad.unpack_dual(layer(dual)).tangent
+        plain = layer(x[None])
+        with torch.autocast("cpu", torch.bfloat16):
+            plain.sum().backward()
+        found.append((jacobian, tangent, layer.coefficients.grad))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_second_derivatives_of_a_layer_that_is_zero_are_zero() -> None:
+    for layer in layers("sign, no map but zero", torch.float64):
+        x = torch.randn(2, layer.in_features, dtype=torch.float64, requires_grad=True)
+        (gradient,) = torch.autograd.grad(layer(x).sum(), x, create_graph=True)
+        assert not gradient.any()
+
+
+def test_frozen_layers_pass_gradients_on() -> None:
+    for layer in layers("mirrors", torch.float64):
+        x = torch.randn(2, layer.in_features, dtype=torch.float64, requires_grad=True)
+        layer.requires_grad_(False)
+        layer(x).sum().backward()
+        expected = layer.weight().sum(0).expand(2, -1)
+        torch.testing.assert_close(x.grad, expected)
+
+
+def test_replicas_of_a_layer_keep_their_own_weights() -> None:
+    layer, _ = layers("c4", torch.float32)
+    replica = layer._replicate_for_data_parallel()
+    assert replica._cache is not layer._cache
+
+
+def test_under_autocast_both_modes_give_one_dtype_and_the_exact_weight() -> None:
+    for layer in layers("mirrors", torch.float32):
+        exact = layer.weight()
+        with torch.autocast("cpu", torch.bfloat16):
+            assert layer(torch.randn(3, layer.in_features)).dtype == torch.bfloat16
+            torch.testing.assert_close(layer.weight(), exact)
 
 
 # --- auto ---------------------------------------------------------------------------------------

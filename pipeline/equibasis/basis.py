@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import operator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -30,7 +28,7 @@ from equibasis.representations import (
     pair_images,
 )
 from equibasis.reynolds import hom_dimension
-from equibasis.spaces import SCALAR, Shape
+from equibasis.spaces import SCALAR, Shape, Sum
 
 # The largest error that a basis may have: rounding leaves about 1e-15, a wrong basis about 1.
 TOLERANCE = 1e-10
@@ -152,7 +150,7 @@ def with_scalars(basis: Basis, invariants: Basis, count: int) -> Basis:
     )
     joined = replace(
         space,
-        input_space=functools.reduce(operator.add, [SCALAR] * count, space.input_space),
+        input_space=space.input_space + (SCALAR if count == 1 else Sum((SCALAR,) * count)),
         input=direct_sum([space.input, trivial]),
     )
     # Row o m + i of the one, and row o of the other for number j, among k (m + count) rows.

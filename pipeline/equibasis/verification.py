@@ -140,7 +140,9 @@ def check_coordinates(basis: Basis) -> None:
         )
         entries = values if basis.columns.signs is None else values * basis.columns.signs[rows]
     else:
-        entries = np.asarray(sparse.csr_array(basis.columns)[rows] @ c)
+        matrix = basis.columns
+        kept = matrix if isinstance(matrix, np.ndarray) else sparse.csr_array(matrix)
+        entries = np.asarray(kept[rows] @ c)
     found = coordinates.apply(entries if factors is None else entries * factors, x)
     largest = float(np.linalg.norm(expected)) + 1e-300
     if not float(np.abs(found - expected).max(initial=0.0)) <= _PROBE_TOLERANCE * largest:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,11 +19,13 @@ from scipy import linalg
 
 from equibasis.coordinates.irreps import Decomposition, decompose
 from equibasis.coordinates.parts import Part, matrix_parts, permutation_parts
-from equibasis.orbits import pair_orbits
+from equibasis.errors import EquibasisError
+from equibasis.orbits import orbit_leaders, pair_orbits
 from equibasis.representations import (
     HomSpace,
     PermutationRepresentation,
     Representation,
+    invariant_coordinates,
     with_all_elements,
 )
 
@@ -33,8 +36,8 @@ LONGEST_ORBIT = 128
 # From this length on, a Fourier transform is faster than a matrix.
 _SHORTEST_FOURIER = 32
 
-# How far from zero a map may be that should be zero.
-_TOLERANCE = 1e-9
+# More kinds of orbits than this are not looked at pair by pair, nor blocks of more numbers.
+_MOST_KINDS, _MOST_ENTRIES = 16, 2**24
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,16 +225,33 @@ def _gathered(part: Orbits, x: np.ndarray) -> np.ndarray:
 
 
 def symmetry_coordinates(space: HomSpace) -> Coordinates | None:
-    """Coordinates in which all of Hom_G(X, Y) is block diagonal, unless an orbit is too long.
+    """Coordinates in which all of Hom_G(X, Y) is block diagonal; ``None`` where there are none.
 
-    For (signed) permutations the same bits on every machine.
+    So it is where an orbit is too long, where there are very many kinds of orbits, or where
+    rounding hides how a representation falls apart. For (signed) permutations the same bits on
+    every machine.
     """
+    if space not in _FOUND:
+        try:
+            _FOUND[space] = _symmetry_coordinates(space)
+        except (EquibasisError, np.linalg.LinAlgError):
+            _FOUND[space] = None
+    return _FOUND[space]
+
+
+# Spaces are looked at more than once: by the estimate of costs, by layers, by files.
+_FOUND: weakref.WeakKeyDictionary[HomSpace, Coordinates | None] = weakref.WeakKeyDictionary()
+
+
+def _symmetry_coordinates(space: HomSpace) -> Coordinates | None:
     permuted = isinstance(space.input, PermutationRepresentation) and isinstance(
         space.output, PermutationRepresentation
     )
     if not permuted:
         space = with_all_elements(space)
     same = space.input is space.output
+    if _too_long(space, permuted=permuted):
+        return None
     inputs = _parts(space, input_=True, permuted=permuted)
     outputs = inputs if same else _parts(space, input_=False, permuted=permuted)
     fourier = _fourier(inputs, outputs)
@@ -240,7 +260,11 @@ def symmetry_coordinates(space: HomSpace) -> Coordinates | None:
     if max(len(part.places) for part in inputs + outputs) > LONGEST_ORBIT:
         return None
     kinds, numbers = _distinct([part.representation for part in inputs + outputs])
+    if len(kinds) > _MOST_KINDS:
+        return None
     found = decompose(kinds)
+    if not permuted and _largest_block(found, kinds) > _MOST_ENTRIES:
+        return None
     of_inputs, of_outputs = numbers[: len(inputs)], numbers[len(inputs) :]
     memo: dict[tuple[int, int], Block] = {}
     blocks = []
@@ -258,6 +282,36 @@ def symmetry_coordinates(space: HomSpace) -> Coordinates | None:
         _orbits(outputs, of_outputs, found.copies, found.backward),
         tuple(blocks),
     )
+
+
+def _too_long(space: HomSpace, *, permuted: bool) -> bool:
+    """Whether an orbit is too long for a matrix, and the group no torus of shifts, at a glance."""
+    if not permuted:
+        return any(
+            len(coordinates) > LONGEST_ORBIT
+            for rho in (space.input, space.output)
+            for coordinates in invariant_coordinates(rho)
+        )
+    for rho in (space.input, space.output):
+        assert isinstance(rho, PermutationRepresentation)
+        moves = rho.index[list(space.generating)]
+        if not len(moves):
+            continue
+        longest = int(np.bincount(orbit_leaders(list(moves))).max())
+        if longest > LONGEST_ORBIT and any(
+            not np.array_equal(one[other], other[one])
+            for one, other in itertools.combinations(moves, 2)
+        ):
+            return True
+    return False
+
+
+def _largest_block(found: Decomposition, kinds: Sequence[Representation]) -> int:
+    """Numbers that the largest block is found with."""
+    division = np.array([irrep.division for irrep in found.irreps])
+    ranks = (found.copies * division) @ found.copies.T
+    sizes = np.array([kind.dimension for kind in kinds])
+    return int((ranks * np.outer(sizes, sizes)).max(initial=0))
 
 
 def _parts(space: HomSpace, *, input_: bool, permuted: bool) -> list[Part]:

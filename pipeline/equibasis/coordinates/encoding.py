@@ -54,7 +54,12 @@ def from_arrays(arrays: Mapping[str, np.ndarray], m: int, k: int) -> Coordinates
     if "cycles" in arrays:
         return _fourier(arrays, m, k)
     irreps = _get(arrays, "irreps", 2).astype(np.int64)
-    if irreps.shape[1] != 2 or (irreps < 1).any() or not np.isin(irreps[:, 1], (1, 2, 4)).all():
+    if (
+        irreps.shape[1] != 2
+        or not len(irreps)
+        or (irreps < 1).any()
+        or not np.isin(irreps[:, 1], (1, 2, 4)).all()
+    ):
         raise EquibasisError("irreps: no list of multiplicities and types 1, 2 or 4")
     input_ = _side(arrays, "input", m, irreps)
     output = _side(arrays, "output", k, irreps)

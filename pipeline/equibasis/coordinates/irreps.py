@@ -250,7 +250,7 @@ def _assembled(
                 rows.append(stacked.transpose(2, 0, 3, 1).reshape(-1, rho.dimension))
         analysis = np.concatenate(rows)
         error = np.abs(product(analysis, analysis.T) - np.eye(len(analysis))).max()
-        if analysis.shape != (rho.dimension,) * 2 or error > 1e-10:
+        if analysis.shape != (rho.dimension,) * 2 or not error <= 1e-10:
             return None
         forward.append(analysis if rho.change is None else analysis @ rho.change)
         backward.append(analysis.T.copy() if rho.back is None else rho.back @ analysis.T)

@@ -24,6 +24,9 @@ from equibasis.representations import (
 # as many.
 _MOST_LIFTED = 1.3
 
+# Longer orbits are not numbered from every root to find those that are alike.
+_LONGEST_COMPARED = 256
+
 
 @dataclass(frozen=True, eq=False)
 class Part:
@@ -86,7 +89,7 @@ def permutation_parts(rho: PermutationRepresentation, generators: Sequence[int])
             rows = which.reshape(-1) == kind
             these, those = moves[first[kind]], flips[first[kind]]
             of_places, of_signs = places[rows], sign[rows]
-            if len(distinct) > 1:  # else there is nothing to be alike with
+            if 1 < len(distinct) and length <= _LONGEST_COMPARED:  # else nothing to be alike with
                 renumber, resign = _canonical(these, those)
                 these, those = (
                     table[0]
@@ -108,6 +111,8 @@ def _lifted(parts: list[Part]) -> list[Part]:
             t, count = len(larger.places), part.places.shape[1]
             before = larger.places.size + part.places.size
             if t * (larger.places.shape[1] + count) > _MOST_LIFTED * before:
+                continue
+            if t * len(part.places) > _LONGEST_COMPARED**2:
                 continue
             onto = _onto(larger.representation, part.representation)
             if onto is not None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from equibasis.basis import Basis
 from equibasis.columns import OrbitColumns
@@ -18,7 +19,7 @@ from equibasis.coordinates import LONGEST_ORBIT, Coordinates, Orbits, symmetry_c
 from equibasis.errors import ModelError
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.expansion import Adjoint, BasisExpansion, row_factors, snapped
-from equibasis.nn.reuse import is_plain
+from equibasis.nn.reuse import autocasts, is_plain, without_autocast
 from equibasis.nn.samples import FEWEST_SAMPLES, OrbitSamples
 
 
@@ -39,7 +40,7 @@ class BlockMap(nn.Module):
     Raises
     ------
     ModelError
-        If there are none, since an orbit is too long.
+        If there are none, since an orbit is too long, or there are too many kinds of them.
     """
 
     def __init__(self, basis: Basis) -> None:
@@ -47,8 +48,8 @@ class BlockMap(nn.Module):
         coordinates = basis.coordinates or symmetry_coordinates(basis.space)
         if coordinates is None:
             raise ModelError(
-                f"{basis!r} has an orbit of more than {LONGEST_ORBIT} coordinates and is no torus "
-                "of shifts, so mode 'block' has no transform for it: use mode='expand'"
+                f"{basis!r} has no coordinates for mode 'block' (they are for orbits of up to "
+                f"{LONGEST_ORBIT} coordinates, and for tori of shifts): use mode='expand'"
             )
         self.in_features = basis.space.m
         rows, factors = coordinates.sampled_rows()
@@ -63,7 +64,7 @@ class BlockMap(nn.Module):
         self.samples: nn.Module = BasisExpansion(basis, rows, factors)
         self.orbits: OrbitSamples | None = None
         counts = coordinates.sample_counts()
-        large = len(counts) == 1 and len(rows) >= FEWEST_SAMPLES
+        large = len(counts) == 1 and len(rows) >= FEWEST_SAMPLES and _copies_alike(coordinates)
         if isinstance(basis.columns, OrbitColumns) and large and (labels >= 0).all():
             shape = (
                 len(coordinates.blocks[0][0].samples),
@@ -84,15 +85,31 @@ class BlockMap(nn.Module):
     def weight(self, coefficients: Tensor) -> Tensor:
         """W, (k, m)."""
         every = torch.eye(self.in_features, dtype=coefficients.dtype, device=coefficients.device)
-        return self.apply_weights(every, self.weights(coefficients), None).t()
+        with without_autocast(coefficients.device.type):
+            return self.apply_weights(every, self.weights(coefficients), None).t()
 
     def apply_weights(self, x: Tensor, weights: tuple[Tensor, ...], bias: Tensor | None) -> Tensor:
         """(..., m) -> (..., k)."""
+        if x.shape[-1] != self.in_features:
+            raise RuntimeError(
+                f"x has {x.shape[-1]} features, but the layer takes {self.in_features}"
+            )
         flat = x.reshape(-1, x.shape[-1])
         y = self.blocks.multiply(flat, weights)
         if bias is not None:
-            y = y + bias
+            y = y + bias.to(y.dtype)
         return y.view(*x.shape[:-1], y.shape[-1])
+
+
+def _copies_alike(coordinates: Coordinates) -> bool:
+    """Whether the copies of a coefficient, in lifted orbits, have equal gradients.
+
+    They do where their orbits of pairs are of one size: with no copies, or regular orbits.
+    """
+    (part,), (target,) = coordinates.input, coordinates.output
+    lifted = bool((part.repeats > 1).any() or (target.repeats > 1).any())
+    samples = len(coordinates.blocks[0][0].samples)
+    return not lifted or samples == len(part.places) == len(target.places)
 
 
 def _common_factors(coordinates: Coordinates, every: np.ndarray) -> list[np.ndarray]:
@@ -321,7 +338,7 @@ class _Irreps(nn.Module):
     def multiply(self, x: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
         """(batch, m) -> (batch, k)."""
         plain = is_plain(x) and all(is_plain(weight) for weight in weights)
-        if not plain or torch.is_autocast_enabled(x.device.type):
+        if not plain or autocasts(x.device.type) or forward_ad._current_level >= 0:
             return self.by_blocks(x, weights)
         return _Multiply.apply(self, x, *weights)
 
@@ -489,13 +506,17 @@ class _Multiply(torch.autograd.Function):
         irreps: _Irreps = ctx.irreps
         x, *rest = ctx.saved_tensors
         weights, inputs = rest[: len(irreps.terms)], rest[len(irreps.terms) :]
-        if torch.is_grad_enabled():  # this gradient is to be differentiated itself
-            y = irreps.by_blocks(x, tuple(weights))
-            needed = [t for t in (x, *weights) if t.requires_grad]
-            found = iter(
-                torch.autograd.grad(y, needed, gradient, create_graph=True, allow_unused=True)
-            )
-            return None, *(next(found) if t.requires_grad else None for t in (x, *weights))
+        if torch.is_grad_enabled() or not (is_plain(gradient) and _has_memory(gradient)):
+            return None, *_traced_gradients(irreps, gradient, x, *weights)
+        with without_autocast(x.device.type):
+            return None, *_Multiply._gradients(ctx, gradient, x, weights, inputs)
+
+    @staticmethod
+    def _gradients(
+        ctx: Any, gradient: Tensor, x: Tensor, weights: list[Tensor], inputs: list[Tensor]
+    ) -> list[Tensor | None]:
+        irreps: _Irreps = ctx.irreps
+        learning = any(ctx.needs_input_grad[2:])
         outputs = irreps.adapted(gradient, adjoint=True)
         of_inputs = [torch.empty_like(part) for part in inputs]
         for kind, row in irreps.idle_in:
@@ -509,13 +530,37 @@ class _Multiply(torch.autograd.Function):
                 if term.complex:
                     _gauss_backward(part, y, matrices, results, into, first=term.first_in)
                     continue
-                torch.bmm(y.transpose(1, 2), part.expand(term.count, -1, -1), out=results)
+                if learning:
+                    torch.bmm(y.transpose(1, 2), part.expand(term.count, -1, -1), out=results)
                 if term.shared:
                     _add_sum(into[0], torch.bmm(y, matrices), first=term.first_in)
                 else:
                     _add_product(into, y, matrices, first=term.first_in)
         of_x = irreps.restored(of_inputs, adjoint=True) if ctx.needs_input_grad[1] else None
-        return None, of_x, *of_weights
+        return [of_x, *(of_weights if learning else [None] * len(weights))]
+
+
+def _has_memory(tensor: Tensor) -> bool:
+    """Whether a tensor is one of its own, not a batch of them as `is_grads_batched` makes it."""
+    try:
+        tensor.data_ptr()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _traced_gradients(
+    irreps: _Irreps, gradient: Tensor, x: Tensor, *weights: Tensor
+) -> list[Tensor | None]:
+    """The gradients by torch's own rules, which can be differentiated, or batched, themselves."""
+    again = torch.is_grad_enabled()
+    with torch.enable_grad():
+        y = irreps.by_blocks(x, weights)
+    needed = [t for t in (x, *weights) if t.requires_grad]
+    if not y.requires_grad:
+        return [torch.zeros_like(t) if t.requires_grad else None for t in (x, *weights)]
+    found = iter(torch.autograd.grad(y, needed, gradient, create_graph=again, allow_unused=True))
+    return [next(found) if t.requires_grad else None for t in (x, *weights)]
 
 
 def _gauss_into(into: Tensor, x: Tensor, matrices: Tensor, *, first: bool) -> None:

@@ -136,6 +136,12 @@ class Adjoint(torch.autograd.Function):
         return y
 
     @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
+        """``function(tangent)``, as it is linear."""
+        moved: Tensor = ctx.function(tangent)
+        return moved
+
+    @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         """``adjoint(gradient)``."""
         found: Tensor = Adjoint.apply(gradient, ctx.adjoint, ctx.function)

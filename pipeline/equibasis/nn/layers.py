@@ -133,6 +133,11 @@ class EquivariantLinear(nn.Module):
         """Make weights anew at the next use, whatever happened to the coefficients."""
         self._cache.clear()
 
+    def _replicate_for_data_parallel(self) -> Any:
+        replica = super()._replicate_for_data_parallel()
+        replica._cache = WeightCache()  # of parameters and a device of its own
+        return replica
+
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         self.forget()
         return super()._apply(fn, recurse)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,6 +30,18 @@ def is_traced() -> bool:
     return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
+def autocasts(device: str) -> bool:
+    """Whether products on a kind of device are computed in a shorter dtype now."""
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
+def without_autocast(device: str) -> contextlib.AbstractContextManager[None]:
+    """A context in which they are not."""
+    if autocasts(device):
+        return torch.autocast(device, enabled=False)
+    return contextlib.nullcontext()
+
+
 class WeightCache:
     """What a layer made of its coefficients, and those of its bias, until these change.
 
@@ -36,51 +50,59 @@ class WeightCache:
     start with nothing kept.
     """
 
-    __slots__ = ("_kept", "_memory", "_parameters", "_state")
+    __slots__ = ("_record",)
 
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
         """Keep nothing."""
-        self._parameters: tuple[Tensor | None, ...] = ()
-        # Aliases hold on to the memory, so that no other tensor is taken for these.
-        self._memory: tuple[Tensor | None, ...] = ()
-        self._state: tuple[int, ...] = ()
-        self._kept: Kept = ((), None)
+        self._record: _Record | None = None
 
     def __reduce__(self) -> tuple[type[WeightCache], tuple[()]]:
         return WeightCache, ()
 
     def current(self, coefficients: Tensor, of_bias: Tensor | None) -> Kept | None:
         """What is kept of these very parameters as they are, if anything is."""
-        known = self._parameters
-        if not known or known[0] is not coefficients or known[1] is not of_bias or is_traced():
+        record = self._record  # read once: other threads may write it
+        if record is None or record.coefficients is not coefficients:
             return None
-        return self._kept if self._state == _state(coefficients, of_bias) else None
+        if record.of_bias is not of_bias or is_traced():
+            return None
+        return record.kept if record.state == _state(coefficients, of_bias) else None
 
     def keep(
         self, make: Callable[[], Kept], coefficients: Tensor, of_bias: Tensor | None
     ) -> Kept | None:
         """Keep ``make()``, unless parameters are traced, results themselves, or for inference."""
-        parameters = coefficients, of_bias
-        for tensor in parameters:
+        for tensor in (coefficients, of_bias):
             if tensor is None:
                 continue
             if not is_plain(tensor) or tensor.is_inference() or tensor.grad_fn is not None:
                 return None
+        state = _state(coefficients, of_bias)
         # Outside autocast and inference mode, so that what is kept serves outside them too.
         with (
             torch.inference_mode(False),
             torch.no_grad(),
-            torch.autocast(coefficients.device.type, enabled=False),
+            without_autocast(coefficients.device.type),
         ):
             weights, bias = make()
-            self._kept = weights, None if bias is None else bias.contiguous()
-        self._parameters = parameters
-        self._memory = coefficients.detach(), None if of_bias is None else of_bias.detach()
-        self._state = _state(coefficients, of_bias)
-        return self._kept
+            kept = weights, None if bias is None else bias.contiguous()
+            memory = coefficients.detach(), None if of_bias is None else of_bias.detach()
+        self._record = _Record(coefficients, of_bias, memory, state, kept)
+        return kept
+
+
+@dataclass(frozen=True, eq=False)
+class _Record:
+    """What is kept of which parameters; aliases hold on to their memory, so that none gets it."""
+
+    coefficients: Tensor
+    of_bias: Tensor | None
+    memory: tuple[Tensor, Tensor | None]
+    state: tuple[int, ...]
+    kept: Kept
 
 
 _steps = 0

@@ -1,8 +1,8 @@
 """Coefficients -> the entries of W that its blocks are made of, at large sizes.
 
-There each coefficient comes once, or in lifted orbits a few times over with equal gradients, so
-that both directions are gathers; and they are bound by memory, so that all cores take part and
-nothing is read that could be known.
+There each coefficient comes once, or in lifted regular orbits a few times over with equal
+gradients, so that both directions are gathers; and they are bound by memory, so that all cores
+take part and nothing is read that could be known.
 """
 
 from __future__ import annotations
