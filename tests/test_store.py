@@ -1085,3 +1085,11 @@ def test_trying_whether_a_file_can_be_written_changes_nothing(c4_file, tmp_path)
     check_writable(tmp_path / "new.h5")
     assert c4_file.read_bytes() == before
     assert names_in(tmp_path) == [c4_file.name]
+
+
+@pytest.mark.parametrize(("group", "space"), [("d4", "(3x3:sign)*(3x3:sign)"), ("c4", "3x3:sign")])
+def test_signs_that_cancel_are_written_as_none(tmp_path, group, space):
+    basis = eb.solve(group, space)
+    found = eb.load_basis(saved(basis, tmp_path / "basis.h5"))
+    assert found.space.output.signs is None
+    assert found.rank == basis.rank

@@ -223,6 +223,8 @@ def tensor_product(first: Representation, second: Representation) -> Representat
         signs = None
         if first.signs is not None or second.signs is not None:
             signs = (_signs(first)[:, :, None] * _signs(second)[:, None, :]).reshape(order, n)
+            if (signs > 0).all():  # those of two factors cancel
+                signs = None
         return PermutationRepresentation(index.reshape(order, n), signs)
     product = np.einsum("gij,gkl->gikjl", first.dense(), second.dense())
     return MatrixRepresentation(product.reshape(order, n, n))
