@@ -75,6 +75,16 @@ def start_git(folder: Path) -> None:
         run(folder, "git", "config", setting, "tests@example.org")
 
 
+def finish(folder: Path) -> Path:
+    """A folder with a pipeline, made a repository, run and committed."""
+    start_git(folder)
+    run(folder, "dvc", "init", "--quiet")
+    commit(folder)
+    run(folder, "dvc", "repro")
+    commit(folder)
+    return folder
+
+
 def commit(folder: Path, message: str = "Changes") -> None:
     run(folder, "git", "add", "--all")
     run(folder, "git", "commit", "--quiet", "--message", message)

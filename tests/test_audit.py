@@ -18,7 +18,7 @@ import yaml
 
 from equibasis.audit import Audit, Finding, audit, compare_metrics, summary
 from equibasis.errors import AuditError
-from projects import attempt, commit, copy_of_this_project, environment, run, start_git
+from projects import attempt, commit, copy_of_this_project, environment, finish, run, start_git
 
 EQUIVARIANT = "equivariant@latent_to_latent"
 INVARIANT = "invariant@latent"
@@ -208,12 +208,7 @@ def finished_other(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"{name}.py").write_text(text, encoding="utf-8")
     (folder / "params.yaml").write_text("size: 3\n", encoding="utf-8")
     write_pipeline(folder, PIPELINE)
-    start_git(folder)
-    run(folder, "dvc", "init", "--quiet")
-    commit(folder)
-    run(folder, "dvc", "repro")
-    commit(folder)
-    return folder
+    return finish(folder)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ import equibasis as eb
 from crash import crash_repro, crash_solve
 from equibasis.files import write_text, writing
 from equibasis.stages.digits import Digits, fetch, resize, save_digits
-from projects import PARAMETERS, attempt, commit, environment, run, start_git
+from projects import PARAMETERS, attempt, environment, finish, run
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and locks of POSIX")
 
@@ -220,12 +220,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for size in (2, 3)
     }
     (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}), encoding="utf-8")
-    start_git(folder)
-    run(folder, "dvc", "init", "--quiet")
-    commit(folder)
-    run(folder, "dvc", "repro")
-    commit(folder)
-    return folder
+    return finish(folder)
 
 
 @pytest.fixture

@@ -70,20 +70,29 @@ def assert_close(found: Tensor, expected: Tensor, tolerance: float) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=tolerance * scale)
 
 
-@pytest.mark.parametrize("dtype", TOLERANCES, ids=["float32", "float64"])
-@pytest.mark.parametrize("name", EVERY)
-def test_both_modes_give_one_output_and_one_gradient(name: str, dtype: torch.dtype) -> None:
-    expand, block = layers(name, dtype)
+def assert_modes_agree(
+    expand: EquivariantLinear, block: EquivariantLinear
+) -> tuple[Tensor, Tensor]:
+    """Outputs and all gradients are the same; returns x and y."""
+    dtype = expand.coefficients.dtype
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(5, expand.in_features, generator=generator).to(dtype)
     weights = torch.randn(5, expand.out_features, generator=generator).to(dtype)
     expected, found = results(expand, x, weights), results(block, x, weights)
     for what in expected:
         assert_close(found[what], expected[what], TOLERANCES[dtype])
+    return x, expected["y"]
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES, ids=["float32", "float64"])
+@pytest.mark.parametrize("name", EVERY)
+def test_both_modes_give_one_output_and_one_gradient(name: str, dtype: torch.dtype) -> None:
+    expand, block = layers(name, dtype)
+    x, y = assert_modes_agree(expand, block)
     assert_close(block.weight(), expand.weight(), TOLERANCES[dtype])
     assert_close(block.to_linear()(x), expand(x), TOLERANCES[dtype])
     for part in (block, expand):
-        assert_close(part.eval()(x), expected["y"], TOLERANCES[dtype])
+        assert_close(part.eval()(x), y, TOLERANCES[dtype])
 
 
 SMALL = ["c4", "sign field", "to a vector field", "space, dense", "stretched", "quaternions"]
@@ -123,13 +132,7 @@ def as_large(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("dtype", TOLERANCES, ids=["float32", "float64"])
 @pytest.mark.parametrize("name", EVERY)
 def test_samples_gathered_as_for_large_layers_are_the_same(name: str, dtype: torch.dtype) -> None:
-    expand, blocks = layers(name, dtype)
-    generator = torch.Generator().manual_seed(1)
-    x = torch.randn(5, expand.in_features, generator=generator).to(dtype)
-    weights = torch.randn(5, expand.out_features, generator=generator).to(dtype)
-    expected, found = results(expand, x, weights), results(blocks, x, weights)
-    for what in expected:
-        assert_close(found[what], expected[what], TOLERANCES[dtype])
+    assert_modes_agree(*layers(name, dtype))
 
 
 @pytest.mark.usefixtures("as_large")

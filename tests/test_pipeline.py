@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +15,7 @@ from PIL import Image
 
 import equibasis as eb
 from equibasis.nn.autoencoders import MODELS, load_autoencoder
-
-REPOSITORY = Path(__file__).resolve().parents[1]
-BIN = Path(sys.executable).parent
+from projects import REPOSITORY, attempt, commit
 
 EQUIVARIANT = [
     "equivariant@image_to_hidden",
@@ -61,35 +56,11 @@ PARAMETERS = {
 }  # fmt: skip
 
 
-def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """A command in a folder, with this environment's programs first and nobody's own settings."""
-    environment = os.environ | {
-        "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
-        "DVC_NO_ANALYTICS": "1",
-        "DVC_GLOBAL_CONFIG_DIR": str(folder.parent / "dvc-global"),
-        "DVC_SYSTEM_CONFIG_DIR": str(folder.parent / "dvc-system"),
-        "DVC_SITE_CACHE_DIR": str(folder.parent / "dvc-site"),
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_CONFIG_SYSTEM": os.devnull,
-    }
-    for name in [name for name in environment if name.startswith("GIT_DIR")]:
-        del environment[name]  # set where a Git hook runs the tests
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300,
-        check=False,
-    )  # fmt: skip
-
-
 def succeed(folder: Path, *command: str) -> str:
     """What a command prints; it has to exit with 0."""
-    done = run(folder, *command)
+    done = attempt(folder, *command)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
-
-
-def commit(folder: Path, message: str) -> None:
-    succeed(folder, "git", "add", "--all")
-    succeed(folder, "git", "commit", "--quiet", "--message", message)
 
 
 def stages_run(output: str) -> list[str]:
@@ -137,7 +108,7 @@ def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]
     succeed(folder, "git", "config", "user.name", "tests")
     succeed(folder, "git", "config", "user.email", "tests@example.org")
     commit(folder, "The project")
-    done = run(folder, "dvc", "repro")
+    done = attempt(folder, "dvc", "repro")
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return folder, done.stdout, done.stderr
 
@@ -326,7 +297,7 @@ def test_another_solver_gives_the_same_basis(project: Path) -> None:
 
 def test_an_impossible_parameter_stops_the_run_with_one_line_that_names_it(project: Path) -> None:
     set_parameter(project, train=PARAMETERS["train"] | {"lr": -1.0})  # type: ignore[operator]
-    done = run(project, "dvc", "repro", "train_plain@standard")
+    done = attempt(project, "dvc", "repro", "train_plain@standard")
     assert done.returncode != 0
     (complaint,) = [line for line in done.stderr.splitlines() if line.startswith("equibasis: ")]
     assert "train.lr" in complaint

@@ -15,7 +15,8 @@ import torch
 
 import equibasis as eb
 from equibasis.nn import EquivariantLinear
-from test_pipeline import REPOSITORY, commit, run, set_parameter, succeed
+from projects import REPOSITORY, attempt, commit
+from test_pipeline import set_parameter, succeed
 
 BASIS = "bases/equivariant/c4_3x3_to_3x3.h5"
 UNPUSHED = "bases/equivariant/c4_6x6_to_3x3.h5"
@@ -214,7 +215,7 @@ def test_a_second_project_imports_a_basis_and_trains_a_layer_on_it(published, im
     basis = eb.load_basis(imported)
     original = eb.load_basis(BASIS, repo=published, rev="v1")
     assert eb.content_sha256(basis) == eb.content_sha256(original)
-    assert run(imported.parent, "equibasis", "verify", imported.name).returncode == 0
+    assert attempt(imported.parent, "equibasis", "verify", imported.name).returncode == 0
 
     torch.manual_seed(0)
     layer, wanted = EquivariantLinear(basis, "scalar"), EquivariantLinear(basis, "scalar")
