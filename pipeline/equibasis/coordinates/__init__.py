@@ -52,7 +52,8 @@ class Orbits:
         ±1, int8 (t, c), what that coordinate is multiplied by; ``None`` where all are +1.
     repeats
         How often each coordinate of an orbit is listed in its column, int64 (c,): short orbits
-        may be lifted to longer ones, where each coordinate is then divided by √repeats.
+        may be lifted to longer ones, where each coordinate of x is then divided by repeats, and
+        each of y is there as often.
     copies
         How often each irrep occurs in one orbit, int64 (irreps,).
     transform
@@ -69,7 +70,7 @@ class Orbits:
     @property
     def factors(self) -> np.ndarray:
         """What x is multiplied by on the way to its lifted orbits, float64 (t, c)."""
-        return _signs(self) / np.sqrt(self.repeats)
+        return _signs(self) / self.repeats
 
     @cached_property
     def dimension(self) -> int:
@@ -137,10 +138,10 @@ class Coordinates:
     def _sides(self) -> tuple[Orbits, ...]:
         return self.input + self.output
 
-    def sample_counts(self) -> list[tuple[int, int]]:
-        """For each block, in order: r, and orbits of output times orbits of input."""
+    def sample_shapes(self) -> list[tuple[int, int, int]]:
+        """For each block, in order: orbits of output, r, orbits of input."""
         return [
-            (len(block.samples), target.places.shape[1] * source.places.shape[1])
+            (target.places.shape[1], len(block.samples), source.places.shape[1])
             for of_output, target in zip(self.blocks, self.output, strict=True)
             for block, source in zip(of_output, self.input, strict=True)
         ]
@@ -148,7 +149,7 @@ class Coordinates:
     def sampled_rows(self) -> tuple[np.ndarray, np.ndarray | None]:
         """Which entries of vec(W) the blocks are made of, and what they are multiplied by.
 
-        For each block, in order, (r, orbits of output, orbits of input), row-major. Factors are
+        For each block, in order, (orbits of output, r, orbits of input), row-major. Factors are
         float64, ``None`` where all are 1.
         """
         m = sum(part.dimension for part in self.input)
@@ -156,9 +157,10 @@ class Coordinates:
         for of_output, target in zip(self.blocks, self.output, strict=True):
             for block, source in zip(of_output, self.input, strict=True):
                 o, i = block.samples.T
-                there, here = target.places[o, :, None] * m, source.places[i, None, :]
+                there, here = target.places[o].T[:, :, None] * m, source.places[i]
                 rows.append((there + here).ravel())
-                factors.append((target.factors[o, :, None] * source.factors[i, None, :]).ravel())
+                signs = _signs(target)[o].T[:, :, None] * _signs(source)[i]
+                factors.append(signs.ravel().astype(np.float64))
         row, factor = np.concatenate(rows), np.concatenate(factors)
         return row, (None if (factor == 1).all() else factor)
 
@@ -175,7 +177,7 @@ class Coordinates:
             t, count = target.places.shape
             sum_ = np.zeros((t, count, columns.shape[1]))
             for block, source, part in zip(of_output, self.input, parts, strict=True):
-                shape = len(block.samples), count, source.places.shape[1]
+                shape = count, len(block.samples), source.places.shape[1]
                 values = entries[start : start + math.prod(shape)].reshape(shape)
                 start += math.prod(shape)
                 if self.cycles:
@@ -183,12 +185,13 @@ class Coordinates:
                 elif block.transform.size:
                     sum_ += self._multiplied(block, source, target, values, part)
             lifted = sum_ if self.cycles else np.tensordot(target.transform, sum_, axes=1)
-            y[target.places] = lifted / target.factors[:, :, None]  # alike wherever repeated
+            y[target.places] = lifted * _signs(target)[:, :, None]  # alike wherever repeated
         return y.reshape(len(y), *x.shape[1:])
 
     def _convolved(self, values: np.ndarray, part: np.ndarray) -> np.ndarray:
         axes = tuple(range(len(self.cycles)))
-        kernel = np.fft.fftn(values.reshape(*self.cycles, *values.shape[1:]), axes=axes)
+        by_points = values.transpose(1, 0, 2)
+        kernel = np.fft.fftn(by_points.reshape(*self.cycles, *by_points.shape[1:]), axes=axes)
         spectrum = np.fft.fftn(part.reshape(*self.cycles, *part.shape[1:]), axes=axes)
         result = np.fft.ifftn(np.einsum("...oi,...ib->...ob", kernel, spectrum), axes=axes)
         return np.ascontiguousarray(result.real).reshape(-1, *result.shape[-2:])
@@ -197,12 +200,13 @@ class Coordinates:
         self, block: Block, source: Orbits, target: Orbits, values: np.ndarray, part: np.ndarray
     ) -> np.ndarray:
         adapted = np.tensordot(source.transform, part, axes=1)
-        result = np.zeros((len(target.transform), *values.shape[1:2], part.shape[2]))
-        all_blocks = np.tensordot(block.transform, values, axes=1)
+        result = np.zeros((len(target.transform), len(values), part.shape[2]))
+        all_blocks = np.tensordot(block.transform, values, axes=(1, 1))
         into = out_of = read = 0
         for number, (q, division) in enumerate(self.irreps.tolist()):
             rows, width = (int(side.copies[number]) * division for side in (target, source))
-            matrix = all_blocks[read : read + rows * width].reshape(rows, width, *values.shape[1:])
+            shape = rows, width, len(values), values.shape[2]
+            matrix = all_blocks[read : read + rows * width].reshape(shape)
             read += rows * width
             for _ in range(q):
                 result[into : into + rows] = np.einsum(

@@ -120,6 +120,27 @@ class BasisExpansion(ExactBuffers):
         gathered = vector.index_select(0, self.members.view(-1))
         return gathered if size == 1 else gathered.view(size, rank, *tail).sum(0)
 
+    def adjoint(self, vector: Tensor) -> Tensor:
+        """√(n/r) Bᵀ v: (n,) or (n, c) vectors -> (r,) or (r, c) coefficients."""
+        if self.kind == "dense":
+            assert self.values is not None
+            return self.values.t() @ vector
+        assert self.columns is not None
+        zero = vector.new_zeros((self.rank, *vector.shape[1:]))
+        if self.rank == 0:
+            return zero
+        if self.kind == "sparse":
+            assert self.rows is not None
+            terms = scaled(vector.index_select(0, self.rows), self.values)
+            return zero.index_add(0, self.columns, terms)
+        vector = scaled(vector, self.factors)
+        sums = (
+            zero.index_add(0, self.columns, vector)
+            if self.members is None
+            else self.collect(vector)
+        )
+        return scaled(sums, self.values)
+
     def extra_repr(self) -> str:
         """Sizes, for ``repr``."""
         return f"{self.rank} -> {self.dimension}"

@@ -103,10 +103,13 @@ class EquivariantLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., m) -> (..., k)."""
         kept = None if self.training or torch.is_grad_enabled() else self._kept()
-        weights, bias = self._weights_and_bias() if kept is None else kept
-        if kept is not None and self.keeps_whole_weight:
-            return functional.linear(x, weights[0], bias)
         modules: dict[str, Any] = self._modules
+        if kept is None:
+            bias = modules["bias"].forward()
+            return modules["map"].apply_coefficients(x, self.coefficients, bias)
+        weights, bias = kept
+        if self.keeps_whole_weight:
+            return functional.linear(x, weights[0], bias)
         return modules["map"].apply_weights(x, weights, bias)
 
     # Small layers take microseconds, so modules are looked up where torch finds them at once.
@@ -280,6 +283,10 @@ class ExpandMap(BasisExpansion):
     def weight(self, coefficients: Tensor) -> Tensor:
         """W, (k, m)."""
         return self.weights(coefficients)[0]
+
+    def apply_coefficients(self, x: Tensor, coefficients: Tensor, bias: Tensor | None) -> Tensor:
+        """(..., m) -> (..., k)."""
+        return functional.linear(x, self.forward(coefficients).view(self.shape), bias)
 
     def apply_weights(self, x: Tensor, weights: tuple[Tensor, ...], bias: Tensor | None) -> Tensor:
         """(..., m) -> (..., k)."""

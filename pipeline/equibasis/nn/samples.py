@@ -12,106 +12,107 @@ import torch
 from torch import Tensor
 
 from equibasis.nn.buffers import ExactBuffers
-from equibasis.nn.expansion import Adjoint
+from equibasis.nn.scratch import scratch
 
 # Rows that single gathers are cut into, for as many cores.
 _ROWS = 16
 
 
-# Fewer entries than this are gathered as fast by `BasisExpansion`.
-FEWEST_SAMPLES = 2**15
-
-
 class OrbitSamples(ExactBuffers):
-    """e[l, b, a] = factors[l, b, a] · c[labels[l, b, a]].
+    """e[b, l, a] = factors[b, l, a] · c[labels[b, l, a]].
 
     Parameters
     ----------
     labels
-        (r, orbits of Y, orbits of X), each coefficient at least once.
+        (orbits of Y, r, orbits of X), each coefficient at least once.
     factors
-        Of the same shape; all but those of the last orbits are 1.
+        Of the same shape.
     rank
         How many coefficients there are.
     """
 
-    labels: Tensor
+    index: Tensor
     places: Tensor
-    of_rows: Tensor | None
-    of_columns: Tensor | None
-    collecting: Tensor | None
 
     def __init__(self, labels: np.ndarray, factors: np.ndarray, rank: int) -> None:
         super().__init__()
         self.shape = torch.Size(labels.shape)
         self.rank = rank
+        _, first, numbers, counts = np.unique(
+            labels, return_index=True, return_inverse=True, return_counts=True
+        )
+        count, _, width = labels.shape
+        row, sample, column = np.unravel_index(first, labels.shape)
         offsets = _offsets(labels, rank)
-        self.width = rank // labels.shape[1]
-        flat = labels.ravel()
-        _, first, counts = np.unique(flat, return_index=True, return_counts=True)
         if offsets is None:
-            self.register_exact("labels", _in_rows(flat))
-            self.register_exact("places", _in_rows(first))
-        else:
-            self.register_exact("labels", offsets)
-            self.register_exact("places", np.argsort(offsets.ravel())[None])
-        self.regular = offsets is not None
-        whole = (factors == 1).all(axis=0)
-        self.last_column = _run(whole[0])
-        self.last_row = _run(whole[:, : self.last_column].all(axis=1))
-        rows, columns = factors[:, self.last_row :], factors[:, : self.last_row, self.last_column :]
-        self.register_exact("of_rows", rows if rows.size else None)
-        self.register_exact("of_columns", columns if columns.size else None)
-        weights = counts * factors.ravel()[first]
-        self.register_exact("collecting", None if (weights == 1).all() else weights)
-
-    def forward(self, coefficients: Tensor) -> Tensor:
-        """(r,) coefficients -> the entries, flat."""
-        entries: Tensor = Adjoint.apply(coefficients, self.spread, self.collect)
-        return entries
+            self.register_exact("index", _in_rows(labels.ravel()))
+            self.register_exact("places", _in_rows((sample * count + row) * width + column))
+        else:  # places are then those of the first row
+            own = np.argsort(offsets)
+            self.register_exact("index", offsets)
+            self.register_exact("places", own // width * count * width + own % width)
+        copies = counts[numbers].reshape(labels.shape)
+        # Lifted orbits come last; theirs alone are the factors and the copies.
+        plain = (factors == 1) & (copies == 1)
+        self.column = _run(plain[0].all(axis=0))
+        self.row = _run(plain[:, :, : self.column].all(axis=(1, 2)))
+        for name, array in (("factors", factors), ("weights", factors * copies)):
+            columns, rows = array[: self.row, :, self.column :], array[self.row :]
+            if columns.size and (columns == columns[:1]).all():
+                columns = columns[:1]
+            self.register_exact(f"{name}_of_columns", None if (columns == 1).all() else columns)
+            self.register_exact(f"{name}_of_rows", None if (rows == 1).all() else rows)
 
     def spread(self, coefficients: Tensor) -> Tensor:
-        """The entries of W."""
-        if self.regular:  # entry (l, b, a) is number offsets[l, a] of row b
-            rows = coefficients.reshape(-1, self.width)
-            entries = coefficients.new_empty(self.shape)
-            for into, offsets in zip(entries, self.labels, strict=True):
-                torch.gather(rows, 1, offsets.expand(len(rows), -1), out=into)
+        """(r,) coefficients -> the entries of W."""
+        size = self.index.numel() if self.index.ndim > 1 else self.shape.numel()
+        memory = scratch("entries", (size,), coefficients)
+        if self.index.ndim == 1:
+            index = self.index.expand(self.shape[0], -1)
+            torch.gather(
+                coefficients.view(self.shape[0], -1), 1, index, out=memory.view(self.shape[0], -1)
+            )
         else:
-            entries = _taken(coefficients, self.labels, self.shape.numel()).view(self.shape)
-        if self.of_columns is not None:
-            part = entries[:, : self.last_row, self.last_column :]
-            part *= self.of_columns.to(part.dtype)
-        if self.of_rows is not None:
-            part = entries[:, self.last_row :]
-            part *= self.of_rows.to(part.dtype)
-        return entries.view(-1)
+            torch.gather(
+                coefficients.expand(len(self.index), -1),
+                1,
+                self.index,
+                out=memory.view(len(self.index), -1),
+            )
+        return self._scaled(memory[: self.shape.numel()].view(self.shape), "factors")
 
     def collect(self, gradient: Tensor) -> Tensor:
-        """The adjoint on gradients that are alike wherever a coefficient is repeated."""
-        if self.regular:
-            by_row = gradient.view(self.shape).transpose(0, 1).reshape(self.shape[1], -1)
-            collected = by_row.gather(1, self.places.expand(len(by_row), -1)).view(-1)
-        else:
-            collected = _taken(gradient, self.places, self.rank)
-        if self.collecting is not None:
-            collected *= self.collecting.to(collected.dtype)
-        return collected
+        """The adjoint, from (r, orbits of Y, orbits of X), which it changes.
+
+        Gradients are to be alike wherever a coefficient is repeated.
+        """
+        count, r, width = self.shape
+        self._scaled(gradient.transpose(0, 1), "weights")
+        rows = gradient.as_strided((count, (r - 1) * count * width + width), (width, 1))
+        if self.places.ndim == 1:
+            return rows.gather(1, self.places.expand(count, -1)).view(-1)
+        return _taken(gradient.view(-1), self.places, count, self.rank)
+
+    def _scaled(self, entries: Tensor, name: str) -> Tensor:
+        columns, rows = self._buffers[f"{name}_of_columns"], self._buffers[f"{name}_of_rows"]
+        if columns is not None:
+            entries[: self.row, :, self.column :].mul_(columns)
+        if rows is not None:
+            entries[self.row :].mul_(rows)
+        return entries
 
 
 def _offsets(labels: np.ndarray, rank: int) -> np.ndarray | None:
-    """What is to be added to b · (r / orbits of Y), where that gives every label: (r, orbits of X).
+    """What is to be added to b · (r / orbits of Y), where that gives every label: flat.
 
     So it is where every orbit of Y is regular: its coefficients are a row of W.
     """
-    outputs = labels.shape[1]
-    if rank != labels.size or rank % outputs:
+    count = len(labels)
+    if rank != labels.size or rank % count:
         return None
-    rows = np.arange(outputs)[:, None] * (rank // outputs)
-    offsets = labels[:, 0] - rows[0]
-    if (labels != offsets[:, None] + rows).any():
-        return None
-    return offsets.astype(np.int64)
+    rows = np.arange(count)[:, None] * (rank // count)
+    offsets = labels.reshape(count, -1) - rows
+    return offsets[0].astype(np.int64) if (offsets == offsets[0]).all() else None
 
 
 def _run(whole: np.ndarray) -> int:
@@ -119,8 +120,13 @@ def _run(whole: np.ndarray) -> int:
     return len(whole) if whole.all() else int(np.argmin(whole))
 
 
-def _taken(x: Tensor, index: Tensor, count: int) -> Tensor:
-    """The first ``count`` of x[index], for an index in rows: a gather on all cores."""
+def _taken(x: Tensor, index: Tensor, rows: int, count: int) -> Tensor:
+    """The first ``count`` of x[index], for an index in rows, or one for each row of x.
+
+    A gather on all cores, which other ways to take entries are not.
+    """
+    if index.ndim == 1:
+        return x.view(rows, -1).gather(1, index.expand(rows, -1)).view(-1)
     return x.expand(len(index), -1).gather(1, index).view(-1)[:count]
 
 
