@@ -102,10 +102,11 @@ def compare(calls: dict[str, Callable[[], object]]) -> Timing:
 
 def step(layer: nn.Module, x: Tensor, gradient: Tensor) -> Callable[[], object]:
     """Forward and backward, for weights and inputs."""
+    learned = [x, *layer.parameters()]
 
     def call() -> None:
-        layer.zero_grad()
-        x.grad = None
+        for tensor in learned:
+            tensor.grad = None
         layer(x).backward(gradient)
 
     return call

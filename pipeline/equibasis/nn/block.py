@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from equibasis.basis import Basis
 from equibasis.columns import OrbitColumns
 from equibasis.coordinates import LONGEST_ORBIT, Coordinates, symmetry_coordinates
 from equibasis.errors import ModelError
+from equibasis.nn.bias import InvariantBias
 from equibasis.nn.expansion import BasisExpansion, row_factors, snapped
 from equibasis.nn.fourier import FourierProducts
 from equibasis.nn.irreps import IrrepProducts
@@ -78,13 +80,15 @@ class BlockMap(nn.Module):
         with without_autocast(coefficients.device.type):
             return self.blocks.by_blocks(every, self.weights(coefficients)).t()
 
-    def apply_coefficients(self, x: Tensor, coefficients: Tensor, bias: Tensor | None) -> Tensor:
+    def apply_coefficients(self, x: Tensor, coefficients: Tensor, bias: InvariantBias) -> Tensor:
         """(..., m) -> (..., k)."""
         flat = self._flat(x)
-        if isinstance(self.blocks, IrrepProducts) and _is_direct(flat, coefficients):
-            y: Tensor = _Multiply.apply(self, flat, coefficients, bias)
-            return _like(y, x)
-        return _like(self._traced(flat, coefficients, bias), x)
+        tensors = flat, coefficients, bias.coefficients
+        if isinstance(self.blocks, IrrepProducts) and _is_direct(*tensors):
+            y: Tensor = _Multiply.apply(self, bias, *tensors)
+        else:
+            y = self.traced(bias, *tensors)
+        return _like(y, x)
 
     def apply_weights(self, x: Tensor, weights: Sequence[Tensor], bias: Tensor | None) -> Tensor:
         """(..., m) -> (..., k), from blocks that are kept: without gradients of theirs."""
@@ -94,7 +98,7 @@ class BlockMap(nn.Module):
             y, _ = self.blocks.multiply(flat, weights)
         else:
             y = self.blocks.by_blocks(flat, tuple(weights))
-        return _like(_plus(y, bias), x)
+        return _like(y if bias is None else y + bias.to(y.dtype), x)
 
     def entries(self, coefficients: Tensor) -> Tensor:
         """The entries of W that the blocks are made of, without gradients."""
@@ -116,9 +120,12 @@ class BlockMap(nn.Module):
             )
         return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
 
-    def _traced(self, x: Tensor, coefficients: Tensor, bias: Tensor | None) -> Tensor:
+    def traced(
+        self, bias: InvariantBias, x: Tensor, coefficients: Tensor, of_bias: Tensor | None
+    ) -> Tensor:
         """By plain operations of torch, which knows their derivatives of every kind."""
-        return _plus(self.blocks.by_blocks(x, self.weights(coefficients)), bias)
+        y = self.blocks.by_blocks(x, self.weights(coefficients))
+        return y if of_bias is None else y + bias.vector(of_bias).to(y.dtype)
 
 
 class _Multiply(torch.autograd.Function):
@@ -126,45 +133,53 @@ class _Multiply(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, map_: BlockMap, x: Tensor, coefficients: Tensor, bias: Tensor | None
+        ctx: Any,
+        map_: BlockMap,
+        bias: InvariantBias,
+        x: Tensor,
+        coefficients: Tensor,
+        of_bias: Tensor | None,
     ) -> Tensor:
         blocks = map_.blocks
         assert isinstance(blocks, IrrepProducts)
         weights = blocks.weights(map_.entries(coefficients))
         y, adapted = blocks.multiply(x, weights)
-        ctx.map, ctx.count = map_, len(weights)
-        ctx.save_for_backward(x, coefficients, bias, *weights, *adapted)
-        return y if bias is None else y.add_(bias)
+        ctx.map, ctx.bias, ctx.count = map_, bias, len(weights)
+        ctx.save_for_backward(x, coefficients, of_bias, *weights, *adapted)
+        return y if of_bias is None else y.add_(bias.vector(of_bias))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, coefficients, bias, *rest = ctx.saved_tensors
-        _, of_x, of_coefficients, of_bias = ctx.needs_input_grad
+        x, coefficients, of_bias, *rest = ctx.saved_tensors
+        _, _, needs_x, needs_coefficients, needs_bias = ctx.needs_input_grad
         if torch.is_grad_enabled() or not (is_plain(gradient) and _has_memory(gradient)):
-            return None, *_traced_gradients(ctx.map, gradient, x, coefficients, bias)
+            tensors = x, coefficients, of_bias
+            return None, None, *_traced_gradients(ctx.map, ctx.bias, gradient, tensors)
         blocks: IrrepProducts = ctx.map.blocks
         with without_autocast(x.device.type):
-            found, weights = blocks.gradients(
+            of_x, weights = blocks.gradients(
                 gradient,
                 rest[ctx.count :],
                 rest[: ctx.count],
-                of_x=of_x,
-                of_weights=of_coefficients,
+                of_x=needs_x,
+                of_weights=needs_coefficients,
             )
             return (
                 None,
-                found,
-                ctx.map.collected(blocks.entries(weights)) if of_coefficients else None,
-                gradient.sum(0) if of_bias else None,
+                None,
+                of_x,
+                ctx.map.collected(blocks.entries(weights)) if needs_coefficients else None,
+                ctx.bias.adjoint(gradient.sum(0)) if needs_bias else None,
             )
 
 
-def _is_direct(x: Tensor, *others: Tensor) -> bool:
+def _is_direct(x: Tensor, *others: Tensor | None) -> bool:
     """Whether numbers are at hand, of one dtype: nothing is traced, batched or cast."""
+    tensors = [x, *(tensor for tensor in others if tensor is not None)]
     return (
-        all(is_plain(tensor) and tensor.dtype == x.dtype for tensor in (x, *others))
+        all(is_plain(tensor) and tensor.dtype == x.dtype for tensor in tensors)
         and not autocasts(x.device.type)
-        and forward_ad._current_level < 0
+        and int(forward_ad._current_level) < 0
     )
 
 
@@ -178,12 +193,15 @@ def _has_memory(tensor: Tensor) -> bool:
 
 
 def _traced_gradients(
-    map_: BlockMap, gradient: Tensor, *tensors: Tensor | None
+    map_: BlockMap,
+    bias: InvariantBias,
+    gradient: Tensor,
+    tensors: tuple[Tensor, Tensor, Tensor | None],
 ) -> list[Tensor | None]:
     """The gradients by torch's own rules, which can be differentiated, or batched, themselves."""
     again = torch.is_grad_enabled()
     with torch.enable_grad():
-        y = map_._traced(*tensors)
+        y = map_.traced(bias, *tensors)
     needed = [t for t in tensors if t is not None and t.requires_grad]
     found = iter(torch.autograd.grad(y, needed, gradient, create_graph=again, allow_unused=True))
     gradients: list[Tensor | None] = []
@@ -193,10 +211,6 @@ def _traced_gradients(
             of_tensor = next(found)  # None where y does not depend on it
             gradients[-1] = torch.zeros_like(tensor) if of_tensor is None else of_tensor
     return gradients
-
-
-def _plus(y: Tensor, bias: Tensor | None) -> Tensor:
-    return y if bias is None else y + bias.to(y.dtype)
 
 
 def _like(y: Tensor, x: Tensor) -> Tensor:
@@ -247,7 +261,7 @@ def _common_factors(coordinates: Coordinates, every: np.ndarray) -> list[np.ndar
     can take it over.
     """
     shapes = coordinates.sample_shapes()
-    starts = itertools.accumulate(map(np.prod, shapes), initial=0)
+    starts = itertools.accumulate((math.prod(shape) for shape in shapes), initial=0)
     found = []
     for start, (_, r, orbits) in zip(starts, shapes, strict=False):
         first = every[start : start + r * orbits : max(1, orbits)]

@@ -233,5 +233,7 @@ def _members(columns: np.ndarray, kept: np.ndarray | None, rank: int) -> np.ndar
 
 
 def _index(array: np.ndarray | None) -> np.ndarray | None:
-    """Indices as torch takes them fastest: int32."""
-    return None if array is None else array.astype(np.int32)
+    """Indices as torch takes them fastest: short where they are many."""
+    if array is None:
+        return None
+    return array.astype(np.int64 if array.size < _FEWEST_GATHERED else np.int32)

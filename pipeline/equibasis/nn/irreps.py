@@ -19,7 +19,6 @@ from torch import Tensor
 
 from equibasis.coordinates import Coordinates
 from equibasis.nn.buffers import ExactBuffers
-from equibasis.nn.scratch import scratch
 from equibasis.nn.sides import Side
 
 
@@ -80,11 +79,7 @@ class IrrepProducts(ExactBuffers):
             zip(weights, self.samples, strict=True)
         ):
             matrix = self._transform("pair", number, weight)
-            flat = torch.mm(
-                matrix.t(),
-                weight.reshape(len(matrix), there * here),
-                out=scratch(f"entries{number}", (r, there * here), weight),
-            )
+            flat = torch.mm(matrix.t(), weight.reshape(len(matrix), there * here))
             found.append(flat.view(r, there, here))
         return found
 
@@ -114,7 +109,7 @@ class IrrepProducts(ExactBuffers):
 
     def multiply(self, x: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """W x, and the adapted coordinates of x; without gradients, each product at its place."""
-        inputs = self._adapted(x, in_place=True)
+        inputs = self._adapted(x, direct=True)
         outputs = [x.new_empty(t, len(x), c) for t, c in self.target.shapes]
         for kind, row in self.idle_out:
             outputs[kind][row].zero_()
@@ -122,7 +117,7 @@ class IrrepProducts(ExactBuffers):
             for term in terms:
                 x_, y_ = term.of_inputs(inputs), term.of_outputs(outputs)
                 term.multiply(x_, weight[term.weights], y_)
-        return self._restored(outputs, in_place=True), inputs
+        return self._restored(outputs, direct=True), inputs
 
     def gradients(
         self,
@@ -134,11 +129,8 @@ class IrrepProducts(ExactBuffers):
         of_weights: bool,
     ) -> tuple[Tensor | None, list[Tensor]]:
         """From the gradient of y, those of x and of the weights, where they are asked for."""
-        outputs = self._adapted(gradient, adjoint=True, in_place=True)
-        found = [
-            scratch(f"weights{number}", weight.shape, weight) if of_weights else weight
-            for number, weight in enumerate(weights)
-        ]
+        outputs = self._adapted(gradient, adjoint=True, direct=True)
+        found = [weight.new_empty(weight.shape) if of_weights else weight for weight in weights]
         of_inputs = [torch.empty_like(part) for part in inputs] if of_x else []
         for kind, row in self.idle_in if of_x else ():
             of_inputs[kind][row].zero_()
@@ -149,27 +141,25 @@ class IrrepProducts(ExactBuffers):
                     term.weight_gradient(term.of_inputs(inputs), y, into[term.weights])
                 if of_x:
                     term.input_gradient(y, weight[term.weights], term.of_inputs(of_inputs))
-        of_x_ = self._restored(of_inputs, adjoint=True, in_place=True) if of_x else None
+        of_x_ = self._restored(of_inputs, adjoint=True, direct=True) if of_x else None
         return of_x_, found if of_weights else []
 
-    def _adapted(self, x: Tensor, *, adjoint: bool = False, in_place: bool = False) -> list[Tensor]:
+    def _adapted(self, x: Tensor, *, adjoint: bool = False, direct: bool = False) -> list[Tensor]:
         """Adapted coordinates of x; of gradients of y for the ``adjoint``."""
         side, name = (self.target, "output") if adjoint else (self.source, "input")
         return [
             _transformed(self._to(name, number, adjoint, x), part)
-            for number, part in enumerate(side.lifted(x, in_place=in_place))
+            for number, part in enumerate(side.lifted(x, direct=direct))
         ]
 
-    def _restored(
-        self, y: list[Tensor], *, adjoint: bool = False, in_place: bool = False
-    ) -> Tensor:
+    def _restored(self, y: list[Tensor], *, adjoint: bool = False, direct: bool = False) -> Tensor:
         """y from its adapted coordinates; gradients of x for the ``adjoint``."""
         side, name = (self.source, "input") if adjoint else (self.target, "output")
         parts = [
             _transformed(self._to(name, number, adjoint, part), part)
             for number, part in enumerate(y)
         ]
-        return side.dropped(parts, in_place=in_place)
+        return side.dropped(parts, direct=direct)
 
     def _to(self, name: str, number: int, transposed: bool, like: Tensor) -> Tensor:
         matrix = self._transform(name, number, like)
@@ -387,14 +377,16 @@ def _joined(term: _Term, after: _Term) -> _Term | None:
     """Both in one, if they can be."""
     if not (isinstance(term, _Diagonal) and isinstance(after, _Diagonal)):
         return None
-    joined = {}
-    for name in ("inputs", "outputs", "weights"):
-        here, there = getattr(term, name), getattr(after, name)
-        if here.stop != there.start:
-            return None
-        joined[name] = slice(here.start, there.stop)
-    found = replace(term, **joined)
-    return found if replace(after, **joined) == found else None
+    slices = [(t.inputs, t.outputs, t.weights) for t in (term, after)]
+    if any(here.stop != there.start for here, there in zip(*slices, strict=True)):
+        return None
+    inputs, outputs, weights = (
+        slice(here.start, there.stop) for here, there in zip(*slices, strict=True)
+    )
+    found, other = (
+        replace(t, inputs=inputs, outputs=outputs, weights=weights) for t in (term, after)
+    )
+    return found if found == other else None
 
 
 def _idle(side: Side, taken: Sequence[tuple[int, slice]]) -> list[tuple[int, int]]:

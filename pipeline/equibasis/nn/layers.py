@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from equibasis.basis import Basis, with_scalars
 from equibasis.errors import ModelError
+from equibasis.nn.bias import Bias, InvariantBias, check_invariants
 from equibasis.nn.block import BlockMap
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.costs import faster_mode, keeps_whole_weight
@@ -22,10 +23,8 @@ from equibasis.nn.reuse import Kept, WeightCache
 from equibasis.representations import (
     PermutationRepresentation,
     Representation,
-    same_representation,
 )
 
-Bias: TypeAlias = Basis | Literal["scalar"] | None
 Start: TypeAlias = Literal["reference", "variance"]
 Mode: TypeAlias = Literal["auto", "expand", "block"]
 
@@ -79,7 +78,7 @@ class EquivariantLinear(nn.Module):
         self.map, self.mode = _map(basis, mode)
         self.keeps_whole_weight = mode == "auto" and keeps_whole_weight(basis)
         self.coefficients = nn.Parameter(torch.empty(basis.rank))
-        self.bias = _InvariantBias(basis, bias)
+        self.bias = InvariantBias(basis, bias)
         if start not in get_args(Start):
             raise ModelError(f"start {start!r}: choose {' or '.join(map(repr, get_args(Start)))}")
         self.start = start
@@ -105,8 +104,7 @@ class EquivariantLinear(nn.Module):
         kept = None if self.training or torch.is_grad_enabled() else self._kept()
         modules: dict[str, Any] = self._modules
         if kept is None:
-            bias = modules["bias"].forward()
-            return modules["map"].apply_coefficients(x, self.coefficients, bias)
+            return modules["map"].apply_coefficients(x, self.coefficients, modules["bias"])
         weights, bias = kept
         if self.keeps_whole_weight:
             return functional.linear(x, weights[0], bias)
@@ -249,7 +247,7 @@ class EquivariantCombine(nn.Module):
         super().__init__()
         if basis.kind != "equivariant":
             raise ModelError(f"a linear layer needs an equivariant basis, not {basis!r}")
-        _check_invariants(basis, invariants)
+        check_invariants(basis, invariants)
         self.features = basis.space.m if features is None else features
         if self.features < 0:
             raise ModelError(f"features {features}: give a number of at least 0")
@@ -284,9 +282,9 @@ class ExpandMap(BasisExpansion):
         """W, (k, m)."""
         return self.weights(coefficients)[0]
 
-    def apply_coefficients(self, x: Tensor, coefficients: Tensor, bias: Tensor | None) -> Tensor:
+    def apply_coefficients(self, x: Tensor, coefficients: Tensor, bias: InvariantBias) -> Tensor:
         """(..., m) -> (..., k)."""
-        return functional.linear(x, self.forward(coefficients).view(self.shape), bias)
+        return functional.linear(x, self.forward(coefficients).view(self.shape), bias.forward())
 
     def apply_weights(self, x: Tensor, weights: tuple[Tensor, ...], bias: Tensor | None) -> Tensor:
         """(..., m) -> (..., k)."""
@@ -300,47 +298,6 @@ def _map(basis: Basis, mode: Mode) -> tuple[ExpandMap | BlockMap, Literal["expan
     if chosen == "expand":
         return ExpandMap(basis), "expand"
     return BlockMap(basis), "block"
-
-
-class _InvariantBias(nn.Module):
-    """b of shape (k,) in the invariants of Y, or one scalar, or ``None``."""
-
-    expansion: BasisExpansion | None
-    coefficients: nn.Parameter | None
-
-    def __init__(self, basis: Basis, bias: Bias) -> None:
-        super().__init__()
-        self.size = basis.space.k
-        self.register_module("expansion", None)
-        self.register_parameter("coefficients", None)
-        if bias is None:
-            return
-        if isinstance(bias, Basis):
-            _check_invariants(basis, bias)
-            self.expansion = BasisExpansion(bias)
-            self.coefficients = nn.Parameter(torch.empty(bias.rank))
-        elif bias == "scalar":
-            rho = basis.space.output
-            if not isinstance(rho, PermutationRepresentation) or rho.signs is not None:
-                raise ModelError(
-                    f"a scalar bias is invariant only under permutations, and {basis!r} has "
-                    "others in its output: give an invariant basis, or None"
-                )
-            self.coefficients = nn.Parameter(torch.empty(1))
-        else:
-            raise ModelError(f"bias {bias!r}: give an invariant basis, 'scalar' or None")
-
-    def reset_parameters(self) -> None:
-        if self.coefficients is not None:
-            nn.init.zeros_(self.coefficients)
-
-    def forward(self) -> Tensor | None:
-        modules: dict[str, Any] = self._modules
-        coefficients, expansion = self.coefficients, modules["expansion"]
-        if expansion is not None:
-            vector: Tensor = expansion.forward(coefficients)
-            return vector
-        return None if coefficients is None else coefficients.expand(self.size)
 
 
 class _GroupOrbit(ExactBuffers):
@@ -365,15 +322,3 @@ class _GroupOrbit(ExactBuffers):
             return torch.einsum("gij,...j->...gi", self.factors, h)
         orbit = h[..., self.index]
         return orbit if self.factors is None else orbit * self.factors
-
-
-def _check_invariants(basis: Basis, invariants: Basis) -> None:
-    """The invariants must be those of the basis' output: same shape, same group, same ρ₂."""
-    fits = (
-        invariants.kind == "invariant"
-        and invariants.output_shape == basis.output_shape
-        and invariants.space.elements == basis.space.elements
-        and same_representation(invariants.space.output, basis.space.output)
-    )
-    if not fits:
-        raise ModelError(f"{invariants!r} is not the invariant basis of the output of {basis!r}")

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from equibasis.nn.buffers import ExactBuffers
-from equibasis.nn.scratch import scratch
 
 # Rows that single gathers are cut into, for as many cores.
 _ROWS = 16
@@ -65,21 +64,8 @@ class OrbitSamples(ExactBuffers):
 
     def spread(self, coefficients: Tensor) -> Tensor:
         """(r,) coefficients -> the entries of W."""
-        size = self.index.numel() if self.index.ndim > 1 else self.shape.numel()
-        memory = scratch("entries", (size,), coefficients)
-        if self.index.ndim == 1:
-            index = self.index.expand(self.shape[0], -1)
-            torch.gather(
-                coefficients.view(self.shape[0], -1), 1, index, out=memory.view(self.shape[0], -1)
-            )
-        else:
-            torch.gather(
-                coefficients.expand(len(self.index), -1),
-                1,
-                self.index,
-                out=memory.view(len(self.index), -1),
-            )
-        return self._scaled(memory[: self.shape.numel()].view(self.shape), "factors")
+        entries = _taken(coefficients, self.index, self.shape[0], self.shape.numel())
+        return self._scaled(entries.view(self.shape), "factors")
 
     def collect(self, gradient: Tensor) -> Tensor:
         """The adjoint, from (r, orbits of Y, orbits of X), which it changes.

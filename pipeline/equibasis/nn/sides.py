@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -18,6 +19,9 @@ class Side(ExactBuffers):
     A coordinate of x is listed as often as its orbit is repeated, and divided by that number. In y
     and in the gradient of x, which are alike wherever repeated, one of them is taken.
 
+    Both ways are gathers, which torch does on all cores, unlike ``index_select``. ``direct`` ones
+    leave nothing to move, but are for numbers alone: they have no short gradients, or none.
+
     Parameters
     ----------
     orbits
@@ -28,87 +32,69 @@ class Side(ExactBuffers):
     first: Tensor
     point: Tensor
     number: Tensor
+    shares: Tensor | None
 
     def __init__(self, orbits: tuple[Orbits, ...]) -> None:
         super().__init__()
         order = np.concatenate([part.places.ravel() for part in orbits])
+        first = np.unique(order, return_index=True)[1]
+        repeats = np.concatenate(
+            [np.broadcast_to(part.repeats, part.places.shape).ravel() for part in orbits]
+        )
         self.shapes = [part.places.shape for part in orbits]
         self.sizes = [math.prod(shape) for shape in self.shapes]
         self.moves = not np.array_equal(order, np.arange(len(order)))
         self.register_exact("order", order.astype(np.int64))
-        first = np.unique(order, return_index=True)[1].astype(np.int64)
-        self.register_exact("first", first)
+        self.register_exact("first", first.astype(np.int64))
         point, number = np.divmod(first, self.shapes[0][1])  # where there is one kind alone
-        self.register_exact("point", point)
-        self.register_exact("number", number)
-        self._places: tuple[int, Tensor] | None = None  # of the last batch
-        self.tails = [plain_columns(part.factors) for part in orbits]
-        for kind, (part, tail) in enumerate(zip(orbits, self.tails, strict=True)):
-            factors = part.factors[:, None, tail:]
-            self.register_exact(f"factors{kind}", factors if factors.size else None)
-            signs = None if part.signs is None else part.signs[:, None, tail:].astype(np.float64)
+        self.register_exact("point", point.astype(np.int64))
+        self.register_exact("number", number.astype(np.int64))
+        self.register_exact("shares", None if (repeats == 1).all() else 1 / repeats[first])
+        for kind, part in enumerate(orbits):
+            signs = None if part.signs is None else part.signs[:, None].astype(np.float64)
             self.register_exact(f"signs{kind}", signs)
+        self._last_places: tuple[int, Tensor] | None = None
 
-    def lifted(self, x: Tensor, *, in_place: bool = False) -> list[Tensor]:
-        """(batch, n) -> (t, batch, c) by kind. What is made here may be changed ``in_place``."""
+    def lifted(self, x: Tensor, *, direct: bool = False) -> list[Tensor]:
+        """(batch, n) -> (t, batch, c) by kind."""
         batch, n = x.shape
-        if in_place:
-            return [
-                self._scaled(
-                    x.expand(t, batch, n).gather(2, places.view(t, 1, c).expand(t, batch, c)),
-                    "factors",
-                    kind,
-                    in_place,
-                )
-                for kind, ((t, c), places) in enumerate(
-                    zip(self.shapes, self.order.split(self.sizes), strict=True)
-                )
+        shares = self._buffers["shares"]
+        if shares is not None:
+            x = x * shares.to(x.dtype)
+        if direct:
+            orders = zip(self.shapes, self.order.split(self.sizes), strict=True)
+            parts = [
+                x.expand(t, batch, n).gather(2, order.view(t, 1, c).expand(t, batch, c))
+                for (t, c), order in orders
             ]
-        if self.moves:
-            x = x.gather(1, self.order.expand(batch, -1))
-        return [
-            self._scaled(
-                part.view(batch, t, c).transpose(0, 1).contiguous(), "factors", kind, in_place
-            )
-            for kind, (part, (t, c)) in enumerate(
-                zip(x.split(self.sizes, 1), self.shapes, strict=True)
-            )
-        ]
+        else:
+            flat = x.gather(1, self.order.expand(batch, -1)) if self.moves else x
+            parts = [
+                part.reshape(batch, t, c).transpose(0, 1).contiguous()
+                for part, (t, c) in zip(flat.split(self.sizes, 1), self.shapes, strict=True)
+            ]
+        return self._signed(parts)
 
-    def dropped(self, parts: list[Tensor], *, in_place: bool = False) -> Tensor:
-        """(t, batch, c) by kind -> (batch, n). ``parts`` may be changed ``in_place``."""
-        parts = [self._scaled(part, "signs", kind, in_place) for kind, part in enumerate(parts)]
-        batch = parts[0].shape[1]
-        if in_place and len(parts) == 1:
-            return self._gathered(parts[0])
-        flat = [
-            part.transpose(0, 1).reshape(batch, size)
-            for part, size in zip(parts, self.sizes, strict=True)
-        ]
-        x = flat[0] if len(flat) == 1 else torch.cat(flat, 1)
-        return x.gather(1, self.first.expand(batch, -1)) if self.moves else x
+    def dropped(self, parts: Sequence[Tensor], *, direct: bool = False) -> Tensor:
+        """(t, batch, c) by kind -> (batch, n)."""
+        parts = self._signed(parts)
+        t, batch, c = parts[0].shape
+        if direct and len(parts) == 1:
+            rows = parts[0].as_strided((batch, (t - 1) * batch * c + c), (c, 1))
+            return rows.gather(1, self._places(batch, c).expand(batch, -1))
+        flat = torch.cat([part.transpose(0, 1).flatten(1) for part in parts], 1)
+        return flat.gather(1, self.first.expand(batch, -1)) if self.moves else flat
 
-    def _gathered(self, part: Tensor) -> Tensor:
-        """The same at once: point a of orbit b, in row n, lies at (a batch + n) c + b."""
-        t, batch, c = part.shape
-        rows = part.as_strided((batch, (t - 1) * batch * c + c), (c, 1))
-        kept = self._places
-        if kept is None or kept[0] != batch or kept[1].device != part.device:
-            self._places = kept = batch, self.point * (batch * c) + self.number
-        return rows.gather(1, kept[1].expand(batch, -1))
+    def _places(self, batch: int, c: int) -> Tensor:
+        """Where coordinates lie in memory: point a of orbit b, in row n, at (a batch + n) c + b."""
+        kept, point = self._last_places, self.point
+        if kept is None or kept[0] != batch or kept[1].device != point.device:
+            self._last_places = kept = batch, point * (batch * c) + self.number
+        return kept[1]
 
-    def _scaled(self, part: Tensor, name: str, kind: int, in_place: bool) -> Tensor:
-        factors = self._buffers[f"{name}{kind}"]
-        if factors is None:
-            return part
-        tail = self.tails[kind]
-        if in_place:
-            part.narrow(2, tail, part.shape[2] - tail).mul_(factors)
-            return part
-        return torch.cat([part[:, :, :tail], part[:, :, tail:] * factors.to(part.dtype)], 2)
-
-
-def plain_columns(factors: np.ndarray) -> int:
-    """How many of the columns (..., c) before the first that has a factor other than 1."""
-    whole = (factors == 1).reshape(-1, factors.shape[-1]).all(axis=0)
-    return len(whole) if whole.all() else int(np.argmin(whole))
+    def _signed(self, parts: Sequence[Tensor]) -> list[Tensor]:
+        found = []
+        for kind, part in enumerate(parts):
+            signs = self._buffers[f"signs{kind}"]
+            found.append(part if signs is None else part * signs.to(part.dtype))
+        return found

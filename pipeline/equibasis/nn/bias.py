@@ -1,0 +1,93 @@
+"""The bias of an equivariant layer: an invariant vector of its output."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from equibasis.basis import Basis
+from equibasis.errors import ModelError
+from equibasis.nn.expansion import BasisExpansion
+from equibasis.representations import PermutationRepresentation, same_representation
+
+Bias: TypeAlias = Basis | Literal["scalar"] | None
+
+
+class InvariantBias(nn.Module):
+    """b of shape (k,) in the invariants of Y, or one scalar, or ``None``.
+
+    Parameters
+    ----------
+    basis
+        Of the layer, X -> Y.
+    bias
+        The invariant basis of Y, ``"scalar"``, or ``None``.
+
+    Raises
+    ------
+    ModelError
+        If the bases do not fit each other, or the scalar bias would not be invariant.
+    """
+
+    expansion: BasisExpansion | None
+    coefficients: nn.Parameter | None
+
+    def __init__(self, basis: Basis, bias: Bias) -> None:
+        super().__init__()
+        self.size = basis.space.k
+        self.register_module("expansion", None)
+        self.register_parameter("coefficients", None)
+        if bias is None:
+            return
+        if isinstance(bias, Basis):
+            check_invariants(basis, bias)
+            self.expansion = BasisExpansion(bias)
+            self.coefficients = nn.Parameter(torch.empty(bias.rank))
+        elif bias == "scalar":
+            rho = basis.space.output
+            if not isinstance(rho, PermutationRepresentation) or rho.signs is not None:
+                raise ModelError(
+                    f"a scalar bias is invariant only under permutations, and {basis!r} has "
+                    "others in its output: give an invariant basis, or None"
+                )
+            self.coefficients = nn.Parameter(torch.empty(1))
+        else:
+            raise ModelError(f"bias {bias!r}: give an invariant basis, 'scalar' or None")
+
+    def reset_parameters(self) -> None:
+        """Set b to zero."""
+        if self.coefficients is not None:
+            nn.init.zeros_(self.coefficients)
+
+    def forward(self) -> Tensor | None:
+        """b, or ``None``."""
+        coefficients = self.coefficients
+        return None if coefficients is None else self.vector(coefficients)
+
+    def vector(self, coefficients: Tensor) -> Tensor:
+        """b from its coefficients."""
+        expansion = self._modules["expansion"]
+        if expansion is None:
+            return coefficients.expand(self.size)
+        vector: Tensor = expansion.forward(coefficients)
+        return vector
+
+    def adjoint(self, gradient: Tensor) -> Tensor:
+        """The gradient of the coefficients from that of b."""
+        if self.expansion is None:
+            return gradient.sum(0, keepdim=True)
+        return self.expansion.adjoint(gradient)
+
+
+def check_invariants(basis: Basis, invariants: Basis) -> None:
+    """The invariants must be those of the basis' output: same shape, same group, same ρ₂."""
+    fits = (
+        invariants.kind == "invariant"
+        and invariants.output_shape == basis.output_shape
+        and invariants.space.elements == basis.space.elements
+        and same_representation(invariants.space.output, basis.space.output)
+    )
+    if not fits:
+        raise ModelError(f"{invariants!r} is not the invariant basis of the output of {basis!r}")
