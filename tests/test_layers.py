@@ -502,6 +502,7 @@ def test_an_expansion_is_the_scaled_dense_product_forward_and_backward(
     seed = torch.randn(n, *columns)
     (gradient,) = torch.autograd.grad(found, coefficients, seed)
     assert_close(gradient, dense.T @ seed, 1e-13)
+    assert_close(BasisExpansion(basis).adjoint(seed), dense.T @ seed, 1e-13)
 
 
 @pytest.mark.parametrize("name", [name for name in EXPANSIONS if name != "no column"])

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn import functional
+from torch.nn.utils import parametrize, prune
 
 import equibasis as eb
 from equibasis.coordinates import symmetry_coordinates
@@ -402,6 +403,23 @@ def test_whatever_changes_the_coefficients_is_seen(
         after = layer(x).detach()
     assert not torch.allclose(before, after, atol=1e-3)
     torch.testing.assert_close(after, fresh(layer, x))
+
+
+class _Doubled(nn.Module):
+    def forward(self, value: Tensor) -> Tensor:
+        return 2 * value
+
+
+def test_coefficients_that_are_no_plain_parameters_are_taken_as_they_are(
+    layer: EquivariantLinear, x: Tensor
+) -> None:
+    with torch.no_grad():
+        before = layer(x)
+        parametrize.register_parametrization(layer, "coefficients", _Doubled())
+        assert not torch.allclose(layer(x), before, atol=1e-3)
+        torch.testing.assert_close(layer(x), fresh(layer, x))
+        prune.l1_unstructured(layer.bias, "coefficients", amount=2)
+        torch.testing.assert_close(layer(x), fresh(layer, x))
 
 
 @pytest.mark.parametrize(

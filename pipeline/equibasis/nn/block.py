@@ -20,8 +20,8 @@ from equibasis.nn.bias import InvariantBias
 from equibasis.nn.expansion import BasisExpansion, row_factors, snapped
 from equibasis.nn.fourier import FourierProducts
 from equibasis.nn.irreps import IrrepProducts
+from equibasis.nn.orbit_blocks import OrbitBlocks
 from equibasis.nn.reuse import autocasts, is_plain, without_autocast
-from equibasis.nn.samples import OrbitSamples
 
 # From this many sampled entries on, they are gathered row by row.
 FEWEST_SAMPLES = 2**15
@@ -63,12 +63,13 @@ class BlockMap(nn.Module):
             common = _common_factors(coordinates, every)
             factors = (1.0 if factors is None else factors) / _repeated(common, coordinates)
         self.samples = BasisExpansion(basis, rows, factors)
-        self.orbits = _orbit_samples(basis, coordinates, rows, factors)
-        self.blocks: FourierProducts | IrrepProducts = (
-            FourierProducts(coordinates)
-            if coordinates.cycles
-            else IrrepProducts(coordinates, common)
-        )
+        self.blocks: FourierProducts | IrrepProducts
+        self.orbits: OrbitBlocks | None = None
+        if coordinates.cycles:
+            self.blocks = FourierProducts(coordinates)
+        else:
+            self.blocks = IrrepProducts(coordinates, common)
+            self.orbits = _orbit_blocks(basis, self.blocks, rows, factors)
 
     def weights(self, coefficients: Tensor) -> tuple[Tensor, ...]:
         """The blocks, from r coefficients, differentiable."""
@@ -100,18 +101,18 @@ class BlockMap(nn.Module):
             y = self.blocks.by_blocks(flat, tuple(weights))
         return _like(y if bias is None else y + bias.to(y.dtype), x)
 
-    def entries(self, coefficients: Tensor) -> Tensor:
-        """The entries of W that the blocks are made of, without gradients."""
+    def direct_weights(self, coefficients: Tensor) -> Sequence[Tensor]:
+        """`weights`, without gradients."""
         if self.orbits is not None:
-            return self.orbits.spread(coefficients).view(-1)
-        return self.samples.forward(coefficients)
+            return [self.orbits.weights(coefficients)]
+        return self.blocks.weights(self.samples.forward(coefficients))
 
-    def collected(self, gradients: Sequence[Tensor]) -> Tensor:
-        """The adjoint of `entries`, by pairs (r, orbits of Y, orbits of X); may change them."""
+    def direct_gradient(self, weights: Sequence[Tensor]) -> Tensor:
+        """The gradient of the coefficients from those of `weights`."""
         if self.orbits is not None:
-            return self.orbits.collect(gradients[0])
-        parts = [gradient.transpose(0, 1).flatten() for gradient in gradients]
-        return self.samples.adjoint(torch.cat(parts))
+            return self.orbits.gradient(weights[0])
+        assert isinstance(self.blocks, IrrepProducts)
+        return self.samples.adjoint(self.blocks.entries(weights))
 
     def _flat(self, x: Tensor) -> Tensor:
         if x.shape[-1] != self.in_features:
@@ -142,7 +143,7 @@ class _Multiply(torch.autograd.Function):
     ) -> Tensor:
         blocks = map_.blocks
         assert isinstance(blocks, IrrepProducts)
-        weights = blocks.weights(map_.entries(coefficients))
+        weights = map_.direct_weights(coefficients)
         y, adapted = blocks.multiply(x, weights)
         ctx.map, ctx.bias, ctx.count = map_, bias, len(weights)
         ctx.save_for_backward(x, coefficients, of_bias, *weights, *adapted)
@@ -168,7 +169,7 @@ class _Multiply(torch.autograd.Function):
                 None,
                 None,
                 of_x,
-                ctx.map.collected(blocks.entries(weights)) if needs_coefficients else None,
+                ctx.map.direct_gradient(weights) if needs_coefficients else None,
                 ctx.bias.adjoint(gradient.sum(0)) if needs_bias else None,
             )
 
@@ -221,37 +222,20 @@ def _like(y: Tensor, x: Tensor) -> Tensor:
 # --- samples ------------------------------------------------------------------------------------
 
 
-def _orbit_samples(
-    basis: Basis, coordinates: Coordinates, rows: np.ndarray, factors: np.ndarray | None
-) -> OrbitSamples | None:
-    """How the samples are gathered where they are many; ``None`` where there is no better way."""
+def _orbit_blocks(
+    basis: Basis, blocks: IrrepProducts, rows: np.ndarray, factors: np.ndarray | None
+) -> OrbitBlocks | None:
+    """How the blocks are made where samples are many; ``None`` where there is no better way."""
     columns = basis.columns
-    one_kind = len(coordinates.input) == len(coordinates.output) == 1
-    if not isinstance(columns, OrbitColumns) or len(rows) < FEWEST_SAMPLES:
+    if not isinstance(columns, OrbitColumns) or len(blocks.samples) > 1:
         return None
-    if coordinates.cycles or not one_kind or not _copies_alike(coordinates):
+    (shape,) = blocks.samples
+    labels = columns.labels[rows]
+    if len(rows) < FEWEST_SAMPLES or (labels < 0).any() or not blocks.copies_alike:
         return None
-    shape = (
-        coordinates.output[0].places.shape[1],
-        len(coordinates.blocks[0][0].samples),
-        coordinates.input[0].places.shape[1],
-    )
-    labels = columns.labels[rows].reshape(shape)
-    found = snapped(row_factors(columns, rows, factors)).reshape(shape)
-    if (labels < 0).any():
-        return None
-    return OrbitSamples(labels, found, columns.shape[1])
-
-
-def _copies_alike(coordinates: Coordinates) -> bool:
-    """Whether the copies of a coefficient, in lifted orbits, have equal gradients.
-
-    They do where their orbits of pairs are of one size: with no copies, or regular orbits.
-    """
-    (part,), (target,) = coordinates.input, coordinates.output
-    lifted = bool((part.repeats > 1).any() or (target.repeats > 1).any())
-    samples = len(coordinates.blocks[0][0].samples)
-    return not lifted or samples == len(part.places) == len(target.places)
+    found = snapped(row_factors(columns, rows, factors))
+    matrix = blocks.exact("pair0")
+    return OrbitBlocks(labels.reshape(shape), found.reshape(shape), columns.shape[1], matrix)
 
 
 def _common_factors(coordinates: Coordinates, every: np.ndarray) -> list[np.ndarray]:

@@ -35,6 +35,17 @@ class ExactBuffers(nn.Module):
         dtype = torch.get_default_dtype() if exact.is_floating_point() else exact.dtype
         self.register_buffer(name, exact.to(here, dtype), persistent=False)
 
+    def cast(self, name: str, like: Tensor) -> Tensor:
+        """A buffer that is there, in the dtype of another tensor."""
+        buffer = self._buffers[name]
+        assert buffer is not None
+        return buffer if buffer.dtype == like.dtype else buffer.to(like.dtype)
+
+    def exact(self, name: str) -> np.ndarray:
+        """The array that was registered."""
+        array: np.ndarray = self._exact[name].numpy()
+        return array
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         moved = super()._apply(fn, recurse)
         for name, exact in self._exact.items():

@@ -11,7 +11,6 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -44,6 +43,7 @@ class IrrepProducts(ExactBuffers):
         for number, part in enumerate(coordinates.output):
             rows = _by_copies(coordinates.irreps, part.copies)
             self.register_exact(f"output{number}", part.transform[:, rows])
+        self.copies_alike = _copies_alike(coordinates)
         terms: list[list[_Term]] = []
         pairs = itertools.product(range(len(coordinates.output)), range(len(coordinates.input)))
         for number, (b, a) in enumerate(pairs):
@@ -68,25 +68,17 @@ class IrrepProducts(ExactBuffers):
         parts = [entries] if len(sizes) == 1 else entries.split(sizes)
         found = []
         for number, (part, shape) in enumerate(zip(parts, self.samples, strict=True)):
-            matrix = self._transform("pair", number, part).expand(shape[0], -1, -1)
+            matrix = self.cast(f"pair{number}", part).expand(shape[0], -1, -1)
             found.append(torch.bmm(matrix, part.view(shape)).transpose(0, 1))
         return tuple(found)
 
-    def entries(self, weights: Sequence[Tensor]) -> list[Tensor]:
-        """The adjoint of `weights`, by pairs: (r, orbits of Y, orbits of X)."""
+    def entries(self, weights: Sequence[Tensor]) -> Tensor:
+        """The adjoint of `weights`."""
         found = []
-        for number, (weight, (there, r, here)) in enumerate(
-            zip(weights, self.samples, strict=True)
-        ):
-            matrix = self._transform("pair", number, weight)
-            flat = torch.mm(matrix.t(), weight.reshape(len(matrix), there * here))
-            found.append(flat.view(r, there, here))
-        return found
-
-    def _transform(self, name: str, number: int, like: Tensor) -> Tensor:
-        matrix: Any = self._buffers[f"{name}{number}"]
-        found: Tensor = matrix if matrix.dtype == like.dtype else matrix.to(like.dtype)
-        return found
+        for number, (weight, (there, _, _)) in enumerate(zip(weights, self.samples, strict=True)):
+            matrix = self.cast(f"pair{number}", weight).t().expand(there, -1, -1)
+            found.append(torch.bmm(matrix, weight.transpose(0, 1)).flatten())
+        return torch.cat(found)
 
     # --- products -------------------------------------------------------------------------------
 
@@ -162,7 +154,7 @@ class IrrepProducts(ExactBuffers):
         return side.dropped(parts, direct=direct)
 
     def _to(self, name: str, number: int, transposed: bool, like: Tensor) -> Tensor:
-        matrix = self._transform(name, number, like)
+        matrix = self.cast(f"{name}{number}", like)
         return matrix.t() if transposed else matrix
 
 
@@ -311,6 +303,19 @@ def _add_multiple(
         torch.addmm(base, a, b, alpha=sign, out=into)
     else:
         into.add_(base).addmm_(a, b, alpha=sign)
+
+
+def _copies_alike(coordinates: Coordinates) -> bool:
+    """Whether the copies of a coefficient, in lifted orbits, have equal gradients.
+
+    They do where their orbits of pairs are of one size: with no copies, or regular orbits.
+    """
+    if len(coordinates.input) > 1 or len(coordinates.output) > 1:
+        return False
+    (part,), (target,) = coordinates.input, coordinates.output
+    lifted = bool((part.repeats > 1).any() or (target.repeats > 1).any())
+    samples = len(coordinates.blocks[0][0].samples)
+    return not lifted or samples == len(part.places) == len(target.places)
 
 
 def _terms(coordinates: Coordinates, b: int, a: int) -> tuple[np.ndarray, list[_Term]]:

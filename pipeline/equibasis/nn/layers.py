@@ -76,7 +76,9 @@ class EquivariantLinear(nn.Module):
         self.domain = FeatureSpace.input_of(basis.space)
         self.codomain = FeatureSpace.output_of(basis.space)
         self.map, self.mode = _map(basis, mode)
-        self.keeps_whole_weight = mode == "auto" and keeps_whole_weight(basis)
+        self.keeps_whole_weight = self.mode == "expand" or (
+            mode == "auto" and keeps_whole_weight(basis)
+        )
         self.coefficients = nn.Parameter(torch.empty(basis.rank))
         self.bias = InvariantBias(basis, bias)
         if start not in get_args(Start):
@@ -102,23 +104,22 @@ class EquivariantLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., m) -> (..., k)."""
         kept = None if self.training or torch.is_grad_enabled() else self._kept()
+        if kept is not None and self.keeps_whole_weight:
+            return functional.linear(x, kept[0][0], kept[1])
         modules: dict[str, Any] = self._modules
-        if kept is None:
-            return modules["map"].apply_coefficients(x, self.coefficients, modules["bias"])
-        weights, bias = kept
-        if self.keeps_whole_weight:
-            return functional.linear(x, weights[0], bias)
-        return modules["map"].apply_weights(x, weights, bias)
+        if kept is not None:
+            return modules["map"].apply_weights(x, *kept)
+        return modules["map"].apply_coefficients(x, self.coefficients, modules["bias"])
 
-    # Small layers take microseconds, so modules are looked up where torch finds them at once.
+    # Small layers take microseconds, so what is torch's is looked up where it lies.
 
     def _weights_and_bias(self) -> Kept:
         modules: dict[str, Any] = self._modules
         return modules["map"].weights(self.coefficients), modules["bias"].forward()
 
     def _kept(self) -> Kept | None:
-        modules: dict[str, Any] = self._modules
-        coefficients, of_bias = self.coefficients, modules["bias"].coefficients
+        coefficients, of_bias = _coefficients(self), _coefficients(self._modules["bias"])
+        assert coefficients is not None
         kept = self._cache.current(coefficients, of_bias)
         if kept is None:
             make = (
@@ -289,6 +290,16 @@ class ExpandMap(BasisExpansion):
     def apply_weights(self, x: Tensor, weights: tuple[Tensor, ...], bias: Tensor | None) -> Tensor:
         """(..., m) -> (..., k)."""
         return functional.linear(x, weights[0], bias)
+
+
+def _coefficients(module: Any) -> Tensor | None:
+    """``module.coefficients``, sooner where it is a plain parameter, not a parametrized one."""
+    parameters: dict[str, Any] = module._parameters
+    if "coefficients" in parameters:
+        found: Tensor | None = parameters["coefficients"]
+        return found
+    other: Tensor | None = module.coefficients
+    return other
 
 
 def _map(basis: Basis, mode: Mode) -> tuple[ExpandMap | BlockMap, Literal["expand", "block"]]:

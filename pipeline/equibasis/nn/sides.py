@@ -32,15 +32,11 @@ class Side(ExactBuffers):
     first: Tensor
     point: Tensor
     number: Tensor
-    shares: Tensor | None
 
     def __init__(self, orbits: tuple[Orbits, ...]) -> None:
         super().__init__()
         order = np.concatenate([part.places.ravel() for part in orbits])
         first = np.unique(order, return_index=True)[1]
-        repeats = np.concatenate(
-            [np.broadcast_to(part.repeats, part.places.shape).ravel() for part in orbits]
-        )
         self.shapes = [part.places.shape for part in orbits]
         self.sizes = [math.prod(shape) for shape in self.shapes]
         self.moves = not np.array_equal(order, np.arange(len(order)))
@@ -49,8 +45,9 @@ class Side(ExactBuffers):
         point, number = np.divmod(first, self.shapes[0][1])  # where there is one kind alone
         self.register_exact("point", point.astype(np.int64))
         self.register_exact("number", number.astype(np.int64))
-        self.register_exact("shares", None if (repeats == 1).all() else 1 / repeats[first])
         for kind, part in enumerate(orbits):
+            lifted = part.repeats > 1  # the last ones
+            self.register_exact(f"shares{kind}", 1 / part.repeats[lifted] if lifted.any() else None)
             signs = None if part.signs is None else part.signs[:, None].astype(np.float64)
             self.register_exact(f"signs{kind}", signs)
         self._last_places: tuple[int, Tensor] | None = None
@@ -58,9 +55,6 @@ class Side(ExactBuffers):
     def lifted(self, x: Tensor, *, direct: bool = False) -> list[Tensor]:
         """(batch, n) -> (t, batch, c) by kind."""
         batch, n = x.shape
-        shares = self._buffers["shares"]
-        if shares is not None:
-            x = x * shares.to(x.dtype)
         if direct:
             orders = zip(self.shapes, self.order.split(self.sizes), strict=True)
             parts = [
@@ -73,7 +67,7 @@ class Side(ExactBuffers):
                 part.reshape(batch, t, c).transpose(0, 1).contiguous()
                 for part, (t, c) in zip(flat.split(self.sizes, 1), self.shapes, strict=True)
             ]
-        return self._signed(parts)
+        return self._signed([self._shared(part, kind, direct) for kind, part in enumerate(parts)])
 
     def dropped(self, parts: Sequence[Tensor], *, direct: bool = False) -> Tensor:
         """(t, batch, c) by kind -> (batch, n)."""
@@ -91,6 +85,16 @@ class Side(ExactBuffers):
         if kept is None or kept[0] != batch or kept[1].device != point.device:
             self._last_places = kept = batch, point * (batch * c) + self.number
         return kept[1]
+
+    def _shared(self, part: Tensor, kind: int, in_place: bool) -> Tensor:
+        shares = self._buffers[f"shares{kind}"]
+        if shares is None:
+            return part
+        last = len(shares)
+        if in_place:
+            part.narrow(2, part.shape[2] - last, last).mul_(shares)
+            return part
+        return torch.cat([part[:, :, :-last], part[:, :, -last:] * shares.to(part.dtype)], 2)
 
     def _signed(self, parts: Sequence[Tensor]) -> list[Tensor]:
         found = []

@@ -1,4 +1,4 @@
-"""Coefficients -> the entries of W that its blocks are made of, at large sizes.
+"""Coefficients -> the matrices of one pair of kinds of orbits, at large sizes.
 
 There each coefficient comes once, or in lifted regular orbits a few times over with equal
 gradients, so that both directions are gathers; and they are bound by memory, so that all cores
@@ -17,8 +17,11 @@ from equibasis.nn.buffers import ExactBuffers
 _ROWS = 16
 
 
-class OrbitSamples(ExactBuffers):
-    """e[b, l, a] = factors[b, l, a] · c[labels[b, l, a]].
+class OrbitBlocks(ExactBuffers):
+    """U[s, b, a] = Σ M[s, l] e[b, l, a] for the entries e = factors · c[labels] of W.
+
+    Where every orbit of Y is regular, its coefficients are one row of c, and all rows go to their
+    places alike.
 
     Parameters
     ----------
@@ -28,33 +31,36 @@ class OrbitSamples(ExactBuffers):
         Of the same shape.
     rank
         How many coefficients there are.
+    matrix
+        M, (matrices, r).
     """
 
     index: Tensor
     places: Tensor
 
-    def __init__(self, labels: np.ndarray, factors: np.ndarray, rank: int) -> None:
+    def __init__(
+        self, labels: np.ndarray, factors: np.ndarray, rank: int, matrix: np.ndarray
+    ) -> None:
         super().__init__()
-        self.shape = torch.Size(labels.shape)
+        self.shape = labels.shape
         self.rank = rank
+        offsets = _offsets(labels, rank)
+        self.regular = offsets is not None
         _, first, numbers, counts = np.unique(
             labels, return_index=True, return_inverse=True, return_counts=True
         )
-        count, _, width = labels.shape
-        row, sample, column = np.unravel_index(first, labels.shape)
-        offsets = _offsets(labels, rank)
         if offsets is None:
-            self.register_exact("index", _in_rows(labels.ravel()))
-            self.register_exact("places", _in_rows((sample * count + row) * width + column))
-        else:  # places are then those of the first row
-            own = np.argsort(offsets)
-            self.register_exact("index", offsets)
-            self.register_exact("places", own // width * count * width + own % width)
+            self.register_exact("index", labels.reshape(len(labels), -1).astype(np.int64))
+            self.register_exact("places", _in_rows(first))
+        else:
+            self.register_exact("index", offsets[None])
+            self.register_exact("places", np.argsort(offsets)[None])
+        self.register_exact("matrix", matrix)
+        # Lifted orbits come last; theirs alone are the factors other than 1, and the copies.
         copies = counts[numbers].reshape(labels.shape)
-        # Lifted orbits come last; theirs alone are the factors and the copies.
         plain = (factors == 1) & (copies == 1)
-        self.column = _run(plain[0].all(axis=0))
-        self.row = _run(plain[:, :, : self.column].all(axis=(1, 2)))
+        self.column = _leading(plain[0].all(axis=0))
+        self.row = _leading(plain[:, :, : self.column].all(axis=(1, 2)))
         for name, array in (("factors", factors), ("weights", factors * copies)):
             columns, rows = array[: self.row, :, self.column :], array[self.row :]
             if columns.size and (columns == columns[:1]).all():
@@ -62,24 +68,29 @@ class OrbitSamples(ExactBuffers):
             self.register_exact(f"{name}_of_columns", None if (columns == 1).all() else columns)
             self.register_exact(f"{name}_of_rows", None if (rows == 1).all() else rows)
 
-    def spread(self, coefficients: Tensor) -> Tensor:
-        """(r,) coefficients -> the entries of W."""
-        entries = _taken(coefficients, self.index, self.shape[0], self.shape.numel())
-        return self._scaled(entries.view(self.shape), "factors")
+    def weights(self, coefficients: Tensor) -> Tensor:
+        """(r,) coefficients -> U, a view with orbits of Y outermost in memory."""
+        index, matrix = self.index, self.cast("matrix", coefficients)
+        if self.regular:
+            rows = coefficients.view(self.shape[0], -1)
+            entries = rows.gather(1, index.expand(len(rows), -1))
+        else:
+            entries = coefficients.expand(len(index), -1).gather(1, index)
+        by_samples = self._scaled(entries.view(self.shape), "factors")
+        return torch.bmm(matrix.expand(len(entries), -1, -1), by_samples).transpose(0, 1)
 
-    def collect(self, gradient: Tensor) -> Tensor:
-        """The adjoint, from (r, orbits of Y, orbits of X), which it changes.
-
-        Gradients are to be alike wherever a coefficient is repeated.
-        """
-        count, r, width = self.shape
-        self._scaled(gradient.transpose(0, 1), "weights")
-        rows = gradient.as_strided((count, (r - 1) * count * width + width), (width, 1))
-        if self.places.ndim == 1:
-            return rows.gather(1, self.places.expand(count, -1)).view(-1)
-        return _taken(gradient.view(-1), self.places, count, self.rank)
+    def gradient(self, u: Tensor) -> Tensor:
+        """The adjoint, if gradients are alike wherever a coefficient is repeated."""
+        places, matrix, count = self.places, self.cast("matrix", u).t(), self.shape[0]
+        entries = torch.bmm(matrix.expand(count, -1, -1), u.transpose(0, 1))
+        rows = self._scaled(entries, "weights").view(count, -1)
+        if self.regular:
+            return rows.gather(1, places.expand(count, -1)).view(-1)
+        found = rows.view(-1).expand(len(places), -1).gather(1, places)
+        return found.view(-1)[: self.rank]
 
     def _scaled(self, entries: Tensor, name: str) -> Tensor:
+        """Entries times their factors, in place."""
         columns, rows = self._buffers[f"{name}_of_columns"], self._buffers[f"{name}_of_rows"]
         if columns is not None:
             entries[: self.row, :, self.column :].mul_(columns)
@@ -101,19 +112,9 @@ def _offsets(labels: np.ndarray, rank: int) -> np.ndarray | None:
     return offsets[0].astype(np.int64) if (offsets == offsets[0]).all() else None
 
 
-def _run(whole: np.ndarray) -> int:
+def _leading(whole: np.ndarray) -> int:
     """How many are true before the first that is not."""
     return len(whole) if whole.all() else int(np.argmin(whole))
-
-
-def _taken(x: Tensor, index: Tensor, rows: int, count: int) -> Tensor:
-    """The first ``count`` of x[index], for an index in rows, or one for each row of x.
-
-    A gather on all cores, which other ways to take entries are not.
-    """
-    if index.ndim == 1:
-        return x.view(rows, -1).gather(1, index.expand(rows, -1)).view(-1)
-    return x.expand(len(index), -1).gather(1, index).view(-1)[:count]
 
 
 def _in_rows(flat: np.ndarray) -> np.ndarray:
