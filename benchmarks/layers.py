@@ -1,7 +1,7 @@
 """Layers beside `torch.nn.Linear`: forward, and forward with backward; writes docs/benchmarks.md.
 
-All ways to apply one layer take turns in one process, on inputs drawn at random, two calls each of
-which the second is timed; each time is the median of its rounds, and each ratio is to the plain
+All ways to apply one layer take turns in one process, on inputs drawn at random, a few calls each
+of which the last is timed; each time is the median of its rounds, and each ratio is to the plain
 layer of the same rounds.
 """
 
@@ -45,6 +45,9 @@ MOST_STACKED = 2**28
 
 # Rounds last at least so long together, and are at least so many.
 SECONDS, ROUNDS = 4.0, 7
+
+# Each call is timed after others of its own, for at least so long.
+WARM_SECONDS = 0.001
 
 
 class Published(nn.Module):
@@ -91,7 +94,10 @@ def compare(calls: dict[str, Callable[[], object]]) -> Timing:
     rounds: dict[str, list[float]] = {name: [] for name in calls}
     while len(rounds["plain"]) < ROUNDS or time.perf_counter() - start < SECONDS:
         for name, call in calls.items():
+            warm = time.perf_counter() + WARM_SECONDS
             call()  # so that none is timed on what another has left in the caches
+            while time.perf_counter() < warm:
+                call()
             begun = time.perf_counter()
             call()
             rounds[name].append(time.perf_counter() - begun)

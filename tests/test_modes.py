@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import forward_ad
 from torch.nn import functional
 from torch.nn.utils import parametrize, prune
@@ -233,6 +234,53 @@ def test_derivatives_of_every_kind_are_there_in_both_modes(name: str) -> None:
         found.append((jacobian, tangent, layer.coefficients.grad))
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other)
+
+
+def test_a_layer_that_is_used_twice_has_its_derivatives_counted_once() -> None:
+    """x depends on the coefficients that it is multiplied by, as where weights are tied."""
+    basis, invariants = eb.solve("d4", "5x5", "5x5"), eb.solve("d4", "5x5")
+    made = [EquivariantLinear(basis, invariants, mode=m).double() for m in ("expand", "block")]
+    made[1].load_state_dict(made[0].state_dict())
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(3, 25, generator=generator, dtype=torch.float64)
+    seeds = torch.randn(2, 3, 25, generator=generator, dtype=torch.float64)
+    found = []
+    for layer in made:
+        x = start.clone().requires_grad_()
+        inputs = [x, *layer.parameters()]
+        y = layer(torch.tanh(layer(x)))
+        first = torch.autograd.grad(y.square().sum(), inputs, create_graph=True)
+        second = torch.autograd.grad(sum(g.square().sum() for g in first), inputs)
+        y = layer(torch.tanh(layer(x)))
+        batched = torch.autograd.grad(y, inputs, seeds, is_grads_batched=True)
+        handle = layer.coefficients.register_hook(lambda gradient: 2 * gradient)
+        hooked = torch.autograd.grad(layer(x).square().sum(), inputs, create_graph=True)
+        handle.remove()
+        found.append([*first, *second, *batched, *hooked])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+def test_gradients_have_tangents() -> None:
+    found = []
+    for layer in layers("mirrors", torch.float64):
+        x = torch.linspace(-1, 1, layer.in_features, dtype=torch.float64)[None].requires_grad_()
+        y = layer(x)
+        with forward_ad.dual_level():
+            gradient = forward_ad.make_dual(torch.ones_like(y), torch.full_like(y, 2.0))
+            of_all = torch.autograd.grad(y, [x, layer.coefficients], gradient)
+            found.append([forward_ad.unpack_dual(g).tangent for g in of_all])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_call_on_shapes_alone_leaves_the_layer_as_it_was() -> None:
+    for layer in layers("even grids", torch.float32):
+        x = torch.randn(3, layer.in_features)
+        expected = layer(x)
+        with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+            assert layer(mode.from_tensor(x)).shape == expected.shape
+        torch.testing.assert_close(layer(x), expected)
 
 
 def test_second_derivatives_of_a_layer_that_is_zero_are_zero() -> None:

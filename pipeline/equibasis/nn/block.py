@@ -102,7 +102,7 @@ class BlockMap(nn.Module):
         return _like(y if bias is None else y + bias.to(y.dtype), x)
 
     def direct_weights(self, coefficients: Tensor) -> Sequence[Tensor]:
-        """`weights`, without gradients."""
+        """`weights` where there are no gradients to be had: it writes to what it makes."""
         if self.orbits is not None:
             return [self.orbits.weights(coefficients)]
         return self.blocks.weights(self.samples.forward(coefficients))
@@ -153,11 +153,11 @@ class _Multiply(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, coefficients, of_bias, *rest = ctx.saved_tensors
         _, _, needs_x, needs_coefficients, needs_bias = ctx.needs_input_grad
-        if torch.is_grad_enabled() or not (is_plain(gradient) and _has_memory(gradient)):
-            tensors = x, coefficients, of_bias
-            return None, None, *_traced_gradients(ctx.map, ctx.bias, gradient, tensors)
-        blocks: IrrepProducts = ctx.map.blocks
         with without_autocast(x.device.type):
+            if not _is_direct(gradient) or torch.is_grad_enabled() or not _has_memory(gradient):
+                tensors = x, coefficients, of_bias
+                return None, None, *_traced_gradients(ctx.map, ctx.bias, gradient, tensors)
+            blocks: IrrepProducts = ctx.map.blocks
             of_x, weights = blocks.gradients(
                 gradient,
                 rest[ctx.count :],
@@ -202,11 +202,16 @@ def _traced_gradients(
     """The gradients by torch's own rules, which can be differentiated, or batched, themselves."""
     again = torch.is_grad_enabled()
     with torch.enable_grad():
-        y = map_.traced(bias, *tensors)
-    needed = [t for t in tensors if t is not None and t.requires_grad]
+        # Aliases, so that no gradient goes on to what x is made of, or is given to hooks.
+        x, coefficients, of_bias = (None if t is None else t.view_as(t) for t in tensors)
+        assert x is not None
+        assert coefficients is not None
+        y = map_.traced(bias, x, coefficients, of_bias)
+    aliases = x, coefficients, of_bias
+    needed = [t for t in aliases if t is not None and t.requires_grad]
     found = iter(torch.autograd.grad(y, needed, gradient, create_graph=again, allow_unused=True))
     gradients: list[Tensor | None] = []
-    for tensor in tensors:
+    for tensor in aliases:
         gradients.append(None)
         if tensor is not None and tensor.requires_grad:
             of_tensor = next(found)  # None where y does not depend on it

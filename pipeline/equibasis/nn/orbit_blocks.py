@@ -13,7 +13,7 @@ from torch import Tensor
 
 from equibasis.nn.buffers import ExactBuffers
 
-# Rows that single gathers are cut into, for as many cores.
+# Rows that a flat index is cut into: a gather is shared out among cores by rows.
 _ROWS = 16
 
 

@@ -20,7 +20,8 @@ class Side(ExactBuffers):
     and in the gradient of x, which are alike wherever repeated, one of them is taken.
 
     Both ways are gathers, which torch does on all cores, unlike ``index_select``. ``direct`` ones
-    leave nothing to move, but are for numbers alone: they have no short gradients, or none.
+    take numbers from and to where they lie, in as few operations; they are not to be
+    differentiated, as they write to what they have made.
 
     Parameters
     ----------
@@ -42,15 +43,15 @@ class Side(ExactBuffers):
         self.moves = not np.array_equal(order, np.arange(len(order)))
         self.register_exact("order", order.astype(np.int64))
         self.register_exact("first", first.astype(np.int64))
-        point, number = np.divmod(first, self.shapes[0][1])  # where there is one kind alone
-        self.register_exact("point", point.astype(np.int64))
-        self.register_exact("number", number.astype(np.int64))
+        if len(orbits) == 1:
+            point, number = np.divmod(first, self.shapes[0][1])
+            self.register_exact("point", point.astype(np.int64))
+            self.register_exact("number", number.astype(np.int64))
         for kind, part in enumerate(orbits):
             lifted = part.repeats > 1  # the last ones
             self.register_exact(f"shares{kind}", 1 / part.repeats[lifted] if lifted.any() else None)
             signs = None if part.signs is None else part.signs[:, None].astype(np.float64)
             self.register_exact(f"signs{kind}", signs)
-        self._last_places: tuple[int, Tensor] | None = None
 
     def lifted(self, x: Tensor, *, direct: bool = False) -> list[Tensor]:
         """(batch, n) -> (t, batch, c) by kind."""
@@ -67,26 +68,23 @@ class Side(ExactBuffers):
                 part.reshape(batch, t, c).transpose(0, 1).contiguous()
                 for part, (t, c) in zip(flat.split(self.sizes, 1), self.shapes, strict=True)
             ]
-        return self._signed([self._shared(part, kind, direct) for kind, part in enumerate(parts)])
+        return self._signed(
+            [self._shared(part, kind, in_place=direct) for kind, part in enumerate(parts)]
+        )
 
     def dropped(self, parts: Sequence[Tensor], *, direct: bool = False) -> Tensor:
         """(t, batch, c) by kind -> (batch, n)."""
         parts = self._signed(parts)
         t, batch, c = parts[0].shape
         if direct and len(parts) == 1:
+            # Point a of orbit b, in row n, lies at (a batch + n) c + b of a contiguous part.
             rows = parts[0].as_strided((batch, (t - 1) * batch * c + c), (c, 1))
-            return rows.gather(1, self._places(batch, c).expand(batch, -1))
+            places = torch.add(self.number, self.point, alpha=batch * c)
+            return rows.gather(1, places.expand(batch, -1))
         flat = torch.cat([part.transpose(0, 1).flatten(1) for part in parts], 1)
         return flat.gather(1, self.first.expand(batch, -1)) if self.moves else flat
 
-    def _places(self, batch: int, c: int) -> Tensor:
-        """Where coordinates lie in memory: point a of orbit b, in row n, at (a batch + n) c + b."""
-        kept, point = self._last_places, self.point
-        if kept is None or kept[0] != batch or kept[1].device != point.device:
-            self._last_places = kept = batch, point * (batch * c) + self.number
-        return kept[1]
-
-    def _shared(self, part: Tensor, kind: int, in_place: bool) -> Tensor:
+    def _shared(self, part: Tensor, kind: int, *, in_place: bool) -> Tensor:
         shares = self._buffers[f"shares{kind}"]
         if shares is None:
             return part
