@@ -62,12 +62,12 @@ class InvariantBias(nn.Module):
             nn.init.zeros_(self.coefficients)
 
     def forward(self) -> Tensor | None:
-        """b, or ``None``."""
+        """b, (k,), or ``None``."""
         coefficients = self.coefficients
         return None if coefficients is None else self.vector(coefficients)
 
     def vector(self, coefficients: Tensor) -> Tensor:
-        """b from its coefficients."""
+        """(r,) coefficients -> b, (k,)."""
         expansion = self._modules["expansion"]
         if expansion is None:
             return coefficients.expand(self.size)
@@ -75,7 +75,7 @@ class InvariantBias(nn.Module):
         return vector
 
     def adjoint(self, gradient: Tensor) -> Tensor:
-        """The gradient of the coefficients from that of b."""
+        """The transpose of `vector`: (k,) -> (r,)."""
         if self.expansion is None:
             return gradient.sum(0, keepdim=True)
         return self.expansion.adjoint(gradient)

@@ -23,7 +23,7 @@ from equibasis.nn.irreps import IrrepProducts
 from equibasis.nn.orbit_blocks import OrbitBlocks
 from equibasis.nn.reuse import autocasts, is_plain, without_autocast
 
-# From this many sampled entries on, they are gathered row by row.
+# From this many sampled entries on, the blocks are made by `OrbitBlocks`.
 FEWEST_SAMPLES = 2**15
 
 
@@ -102,13 +102,16 @@ class BlockMap(nn.Module):
         return _like(y if bias is None else y + bias.to(y.dtype), x)
 
     def direct_weights(self, coefficients: Tensor) -> Sequence[Tensor]:
-        """`weights` where there are no gradients to be had: it writes to what it makes."""
+        """`weights` where there are no gradients to be had: it writes to what it makes.
+
+        For each pair of kinds of orbits (matrices, orbits of Y, orbits of X).
+        """
         if self.orbits is not None:
             return [self.orbits.weights(coefficients)]
         return self.blocks.weights(self.samples.forward(coefficients))
 
     def direct_gradient(self, weights: Sequence[Tensor]) -> Tensor:
-        """The gradient of the coefficients from those of `weights`."""
+        """The gradient of the coefficients, (r,), from those of `weights`."""
         if self.orbits is not None:
             return self.orbits.gradient(weights[0])
         assert isinstance(self.blocks, IrrepProducts)
@@ -124,7 +127,7 @@ class BlockMap(nn.Module):
     def traced(
         self, bias: InvariantBias, x: Tensor, coefficients: Tensor, of_bias: Tensor | None
     ) -> Tensor:
-        """By plain operations of torch, which knows their derivatives of every kind."""
+        """(batch, m) -> (batch, k) by plain operations, of which torch has all derivatives."""
         y = self.blocks.by_blocks(x, self.weights(coefficients))
         return y if of_bias is None else y + bias.vector(of_bias).to(y.dtype)
 

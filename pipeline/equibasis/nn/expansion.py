@@ -58,7 +58,7 @@ class BasisExpansion(ExactBuffers):
         place = column = members = values = None
         if isinstance(basis.columns, OrbitColumns):
             column = basis.columns.labels[every]
-            column, factors, values = one_factor_a_column(
+            column, factors, values = _one_factor_a_column(
                 column, row_factors(basis.columns, every, factors), self.rank
             )
             if self.dimension >= _FEWEST_GATHERED:
@@ -93,17 +93,17 @@ class BasisExpansion(ExactBuffers):
         assert self.columns is not None
         if self.kind == "sparse":
             assert self.rows is not None
-            terms = scaled(coefficients.index_select(0, self.columns), self.values)
+            terms = _scaled(coefficients.index_select(0, self.columns), self.values)
             zero = terms.new_zeros((self.dimension, *terms.shape[1:]))
             return zero.index_add(0, self.rows, terms)
         if self.rank == 0:
             return coefficients.sum(0).expand(self.dimension, *coefficients.shape[1:])
-        of_columns = scaled(coefficients, self.values)
+        of_columns = _scaled(coefficients, self.values)
         if self.members is None or not is_plain(coefficients):
             vector = of_columns.index_select(0, self.columns)
         else:
-            vector = Adjoint.apply(of_columns, self.spread, self.collect)
-        return scaled(vector, self.factors)
+            vector = _Adjoint.apply(of_columns, self.spread, self.collect)
+        return _scaled(vector, self.factors)
 
     def spread(self, coefficients: Tensor) -> Tensor:
         """c[columns]."""
@@ -121,7 +121,7 @@ class BasisExpansion(ExactBuffers):
         return gathered if size == 1 else gathered.view(size, rank, *tail).sum(0)
 
     def adjoint(self, vector: Tensor) -> Tensor:
-        """√(n/r) Bᵀ v: (n,) or (n, c) vectors -> (r,) or (r, c) coefficients."""
+        """The transpose of `forward`: (n,) or (n, c) vectors -> (r,) or (r, c) coefficients."""
         if self.kind == "dense":
             assert self.values is not None
             return self.values.t() @ vector
@@ -131,22 +131,22 @@ class BasisExpansion(ExactBuffers):
             return zero
         if self.kind == "sparse":
             assert self.rows is not None
-            terms = scaled(vector.index_select(0, self.rows), self.values)
+            terms = _scaled(vector.index_select(0, self.rows), self.values)
             return zero.index_add(0, self.columns, terms)
-        vector = scaled(vector, self.factors)
+        vector = _scaled(vector, self.factors)
         sums = (
             zero.index_add(0, self.columns, vector)
             if self.members is None
             else self.collect(vector)
         )
-        return scaled(sums, self.values)
+        return _scaled(sums, self.values)
 
     def extra_repr(self) -> str:
         """Sizes, for ``repr``."""
         return f"{self.rank} -> {self.dimension}"
 
 
-class Adjoint(torch.autograd.Function):
+class _Adjoint(torch.autograd.Function):
     """y = f(x) for a linear f whose adjoint is at hand, each a function of plain tensors."""
 
     @staticmethod
@@ -165,7 +165,7 @@ class Adjoint(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         """``adjoint(gradient)``."""
-        found: Tensor = Adjoint.apply(gradient, ctx.adjoint, ctx.function)
+        found: Tensor = _Adjoint.apply(gradient, ctx.adjoint, ctx.function)
         return found, None, None
 
 
@@ -183,7 +183,7 @@ def row_factors(
     return found
 
 
-def one_factor_a_column(
+def _one_factor_a_column(
     columns: np.ndarray, factors: np.ndarray, rank: int
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
     """Columns and factors of rows, and factors of columns instead where those tell all.
@@ -207,7 +207,7 @@ def snapped(factors: np.ndarray) -> np.ndarray:
     return np.where(np.abs(factors - 1) < 1e-12, 1.0, factors)
 
 
-def scaled(x: Tensor, factors: Tensor | None) -> Tensor:
+def _scaled(x: Tensor, factors: Tensor | None) -> Tensor:
     """Each row of x times its factor."""
     return x if factors is None else x * factors.view(-1, *[1] * (x.ndim - 1)).to(x.dtype)
 

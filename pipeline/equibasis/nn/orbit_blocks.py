@@ -69,7 +69,7 @@ class OrbitBlocks(ExactBuffers):
             self.register_exact(f"{name}_of_rows", None if (rows == 1).all() else rows)
 
     def weights(self, coefficients: Tensor) -> Tensor:
-        """(r,) coefficients -> U, a view with orbits of Y outermost in memory."""
+        """(rank,) coefficients -> U (matrices, orbits of Y, orbits of X), orbits of Y outermost."""
         index, matrix = self.index, self.cast("matrix", coefficients)
         if self.regular:
             rows = coefficients.view(self.shape[0], -1)
@@ -80,7 +80,7 @@ class OrbitBlocks(ExactBuffers):
         return torch.bmm(matrix.expand(len(entries), -1, -1), by_samples).transpose(0, 1)
 
     def gradient(self, u: Tensor) -> Tensor:
-        """The adjoint, if gradients are alike wherever a coefficient is repeated."""
+        """The adjoint, U -> (rank,), if gradients are alike wherever a coefficient is repeated."""
         places, matrix, count = self.places, self.cast("matrix", u).t(), self.shape[0]
         entries = torch.bmm(matrix.expand(count, -1, -1), u.transpose(0, 1))
         rows = self._scaled(entries, "weights").view(count, -1)
