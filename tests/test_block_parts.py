@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import equibasis as eb
+from equibasis.nn import orbit_blocks
 from equibasis.nn.bias import InvariantBias
 from equibasis.nn.block import BlockMap
+from equibasis.nn.gather import Gather
 from equibasis.nn.orbit_blocks import OrbitBlocks
 from equibasis.nn.sides import Side
 from test_coordinates import EVERY, solved
@@ -49,55 +51,126 @@ def test_places_are_those_of_the_batch_at_hand() -> None:
         torch.testing.assert_close(side.dropped(parts, direct=True), x)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
-    count=st.integers(1, 5),
+    shape=st.tuples(st.integers(1, 9), st.integers(1, 4), st.integers(1, 9)),
+    size=st.integers(1, 20),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    kept=st.sampled_from([None, torch.bfloat16]),
+    vectors=st.booleans(),
+    seed=st.integers(0, 2**16),
+)
+def test_a_gather_takes_the_very_numbers_of_each_row(
+    shape: tuple[int, int, int],
+    size: int,
+    dtype: torch.dtype,
+    kept: torch.dtype | None,
+    vectors: bool,
+    seed: int,
+) -> None:
+    """Bit for bit, whatever they are, and wherever they lie in memory."""
+    generator = np.random.default_rng(seed)
+    batch, h, w = shape
+    row, column = generator.integers(h, size=size), generator.integers(w, size=size)
+    bits = generator.integers(0, 2**32, size=(h, batch, w, 2), dtype=np.uint32)
+    x = torch.from_numpy(bits).view(dtype)[..., 0].transpose(0, 1)
+    made = Gather((h, w), column, row).to(kept or dtype)
+    with pytest.MonkeyPatch.context() as patch:
+        if not vectors:
+            patch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+        found = made.forward(x)
+    integers = {torch.float32: torch.int32, torch.float64: torch.int64}[dtype]
+    assert torch.equal(found.view(integers), x[:, row, column].contiguous().view(integers))
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 1000, 2**20 + 7, 2**21, 2**21 + 1])
+def test_a_gather_is_exact_in_rows_of_any_length(width: int) -> None:
+    here = np.append(np.arange(0, width, max(1, width // 10_000)), width - 1)
+    x = torch.arange(width, dtype=torch.float64)[None]
+    along = Gather((1, width), here).forward(x.float().view(1, 1, -1))
+    across = Gather((width, 1), np.zeros_like(here), here).forward(x.float().view(1, -1, 1))
+    for found in (along, across):
+        assert torch.equal(found, x.float()[:, here])
+
+
+def blocks_of(
+    labels: np.ndarray, factors: np.ndarray, matrix: np.ndarray, *, moved: bool
+) -> OrbitBlocks:
+    """With stretches moved at any size, or only where they lie in order."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(orbit_blocks, "_FEWEST_MOVED", 0 if moved else 2**62)
+        patch.setattr(orbit_blocks, "_SHORTEST_BLOCK", 2)
+        return OrbitBlocks(labels, factors, int(labels.max()) + 1, matrix).double()
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    alike=st.integers(1, 6),
+    others=st.integers(0, 3),
     r=st.integers(1, 4),
     width=st.integers(1, 5),
     matrices=st.integers(1, 4),
-    regular=st.booleans(),
+    block=st.integers(1, 3),
+    gap=st.integers(0, 3),
     seed=st.integers(0, 2**16),
 )
 def test_blocks_of_orbits_are_a_matrix_times_gathered_coefficients(
-    count: int, r: int, width: int, matrices: int, regular: bool, seed: int
+    alike: int, others: int, r: int, width: int, matrices: int, block: int, gap: int, seed: int
 ) -> None:
     """And where every coefficient comes once, the gradient is the adjoint."""
     generator = np.random.default_rng(seed)
+    width *= block
     size = r * width
-    if regular:
-        labels = np.arange(count)[:, None] * size + generator.permutation(size)
-    else:
-        labels = generator.permutation(count * size)
-    labels = labels.reshape(count, r, width)
+    # Stretches alike, some next to each other and some apart; others have what is left, mixed.
+    rank = (alike + others) * size
+    room = np.sort(generator.choice(others * r * width // block + 1, alike)) if gap else [0] * alike
+    starts = np.array(room) * block + np.arange(alike) * size
+    starts = generator.permutation(starts) if gap > 1 else starts
+    mine = starts[:, None] + generator.permutation(size)
+    left = generator.permutation(np.setdiff1d(np.arange(rank), mine))
+    labels = np.concatenate([mine.ravel(), left]).reshape(alike + others, r, width)
     factors = np.ones(labels.shape)
-    factors[count // 2 :, :, width // 2 :] = generator.choice([1.0, -2.0, 0.5])
+    factors[:, :, width // 2 :] = generator.choice([1.0, -2.0, 0.5])
+    factors[alike:] = generator.standard_normal(factors[alike:].shape)
     matrix = generator.standard_normal((matrices, r))
-    blocks = OrbitBlocks(labels, factors, labels.size, matrix).double()
-    assert blocks.regular or not regular
-    c = generator.standard_normal(labels.size)
+    c = generator.standard_normal(rank)
+    v = generator.standard_normal((matrices, len(labels), width))
     expected = np.einsum("sl,bla->sba", matrix, factors * c[labels])
-    found = blocks.weights(torch.from_numpy(c))
-    np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-12)
-    v = generator.standard_normal(expected.shape)
-    adjoint = blocks.gradient(torch.from_numpy(v)).numpy()
-    np.testing.assert_allclose(adjoint @ c, (v * expected).sum(), rtol=0, atol=1e-10)
+    for moved in (False, True):
+        blocks = blocks_of(labels, factors, matrix, moved=moved)
+        found = blocks.weights(torch.from_numpy(c))
+        np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-12)
+        by_orbits = torch.from_numpy(v.transpose(1, 0, 2).copy()).transpose(0, 1)
+        adjoint = blocks.gradient(by_orbits).numpy()
+        assert adjoint.shape == (rank,)
+        np.testing.assert_allclose(adjoint @ c, (v * expected).sum(), rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("moved", [False, True])
 @pytest.mark.parametrize(
     ("group", "output", "input_"),
-    [("d4", "24x24", "22x22"), ("d4", "23x23", "24x24"), ("c4", "21x21", "20x20")],
+    [
+        ("d4", "24x24", "22x22"),
+        ("d4", "23x23", "24x24"),
+        ("d4", "33x33", "32x32"),
+        ("c4", "21x21", "20x20"),
+        ("c4", "20x20", "21x21"),
+    ],
 )
 def test_copies_of_a_coefficient_in_lifted_orbits_count_each(
-    group: str, output: str, input_: str
+    group: str, output: str, input_: str, moved: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As c ↦ U is linear, ⟨U(c), U(v)⟩ = ⟨c, its adjoint on U(v)⟩, which is alike on copies."""
+    monkeypatch.setattr(orbit_blocks, "_FEWEST_MOVED", 0 if moved else 2**62)
     basis = eb.solve(group, output, input_)
     made = BlockMap(basis).double()
     assert made.orbits is not None, "too small to be gathered as large layers are"
+    in_order = (group, output) == ("c4", "20x20")
+    assert (made.orbits.alike is not None) == (moved or in_order)
     generator = torch.Generator().manual_seed(0)
     c, v = torch.randn(2, basis.rank, generator=generator, dtype=torch.float64)
     (one,), (other,) = made.direct_weights(c), made.direct_weights(v)
-    adjoint = made.direct_gradient([other.contiguous()])
+    adjoint = made.direct_gradient([other])
     torch.testing.assert_close(adjoint @ c, (one * other).sum())
     (plain,) = made.weights(c)
     torch.testing.assert_close(one, plain, rtol=0, atol=1e-12)

@@ -1,27 +1,33 @@
 """Coefficients -> the matrices of one pair of kinds of orbits, at large sizes.
 
 There each coefficient comes once, or in lifted regular orbits a few times over with equal
-gradients, so that both directions are gathers; and they are bound by memory, so that all cores
-take part and nothing is read that could be known.
+gradients, so that both directions are gathers. The coefficients of an orbit of Y, one for each
+orbit of pairs that it is in, are a stretch of all. Orbits of equal stabilizers have stretches
+alike, so that one short index tells for all of them where their numbers go.
 """
 
 from __future__ import annotations
+
+import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from equibasis.nn.buffers import ExactBuffers
+from equibasis.nn.gather import TOGETHER, Gather
 
-# Rows that a flat index is cut into: a gather is shared out among cores by rows.
+# Stretches that are not in order are moved in blocks of at least so many coefficients, and where
+# they have at least so many entries: else it is as fast to gather each coefficient on its own.
+_SHORTEST_BLOCK, _FEWEST_MOVED = 8, 2**18
+
+# Rows that an index of single coefficients is cut into: a gather is shared out among cores by rows.
 _ROWS = 16
 
 
 class OrbitBlocks(ExactBuffers):
     """U[s, b, a] = Σ M[s, l] e[b, l, a] for the entries e = factors · c[labels] of W.
-
-    Where every orbit of Y is regular, its coefficients are one row of c, and all rows go to their
-    places alike.
 
     Parameters
     ----------
@@ -35,63 +41,142 @@ class OrbitBlocks(ExactBuffers):
         M, (matrices, r).
     """
 
-    index: Tensor
-    places: Tensor
+    alike: _Alike | None
+    others: _Others | None
 
     def __init__(
         self, labels: np.ndarray, factors: np.ndarray, rank: int, matrix: np.ndarray
     ) -> None:
         super().__init__()
-        self.shape = labels.shape
-        self.rank = rank
-        offsets = _offsets(labels, rank)
-        self.regular = offsets is not None
-        _, first, numbers, counts = np.unique(
-            labels, return_index=True, return_inverse=True, return_counts=True
-        )
-        if offsets is None:
-            self.register_exact("index", labels.reshape(len(labels), -1).astype(np.int64))
-            self.register_exact("places", _in_rows(first))
-        else:
-            self.register_exact("index", offsets[None])
-            self.register_exact("places", np.argsort(offsets)[None])
+        self.shape, self.rank = labels.shape, rank
         self.register_exact("matrix", matrix)
-        # Lifted orbits come last; theirs alone are the factors other than 1, and the copies.
-        copies = counts[numbers].reshape(labels.shape)
-        plain = (factors == 1) & (copies == 1)
-        self.column = _leading(plain[0].all(axis=0))
-        self.row = _leading(plain[:, :, : self.column].all(axis=(1, 2)))
-        for name, array in (("factors", factors), ("weights", factors * copies)):
-            columns, rows = array[: self.row, :, self.column :], array[self.row :]
-            if columns.size and (columns == columns[:1]).all():
-                columns = columns[:1]
-            self.register_exact(f"{name}_of_columns", None if (columns == 1).all() else columns)
-            self.register_exact(f"{name}_of_rows", None if (rows == 1).all() else rows)
+        stretches = _stretches(labels.reshape(len(labels), -1), rank)
+        self.count = 0 if stretches is None else len(stretches.starts)
+        made = None if stretches is None else _Alike(stretches, factors[: self.count], rank)
+        self.register_module("alike", made)
+        some = self.count < len(labels)
+        others = _Others(labels[self.count :], factors[self.count :]) if some else None
+        self.register_module("others", others)
 
     def weights(self, coefficients: Tensor) -> Tensor:
         """(rank,) coefficients -> U (matrices, orbits of Y, orbits of X), orbits of Y outermost."""
-        index, matrix = self.index, self.cast("matrix", coefficients)
-        if self.regular:
-            rows = coefficients.view(self.shape[0], -1)
-            entries = rows.gather(1, index.expand(len(rows), -1))
-        else:
-            entries = coefficients.expand(len(index), -1).gather(1, index)
-        by_samples = self._scaled(entries.view(self.shape), "factors")
-        return torch.bmm(matrix.expand(len(entries), -1, -1), by_samples).transpose(0, 1)
+        matrix = self.cast("matrix", coefficients).expand(self.shape[0], -1, -1)
+        u = coefficients.new_empty(self.shape[0], matrix.shape[1], self.shape[2])
+        for run, here in ((self.alike, slice(self.count)), (self.others, slice(self.count, None))):
+            if run is not None:
+                torch.bmm(matrix[here], run.entries(coefficients), out=u[here])
+        return u.transpose(0, 1)
 
     def gradient(self, u: Tensor) -> Tensor:
         """The adjoint, U -> (rank,), if gradients are alike wherever a coefficient is repeated."""
-        places, matrix, count = self.places, self.cast("matrix", u).t(), self.shape[0]
-        entries = torch.bmm(matrix.expand(count, -1, -1), u.transpose(0, 1))
-        rows = self._scaled(entries, "weights").view(count, -1)
-        if self.regular:
-            return rows.gather(1, places.expand(count, -1)).view(-1)
-        found = rows.view(-1).expand(len(places), -1).gather(1, places)
-        return found.view(-1)[: self.rank]
+        matrix = self.cast("matrix", u).t().expand(self.shape[0], -1, -1)
+        by_orbits = u.transpose(0, 1)
+        found = u.new_empty(0)
+        if self.others is not None:
+            entries = torch.bmm(matrix[self.count :], by_orbits[self.count :])
+            found = self.others.coefficients(entries)
+        if self.alike is None:
+            return found[: self.rank]
+        room = u.new_empty(self.alike.rows, *self.shape[1:])
+        torch.bmm(matrix[: self.count], by_orbits[: self.count], out=room[: self.count])
+        return self.alike.coefficients(room, found)
 
-    def _scaled(self, entries: Tensor, name: str) -> Tensor:
-        """Entries times their factors, in place."""
-        columns, rows = self._buffers[f"{name}_of_columns"], self._buffers[f"{name}_of_rows"]
+
+class _Alike(ExactBuffers):
+    """Coefficients <-> entries of the orbits of Y whose stretches are alike.
+
+    Stretches are made the rows of a matrix, whose columns then go to their places.
+    """
+
+    blocks: Tensor
+    home: Tensor
+
+    def __init__(self, stretches: _Stretches, factors: np.ndarray, rank: int) -> None:
+        super().__init__()
+        pattern = stretches.pattern
+        first, copies = _first_copies(pattern)
+        self.count, self.rank, self.length = len(factors), rank, len(first)
+        self.shape = factors.shape[1:]
+        self.there = Gather((1, self.length), pattern)
+        self.back = Gather((1, len(pattern)), first)
+        self.factors = _Factors(factors)
+        self.counted = _Factors(factors * copies.reshape(self.shape))
+        self.moves = not stretches.in_order(rank)
+        self.rows = self.count
+        if not self.moves:
+            return
+        size = self.block = stretches.block
+        blocks = stretches.starts[:, None] // size + np.arange(self.length // size)
+        others = rank - blocks.size * size
+        self.rows = _rounded(self.count + -(-(others + _ROWS) // self.length))
+        padding = (_rounded(self.count) - self.count) * self.length // size
+        home = np.full(-(-rank // size), -1)
+        home[blocks.ravel()] = np.arange(blocks.size)
+        home[home < 0] = blocks.size + np.arange((home < 0).sum())
+        self.register_exact("blocks", np.append(blocks, np.zeros(padding, blocks.dtype)))
+        self.register_exact("home", home)
+
+    def entries(self, coefficients: Tensor) -> Tensor:
+        """Factors · c[labels], (orbits of Y, r, orbits of X)."""
+        rows = coefficients
+        if self.moves:
+            whole = coefficients[: self.rank - self.rank % self.block]
+            rows = whole.view(-1, self.block).index_select(0, self.blocks)
+        entries = self.there.forward(rows.view(-1, 1, self.length)).view(-1, *self.shape)
+        return self.factors.times(entries[: self.count])
+
+    def coefficients(self, room: Tensor, others: Tensor) -> Tensor:
+        """The adjoint, (rank,), of entries in some more rows, with those of the other orbits."""
+        self.counted.times(room[: self.count])
+        rows = self.back.forward(room.flatten(1).unsqueeze(1)).view(-1)
+        if not self.moves:
+            return rows
+        rows.narrow(0, self.count * self.length, len(others)).copy_(others)
+        return rows.view(-1, self.block).index_select(0, self.home).view(-1)[: self.rank]
+
+
+class _Others(ExactBuffers):
+    """Coefficients <-> entries of any orbits of Y, each by its own index."""
+
+    index: Tensor
+    places: Tensor
+
+    def __init__(self, labels: np.ndarray, factors: np.ndarray) -> None:
+        super().__init__()
+        self.shape = labels.shape
+        first, copies = _first_copies(labels)
+        self.register_exact("index", labels.reshape(len(labels), -1))
+        padded = np.append(first, np.zeros(-len(first) % _ROWS, first.dtype))
+        self.register_exact("places", padded.reshape(_ROWS, -1))
+        self.factors = _Factors(factors)
+        self.counted = _Factors(factors * copies.reshape(labels.shape))
+
+    def entries(self, coefficients: Tensor) -> Tensor:
+        """Factors · c[labels], (orbits of Y, r, orbits of X)."""
+        entries = coefficients.expand(len(self.index), -1).gather(1, self.index)
+        return self.factors.times(entries.view(self.shape))
+
+    def coefficients(self, entries: Tensor) -> Tensor:
+        """The adjoint, for their own coefficients in order, and a few numbers more."""
+        flat = self.counted.times(entries).view(-1)
+        return flat.expand(_ROWS, -1).gather(1, self.places).view(-1)
+
+
+class _Factors(ExactBuffers):
+    """Factors of entries (orbits of Y, r, orbits of X)."""
+
+    def __init__(self, factors: np.ndarray) -> None:
+        super().__init__()
+        # Lifted orbits come last, and theirs alone are other than 1.
+        plain = factors == 1
+        self.column = _leading(plain[0].all(axis=0))
+        self.row = _leading(plain[:, :, : self.column].all(axis=(1, 2)))
+        self.register_exact("columns", _kept(factors[: self.row, :, self.column :]))
+        self.register_exact("rows", _kept(factors[self.row :]))
+
+    def times(self, entries: Tensor) -> Tensor:
+        """Entries times the factors, in place."""
+        columns, rows = self._buffers["columns"], self._buffers["rows"]
         if columns is not None:
             entries[: self.row, :, self.column :].mul_(columns)
         if rows is not None:
@@ -99,17 +184,60 @@ class OrbitBlocks(ExactBuffers):
         return entries
 
 
-def _offsets(labels: np.ndarray, rank: int) -> np.ndarray | None:
-    """What is to be added to b · (r / orbits of Y), where that gives every label: flat.
-
-    So it is where every orbit of Y is regular: its coefficients are a row of W.
-    """
-    count = len(labels)
-    if rank != labels.size or rank % count:
+def _kept(factors: np.ndarray) -> np.ndarray | None:
+    """Factors, once where they are alike for all orbits of Y; ``None`` where all are 1."""
+    if (factors == 1).all():
         return None
-    rows = np.arange(count)[:, None] * (rank // count)
-    offsets = labels.reshape(count, -1) - rows
-    return offsets[0].astype(np.int64) if (offsets == offsets[0]).all() else None
+    return factors[:1] if (factors == factors[:1]).all() else factors
+
+
+# --- stretches ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Stretches:
+    """Those of the first orbits of Y, which are alike.
+
+    Attributes
+    ----------
+    starts
+        The first coefficient of each.
+    pattern
+        What is added to it, flat: (r · orbits of X,).
+    block
+        A number of coefficients that divides all starts, and their length.
+    """
+
+    starts: np.ndarray
+    pattern: np.ndarray
+    block: int
+
+    def in_order(self, rank: int) -> bool:
+        """Whether they are all coefficients, one after the other."""
+        return np.array_equal(self.starts, np.arange(0, rank, int(self.pattern.max()) + 1))
+
+
+def _stretches(labels: np.ndarray, rank: int) -> _Stretches | None:
+    """What labels (orbits of Y, ...) are alike; ``None`` where that is of no use."""
+    starts = labels.min(axis=1)
+    patterns = labels - starts[:, None]
+    alike = _leading((patterns == patterns[0]).all(axis=1))
+    starts, pattern = starts[:alike], patterns[0]
+    length = int(pattern.max()) + 1
+    every = np.append(starts[:, None] + np.arange(length), np.unique(labels[alike:]))
+    if len(np.unique(pattern)) < length or not np.array_equal(np.sort(every), np.arange(rank)):
+        return None  # orbits of Y share coefficients
+    found = _Stretches(starts, pattern, math.gcd(length, *starts.tolist()))
+    few = found.block < _SHORTEST_BLOCK or alike * len(pattern) < _FEWEST_MOVED
+    return None if few and not found.in_order(rank) else found
+
+
+def _first_copies(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each label is first, and for each entry how often its label occurs: both flat."""
+    _, first, numbers, copies = np.unique(
+        labels, return_index=True, return_inverse=True, return_counts=True
+    )
+    return first, copies[numbers].ravel()
 
 
 def _leading(whole: np.ndarray) -> int:
@@ -117,7 +245,6 @@ def _leading(whole: np.ndarray) -> int:
     return len(whole) if whole.all() else int(np.argmin(whole))
 
 
-def _in_rows(flat: np.ndarray) -> np.ndarray:
-    """Indices in rows of one length, the last one padded with zeros: int64."""
-    padded = np.append(flat, np.zeros(-len(flat) % _ROWS, np.int64))
-    return padded.astype(np.int64).reshape(_ROWS, -1)
+def _rounded(rows: int) -> int:
+    """Rows that are gathered from at the least cost."""
+    return rows + -rows % TOGETHER

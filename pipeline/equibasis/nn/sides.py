@@ -11,6 +11,7 @@ from torch import Tensor
 
 from equibasis.coordinates import Orbits
 from equibasis.nn.buffers import ExactBuffers
+from equibasis.nn.gather import Gather
 
 
 class Side(ExactBuffers):
@@ -31,8 +32,6 @@ class Side(ExactBuffers):
 
     order: Tensor
     first: Tensor
-    point: Tensor
-    number: Tensor
 
     def __init__(self, orbits: tuple[Orbits, ...]) -> None:
         super().__init__()
@@ -45,8 +44,9 @@ class Side(ExactBuffers):
         self.register_exact("first", first.astype(np.int64))
         if len(orbits) == 1:
             point, number = np.divmod(first, self.shapes[0][1])
-            self.register_exact("point", point.astype(np.int64))
-            self.register_exact("number", number.astype(np.int64))
+            self.back = Gather(self.shapes[0], number, point)
+        else:
+            self.back = Gather((1, len(order)), first)
         for kind, part in enumerate(orbits):
             lifted = part.repeats > 1  # the last ones
             self.register_exact(f"shares{kind}", 1 / part.repeats[lifted] if lifted.any() else None)
@@ -75,14 +75,14 @@ class Side(ExactBuffers):
     def dropped(self, parts: Sequence[Tensor], *, direct: bool = False) -> Tensor:
         """(t, batch, c) by kind -> (batch, n)."""
         parts = self._signed(parts)
-        t, batch, c = parts[0].shape
-        if direct and len(parts) == 1:
-            # Point a of orbit b, in row n, lies at (a batch + n) c + b of a contiguous part.
-            rows = parts[0].as_strided((batch, (t - 1) * batch * c + c), (c, 1))
-            places = torch.add(self.number, self.point, alpha=batch * c)
-            return rows.gather(1, places.expand(batch, -1))
+        if direct and self.moves and len(parts) == 1:
+            return self.back.forward(parts[0].transpose(0, 1))
         flat = torch.cat([part.transpose(0, 1).flatten(1) for part in parts], 1)
-        return flat.gather(1, self.first.expand(batch, -1)) if self.moves else flat
+        if not self.moves:
+            return flat
+        if direct:
+            return self.back.forward(flat.unsqueeze(1))
+        return flat.gather(1, self.first.expand(len(flat), -1))
 
     def _shared(self, part: Tensor, kind: int, *, in_place: bool) -> Tensor:
         shares = self._buffers[f"shares{kind}"]
