@@ -13,8 +13,10 @@ from equibasis.nn import orbit_blocks
 from equibasis.nn.bias import InvariantBias
 from equibasis.nn.block import BlockMap
 from equibasis.nn.gather import Gather
+from equibasis.nn.irreps import IrrepProducts
 from equibasis.nn.orbit_blocks import OrbitBlocks
 from equibasis.nn.sides import Side
+from equibasis.representations import PermutationRepresentation
 from test_coordinates import EVERY, solved
 
 
@@ -184,3 +186,34 @@ def test_the_gradient_of_a_bias_is_its_adjoint(bias: str) -> None:
     gradient = torch.randn(49, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     (expected,) = torch.autograd.grad(vector, made.coefficients, gradient)
     torch.testing.assert_close(made.adjoint(gradient), expected)
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("bias", ["invariant", "scalar"])
+def test_a_bias_in_adapted_coordinates_is_the_bias(name: str, bias: str) -> None:
+    basis, coordinates = solved(name)
+    invariants = eb.solve(EVERY[name].group, EVERY[name].output)
+    rho = basis.space.output
+    permuted = isinstance(rho, PermutationRepresentation)
+    if bias == "scalar" and not (permuted and rho.signs is None):
+        pytest.skip("a scalar bias would not be invariant")
+    given_ = invariants if bias == "invariant" else "scalar"
+    made = BlockMap(basis, given_).double()
+    expected = InvariantBias(basis, given_).double()
+    assert expected.coefficients is not None
+    if made.orbit_bias is None:
+        one_kind = len(coordinates.output) == 1 and not coordinates.cycles
+        assert not (one_kind and permuted and len(expected.coefficients))
+        return
+    blocks = made.blocks
+    assert isinstance(blocks, IrrepProducts)
+    generator = torch.Generator().manual_seed(0)
+    c = torch.randn(len(expected.coefficients), generator=generator, dtype=torch.float64)
+    gradient = torch.randn(3, basis.space.k, generator=generator, dtype=torch.float64)
+    zero = torch.zeros(3, basis.space.m, dtype=torch.float64)
+    weights = made.weights(torch.zeros(basis.rank, dtype=torch.float64))
+    y, _ = blocks.multiply(zero, weights, lambda y: made.orbit_bias.add(y, c))
+    torch.testing.assert_close(y, expected.vector(c).expand(3, -1))
+    (adapted,) = blocks.adapted_gradient(gradient)
+    found = made.orbit_bias.adjoint(adapted)
+    torch.testing.assert_close(found, expected.adjoint(gradient.sum(0)))

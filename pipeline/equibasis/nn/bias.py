@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from equibasis.basis import Basis
+from equibasis.columns import OrbitColumns
+from equibasis.coordinates import Orbits
 from equibasis.errors import ModelError
-from equibasis.nn.expansion import BasisExpansion
+from equibasis.nn.buffers import ExactBuffers
+from equibasis.nn.expansion import BasisExpansion, row_factors
 from equibasis.representations import PermutationRepresentation, same_representation
 
 Bias: TypeAlias = Basis | Literal["scalar"] | None
@@ -79,6 +83,75 @@ class InvariantBias(nn.Module):
         if self.expansion is None:
             return gradient.sum(0, keepdim=True)
         return self.expansion.adjoint(gradient)
+
+
+class OrbitBias(ExactBuffers):
+    """b in symmetry-adapted coordinates: one number an orbit of Y, that of the trivial irrep.
+
+    So it is added, and its gradient summed, at one coordinate of each orbit instead of at all.
+
+    Parameters
+    ----------
+    coordinate
+        Which of the t coordinates of an orbit it is.
+    columns
+        Which coefficient each orbit has, integers (c,).
+    factors
+        What that is multiplied by, (c,).
+    rank
+        How many coefficients there are.
+    """
+
+    columns: Tensor
+
+    def __init__(
+        self, coordinate: int, columns: np.ndarray, factors: np.ndarray, rank: int
+    ) -> None:
+        super().__init__()
+        self.coordinate, self.rank = coordinate, rank
+        self.register_exact("columns", columns)
+        self.register_exact("factors", factors)
+
+    @classmethod
+    def of(cls, bias: Bias, orbits: Orbits, transform: np.ndarray) -> OrbitBias | None:
+        """That of a bias; ``None`` where there is none, or orbits differ in where they have it.
+
+        Parameters
+        ----------
+        bias
+            As in `InvariantBias`.
+        orbits
+            Those of Y, all of one kind.
+        transform
+            From the coordinates of an orbit to y, (t, t).
+        """
+        columns = np.zeros(int(orbits.places.max()) + 1, np.int64)
+        factors, rank = np.ones(len(columns)), 1
+        if isinstance(bias, Basis):
+            if not isinstance(bias.columns, OrbitColumns):
+                return None
+            columns, rank = np.maximum(bias.columns.labels, 0), bias.rank
+            factors = row_factors(bias.columns, slice(None), None)
+        elif bias is None:
+            return None
+        signs = 1 if orbits.signs is None else orbits.signs
+        found = np.linalg.solve(transform, signs * factors[orbits.places])
+        (coordinates,) = np.nonzero((abs(found) > 1e-12).any(axis=1))
+        columns = columns[orbits.places]
+        if len(coordinates) != 1 or (columns != columns[0]).any():
+            return None
+        (coordinate,) = coordinates.tolist()
+        return cls(coordinate, columns[0], found[coordinate], rank)
+
+    def add(self, y: Tensor, coefficients: Tensor) -> None:
+        """Add b to y (t, batch, c)."""
+        factors = self.cast("factors", coefficients)
+        y[self.coordinate].add_(coefficients.index_select(0, self.columns).mul_(factors))
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """The gradient of the coefficients, (r,), from that of y (t, batch, c)."""
+        sums = y[self.coordinate].sum(0).mul_(self.cast("factors", y))
+        return y.new_zeros(self.rank).index_add_(0, self.columns, sums)
 
 
 def check_invariants(basis: Basis, invariants: Basis) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from equibasis.basis import Basis
 from equibasis.columns import OrbitColumns
 from equibasis.coordinates import LONGEST_ORBIT, Coordinates, symmetry_coordinates
 from equibasis.errors import ModelError
-from equibasis.nn.bias import InvariantBias
+from equibasis.nn.bias import Bias, InvariantBias, OrbitBias
 from equibasis.nn.expansion import BasisExpansion, row_factors, snapped
 from equibasis.nn.fourier import FourierProducts
 from equibasis.nn.irreps import IrrepProducts
@@ -40,6 +41,8 @@ class BlockMap(nn.Module):
     ----------
     basis
         Of the maps, Hom_G(X, Y); the coordinates are those of its file, or else found now.
+    bias
+        That of the layer, as in `InvariantBias`, to be added where it is shortest.
 
     Raises
     ------
@@ -47,7 +50,7 @@ class BlockMap(nn.Module):
         If there are none, since an orbit is too long, or there are too many kinds of them.
     """
 
-    def __init__(self, basis: Basis) -> None:
+    def __init__(self, basis: Basis, bias: Bias = None) -> None:
         super().__init__()
         coordinates = basis.coordinates or symmetry_coordinates(basis.space)
         if coordinates is None:
@@ -65,11 +68,15 @@ class BlockMap(nn.Module):
         self.samples = BasisExpansion(basis, rows, factors)
         self.blocks: FourierProducts | IrrepProducts
         self.orbits: OrbitBlocks | None = None
+        self.orbit_bias: OrbitBias | None = None
         if coordinates.cycles:
             self.blocks = FourierProducts(coordinates)
         else:
             self.blocks = IrrepProducts(coordinates, common)
             self.orbits = _orbit_blocks(basis, self.blocks, rows, factors)
+            if len(coordinates.output) == 1:
+                transform = self.blocks.exact("output0")
+                self.orbit_bias = OrbitBias.of(bias, coordinates.output[0], transform)
 
     def weights(self, coefficients: Tensor) -> tuple[Tensor, ...]:
         """The blocks, from r coefficients, differentiable."""
@@ -147,10 +154,13 @@ class _Multiply(torch.autograd.Function):
         blocks = map_.blocks
         assert isinstance(blocks, IrrepProducts)
         weights = map_.direct_weights(coefficients)
-        y, adapted = blocks.multiply(x, weights)
+        add = None
+        if of_bias is not None and map_.orbit_bias is not None:
+            add = functools.partial(map_.orbit_bias.add, coefficients=of_bias)
+        y, adapted = blocks.multiply(x, weights, add)
         ctx.map, ctx.bias, ctx.count = map_, bias, len(weights)
         ctx.save_for_backward(x, coefficients, of_bias, *weights, *adapted)
-        return y if of_bias is None else y.add_(bias.vector(of_bias))
+        return y if of_bias is None or add is not None else y.add_(bias.vector(of_bias))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -161,8 +171,9 @@ class _Multiply(torch.autograd.Function):
                 tensors = x, coefficients, of_bias
                 return None, None, *_traced_gradients(ctx.map, ctx.bias, gradient, tensors)
             blocks: IrrepProducts = ctx.map.blocks
+            adapted = blocks.adapted_gradient(gradient)
             of_x, weights = blocks.gradients(
-                gradient,
+                adapted,
                 rest[ctx.count :],
                 rest[: ctx.count],
                 of_x=needs_x,
@@ -173,8 +184,17 @@ class _Multiply(torch.autograd.Function):
                 None,
                 of_x,
                 ctx.map.direct_gradient(weights) if needs_coefficients else None,
-                ctx.bias.adjoint(gradient.sum(0)) if needs_bias else None,
+                _bias_gradient(ctx.map, ctx.bias, gradient, adapted) if needs_bias else None,
             )
+
+
+def _bias_gradient(
+    map_: BlockMap, bias: InvariantBias, gradient: Tensor, adapted: Sequence[Tensor]
+) -> Tensor:
+    """That of the coefficients of the bias, from that of y, or of its adapted coordinates."""
+    if map_.orbit_bias is not None:
+        return map_.orbit_bias.adjoint(adapted[0])
+    return bias.adjoint(gradient.sum(0))
 
 
 def _is_direct(x: Tensor, *others: Tensor | None) -> bool:

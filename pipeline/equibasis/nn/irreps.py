@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -99,8 +99,13 @@ class IrrepProducts(ExactBuffers):
                     of_target[row] = of_target[row] + piece
         return self._restored([torch.stack(of_kind) for of_kind in rows])
 
-    def multiply(self, x: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """W x, and the adapted coordinates of x; without gradients, each product at its place."""
+    def multiply(
+        self, x: Tensor, weights: Sequence[Tensor], add: Callable[[Tensor], None] | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """W x, and the adapted coordinates of x; without gradients, each product at its place.
+
+        What is to be added is, to the adapted coordinates of y, where all orbits are of one kind.
+        """
         inputs = self._adapted(x, direct=True)
         outputs = [x.new_empty(t, len(x), c) for t, c in self.target.shapes]
         for kind, row in self.idle_out:
@@ -109,19 +114,24 @@ class IrrepProducts(ExactBuffers):
             for term in terms:
                 x_, y_ = term.of_inputs(inputs), term.of_outputs(outputs)
                 term.multiply(x_, weight[term.weights], y_)
+        if add is not None:
+            add(outputs[0])
         return self._restored(outputs, direct=True), inputs
+
+    def adapted_gradient(self, gradient: Tensor) -> list[Tensor]:
+        """The gradient of y -> that of its adapted coordinates."""
+        return self._adapted(gradient, adjoint=True, direct=True)
 
     def gradients(
         self,
-        gradient: Tensor,
+        outputs: Sequence[Tensor],
         inputs: Sequence[Tensor],
         weights: Sequence[Tensor],
         *,
         of_x: bool,
         of_weights: bool,
     ) -> tuple[Tensor | None, list[Tensor]]:
-        """From the gradient of y, those of x and of the weights, where they are asked for."""
-        outputs = self._adapted(gradient, adjoint=True, direct=True)
+        """From `adapted_gradient`, those of x and of the weights, where they are asked for."""
         found = [weight.new_empty(weight.shape) if of_weights else weight for weight in weights]
         of_inputs = [torch.empty_like(part) for part in inputs] if of_x else []
         for kind, row in self.idle_in if of_x else ():

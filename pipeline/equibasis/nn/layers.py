@@ -75,12 +75,12 @@ class EquivariantLinear(nn.Module):
         self.in_features, self.out_features = basis.space.m, basis.space.k
         self.domain = FeatureSpace.input_of(basis.space)
         self.codomain = FeatureSpace.output_of(basis.space)
-        self.map, self.mode = _map(basis, mode)
+        self.bias = InvariantBias(basis, bias)
+        self.map, self.mode = _map(basis, mode, bias)
         self.keeps_whole_weight = self.mode == "expand" or (
             mode == "auto" and keeps_whole_weight(basis)
         )
         self.coefficients = nn.Parameter(torch.empty(basis.rank))
-        self.bias = InvariantBias(basis, bias)
         if start not in get_args(Start):
             raise ModelError(f"start {start!r}: choose {' or '.join(map(repr, get_args(Start)))}")
         self.start = start
@@ -302,13 +302,15 @@ def _coefficients(module: Any) -> Tensor | None:
     return other
 
 
-def _map(basis: Basis, mode: Mode) -> tuple[ExpandMap | BlockMap, Literal["expand", "block"]]:
+def _map(
+    basis: Basis, mode: Mode, bias: Bias
+) -> tuple[ExpandMap | BlockMap, Literal["expand", "block"]]:
     if mode not in get_args(Mode):
         raise ModelError(f"mode {mode!r}: choose {', '.join(get_args(Mode))}")
     chosen = faster_mode(basis) if mode == "auto" else mode
     if chosen == "expand":
         return ExpandMap(basis), "expand"
-    return BlockMap(basis), "block"
+    return BlockMap(basis, bias), "block"
 
 
 class _GroupOrbit(ExactBuffers):
