@@ -1,18 +1,22 @@
 """Layers beside `torch.nn.Linear`: forward, and forward with backward; writes docs/benchmarks.md.
 
-All ways to apply one layer take turns in one process, on inputs drawn at random, a few calls each
-of which the last is timed; each time is the median of its rounds, and each ratio is to the plain
-layer of the same rounds.
+All ways to apply one layer take turns in a process of their own, on inputs drawn at random, a few
+calls each of which the last is timed; each time is the median of its rounds, and each ratio is to
+the plain layer of the same rounds.
 """
 
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
+import os
 import statistics
 import textwrap
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor
+from typing import TypeAlias
+from unittest import mock
 
 import click
 import torch
@@ -40,6 +44,11 @@ PROBLEMS = (
 )
 BATCHES = (128, 1024)
 
+# What a gradient of 64 MB takes depends on whether malloc keeps its memory from step to step. By
+# default it does not; told so, it does.
+KEPT = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**34)}
+PROBLEMS_KEPT = tuple(problem for problem in PROBLEMS if problem[1] == "64x64")
+
 # A stack of all basis matrices beyond this many numbers is not made.
 MOST_STACKED = 2**28
 
@@ -66,12 +75,8 @@ class Published(nn.Module):
         return functional.linear(x, weight) + self.bias
 
 
-@dataclass
-class Timing:
-    """Seconds of the plain layer, and the ratios of the others to it, by name."""
-
-    seconds: float
-    ratios: dict[str, float]
+# Seconds by name, of which "plain" is one.
+Times: TypeAlias = dict[str, float]
 
 
 def layers(basis: eb.Basis, invariants: eb.Basis) -> dict[str, nn.Module]:
@@ -85,8 +90,8 @@ def layers(basis: eb.Basis, invariants: eb.Basis) -> dict[str, nn.Module]:
     return made
 
 
-def compare(calls: dict[str, Callable[[], object]]) -> Timing:
-    """Times of calls that take turns."""
+def compare(calls: dict[str, Callable[[], object]]) -> Times:
+    """Median times of calls that take turns."""
     for call in calls.values():
         call()
         call()
@@ -101,9 +106,12 @@ def compare(calls: dict[str, Callable[[], object]]) -> Timing:
             begun = time.perf_counter()
             call()
             rounds[name].append(time.perf_counter() - begun)
-    medians = {name: statistics.median(times) for name, times in rounds.items()}
-    plain = medians["plain"]
-    return Timing(plain, {name: median / plain for name, median in medians.items()})
+    return {name: statistics.median(times) for name, times in rounds.items()}
+
+
+def ratios(times: Times) -> dict[str, float]:
+    """The same as multiples of the plain layer's."""
+    return {name: seconds / times["plain"] for name, seconds in times.items()}
 
 
 def step(layer: nn.Module, x: Tensor, gradient: Tensor) -> Callable[[], object]:
@@ -128,8 +136,10 @@ def evaluation(layer: nn.Module, x: Tensor) -> Callable[[], object]:
     return call
 
 
-def measure(group: str, input_: str, output: str, batch: int) -> dict:
+def measure(group: str, input_: str, output: str, batch: int, threads: int) -> dict:
     """One row: times of forward with backward, and of forward in evaluation."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
     basis, invariants = eb.solve(group, output, input_), eb.solve(group, output)
     made = layers(basis, invariants)
     x = torch.randn(batch, basis.space.m, requires_grad=True)
@@ -142,10 +152,18 @@ def measure(group: str, input_: str, output: str, batch: int) -> dict:
     return {
         "problem": f"{group}: {basis.space.m} → {basis.space.k}",
         "batch": batch,
+        "threads": threads,
         "auto": made["auto"].mode,
         "training": training,
         "evaluation": evaluating,
     }
+
+
+def apart(*arguments: object, **environment: str) -> dict:
+    """`measure` in a process of its own, so that no problem inherits the heap of another."""
+    spawn = multiprocessing.get_context("spawn")
+    with mock.patch.dict(os.environ, environment), ProcessPoolExecutor(1, spawn) as pool:
+        return pool.submit(measure, *arguments).result()
 
 
 def plot(rows: list[dict]) -> Figure:
@@ -158,11 +176,10 @@ def plot(rows: list[dict]) -> Figure:
         panels, ("training", "evaluation"), ("forward and backward", "evaluation"), strict=True
     ):
         for number, (name, colour) in enumerate(zip(names, COLOURS, strict=False)):
-            places = [place for place, row in enumerate(rows) if name in row[what].ratios]
-            ratios = [rows[place][what].ratios[name] for place in places]
+            places = [place for place, row in enumerate(rows) if name in row[what]]
             panel.barh(
                 [place + 0.27 * (number - 1) for place in places],
-                ratios,
+                [ratios(rows[place][what])[name] for place in places],
                 0.25,
                 color=colour,
                 label=name,
@@ -178,14 +195,14 @@ def plot(rows: list[dict]) -> Figure:
     return figure
 
 
-def section(rows: list[dict]) -> str:
-    """The section of docs/benchmarks.md."""
+def section(rows: list[dict], kept: list[dict]) -> str:
+    """The section of docs/benchmarks.md, with rows where malloc keeps memory after the others."""
     titles = ["layer", "batch", "plain", "`expand`", "`block`", "published"]
     lines = [
         "## Layers",
         "",
         textwrap.fill(
-            f"On {machine()}, PyTorch {torch.__version__}, {torch.get_num_threads()} threads, "
+            f"On {machine()}, PyTorch {torch.__version__}, {rows[0]['threads']} threads, "
             "float32. Times of `torch.nn.Linear` of the same sizes, with bias, and of the others "
             "as multiples of it in the same rounds. *Published* is the sum of coefficients times "
             "basis matrices; where its dense stack would take over a gigabyte, it is left out.",
@@ -194,38 +211,51 @@ def section(rows: list[dict]) -> str:
         "",
         "![Time of layers as multiples of a plain layer's](images/layers.png)",
     ]
-    for what, title in (
-        ("training", "Forward and backward, gradients of weights and inputs"),
-        ("evaluation", "Forward in evaluation, after the first call"),
+    names = ("expand", "block", "published")
+    for what, title, last in (
+        ("training", "Forward and backward, gradients of weights and inputs", "`auto` takes"),
+        ("evaluation", "Forward in evaluation, after the first call", "`auto`"),
     ):
-        body = [
-            [
-                row["problem"],
-                f"{row['batch']:,}",
-                f"{1000 * row[what].seconds:.3g} ms",
-                *(
-                    f"{row[what].ratios[name]:.2f}" if name in row[what].ratios else "–"
-                    for name in ("expand", "block", "published")
-                ),
-                f"{row[what].ratios['auto']:.2f}" if what == "evaluation" else f"`{row['auto']}`",
-            ]
-            for row in rows
-        ]
-        last = "`auto`" if what == "evaluation" else "`auto` takes"
+        body = []
+        for row in rows:
+            found = ratios(row[what])
+            shown = [f"{found[name]:.2f}" if name in found else "–" for name in names]
+            auto = f"{found['auto']:.2f}" if what == "evaluation" else f"`{row['auto']}`"
+            body.append([*heading(row, what), *shown, auto])
         lines += ["", f"**{title}**", "", table([*titles, last], body, 1)]
+    settings = " ".join(f"{name}={value}" for name, value in KEPT.items())
+    body = [[*heading(row, "training"), f"{ratios(row['training'])['block']:.2f}"] for row in kept]
+    lines += [
+        "",
+        "**Forward and backward, where malloc keeps memory**",
+        "",
+        textwrap.fill(
+            "By default malloc gives the memory of a large gradient back to the system, and takes "
+            f"it anew at each step, which slows plain layers of this size. With `{settings}` it "
+            "keeps it:",
+            100,
+        ),
+        "",
+        table(["layer", "batch", "plain", "`block`"], body, 1),
+    ]
     return "\n".join(lines)
+
+
+def heading(row: dict, what: str) -> list[str]:
+    """The first cells of a row: the problem, and the time of the plain layer."""
+    return [row["problem"], f"{row['batch']:,}", f"{1000 * row[what]['plain']:.3g} ms"]
 
 
 @click.command()
 @click.option("--threads", default=2, show_default=True)
 def main(threads: int) -> None:
     """Run every measurement, write the section and its plot."""
-    torch.set_num_threads(threads)
-    torch.manual_seed(0)
-    problems = [(*problem, batch) for problem in PROBLEMS for batch in BATCHES]
-    rows = [measure(*problem) for problem in tqdm(problems, "layers")]
+    problems = [(*problem, batch, threads) for problem in PROBLEMS for batch in BATCHES]
+    rows = [apart(*problem) for problem in tqdm(problems, "layers")]
+    again = [(*problem, BATCHES[0], threads) for problem in PROBLEMS_KEPT]
+    kept = [apart(*problem, **KEPT) for problem in tqdm(again, "layers, memory kept")]
     save_figure(plot(rows), DOCS / "images" / "layers.png")
-    write_section("layers", section(rows))
+    write_section("layers", section(rows, kept))
 
 
 if __name__ == "__main__":

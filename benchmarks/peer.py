@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import equibasis as eb
-from layers import BATCHES, compare, evaluation, layers, step
+from layers import BATCHES, compare, evaluation, layers, ratios, step
 from page import table
 
 PROBLEMS = (("c4", "14x14", "6x6"), ("c4", "28x28", "28x28"), ("d4", "28x28", "28x28"))
@@ -60,8 +60,8 @@ def main(threads: int) -> None:
             rows.append(
                 [sizes, str(batch)]
                 + [
-                    f"{timing.ratios[name]:.2f}"
-                    for timing in (training, kept)
+                    f"{found[name]:.2f}"
+                    for found in (ratios(training), ratios(kept))
                     for name in ("expand", "block", "eLinear")
                 ]
             )

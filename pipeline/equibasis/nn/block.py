@@ -199,9 +199,10 @@ def _bias_gradient(
 
 def _is_direct(x: Tensor, *others: Tensor | None) -> bool:
     """Whether numbers are at hand, of one dtype: nothing is traced, batched or cast."""
-    tensors = [x, *(tensor for tensor in others if tensor is not None)]
+    tensors = [tensor for tensor in others if tensor is not None]
     return (
-        all(is_plain(tensor) and tensor.dtype == x.dtype for tensor in tensors)
+        is_plain(x, *tensors)
+        and all(tensor.dtype == x.dtype for tensor in tensors)
         and not autocasts(x.device.type)
         and int(forward_ad._current_level) < 0
     )

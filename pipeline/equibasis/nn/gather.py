@@ -60,8 +60,9 @@ class Gather(ExactBuffers):
         centres = self._buffers["centres"]
         # Of the very dtype of x: positions cast from a shorter one would be others.
         if centres is not None and centres.dtype == x.dtype and batch and _has_vectors(x):
-            images = x.unflatten(0, (-1, math.gcd(batch, TOGETHER)))
-            grid = centres.expand(len(images), 1, -1, 2)
+            together = math.gcd(batch, TOGETHER)
+            images = x.view(batch // together, together, h, w)
+            grid = centres.expand(batch // together, 1, -1, 2)
             y = functional.grid_sample(images, grid, mode="nearest", align_corners=False)
             return y.view(batch, -1)
         of_batch, of_row, of_column = x.stride()

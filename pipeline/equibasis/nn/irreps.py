@@ -107,7 +107,7 @@ class IrrepProducts(ExactBuffers):
         What is to be added is, to the adapted coordinates of y, where all orbits are of one kind.
         """
         inputs = self._adapted(x, direct=True)
-        outputs = [x.new_empty(t, len(x), c) for t, c in self.target.shapes]
+        outputs = [x.new_empty(t, x.shape[0], c) for t, c in self.target.shapes]
         for kind, row in self.idle_out:
             outputs[kind][row].zero_()
         for weight, terms in zip(weights, self.terms, strict=True):
@@ -249,20 +249,21 @@ class _Full(_Term):
         return (x.unsqueeze(1) @ by_inputs.mT).sum(0)
 
     def multiply(self, x: Tensor, u: Tensor, y: Tensor) -> None:
-        p = len(y)
-        for i in range(len(x)):
-            part, matrices = x[i].expand(p, -1, -1), u[i * p : (i + 1) * p].mT
-            _add_product(part, matrices, y, first=self.first_out and i == 0)
+        p, first = y.shape[0], self.first_out
+        for part, matrices in zip(x.unbind(), u.mT.split(p), strict=True):
+            _add_product(part.expand(p, -1, -1), matrices, y, first=first)
+            first = False
 
     def weight_gradient(self, x: Tensor, y: Tensor, u: Tensor) -> None:
-        p, transposed = len(y), y.mT
-        for i in range(len(x)):
-            torch.bmm(transposed, x[i].expand(p, -1, -1), out=u[i * p : (i + 1) * p])
+        p, transposed = y.shape[0], y.mT
+        for part, into in zip(x.unbind(), u.split(p), strict=True):
+            torch.bmm(transposed, part.expand(p, -1, -1), out=into)
 
     def input_gradient(self, y: Tensor, u: Tensor, x: Tensor) -> None:
-        s, p = len(x), len(y)
-        for o in range(p):
-            _add_product(y[o].expand(s, -1, -1), u[o::p], x, first=self.first_in and o == 0)
+        s, p, first = x.shape[0], y.shape[0], self.first_in
+        for o, part in enumerate(y.unbind()):
+            _add_product(part.expand(s, -1, -1), u[o::p], x, first=first)
+            first = False
 
 
 class _Complex(_Term):
@@ -428,4 +429,4 @@ def _by_copies(irreps: np.ndarray, copies: np.ndarray) -> np.ndarray:
 def _transformed(matrix: Tensor, x: Tensor) -> Tensor:
     """A matrix (s, t) for the first axis of x (t, batch, c)."""
     t, batch, orbits = x.shape
-    return torch.mm(matrix, x.view(t, batch * orbits)).view(len(matrix), batch, orbits)
+    return torch.mm(matrix, x.view(t, batch * orbits)).view(-1, batch, orbits)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,9 +42,6 @@ class OrbitBlocks(ExactBuffers):
         M, (matrices, r).
     """
 
-    alike: _Alike | None
-    others: _Others | None
-
     def __init__(
         self, labels: np.ndarray, factors: np.ndarray, rank: int, matrix: np.ndarray
     ) -> None:
@@ -60,26 +58,38 @@ class OrbitBlocks(ExactBuffers):
 
     def weights(self, coefficients: Tensor) -> Tensor:
         """(rank,) coefficients -> U (matrices, orbits of Y, orbits of X), orbits of Y outermost."""
-        matrix = self.cast("matrix", coefficients).expand(self.shape[0], -1, -1)
-        u = coefficients.new_empty(self.shape[0], matrix.shape[1], self.shape[2])
-        for run, here in ((self.alike, slice(self.count)), (self.others, slice(self.count, None))):
-            if run is not None:
-                torch.bmm(matrix[here], run.entries(coefficients), out=u[here])
+        matrix = self.cast("matrix", coefficients)
+        alike, others = self._runs()
+        if alike is None or others is None:
+            entries = (alike or others).entries(coefficients)
+            return _transformed(matrix, entries).transpose(0, 1)
+        u = coefficients.new_empty(self.shape[0], matrix.shape[0], self.shape[2])
+        _transformed(matrix, alike.entries(coefficients), out=u[: self.count])
+        _transformed(matrix, others.entries(coefficients), out=u[self.count :])
         return u.transpose(0, 1)
 
     def gradient(self, u: Tensor) -> Tensor:
         """The adjoint, U -> (rank,), if gradients are alike wherever a coefficient is repeated."""
-        matrix = self.cast("matrix", u).t().expand(self.shape[0], -1, -1)
-        by_orbits = u.transpose(0, 1)
-        found = u.new_empty(0)
-        if self.others is not None:
-            entries = torch.bmm(matrix[self.count :], by_orbits[self.count :])
-            found = self.others.coefficients(entries)
-        if self.alike is None:
+        matrix, by_orbits = self.cast("matrix", u).t(), u.transpose(0, 1)
+        alike, others = self._runs()
+        if alike is None:
+            found: Tensor = others.coefficients(_transformed(matrix, by_orbits))
             return found[: self.rank]
-        room = u.new_empty(self.alike.rows, *self.shape[1:])
-        torch.bmm(matrix[: self.count], by_orbits[: self.count], out=room[: self.count])
-        return self.alike.coefficients(room, found)
+        room = u.new_empty(alike.rows, *self.shape[1:])
+        _transformed(matrix, by_orbits[: self.count], out=room[: self.count])
+        rest = None
+        if others is not None:
+            rest = others.coefficients(_transformed(matrix, by_orbits[self.count :]))
+        every: Tensor = alike.coefficients(room, rest)
+        return every
+
+    def _runs(self) -> tuple[Any, Any]:
+        return self._modules["alike"], self._modules["others"]
+
+
+def _transformed(matrix: Tensor, x: Tensor, out: Tensor | None = None) -> Tensor:
+    """A matrix (p, q) times each of x (n, q, c)."""
+    return torch.bmm(matrix.expand(x.shape[0], -1, -1), x, out=out)
 
 
 class _Alike(ExactBuffers):
@@ -125,13 +135,14 @@ class _Alike(ExactBuffers):
         entries = self.there.forward(rows.view(-1, 1, self.length)).view(-1, *self.shape)
         return self.factors.times(entries[: self.count])
 
-    def coefficients(self, room: Tensor, others: Tensor) -> Tensor:
+    def coefficients(self, room: Tensor, others: Tensor | None = None) -> Tensor:
         """The adjoint, (rank,), of entries in some more rows, with those of the other orbits."""
         self.counted.times(room[: self.count])
         rows = self.back.forward(room.flatten(1).unsqueeze(1)).view(-1)
         if not self.moves:
             return rows
-        rows.narrow(0, self.count * self.length, len(others)).copy_(others)
+        if others is not None:
+            rows.narrow(0, self.count * self.length, len(others)).copy_(others)
         return rows.view(-1, self.block).index_select(0, self.home).view(-1)[: self.rank]
 
 
@@ -153,7 +164,8 @@ class _Others(ExactBuffers):
 
     def entries(self, coefficients: Tensor) -> Tensor:
         """Factors · c[labels], (orbits of Y, r, orbits of X)."""
-        entries = coefficients.expand(len(self.index), -1).gather(1, self.index)
+        index = self.index
+        entries = coefficients.expand(index.shape[0], -1).gather(1, index)
         return self.factors.times(entries.view(self.shape))
 
     def coefficients(self, entries: Tensor) -> Tensor:

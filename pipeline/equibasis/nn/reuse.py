@@ -15,13 +15,13 @@ Weights = tuple[Tensor, ...]
 Kept = tuple[Weights, Tensor | None]
 
 
-def is_plain(tensor: Tensor) -> bool:
-    """Whether a tensor is numbers in memory, not part of a trace or of `torch.func`."""
+def is_plain(*tensors: Tensor) -> bool:
+    """Whether tensors are numbers in memory, not part of a trace or of `torch.func`."""
     functorch = torch._C._functorch
     return not (
         is_traced()
         or functorch.peek_interpreter_stack() is not None
-        or functorch.is_functorch_wrapped_tensor(tensor)
+        or any(map(functorch.is_functorch_wrapped_tensor, tensors))
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,6 +49,7 @@ class Side(ExactBuffers):
         else:
             self.back = Gather((1, len(order)), first)
         for kind, part in enumerate(orbits):
+            self.register_exact(f"places{kind}", part.places[:, None].astype(np.int64))
             lifted = part.repeats > 1  # the last ones
             self.register_exact(f"shares{kind}", 1 / part.repeats[lifted] if lifted.any() else None)
             signs = None if part.signs is None else part.signs[:, None].astype(np.float64)
@@ -57,11 +59,10 @@ class Side(ExactBuffers):
         """(batch, n) -> (t, batch, c) by kind."""
         batch, n = x.shape
         if direct:
-            orders = zip(self.shapes, self.order.split(self.sizes), strict=True)
-            parts = [
-                x.expand(t, batch, n).gather(2, order.view(t, 1, c).expand(t, batch, c))
-                for (t, c), order in orders
-            ]
+            parts = []
+            for kind, (t, c) in enumerate(self.shapes):
+                places: Any = self._buffers[f"places{kind}"]
+                parts.append(x.expand(t, batch, n).gather(2, places.expand(t, batch, c)))
         else:
             flat = x.gather(1, self.order.expand(batch, -1)) if self.moves else x
             parts = [
