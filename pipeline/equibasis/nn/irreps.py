@@ -429,4 +429,4 @@ def _by_copies(irreps: np.ndarray, copies: np.ndarray) -> np.ndarray:
 def _transformed(matrix: Tensor, x: Tensor) -> Tensor:
     """A matrix (s, t) for the first axis of x (t, batch, c)."""
     t, batch, orbits = x.shape
-    return torch.mm(matrix, x.view(t, batch * orbits)).view(-1, batch, orbits)
+    return torch.mm(matrix, x.view(t, batch * orbits)).view(matrix.shape[0], batch, orbits)
