@@ -156,7 +156,7 @@ class _Others(ExactBuffers):
         super().__init__()
         self.shape = labels.shape
         first, copies = _first_copies(labels)
-        self.register_exact("index", labels.reshape(len(labels), -1))
+        self.register_exact("index", labels.reshape(len(labels), -1).astype(np.int64))
         padded = np.append(first, np.zeros(-len(first) % _ROWS, first.dtype))
         self.register_exact("places", padded.reshape(_ROWS, -1))
         self.factors = _Factors(factors)
@@ -179,7 +179,7 @@ class _Factors(ExactBuffers):
 
     def __init__(self, factors: np.ndarray) -> None:
         super().__init__()
-        # Lifted orbits come last, and theirs alone are other than 1.
+        # Lifted orbits come last, and mostly theirs alone are other than 1: little is multiplied.
         plain = factors == 1
         self.column = _leading(plain[0].all(axis=0))
         self.row = _leading(plain[:, :, : self.column].all(axis=(1, 2)))
