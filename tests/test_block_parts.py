@@ -178,6 +178,13 @@ def test_copies_of_a_coefficient_in_lifted_orbits_count_each(
     torch.testing.assert_close(one, plain, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", EVERY)
+def test_indices_are_of_the_dtype_that_torch_gathers_by(name: str) -> None:
+    """Others are converted at every call."""
+    for key, buffer in BlockMap(solved(name)[0]).named_buffers():
+        assert buffer.is_floating_point() or buffer.dtype in (torch.int64, torch.bool), key
+
+
 @pytest.mark.parametrize("bias", ["invariant", "scalar"])
 def test_the_gradient_of_a_bias_is_its_adjoint(bias: str) -> None:
     basis, invariants = eb.solve("d4", "7x7", "5x5"), eb.solve("d4", "7x7")
@@ -198,10 +205,11 @@ def test_a_bias_in_adapted_coordinates_is_the_bias(name: str, bias: str) -> None
     if bias == "scalar" and not (permuted and rho.signs is None):
         pytest.skip("a scalar bias would not be invariant")
     given_ = invariants if bias == "invariant" else "scalar"
-    made = BlockMap(basis, given_).double()
-    expected = InvariantBias(basis, given_).double()
+    made = BlockMap(basis).double()
+    expected = InvariantBias(basis, given_, made.blocks).double()
     assert expected.coefficients is not None
-    if made.orbit_bias is None:
+    by_orbits = expected.by_orbits
+    if by_orbits is None:
         one_kind = len(coordinates.output) == 1 and not coordinates.cycles
         assert not (one_kind and permuted and len(expected.coefficients))
         return
@@ -212,8 +220,8 @@ def test_a_bias_in_adapted_coordinates_is_the_bias(name: str, bias: str) -> None
     gradient = torch.randn(3, basis.space.k, generator=generator, dtype=torch.float64)
     zero = torch.zeros(3, basis.space.m, dtype=torch.float64)
     weights = made.weights(torch.zeros(basis.rank, dtype=torch.float64))
-    y, _ = blocks.multiply(zero, weights, lambda y: made.orbit_bias.add(y, c))
+    y, _ = blocks.multiply(zero, weights, lambda y: by_orbits.add(y, c))
     torch.testing.assert_close(y, expected.vector(c).expand(3, -1))
     (adapted,) = blocks.adapted_gradient(gradient)
-    found = made.orbit_bias.adjoint(adapted)
+    found = by_orbits.adjoint(adapted)
     torch.testing.assert_close(found, expected.adjoint(gradient.sum(0)))

@@ -21,6 +21,7 @@ from torch.nn.utils import parametrize, prune
 import equibasis as eb
 from equibasis.coordinates import symmetry_coordinates
 from equibasis.nn import EquivariantLinear, block
+from equibasis.nn.bias import InvariantBias
 from equibasis.nn.costs import block_cost, expand_cost, faster_mode
 from equibasis.nn.expansion import BasisExpansion
 from test_coordinates import EVERY
@@ -288,6 +289,21 @@ def test_second_derivatives_of_a_layer_that_is_zero_are_zero() -> None:
         x = torch.randn(2, layer.in_features, dtype=torch.float64, requires_grad=True)
         (gradient,) = torch.autograd.grad(layer(x).sum(), x, create_graph=True)
         assert not gradient.any()
+
+
+@pytest.mark.parametrize("mode", ["expand", "block"])
+def test_a_bias_that_is_replaced_is_the_one_that_counts(mode: str) -> None:
+    basis = eb.solve("c4", "4x4", "4x4")
+    layer = EquivariantLinear(basis, "scalar", mode=mode)
+    layer.bias = InvariantBias(basis, eb.solve("c4", "4x4"))
+    nn.init.normal_(layer.bias.coefficients)
+    x = torch.randn(3, 16, requires_grad=True)
+    y = layer(x)
+    torch.testing.assert_close(y, functional.linear(x, layer.weight(), layer.bias()))
+    y.sum().backward()
+    found, layer.bias.coefficients.grad = layer.bias.coefficients.grad, None
+    (3 * layer.bias().sum()).backward()
+    torch.testing.assert_close(found, layer.bias.coefficients.grad)
 
 
 def test_frozen_layers_pass_gradients_on() -> None:

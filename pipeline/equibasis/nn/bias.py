@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from equibasis.basis import Basis
 from equibasis.columns import OrbitColumns
-from equibasis.coordinates import Orbits
 from equibasis.errors import ModelError
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.expansion import BasisExpansion, row_factors
+from equibasis.nn.fourier import FourierProducts
+from equibasis.nn.irreps import IrrepProducts
 from equibasis.representations import PermutationRepresentation, same_representation
 
 Bias: TypeAlias = Basis | Literal["scalar"] | None
@@ -28,6 +29,9 @@ class InvariantBias(nn.Module):
         Of the layer, X -> Y.
     bias
         The invariant basis of Y, ``"scalar"``, or ``None``.
+    blocks
+        The products of the layer, where it works in symmetry-adapted coordinates: ``by_orbits`` is
+        b in these, if it has that form.
 
     Raises
     ------
@@ -37,11 +41,15 @@ class InvariantBias(nn.Module):
 
     expansion: BasisExpansion | None
     coefficients: nn.Parameter | None
+    by_orbits: OrbitBias | None
 
-    def __init__(self, basis: Basis, bias: Bias) -> None:
+    def __init__(
+        self, basis: Basis, bias: Bias, blocks: IrrepProducts | FourierProducts | None = None
+    ) -> None:
         super().__init__()
         self.size = basis.space.k
         self.register_module("expansion", None)
+        self.register_module("by_orbits", None)
         self.register_parameter("coefficients", None)
         if bias is None:
             return
@@ -59,6 +67,8 @@ class InvariantBias(nn.Module):
             self.coefficients = nn.Parameter(torch.empty(1))
         else:
             raise ModelError(f"bias {bias!r}: give an invariant basis, 'scalar' or None")
+        if isinstance(blocks, IrrepProducts):
+            self.by_orbits = OrbitBias.of(bias, blocks)
 
     def reset_parameters(self) -> None:
         """Set b to zero."""
@@ -113,31 +123,20 @@ class OrbitBias(ExactBuffers):
         self.register_exact("factors", factors)
 
     @classmethod
-    def of(cls, bias: Bias, orbits: Orbits, transform: np.ndarray) -> OrbitBias | None:
-        """That of a bias; ``None`` where there is none, or orbits differ in where they have it.
-
-        Parameters
-        ----------
-        bias
-            As in `InvariantBias`.
-        orbits
-            Those of Y, all of one kind.
-        transform
-            From the coordinates of an orbit to y, (t, t).
-        """
-        columns = np.zeros(int(orbits.places.max()) + 1, np.int64)
-        factors, rank = np.ones(len(columns)), 1
-        if isinstance(bias, Basis):
+    def of(cls, bias: Basis | Literal["scalar"], blocks: IrrepProducts) -> OrbitBias | None:
+        """That of a bias; ``None`` where orbits are of several kinds, or differ in where it is."""
+        if len(blocks.target.shapes) > 1:
+            return None
+        places = blocks.target.places(0)
+        labels, factors, rank = np.zeros(places.size, np.int64), np.ones(places.size), 1
+        if bias != "scalar":
             if not isinstance(bias.columns, OrbitColumns):
                 return None
-            columns, rank = np.maximum(bias.columns.labels, 0), bias.rank
+            labels, rank = np.maximum(bias.columns.labels, 0), bias.rank
             factors = row_factors(bias.columns, slice(None), None)
-        elif bias is None:
-            return None
-        signs = 1 if orbits.signs is None else orbits.signs
-        found = np.linalg.solve(transform, signs * factors[orbits.places])
+        found = blocks.adapted_vector(factors)
         (coordinates,) = np.nonzero((abs(found) > 1e-12).any(axis=1))
-        columns = columns[orbits.places]
+        columns = labels[places]
         if len(coordinates) != 1 or (columns != columns[0]).any():
             return None
         (coordinate,) = coordinates.tolist()

@@ -17,7 +17,7 @@ from equibasis.basis import Basis
 from equibasis.columns import OrbitColumns
 from equibasis.coordinates import LONGEST_ORBIT, Coordinates, symmetry_coordinates
 from equibasis.errors import ModelError
-from equibasis.nn.bias import Bias, InvariantBias, OrbitBias
+from equibasis.nn.bias import InvariantBias
 from equibasis.nn.expansion import BasisExpansion, row_factors, snapped
 from equibasis.nn.fourier import FourierProducts
 from equibasis.nn.irreps import IrrepProducts
@@ -41,8 +41,6 @@ class BlockMap(nn.Module):
     ----------
     basis
         Of the maps, Hom_G(X, Y); the coordinates are those of its file, or else found now.
-    bias
-        That of the layer, as in `InvariantBias`, to be added where it is shortest.
 
     Raises
     ------
@@ -50,7 +48,7 @@ class BlockMap(nn.Module):
         If there are none, since an orbit is too long, or there are too many kinds of them.
     """
 
-    def __init__(self, basis: Basis, bias: Bias = None) -> None:
+    def __init__(self, basis: Basis) -> None:
         super().__init__()
         coordinates = basis.coordinates or symmetry_coordinates(basis.space)
         if coordinates is None:
@@ -68,15 +66,11 @@ class BlockMap(nn.Module):
         self.samples = BasisExpansion(basis, rows, factors)
         self.blocks: FourierProducts | IrrepProducts
         self.orbits: OrbitBlocks | None = None
-        self.orbit_bias: OrbitBias | None = None
         if coordinates.cycles:
             self.blocks = FourierProducts(coordinates)
         else:
             self.blocks = IrrepProducts(coordinates, common)
             self.orbits = _orbit_blocks(basis, self.blocks, rows, factors)
-            if len(coordinates.output) == 1:
-                transform = self.blocks.exact("output0")
-                self.orbit_bias = OrbitBias.of(bias, coordinates.output[0], transform)
 
     def weights(self, coefficients: Tensor) -> tuple[Tensor, ...]:
         """The blocks, from r coefficients, differentiable."""
@@ -155,8 +149,8 @@ class _Multiply(torch.autograd.Function):
         assert isinstance(blocks, IrrepProducts)
         weights = map_.direct_weights(coefficients)
         add = None
-        if of_bias is not None and map_.orbit_bias is not None:
-            add = functools.partial(map_.orbit_bias.add, coefficients=of_bias)
+        if of_bias is not None and bias.by_orbits is not None:
+            add = functools.partial(bias.by_orbits.add, coefficients=of_bias)
         y, adapted = blocks.multiply(x, weights, add)
         ctx.map, ctx.bias, ctx.count = map_, bias, len(weights)
         ctx.save_for_backward(x, coefficients, of_bias, *weights, *adapted)
@@ -184,16 +178,14 @@ class _Multiply(torch.autograd.Function):
                 None,
                 of_x,
                 ctx.map.direct_gradient(weights) if needs_coefficients else None,
-                _bias_gradient(ctx.map, ctx.bias, gradient, adapted) if needs_bias else None,
+                _bias_gradient(ctx.bias, gradient, adapted) if needs_bias else None,
             )
 
 
-def _bias_gradient(
-    map_: BlockMap, bias: InvariantBias, gradient: Tensor, adapted: Sequence[Tensor]
-) -> Tensor:
+def _bias_gradient(bias: InvariantBias, gradient: Tensor, adapted: Sequence[Tensor]) -> Tensor:
     """That of the coefficients of the bias, from that of y, or of its adapted coordinates."""
-    if map_.orbit_bias is not None:
-        return map_.orbit_bias.adjoint(adapted[0])
+    if bias.by_orbits is not None:
+        return bias.by_orbits.adjoint(adapted[0])
     return bias.adjoint(gradient.sum(0))
 
 

@@ -118,6 +118,10 @@ class IrrepProducts(ExactBuffers):
             add(outputs[0])
         return self._restored(outputs, direct=True), inputs
 
+    def adapted_vector(self, y: np.ndarray) -> np.ndarray:
+        """The adapted coordinates (t, c) of a vector y (k,) whose orbits are all of one kind."""
+        return np.linalg.solve(self.exact("output0"), self.target.exactly(y, 0))
+
     def adapted_gradient(self, gradient: Tensor) -> list[Tensor]:
         """The gradient of y -> that of its adapted coordinates."""
         return self._adapted(gradient, adjoint=True, direct=True)

@@ -75,8 +75,9 @@ class EquivariantLinear(nn.Module):
         self.in_features, self.out_features = basis.space.m, basis.space.k
         self.domain = FeatureSpace.input_of(basis.space)
         self.codomain = FeatureSpace.output_of(basis.space)
-        self.bias = InvariantBias(basis, bias)
-        self.map, self.mode = _map(basis, mode, bias)
+        self.map, self.mode = _map(basis, mode)
+        blocks = self.map.blocks if isinstance(self.map, BlockMap) else None
+        self.bias = InvariantBias(basis, bias, blocks)
         self.keeps_whole_weight = self.mode == "expand" or (
             mode == "auto" and keeps_whole_weight(basis)
         )
@@ -302,15 +303,13 @@ def _coefficients(module: Any) -> Tensor | None:
     return other
 
 
-def _map(
-    basis: Basis, mode: Mode, bias: Bias
-) -> tuple[ExpandMap | BlockMap, Literal["expand", "block"]]:
+def _map(basis: Basis, mode: Mode) -> tuple[ExpandMap | BlockMap, Literal["expand", "block"]]:
     if mode not in get_args(Mode):
         raise ModelError(f"mode {mode!r}: choose {', '.join(get_args(Mode))}")
     chosen = faster_mode(basis) if mode == "auto" else mode
     if chosen == "expand":
         return ExpandMap(basis), "expand"
-    return BlockMap(basis, bias), "block"
+    return BlockMap(basis), "block"
 
 
 class _GroupOrbit(ExactBuffers):

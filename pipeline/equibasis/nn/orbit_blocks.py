@@ -136,7 +136,10 @@ class _Alike(ExactBuffers):
         return self.factors.times(entries[: self.count])
 
     def coefficients(self, room: Tensor, others: Tensor | None = None) -> Tensor:
-        """The adjoint, (rank,), of entries in some more rows, with those of the other orbits."""
+        """The adjoint, (rank,), of entries in some more rows, with those of the other orbits.
+
+        The entries are multiplied in place.
+        """
         self.counted.times(room[: self.count])
         rows = self.back.forward(room.flatten(1).unsqueeze(1)).view(-1)
         if not self.moves:
@@ -169,7 +172,10 @@ class _Others(ExactBuffers):
         return self.factors.times(entries.view(self.shape))
 
     def coefficients(self, entries: Tensor) -> Tensor:
-        """The adjoint, for their own coefficients in order, and a few numbers more."""
+        """The adjoint, for their own coefficients in order, and a few numbers more.
+
+        The entries are multiplied in place.
+        """
         flat = self.counted.times(entries).view(-1)
         return flat.expand(_ROWS, -1).gather(1, self.places).view(-1)
 

@@ -55,6 +55,16 @@ class Side(ExactBuffers):
             signs = None if part.signs is None else part.signs[:, None].astype(np.float64)
             self.register_exact(f"signs{kind}", signs)
 
+    def places(self, kind: int) -> np.ndarray:
+        """Which coordinate of the space each one is, (t, c)."""
+        return self.exact(f"places{kind}")[:, 0]
+
+    def exactly(self, vector: np.ndarray, kind: int) -> np.ndarray:
+        """The coordinates of a vector (n,) in orbits of one kind, (t, c), short ones undivided."""
+        found = vector[self.places(kind)]
+        signed = self._buffers[f"signs{kind}"] is not None
+        return found * self.exact(f"signs{kind}")[:, 0] if signed else found
+
     def lifted(self, x: Tensor, *, direct: bool = False) -> list[Tensor]:
         """(batch, n) -> (t, batch, c) by kind."""
         batch, n = x.shape
