@@ -1,21 +1,23 @@
 """Layers beside `torch.nn.Linear`: forward, and forward with backward; writes docs/benchmarks.md.
 
-All ways to apply one layer take turns in a process of their own, on inputs drawn at random, a few
-calls each of which the last is timed; each time is the median of its rounds, and each ratio is to
-the plain layer of the same rounds.
+Each way to apply a layer has a process of its own, as in training, so that none works in memory
+that another has left. They take turns, on inputs drawn at random: some calls each, of which the
+last half is timed. Each time is the median of its rounds, each ratio is to the plain layer of the
+same rounds.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import statistics
 import textwrap
 import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from typing import TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from multiprocessing.connection import Connection
+from typing import Literal, NamedTuple, TypeAlias
 from unittest import mock
 
 import click
@@ -55,8 +57,10 @@ MOST_STACKED = 2**28
 # Rounds last at least so long together, and are at least so many.
 SECONDS, ROUNDS = 4.0, 7
 
-# Each call is timed after others of its own, for at least so long.
-WARM_SECONDS = 0.001
+# A turn is at least so many calls, for at least so long.
+CALLS, TURN_SECONDS = 3, 0.03
+
+SPAWN = multiprocessing.get_context("spawn")
 
 
 class Published(nn.Module):
@@ -75,43 +79,49 @@ class Published(nn.Module):
         return functional.linear(x, weight) + self.bias
 
 
-# Seconds by name, of which "plain" is one.
+class Problem(NamedTuple):
+    """What is measured."""
+
+    group: str
+    input: str
+    output: str
+    batch: int
+    threads: int
+
+
+What: TypeAlias = Literal["training", "evaluation"]
+
+# A layer from the bases of its weight and its bias; ``None`` where there is none of the kind.
+Way: TypeAlias = Callable[[eb.Basis, eb.Basis], nn.Module | None]
+
+# Seconds by way, of which "plain" is one.
 Times: TypeAlias = dict[str, float]
 
 
-def layers(basis: eb.Basis, invariants: eb.Basis) -> dict[str, nn.Module]:
-    """Every way to apply one layer, the plain one first."""
-    made: dict[str, nn.Module] = {"plain": nn.Linear(basis.space.m, basis.space.k)}
-    made["expand"] = EquivariantLinear(basis, invariants, mode="expand")
+def plain(basis: eb.Basis, _: eb.Basis) -> nn.Module:
+    """The layer without symmetry."""
+    return nn.Linear(basis.space.m, basis.space.k)
+
+
+def block(basis: eb.Basis, invariants: eb.Basis) -> nn.Module | None:
+    """By blocks, where the basis has coordinates for them."""
     with contextlib.suppress(ModelError):
-        made["block"] = EquivariantLinear(basis, invariants, mode="block")
-    if basis.rank * basis.space.dimension <= MOST_STACKED:
-        made["published"] = Published(basis)
-    return made
+        return EquivariantLinear(basis, invariants, mode="block")
+    return None
 
 
-def compare(calls: dict[str, Callable[[], object]]) -> Times:
-    """Median times of calls that take turns."""
-    for call in calls.values():
-        call()
-        call()
-    start = time.perf_counter()
-    rounds: dict[str, list[float]] = {name: [] for name in calls}
-    while len(rounds["plain"]) < ROUNDS or time.perf_counter() - start < SECONDS:
-        for name, call in calls.items():
-            warm = time.perf_counter() + WARM_SECONDS
-            call()  # so that none is timed on what another has left in the caches
-            while time.perf_counter() < warm:
-                call()
-            begun = time.perf_counter()
-            call()
-            rounds[name].append(time.perf_counter() - begun)
-    return {name: statistics.median(times) for name, times in rounds.items()}
+def published(basis: eb.Basis, _: eb.Basis) -> nn.Module | None:
+    """The published way, where memory is enough for it."""
+    return Published(basis) if basis.rank * basis.space.dimension <= MOST_STACKED else None
 
 
-def ratios(times: Times) -> dict[str, float]:
-    """The same as multiples of the plain layer's."""
-    return {name: seconds / times["plain"] for name, seconds in times.items()}
+WAYS: dict[str, Way] = {
+    "plain": plain,
+    "expand": functools.partial(EquivariantLinear, mode="expand"),
+    "block": block,
+    "published": published,
+    "auto": EquivariantLinear,
+}
 
 
 def step(layer: nn.Module, x: Tensor, gradient: Tensor) -> Callable[[], object]:
@@ -136,34 +146,86 @@ def evaluation(layer: nn.Module, x: Tensor) -> Callable[[], object]:
     return call
 
 
-def measure(group: str, input_: str, output: str, batch: int, threads: int) -> dict:
-    """One row: times of forward with backward, and of forward in evaluation."""
-    torch.set_num_threads(threads)
+def timed(call: Callable[[], object]) -> float:
+    """The median time of the last half of a turn's calls: the first ones warm the caches."""
+    times: list[float] = []
+    while len(times) < CALLS or sum(times) < TURN_SECONDS:
+        begun = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - begun)
+    return statistics.median(times[len(times) // 2 :])
+
+
+def serve(connection: Connection, way: Way, problem: Problem) -> None:
+    """Make a layer, say what it is, and time it whenever asked to.
+
+    Sends the layer's sizes, and its mode, ``None`` where there is no layer.
+    """
+    torch.set_num_threads(problem.threads)
     torch.manual_seed(0)
-    basis, invariants = eb.solve(group, output, input_), eb.solve(group, output)
-    made = layers(basis, invariants)
-    x = torch.randn(batch, basis.space.m, requires_grad=True)
-    gradient = torch.randn(batch, basis.space.k)
-    training = compare({name: step(layer, x, gradient) for name, layer in made.items()})
-    for layer in made.values():
-        layer.eval()
-    made["auto"] = EquivariantLinear(basis, invariants).eval()
-    evaluating = compare({name: evaluation(layer, x) for name, layer in made.items()})
-    return {
-        "problem": f"{group}: {basis.space.m} → {basis.space.k}",
-        "batch": batch,
-        "threads": threads,
-        "auto": made["auto"].mode,
-        "training": training,
-        "evaluation": evaluating,
-    }
+    basis = eb.solve(problem.group, problem.output, problem.input)
+    layer = way(basis, eb.solve(problem.group, problem.output))
+    sizes = f"{problem.group}: {basis.space.m} → {basis.space.k}"
+    connection.send((sizes, None if layer is None else getattr(layer, "mode", "")))
+    if layer is None:
+        return
+    x = torch.randn(problem.batch, basis.space.m, requires_grad=True)
+    gradient = torch.randn(problem.batch, basis.space.k)
+    calls = {"training": step(layer, x, gradient), "evaluation": evaluation(layer, x)}
+    for what in iter(connection.recv, None):
+        if layer.training != (what == "training"):
+            layer.train(what == "training")
+        connection.send(timed(calls[what]))
 
 
-def apart(*arguments: object, **environment: str) -> dict:
-    """`measure` in a process of its own, so that no problem inherits the heap of another."""
-    spawn = multiprocessing.get_context("spawn")
-    with mock.patch.dict(os.environ, environment), ProcessPoolExecutor(1, spawn) as pool:
-        return pool.submit(measure, *arguments).result()
+@contextlib.contextmanager
+def served(way: Way, problem: Problem) -> Iterator[Connection]:
+    """A process that serves one way."""
+    here, there = SPAWN.Pipe()
+    process = SPAWN.Process(target=serve, args=(there, way, problem), daemon=True)
+    process.start()
+    there.close()
+    try:
+        yield here
+    finally:
+        with contextlib.suppress(OSError):  # it may have ended before
+            here.send(None)
+        process.join()
+
+
+def in_turns(ways: Mapping[str, Connection], what: What) -> Times:
+    """Median times, of rounds in which all ways take turns."""
+    start = time.perf_counter()
+    rounds: dict[str, list[float]] = {name: [] for name in ways}
+    while len(rounds["plain"]) < ROUNDS or time.perf_counter() - start < SECONDS:
+        for name, connection in ways.items():
+            connection.send(what)
+            rounds[name].append(connection.recv())
+    return {name: statistics.median(times) for name, times in rounds.items()}
+
+
+def ratios(times: Times) -> dict[str, float]:
+    """The same as multiples of the plain layer's."""
+    return {name: seconds / times["plain"] for name, seconds in times.items()}
+
+
+def measure(problem: Problem, ways: Mapping[str, Way] = WAYS, **environment: str) -> dict:
+    """One row: times of forward with backward, and of forward in evaluation."""
+    with contextlib.ExitStack() as stack:
+        with mock.patch.dict(os.environ, environment):
+            every = {name: stack.enter_context(served(way, problem)) for name, way in ways.items()}
+        made = {name: connection.recv() for name, connection in every.items()}
+        there = {name: every[name] for name, (_, mode) in made.items() if mode is not None}
+        # In training the way that `auto` takes is one of the others.
+        learning = {name: connection for name, connection in there.items() if name != "auto"}
+        return {
+            "problem": made["plain"][0],
+            "batch": problem.batch,
+            "threads": problem.threads,
+            "auto": made["auto"][1] if "auto" in made else None,
+            "training": in_turns(learning, "training"),
+            "evaluation": in_turns(there, "evaluation"),
+        }
 
 
 def plot(rows: list[dict]) -> Figure:
@@ -204,8 +266,9 @@ def section(rows: list[dict], kept: list[dict]) -> str:
         textwrap.fill(
             f"On {machine()}, PyTorch {torch.__version__}, {rows[0]['threads']} threads, "
             "float32. Times of `torch.nn.Linear` of the same sizes, with bias, and of the others "
-            "as multiples of it in the same rounds. *Published* is the sum of coefficients times "
-            "basis matrices; where its dense stack would take over a gigabyte, it is left out.",
+            "as multiples of it in the same rounds; each has a process of its own. *Published* is "
+            "the sum of coefficients times basis matrices; where its dense stack would take over a "
+            "gigabyte, it is left out.",
             100,
         ),
         "",
@@ -250,10 +313,11 @@ def heading(row: dict, what: str) -> list[str]:
 @click.option("--threads", default=2, show_default=True)
 def main(threads: int) -> None:
     """Run every measurement, write the section and its plot."""
-    problems = [(*problem, batch, threads) for problem in PROBLEMS for batch in BATCHES]
-    rows = [apart(*problem) for problem in tqdm(problems, "layers")]
-    again = [(*problem, BATCHES[0], threads) for problem in PROBLEMS_KEPT]
-    kept = [apart(*problem, **KEPT) for problem in tqdm(again, "layers, memory kept")]
+    problems = [Problem(*sizes, batch, threads) for sizes in PROBLEMS for batch in BATCHES]
+    rows = [measure(problem) for problem in tqdm(problems, "layers")]
+    again = [Problem(*sizes, BATCHES[0], threads) for sizes in PROBLEMS_KEPT]
+    two = {name: WAYS[name] for name in ("plain", "block")}
+    kept = [measure(problem, two, **KEPT) for problem in tqdm(again, "layers, memory kept")]
     save_figure(plot(rows), DOCS / "images" / "layers.png")
     write_section("layers", section(rows, kept))
 

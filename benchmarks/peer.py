@@ -10,26 +10,26 @@ from __future__ import annotations
 import sys
 
 import click
-import torch
 from torch import nn
 
 import equibasis as eb
-from layers import BATCHES, compare, evaluation, layers, ratios, step
+from layers import BATCHES, WAYS, Problem, Way, measure, ratios
 from page import table
 
 PROBLEMS = (("c4", "14x14", "6x6"), ("c4", "28x28", "28x28"), ("d4", "28x28", "28x28"))
 PROBLEMS += (("c4", "64x64", "64x64"), ("d4", "64x64", "64x64"))
 
 
-def e_linear(group: str, m: int, k: int) -> nn.Module:
-    """`eLinear` between sums of regular representations, m and k coordinates in all."""
+def e_linear(basis: eb.Basis, _: eb.Basis) -> nn.Module:
+    """`eLinear` between sums of regular representations, of as many coordinates."""
     from escnn.group import CyclicGroup, DihedralGroup
     from symm_learning.nn import eLinear
     from symm_learning.representation_theory import direct_sum
 
-    regular = {"c4": CyclicGroup(4), "d4": DihedralGroup(4)}[group].regular_representation
-    spaces = (direct_sum([regular] * (size // regular.size)) for size in (m, k))
-    return eLinear(*spaces)
+    group = {"c4": CyclicGroup(4), "d4": DihedralGroup(4)}[basis.space.group]
+    regular = group.regular_representation
+    sizes = basis.space.m, basis.space.k
+    return eLinear(*(direct_sum([regular] * (size // regular.size)) for size in sizes))
 
 
 @click.command()
@@ -41,30 +41,15 @@ def main(threads: int) -> None:
     except ImportError as error:
         click.echo(f"symm-learning is not installed ({error}): pip install symm-learning", err=True)
         sys.exit(1)
-    torch.set_num_threads(threads)
+    ways: dict[str, Way] = {name: WAYS[name] for name in ("plain", "expand", "block")}
+    ways["eLinear"] = e_linear
     rows = []
-    for group, input_, output in PROBLEMS:
-        basis, invariants = eb.solve(group, output, input_), eb.solve(group, output)
-        made = layers(basis, invariants)
-        made["eLinear"] = e_linear(group, basis.space.m, basis.space.k)
+    for sizes in PROBLEMS:
         for batch in BATCHES:
-            x = torch.randn(batch, basis.space.m, requires_grad=True)
-            gradient = torch.randn(batch, basis.space.k)
-            for layer in made.values():
-                layer.train()
-            training = compare({name: step(layer, x, gradient) for name, layer in made.items()})
-            for layer in made.values():
-                layer.eval()
-            kept = compare({name: evaluation(layer, x) for name, layer in made.items()})
-            sizes = f"{group}: {basis.space.m} → {basis.space.k}"
-            rows.append(
-                [sizes, str(batch)]
-                + [
-                    f"{found[name]:.2f}"
-                    for found in (ratios(training), ratios(kept))
-                    for name in ("expand", "block", "eLinear")
-                ]
-            )
+            found = measure(Problem(*sizes, batch, threads), ways)
+            both = ratios(found["training"]), ratios(found["evaluation"])
+            shown = [f"{times[name]:.2f}" for times in both for name in list(ways)[1:]]
+            rows.append([found["problem"], str(batch), *shown])
     names = [
         f"{n}, {w}" for w in ("training", "evaluation") for n in ("expand", "block", "eLinear")
     ]

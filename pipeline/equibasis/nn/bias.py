@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -77,7 +77,7 @@ class InvariantBias(nn.Module):
 
     def forward(self) -> Tensor | None:
         """b, (k,), or ``None``."""
-        coefficients = self.coefficients
+        coefficients = coefficients_of(self)
         return None if coefficients is None else self.vector(coefficients)
 
     def vector(self, coefficients: Tensor) -> Tensor:
@@ -151,6 +151,16 @@ class OrbitBias(ExactBuffers):
         """The gradient of the coefficients, (r,), from that of y (t, batch, c)."""
         sums = y[self.coordinate].sum(0).mul_(self.cast("factors", y))
         return y.new_zeros(self.rank).index_add_(0, self.columns, sums)
+
+
+def coefficients_of(module: Any) -> Tensor | None:
+    """``module.coefficients``, sooner where it is a plain parameter, not a parametrized one."""
+    parameters: dict[str, Any] = module._parameters
+    if "coefficients" in parameters:
+        found: Tensor | None = parameters["coefficients"]
+        return found
+    other: Tensor | None = module.coefficients
+    return other
 
 
 def check_invariants(basis: Basis, invariants: Basis) -> None:

@@ -111,10 +111,10 @@ class BlockMap(nn.Module):
             return [self.orbits.weights(coefficients)]
         return self.blocks.weights(self.samples.forward(coefficients))
 
-    def direct_gradient(self, weights: Sequence[Tensor]) -> Tensor:
-        """The gradient of the coefficients, (r,), from those of `weights`."""
+    def direct_gradient(self, weights: list[Tensor]) -> Tensor:
+        """The gradient of the coefficients, (r,), from those of `weights`, which it may let go."""
         if self.orbits is not None:
-            return self.orbits.gradient(weights[0])
+            return self.orbits.gradient(weights.pop())
         assert isinstance(self.blocks, IrrepProducts)
         return self.samples.adjoint(self.blocks.entries(weights))
 

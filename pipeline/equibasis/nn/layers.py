@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from equibasis.basis import Basis, with_scalars
 from equibasis.errors import ModelError
-from equibasis.nn.bias import Bias, InvariantBias, check_invariants
+from equibasis.nn.bias import Bias, InvariantBias, check_invariants, coefficients_of
 from equibasis.nn.block import BlockMap
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.costs import faster_mode, keeps_whole_weight
@@ -110,7 +110,7 @@ class EquivariantLinear(nn.Module):
         modules: dict[str, Any] = self._modules
         if kept is not None:
             return modules["map"].apply_weights(x, *kept)
-        return modules["map"].apply_coefficients(x, self.coefficients, modules["bias"])
+        return modules["map"].apply_coefficients(x, coefficients_of(self), modules["bias"])
 
     # Small layers take microseconds, so what is torch's is looked up where it lies.
 
@@ -119,7 +119,7 @@ class EquivariantLinear(nn.Module):
         return modules["map"].weights(self.coefficients), modules["bias"].forward()
 
     def _kept(self) -> Kept | None:
-        coefficients, of_bias = _coefficients(self), _coefficients(self._modules["bias"])
+        coefficients, of_bias = coefficients_of(self), coefficients_of(self._modules["bias"])
         assert coefficients is not None
         kept = self._cache.current(coefficients, of_bias)
         if kept is None:
@@ -291,16 +291,6 @@ class ExpandMap(BasisExpansion):
     def apply_weights(self, x: Tensor, weights: tuple[Tensor, ...], bias: Tensor | None) -> Tensor:
         """(..., m) -> (..., k)."""
         return functional.linear(x, weights[0], bias)
-
-
-def _coefficients(module: Any) -> Tensor | None:
-    """``module.coefficients``, sooner where it is a plain parameter, not a parametrized one."""
-    parameters: dict[str, Any] = module._parameters
-    if "coefficients" in parameters:
-        found: Tensor | None = parameters["coefficients"]
-        return found
-    other: Tensor | None = module.coefficients
-    return other
 
 
 def _map(basis: Basis, mode: Mode) -> tuple[ExpandMap | BlockMap, Literal["expand", "block"]]:

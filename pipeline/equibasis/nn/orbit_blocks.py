@@ -80,6 +80,7 @@ class OrbitBlocks(ExactBuffers):
         rest = None
         if others is not None:
             rest = others.coefficients(_transformed(matrix, by_orbits[self.count :]))
+        del u, by_orbits  # their memory serves for what is made next
         every: Tensor = alike.coefficients(room, rest)
         return every
 
