@@ -178,11 +178,18 @@ def test_copies_of_a_coefficient_in_lifted_orbits_count_each(
     torch.testing.assert_close(one, plain, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", EVERY)
-def test_indices_are_of_the_dtype_that_torch_gathers_by(name: str) -> None:
+@pytest.mark.parametrize("moved", [False, True])
+def test_indices_are_of_the_dtype_that_torch_gathers_by(
+    moved: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Others are converted at every call."""
-    for key, buffer in BlockMap(solved(name)[0]).named_buffers():
-        assert buffer.is_floating_point() or buffer.dtype in (torch.int64, torch.bool), key
+    monkeypatch.setattr(orbit_blocks, "_FEWEST_MOVED", 0 if moved else 2**62)
+    made = BlockMap(eb.solve("d4", "24x24", "24x24"))
+    assert made.orbits is not None, "too small to be gathered as large layers are"
+    assert made.orbits.others is not None
+    parts = made.orbits, made.blocks
+    indices = [b for part in parts for b in part.buffers() if not b.is_floating_point()]
+    assert {index.dtype for index in indices} == {torch.int64}
 
 
 @pytest.mark.parametrize("bias", ["invariant", "scalar"])

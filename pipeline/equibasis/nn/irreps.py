@@ -120,7 +120,7 @@ class IrrepProducts(ExactBuffers):
 
     def adapted_vector(self, y: np.ndarray) -> np.ndarray:
         """The adapted coordinates (t, c) of a vector y (k,) whose orbits are all of one kind."""
-        return np.linalg.solve(self.exact("output0"), self.target.exactly(y, 0))
+        return np.linalg.solve(self.exact("output0"), self.target.by_orbits(y, 0))
 
     def adapted_gradient(self, gradient: Tensor) -> list[Tensor]:
         """The gradient of y -> that of its adapted coordinates."""

@@ -59,7 +59,7 @@ class Side(ExactBuffers):
         """Which coordinate of the space each one is, (t, c)."""
         return self.exact(f"places{kind}")[:, 0]
 
-    def exactly(self, vector: np.ndarray, kind: int) -> np.ndarray:
+    def by_orbits(self, vector: np.ndarray, kind: int) -> np.ndarray:
         """The coordinates of a vector (n,) in orbits of one kind, (t, c), short ones undivided."""
         found = vector[self.places(kind)]
         signed = self._buffers[f"signs{kind}"] is not None
