@@ -28,10 +28,10 @@ from torch.nn import functional
 from tqdm import tqdm
 
 import equibasis as eb
-from equibasis.columns import as_csc
 from equibasis.errors import ModelError
-from equibasis.figures import COLOURS, save_figure
+from equibasis.linalg.columns import as_csc
 from equibasis.nn import EquivariantLinear
+from equibasis.show.figures import COLOURS, save_figure
 from page import DOCS, machine, table, write_section
 
 PROBLEMS = (

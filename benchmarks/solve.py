@@ -20,7 +20,7 @@ import scipy
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from equibasis.figures import COLOURS, save_figure
+from equibasis.show.figures import COLOURS, save_figure
 from page import DOCS, machine, write_section
 
 # Edges n of n×n -> n×n under c4, as far as each solver gets in about a minute.

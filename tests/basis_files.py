@@ -13,7 +13,7 @@ import pytest
 
 import by_hand
 import equibasis as eb
-from equibasis.plain_hdf5 import checksum
+from equibasis.artifact.plain_hdf5 import checksum
 
 
 def turn(vector, sixths):
@@ -47,7 +47,7 @@ BASES = {
     "generators": lambda: by_hand.solved("s5", "5x5", "5x5"),
     "generators and signs": lambda: by_hand.solved("p4", "4x4", "4x4:vector"),
     "generators of matrices": lambda: by_hand.solved(
-        eb.groups.matrix_group("turns", [turn_slanted(np.eye(3), 1)]), "V", "V + 1"
+        eb.matrix_group("turns", [turn_slanted(np.eye(3), 1)]), "V", "V + 1"
     ),
     "sums": lambda: by_hand.solved("c4", "2*(3x3 + 1)", "dual(3x3:vector) + 2x2**2"),
     "one point": lambda: by_hand.solved("c4", "1x1", "1x1"),

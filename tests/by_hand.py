@@ -9,7 +9,7 @@ import hypothesis.strategies as st
 import numpy as np
 
 import equibasis as eb
-from equibasis.representations import (
+from equibasis.symmetry.representations import (
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,

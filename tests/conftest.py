@@ -14,7 +14,7 @@ import pytest
 
 import equibasis as eb
 from equibasis import cli
-from equibasis.representations import MatrixRepresentation
+from equibasis.symmetry.representations import MatrixRepresentation
 
 # The same examples on every machine and day: what passes here passes in CI.
 hypothesis.settings.register_profile(

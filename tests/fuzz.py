@@ -27,9 +27,9 @@ import numpy as np
 import basis_files
 import by_hand
 import equibasis as eb
-from equibasis import store
-from equibasis.coordinates.encoding import as_arrays
-from equibasis.plain_hdf5 import PlainFile
+from equibasis.artifact import store
+from equibasis.artifact.plain_hdf5 import PlainFile
+from equibasis.symmetry.coordinates.encoding import as_arrays
 
 # Seconds and MiB that one mutation may take beyond what its process has.
 _SECONDS = 30

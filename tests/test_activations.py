@@ -23,8 +23,8 @@ from equibasis.nn import (
     activation_for,
 )
 from equibasis.nn.metric import InvariantMetric
-from equibasis.representations import MatrixRepresentation, same_representation
-from equibasis.spaces import V
+from equibasis.symmetry.representations import MatrixRepresentation, same_representation
+from equibasis.symmetry.spaces import V
 from test_layers import OTHERS, PROBLEMS, assert_close, invariants, maps, matrices, randomize
 
 

@@ -16,7 +16,7 @@ import psutil
 import pytest
 import yaml
 
-from equibasis.audit import Audit, Finding, audit, compare_metrics, summary
+from equibasis.audit.audit import Audit, Finding, audit, compare_metrics, summary
 from equibasis.errors import AuditError
 from projects import attempt, commit, copy_of_this_project, environment, finish, run, start_git
 

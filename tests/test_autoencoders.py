@@ -18,12 +18,7 @@ import pytest
 import safetensors
 import safetensors.torch
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import Tensor
-
-import equibasis as eb
-from equibasis.nn.autoencoders import (
+from digits.autoencoders import (
     MODELS,
     AttentionEncoder,
     Autoencoder,
@@ -35,6 +30,11 @@ from equibasis.nn.autoencoders import (
     load_bases,
     save_autoencoder,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+import equibasis as eb
 
 EQUIVARIANT = ["equivariant", "equivariant_attention"]
 SIZES = (14, (6, 3))

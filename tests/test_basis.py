@@ -12,10 +12,10 @@ from scipy import sparse
 
 import by_hand
 import equibasis as eb
-from equibasis.basis import make_basis, measure
-from equibasis.columns import OrbitColumns, as_csc, structured
-from equibasis.representations import PermutationRepresentation
+from equibasis.linalg.columns import OrbitColumns, as_csc, structured
 from equibasis.solvers import solve_space
+from equibasis.solvers.basis import make_basis, measure
+from equibasis.symmetry.representations import PermutationRepresentation
 
 SLANT = by_hand.random_orthogonal(3, 0)
 
@@ -196,7 +196,7 @@ def test_what_is_solved_holds(group, input_):
         ("c4", "3x3:vector", "5x5:vector"),
         ("s5", "5x5", "5x5"),
         ("p4m", "4x4:regular", "4x4"),
-        (eb.groups.matrix_group("slanted", [SLANT @ np.diag([-1.0, -1.0, 1.0]) @ SLANT.T]), "V"),
+        (eb.matrix_group("slanted", [SLANT @ np.diag([-1.0, -1.0, 1.0]) @ SLANT.T]), "V"),
     ],
     ids=["signs", "fields", "generators", "generators of moves", "generators of matrices"],
 )

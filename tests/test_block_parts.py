@@ -16,7 +16,7 @@ from equibasis.nn.gather import Gather
 from equibasis.nn.irreps import IrrepProducts
 from equibasis.nn.orbit_blocks import OrbitBlocks
 from equibasis.nn.sides import Side
-from equibasis.representations import PermutationRepresentation
+from equibasis.symmetry.representations import PermutationRepresentation
 from test_coordinates import EVERY, solved
 
 

@@ -17,7 +17,7 @@ import pytest
 
 import equibasis as eb
 from equibasis import solvers
-from equibasis.cache import cache_folder, cache_size, cached_files, parse_size, prune_cache
+from equibasis.artifact.cache import cache_folder, cache_size, cached_files, parse_size, prune_cache
 from equibasis.solvers import svd
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="kills and limits as POSIX does")
@@ -221,7 +221,7 @@ KILLS = """
 import json, os, random, signal, sys, time
 from pathlib import Path
 import equibasis as eb
-from equibasis.cache import cached_files, prune_cache
+from equibasis.artifact.cache import cached_files, prune_cache
 
 draw = random.Random(0)
 problems = [(group, f"{n}x{n}", "6x6") for n in range(2, 8) for group in ("c4", "d4")]

@@ -9,8 +9,8 @@ from hypothesis import given
 from scipy import sparse
 
 import by_hand
-from equibasis.blocks import Blocks, assemble, diagonal_blocks
-from equibasis.canonical import canonical_basis, projector_of
+from equibasis.linalg.canonical import canonical_basis, projector_of
+from equibasis.linalg.components import Blocks, assemble, diagonal_blocks
 from equibasis.solvers import solve_space
 
 

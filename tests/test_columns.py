@@ -12,7 +12,7 @@ from scipy import sparse
 
 import by_hand
 import equibasis as eb
-from equibasis.columns import (
+from equibasis.linalg.columns import (
     OrbitColumns,
     as_csc,
     in_order,

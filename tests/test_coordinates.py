@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 import equibasis as eb
-from equibasis.coordinates import LONGEST_ORBIT, Coordinates, symmetry_coordinates
-from equibasis.coordinates.encoding import as_arrays, from_arrays
-from equibasis.coordinates.irreps import decompose
-from equibasis.coordinates.jacobi import eigenvectors, product
-from equibasis.coordinates.parts import matrix_parts, permutation_parts
-from equibasis.representations import MatrixRepresentation
-from equibasis.store import verify_file
-from equibasis.verification import check_coordinates
+from equibasis.artifact.store import verify_file
+from equibasis.artifact.verification import check_coordinates
+from equibasis.symmetry.coordinates import LONGEST_ORBIT, Coordinates, symmetry_coordinates
+from equibasis.symmetry.coordinates.encoding import as_arrays, from_arrays
+from equibasis.symmetry.coordinates.irreps import decompose
+from equibasis.symmetry.coordinates.jacobi import eigenvectors, product
+from equibasis.symmetry.coordinates.parts import matrix_parts, permutation_parts
+from equibasis.symmetry.representations import MatrixRepresentation
 from test_layers import PROBLEMS, Problem
 
 # The quaternion group, permuting its own eight elements, and as the units of H = R⁴.

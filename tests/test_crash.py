@@ -18,8 +18,8 @@ import yaml
 
 import equibasis as eb
 from crash import crash_repro, crash_solve
+from digits.data import Digits, fetch, resize, save_digits
 from equibasis.files import write_text, writing
-from equibasis.stages.digits import Digits, fetch, resize, save_digits
 from projects import PARAMETERS, attempt, environment, finish, run
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and locks of POSIX")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from digits.autoencoders import MODELS, AutoencoderConfig, bases_needed, build_autoencoder
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -26,7 +27,6 @@ from equibasis.nn import (
     OrbitMeanPool,
     export,
 )
-from equibasis.nn.autoencoders import MODELS, AutoencoderConfig, bases_needed, build_autoencoder
 from test_activations import SIXTH
 from test_layers import randomize
 

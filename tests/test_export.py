@@ -12,7 +12,7 @@ from safetensors import safe_open
 from scipy import io, sparse
 
 import equibasis as eb
-from equibasis.export import FORMATS, export_basis
+from equibasis.artifact.export import FORMATS, export_basis
 
 ENDINGS = sorted(FORMATS)
 UNIT = np.array([1.0, 2.0, 3.0]) / np.sqrt(14.0)
@@ -110,7 +110,7 @@ def test_the_bytes_do_not_depend_on_the_process_nor_the_time(c4_file, tmp_path, 
     """safetensors writes metadata in an order of chance, and archives hold times to 2 seconds."""
     code = (
         "import sys, time\nimport equibasis as eb\n"
-        "from equibasis.export import FORMATS, export_basis\n"
+        "from equibasis.artifact.export import FORMATS, export_basis\n"
         "later = time.time() + 10_000_000\ntime.time = lambda: later\n"
         f"basis = eb.load_basis({str(c4_file)!r})\n"
         "for ending in FORMATS: export_basis(basis, 'later' + ending)\n"
@@ -167,7 +167,7 @@ def test_a_folder_that_is_not_there_is_one_line(command, c4_file, tmp_path, endi
 NO_ROOM = """
 import resource, signal, sys
 import equibasis as eb
-from equibasis.export import export_basis
+from equibasis.artifact.export import export_basis
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 basis = eb.solve("c4", "6x6", "14x14")

@@ -17,20 +17,11 @@ from rich.console import Console
 
 import equibasis as eb
 from basis_files import BASES
-from equibasis import pictures
-from equibasis.figures import (
-    COLOURS,
-    attention_figure,
-    basis_figure,
-    comparison_figure,
-    curves_figure,
-    orbits_figure,
-    rotations_figure,
-    save_figure,
-    vector_image,
-)
-from equibasis.pictures import entries, layout_of, orbit_image, shrunk
-from equibasis.stages.report import label, results_table
+from digits.figures import attention_figure, comparison_figure, curves_figure, rotations_figure
+from digits.stages.report import label, results_table
+from equibasis.artifact import images as pictures
+from equibasis.artifact.images import entries, layout_of, orbit_image, shrunk
+from equibasis.show.figures import COLOURS, basis_figure, orbits_figure, save_figure, vector_image
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 

@@ -13,8 +13,8 @@ import pytest
 
 import by_hand
 import equibasis as eb
-from equibasis import schema
-from equibasis.store import verify_file
+from equibasis.artifact import schema
+from equibasis.artifact.store import verify_file
 
 PAGE = (Path(__file__).parents[1] / "docs" / "file-format.md").read_text(encoding="utf-8")
 

@@ -9,9 +9,14 @@ import pytest
 
 import by_hand
 import equibasis as eb
-from equibasis.groups import BUILT_IN, find_group
-from equibasis.representations import check_group, hom_space, representation, with_all_elements
-from equibasis.workers import Workers
+from equibasis.symmetry.groups import BUILT_IN, find_group
+from equibasis.symmetry.representations import (
+    check_group,
+    hom_space,
+    representation,
+    with_all_elements,
+)
+from equibasis.symmetry.workers import Workers
 
 SQUARE = np.arange(9).reshape(3, 3)
 CUBE = np.arange(27).reshape(3, 3, 3)

@@ -25,8 +25,8 @@ from basis_files import (
     rehash,
     saved,
 )
-from equibasis.plain_hdf5 import PlainFile
-from equibasis.store import describe, verify_file
+from equibasis.artifact.plain_hdf5 import PlainFile
+from equibasis.artifact.store import describe, verify_file
 
 
 @pytest.fixture
@@ -85,9 +85,9 @@ def test_the_reader_reads_what_any_hdf5_since_1_8_writes(tmp_path, libver):
 def test_the_reader_never_imports_the_library(python, file):
     reading = (
         "import sys\n"
-        "from equibasis.plain_hdf5 import PlainFile\n"
+        "from equibasis.artifact.plain_hdf5 import PlainFile\n"
         f"with PlainFile({str(file)!r}) as file: print(file.read('/basis/data').sum())\n"
-        "print('h5py' in sys.modules['equibasis.plain_hdf5'].__dict__)"
+        "print('h5py' in sys.modules['equibasis.artifact.plain_hdf5'].__dict__)"
     )
     assert python("-c", reading).out.split() == ["18.0", "False"]
 
@@ -417,7 +417,7 @@ def test_a_declared_space_out_of_proportion_to_the_file_is_refused(tmp_path):
 LIMITED = """
 import resource, sys
 import equibasis as eb
-from equibasis.store import verify_file
+from equibasis.artifact.store import verify_file
 eb.solve("c4", "2x2")  # everything is imported
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[2]) * 2**20,) * 2)

@@ -8,7 +8,7 @@ import pytest
 import by_hand
 import equibasis as eb
 from conftest import run_python
-from equibasis.columns import OrbitColumns
+from equibasis.linalg.columns import OrbitColumns
 
 
 def rank_by_burnside(group: str, m: int, k: int) -> int:

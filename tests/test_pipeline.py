@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
+from digits.autoencoders import MODELS, load_autoencoder
 from PIL import Image
 
 import equibasis as eb
-from equibasis.nn.autoencoders import MODELS, load_autoencoder
 from projects import REPOSITORY, attempt, commit
 
 EQUIVARIANT = [

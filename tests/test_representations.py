@@ -13,7 +13,8 @@ from scipy import ndimage
 
 import by_hand
 import equibasis as eb
-from equibasis.representations import (
+from equibasis.symmetry.groups import BUILT_IN, find_group
+from equibasis.symmetry.representations import (
     MatrixRepresentation,
     PermutationRepresentation,
     check_group,
@@ -21,13 +22,13 @@ from equibasis.representations import (
     representation,
     trivial_representation,
 )
-from equibasis.workers import Workers
+from equibasis.symmetry.workers import Workers
 
 ONE = Workers(1)
 
 
 def space(group: str | eb.Group, input_shape: tuple, output_shape: tuple, workers: int = 1):
-    found = eb.groups.find_group(group) if isinstance(group, str) else group
+    found = find_group(group) if isinstance(group, str) else group
     with Workers(workers) as pool:
         return hom_space(found, eb.as_space(input_shape), eb.as_space(output_shape), pool)
 
@@ -83,7 +84,7 @@ def test_the_built_in_groups_permute_pixels(group, side):
 def test_every_form_of_a_permutation_is_the_transform(g):
     rho = space("d4", (4, 4), (3, 3)).input
     x = np.random.default_rng(g).standard_normal((4, 4))
-    moved = eb.groups.BUILT_IN["d4"].transform(x, eb.groups.BUILT_IN["d4"].elements[g]).ravel()
+    moved = BUILT_IN["d4"].transform(x, BUILT_IN["d4"].elements[g]).ravel()
     np.testing.assert_array_equal(x.ravel()[rho.index[g]], moved)
     np.testing.assert_array_equal(rho.apply(g, x.ravel()), moved)
     np.testing.assert_array_equal(rho.matrix(g) @ x.ravel(), moved)
@@ -382,7 +383,7 @@ def test_the_trivial_representation_fixes_the_scalars():
 
 
 def test_a_representation_of_many_columns_is_put_together_in_order():
-    by_one_hots = replace(eb.groups.BUILT_IN["c4"], rearranges=False)
+    by_one_hots = replace(BUILT_IN["c4"], rearranges=False)
     rho = representation(by_one_hots, eb.Grid((20, 20)), ONE)  # 400 columns, two tasks each
     np.testing.assert_array_equal(rho.index, by_hand.grid_permutations("c4", 20))
 

@@ -8,8 +8,8 @@ from hypothesis import given
 
 import by_hand
 import equibasis as eb
-from equibasis.representations import MatrixRepresentation
-from equibasis.reynolds import dense_reynolds_operator, hom_dimension, reynolds_operator
+from equibasis.solvers.reynolds import dense_reynolds_operator, hom_dimension, reynolds_operator
+from equibasis.symmetry.representations import MatrixRepresentation
 
 EXAMPLES = [("c2", 2, 3), ("c4", 3, 2), ("c4", 3, 3), ("d4", 3, 2), ("d4", 4, 3)]
 CHARACTERS = [1.0, 1.0, 1.0], [1.0, -1.0, -1.0]

@@ -14,10 +14,13 @@ from scipy import sparse
 
 import by_hand
 import equibasis as eb
-from equibasis.canonical import canonical_basis
-from equibasis.columns import OrbitColumns
-from equibasis.orbits import orbit_leaders
-from equibasis.representations import (
+from equibasis.linalg.canonical import canonical_basis
+from equibasis.linalg.columns import OrbitColumns
+from equibasis.solvers import SOLVERS, find_solver, problem, solve_space
+from equibasis.solvers.interface import Solver, no_obstacle
+from equibasis.solvers.reynolds import hom_dimension
+from equibasis.symmetry.pair_orbits import orbit_leaders
+from equibasis.symmetry.representations import (
     HomSpace,
     MatrixRepresentation,
     PermutationRepresentation,
@@ -25,9 +28,6 @@ from equibasis.representations import (
     pair_images,
     with_all_elements,
 )
-from equibasis.reynolds import hom_dimension
-from equibasis.solvers import SOLVERS, find_solver, problem, solve_space
-from equibasis.solvers.interface import Solver, no_obstacle
 
 SIZES = [("c4", 6, 3), ("d4", 6, 3), ("c4", 8, 4), ("d4", 8, 4)]
 LARGE = [("c4", 14, 6), ("d4", 14, 6)]

@@ -14,9 +14,14 @@ from hypothesis import given
 import by_hand
 import equibasis as eb
 from conftest import run_python
-from equibasis.groups import find_group
-from equibasis.representations import MatrixRepresentation, representation, same_representation
-from equibasis.spaces import (
+from equibasis.symmetry import spaces as space_module
+from equibasis.symmetry.groups import find_group
+from equibasis.symmetry.representations import (
+    MatrixRepresentation,
+    representation,
+    same_representation,
+)
+from equibasis.symmetry.spaces import (
     FIELDS,
     SCALAR,
     Dual,
@@ -29,7 +34,7 @@ from equibasis.spaces import (
     as_space,
     copies,
 )
-from equibasis.workers import Workers
+from equibasis.symmetry.workers import Workers
 
 A, B = Grid((2, 2)), Grid((3,))
 C4 = find_group("c4")
@@ -283,7 +288,7 @@ def test_the_dual_of_the_dual_is_the_space(a):
 
 @given(spaces)
 def test_equality_hashing_and_printing_are_by_value(a):
-    twin = eval(repr(a), dict(vars(eb.spaces)))
+    twin = eval(repr(a), dict(vars(space_module)))
     assert twin == a
     assert hash(twin) == hash(a)
     assert str(twin) == str(a)

@@ -18,14 +18,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image
-from torch import Tensor, nn
-
-import equibasis as eb
-from equibasis.nn import EquivariantLinear
-from equibasis.nn.autoencoders import (
+from digits.autoencoders import (
     MODELS,
     AutoencoderConfig,
     bases_needed,
@@ -33,10 +26,14 @@ from equibasis.nn.autoencoders import (
     load_autoencoder,
     save_autoencoder,
 )
-from equibasis.representations import Representation
-from equibasis.stages import checkpoints, train
-from equibasis.stages.checkpoints import Checkpoint
-from equibasis.stages.digits import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch import Tensor, nn
+
+import equibasis as eb
+from digits.checkpoints import Checkpoint
+from digits.data import (
     SOURCES,
     Digits,
     fetch,
@@ -45,15 +42,18 @@ from equibasis.stages.digits import (
     rotation_indices,
     save_digits,
 )
-from equibasis.stages.evaluate import equivariance_error, measure, random_nonzero_turns, rotate
-from equibasis.stages.fitting import (
+from digits.fitting import (
     Training,
     as_images,
     choose_device,
     compute_reproducibly,
     reconstruction_error,
 )
-from equibasis.stages.parameters import Parameters, load_parameters
+from digits.parameters import Parameters, load_parameters
+from digits.stages import checkpoints, train
+from digits.stages.evaluate import equivariance_error, measure, random_nonzero_turns, rotate
+from equibasis.nn import EquivariantLinear
+from equibasis.symmetry.representations import Representation
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 FULL_MNIST = REPOSITORY.parent / "shared" / "data"

@@ -29,11 +29,12 @@ from basis_files import (
     saved,
     turn,
 )
-from equibasis import files, store
-from equibasis.basis import make_basis
+from equibasis import files
+from equibasis.artifact import store
+from equibasis.artifact.store import basis_path, describe, verify_file
 from equibasis.files import check_writable, write_text, writing
 from equibasis.solvers import solve_space
-from equibasis.store import basis_path, describe, verify_file
+from equibasis.solvers.basis import make_basis
 
 
 @pytest.fixture(params=BASES)

@@ -12,7 +12,7 @@ from rich.console import Console
 import by_hand
 import equibasis as eb
 from basis_files import BASES
-from equibasis.terminal import print_basis, print_orbits
+from equibasis.show.terminal import print_basis, print_orbits
 
 
 def console(width: int = 80, height: int = 24, colour: bool = False) -> Console:
@@ -119,7 +119,7 @@ def test_as_many_vectors_are_shown_as_there_is_room_for_or_as_are_asked_for():
 
 def test_a_line_of_numbers_has_bars_up_and_down():
     mirror = np.array([[0.0, -1.0], [-1.0, 0.0]])  # it keeps (1, -1)
-    basis = eb.solve(eb.groups.matrix_group("mirror", [mirror]), "V")
+    basis = eb.solve(eb.matrix_group("mirror", [mirror]), "V")
     terminal = console()
     print_basis(basis, console=terminal)
     up, down = sorted(said(terminal)[2:4], key=len)

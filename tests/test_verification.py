@@ -13,8 +13,8 @@ from scipy import sparse
 import by_hand
 import equibasis as eb
 from basis_files import BASES, SLANTED
-from equibasis.representations import MatrixRepresentation, PermutationRepresentation
 from equibasis.solvers import solve_space
+from equibasis.symmetry.representations import MatrixRepresentation, PermutationRepresentation
 
 
 @pytest.fixture(params=BASES)

@@ -11,8 +11,8 @@ import pytest
 
 import by_hand
 import equibasis as eb
-from equibasis import workers as workers_module
-from equibasis.workers import Workers
+from equibasis.symmetry import workers as workers_module
+from equibasis.symmetry.workers import Workers
 
 
 def square(x):

@@ -10,55 +10,10 @@ group, `save_basis` and `load_basis` keep it as an HDF5 file, `get_basis` keeps 
 cache folder, and `equibasis.nn` trains on it.
 """
 
-from equibasis.basis import Basis, subspace_angle
-from equibasis.cache import get_basis
-from equibasis.errors import (
-    BasisFileError,
-    DataError,
-    EquibasisError,
-    GroupError,
-    ModelError,
-    ParametersError,
-    SolverError,
-    SpaceError,
-    WriteError,
-)
-from equibasis.groups import Group, direct_product, matrix_group, permutation_group
-from equibasis.loading import load_basis
-from equibasis.representations import HomSpace
-from equibasis.solvers import solve
-from equibasis.spaces import SCALAR, Grid, Space, V, as_space
-from equibasis.store import content_sha256, save_basis
-from equibasis.verification import verify_basis
+import lazy_loader
+
+# Names are listed in __init__.pyi, and imported when they are first used: a command that needs
+# one wing does not pay for the others.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 __version__ = "0.1.0"
-
-__all__ = [
-    "SCALAR",
-    "Basis",
-    "BasisFileError",
-    "DataError",
-    "EquibasisError",
-    "Grid",
-    "Group",
-    "GroupError",
-    "HomSpace",
-    "ModelError",
-    "ParametersError",
-    "SolverError",
-    "Space",
-    "SpaceError",
-    "V",
-    "WriteError",
-    "as_space",
-    "content_sha256",
-    "direct_product",
-    "get_basis",
-    "load_basis",
-    "matrix_group",
-    "permutation_group",
-    "save_basis",
-    "solve",
-    "subspace_angle",
-    "verify_basis",
-]

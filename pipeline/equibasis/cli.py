@@ -5,7 +5,6 @@ Exit status: 0 fine, 1 a check failed, 2 wrong usage or input.
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import sys
@@ -16,62 +15,19 @@ from typing import TYPE_CHECKING
 import click
 
 from equibasis import __version__
-from equibasis.cache import (
-    CachedFile,
-    cache_folder,
-    cache_size,
-    cached_files,
-    parse_size,
-    prune_cache,
-)
+from equibasis.console import fail, run
 from equibasis.errors import BasisFileError, EquibasisError
 
 if TYPE_CHECKING:
-    from equibasis.tables import Verified
+    from equibasis.artifact.cache import CachedFile
+    from equibasis.show.tables import Verified
 
 FILE = click.Path(path_type=Path)
-PARAMETERS = click.option(
-    "--params",
-    "parameters",
-    type=FILE,
-    default=Path("params.yaml"),
-    show_default=True,
-    help="The file of parameters.",
-)
 
 
 def main() -> None:
-    """Entry point: run a command; report any failure as one line on stderr."""
-    sys.path.insert(0, str(Path.cwd()))  # where a user's own module:object is looked for
-    try:
-        status = commands.main(prog_name="equibasis", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
-        status = 2
-    except click.ClickException as error:
-        status = _fail(error.format_message())
-    except EquibasisError as error:
-        status = _fail(str(error))
-    except MemoryError:
-        status = _fail("out of memory: choose smaller shapes, or another --solver")
-    except (KeyboardInterrupt, click.Abort):
-        status = _fail("interrupted", 130)
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone; nothing to say to them
-        status = 1
-    except Exception as error:
-        if os.environ.get("EQUIBASIS_TRACEBACK"):
-            raise
-        status = _fail(
-            f"{type(error).__name__}: {error} (unexpected: please report it, with what is shown "
-            "when EQUIBASIS_TRACEBACK=1 is set)"
-        )
-    sys.exit(status)
-
-
-def _fail(message: str, status: int = 2) -> int:
-    click.echo("equibasis: " + " ".join(message.split()), err=True)
-    return status
+    """Entry point of ``equibasis``."""
+    run(commands, "equibasis")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -120,9 +76,9 @@ def solve(
     With --input, the equivariant maps from input to output; without, the invariant vectors of
     the output.
     """
+    from equibasis.artifact.store import save_basis
     from equibasis.files import check_writable
     from equibasis.solvers import explanation, find_solver, problem, solve_space
-    from equibasis.store import save_basis
 
     check_writable(out)
     chosen = find_solver(solver)
@@ -141,13 +97,13 @@ def solve(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: an object, or a list of them.")
 def inspect(files: tuple[Path, ...], as_json: bool) -> None:
     """Tell what is in basis FILES, side by side."""
-    from equibasis.store import describe
+    from equibasis.artifact.store import describe
 
     descriptions = [describe(file) for file in files]
     if as_json:
         click.echo(json.dumps(descriptions if len(files) > 1 else descriptions[0], indent=2))
         return
-    from equibasis.tables import description_table, print_table
+    from equibasis.show.tables import description_table, print_table
 
     print_table(description_table(descriptions))
 
@@ -161,7 +117,7 @@ def verify(files: tuple[Path, ...]) -> None:
     """
     from tqdm import tqdm
 
-    from equibasis.tables import print_table, verification_table
+    from equibasis.show.tables import print_table, verification_table
 
     for file in files:
         if not os.path.exists(file):  # noqa: PTH110 - Path.exists raises where a name is too long
@@ -179,8 +135,8 @@ def verify(files: tuple[Path, ...]) -> None:
 
 
 def _verified(file: Path) -> Verified:
-    from equibasis.store import verify_file
-    from equibasis.tables import Verified
+    from equibasis.artifact.store import verify_file
+    from equibasis.show.tables import Verified
 
     try:
         basis, checks = verify_file(file)
@@ -215,13 +171,13 @@ def show(file: Path, out: Path | None, view: str | None, count: int | None) -> N
 
     Orbits are drawn in colours, basis vectors as images, or as lines where they are no images.
     """
-    from equibasis.columns import OrbitColumns
-    from equibasis.store import load_basis
+    from equibasis.artifact.store import load_basis
+    from equibasis.linalg.columns import OrbitColumns
 
     if view == "orbits" and count is not None:
         raise click.UsageError("--count is for --view vectors: leave one out")
     if out is not None:
-        from equibasis.figures import basis_figure, check_ending, orbits_figure, save_figure
+        from equibasis.show.figures import basis_figure, check_ending, orbits_figure, save_figure
 
         check_ending(out)  # before FILE is read, so that slips show at once
     basis = load_basis(file)
@@ -232,7 +188,7 @@ def show(file: Path, out: Path | None, view: str | None, count: int | None) -> N
         save_figure(orbits_figure(basis) if view == "orbits" else basis_figure(basis, count), out)
         click.echo(out)
     else:
-        from equibasis.terminal import print_basis, print_orbits
+        from equibasis.show.terminal import print_basis, print_orbits
 
         print_orbits(basis) if view == "orbits" else print_basis(basis, count)
 
@@ -245,8 +201,8 @@ def diff(a: Path, b: Path) -> None:
 
     Prints the largest principal angle between them, in radians.
     """
-    from equibasis.basis import TOLERANCE, subspace_angle
-    from equibasis.store import content_sha256, load_basis
+    from equibasis.artifact.store import content_sha256, load_basis
+    from equibasis.solvers.basis import TOLERANCE, subspace_angle
 
     first, second = load_basis(a), load_basis(b)
     for what, one, other in (
@@ -279,8 +235,8 @@ def diff(a: Path, b: Path) -> None:
 @click.argument("out", type=FILE)
 def export(file: Path, out: Path) -> None:
     """Write basis FILE as OUT for other programs: .npz, .mtx (Matrix Market) or .safetensors."""
-    from equibasis.export import export_basis, find_format
-    from equibasis.store import load_basis
+    from equibasis.artifact.export import export_basis, find_format
+    from equibasis.artifact.store import load_basis
 
     find_format(out)  # before FILE is read, so that slips show at once
     basis = load_basis(file)
@@ -303,7 +259,8 @@ def cache_ls() -> None:
     from rich.filesize import decimal
     from rich.table import Table
 
-    from equibasis.tables import print_table
+    from equibasis.artifact.cache import cache_folder, cache_size, cached_files
+    from equibasis.show.tables import print_table
 
     most_bytes, files = cache_size(), cached_files()
     if files:
@@ -323,6 +280,14 @@ def cache_ls() -> None:
 @click.option("--max-size", help="What may stay, such as 500MB.  [default: the cache's largest]")
 def cache_prune(everything: bool, max_size: str | None) -> None:
     """Remove the bases used least recently, and what killed processes left behind."""
+    from equibasis.artifact.cache import (
+        cache_folder,
+        cache_size,
+        cached_files,
+        parse_size,
+        prune_cache,
+    )
+
     if everything and max_size is not None:
         raise click.UsageError("--all and --max-size exclude each other: give one")
     most_bytes = 0 if everything else cache_size() if max_size is None else parse_size(max_size)
@@ -335,45 +300,6 @@ def _counted(files: list[CachedFile]) -> str:
 
     noun = "basis" if len(files) == 1 else "bases"
     return f"{len(files)} {noun}, {decimal(sum(file.bytes for file in files))}"
-
-
-def _run_stage(name: str, parameters: Path, *arguments: str) -> None:
-    from equibasis.stages.parameters import load_parameters
-
-    loaded = load_parameters(parameters)  # before torch is imported, so that slips show at once
-    importlib.import_module(f"equibasis.stages.{name}").run(loaded, *arguments)
-
-
-@commands.command()
-@PARAMETERS
-def prepare(parameters: Path) -> None:
-    """Stage: fetch the digits, resize them, write data/digits.h5."""
-    _run_stage("prepare", parameters)
-
-
-@commands.command()
-@click.argument("model")
-@PARAMETERS
-def train(model: str, parameters: Path) -> None:
-    """Stage: train MODEL on the prepared digits, write its weights to models/.
-
-    MODEL is standard, standard_augmented, equivariant or equivariant_attention.
-    """
-    _run_stage("train", parameters, model)
-
-
-@commands.command()
-@PARAMETERS
-def evaluate(parameters: Path) -> None:
-    """Stage: measure every trained model, write reports/metrics.json."""
-    _run_stage("evaluate", parameters)
-
-
-@commands.command()
-@PARAMETERS
-def report(parameters: Path) -> None:
-    """Stage: draw reports/figures/ and print the table of results."""
-    _run_stage("report", parameters)
 
 
 @commands.command()
@@ -395,9 +321,9 @@ def audit(
     Data and bases have to come out identical, metrics to 0.1%. Nothing is taken from a cache,
     and nothing of the project is changed.
     """
-    from equibasis import audit as auditing
+    from equibasis.audit import audit as auditing
     from equibasis.files import check_writable, write_text
-    from equibasis.tables import print_table
+    from equibasis.show.tables import print_table
 
     if summary is not None:
         check_writable(summary)
@@ -415,7 +341,7 @@ def audit(
         )
     line = auditing.verdict_line(found)
     if not found.passed:
-        sys.exit(_fail(line, 1))
+        sys.exit(fail(line, 1))
     click.echo(line, err=as_json)
 
 
@@ -425,7 +351,7 @@ def mend() -> None:
 
     DVC writes dvc.lock in place: killed at that moment, it cannot read it afterwards.
     """
-    from equibasis.mending import mend as mend_project
+    from equibasis.audit.repair import mend as mend_project
 
     for line in mend_project(Path()):
         click.echo(line, err=True)

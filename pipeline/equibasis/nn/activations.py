@@ -14,7 +14,7 @@ from equibasis.errors import ModelError
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.interface import EquivariantMap, FeatureSpace
 from equibasis.nn.metric import InvariantMetric
-from equibasis.representations import (
+from equibasis.symmetry.representations import (
     TOLERANCE,
     PermutationRepresentation,
     Representation,

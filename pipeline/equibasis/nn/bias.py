@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from equibasis.basis import Basis
-from equibasis.columns import OrbitColumns
 from equibasis.errors import ModelError
+from equibasis.linalg.columns import OrbitColumns
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.expansion import BasisExpansion, row_factors
 from equibasis.nn.fourier import FourierProducts
 from equibasis.nn.irreps import IrrepProducts
-from equibasis.representations import PermutationRepresentation, same_representation
+from equibasis.solvers.basis import Basis
+from equibasis.symmetry.representations import PermutationRepresentation, same_representation
 
 Bias: TypeAlias = Basis | Literal["scalar"] | None
 

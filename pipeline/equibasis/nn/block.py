@@ -13,16 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
-from equibasis.basis import Basis
-from equibasis.columns import OrbitColumns
-from equibasis.coordinates import LONGEST_ORBIT, Coordinates, symmetry_coordinates
 from equibasis.errors import ModelError
+from equibasis.linalg.columns import OrbitColumns
 from equibasis.nn.bias import InvariantBias
 from equibasis.nn.expansion import BasisExpansion, row_factors, snapped
 from equibasis.nn.fourier import FourierProducts
 from equibasis.nn.irreps import IrrepProducts
 from equibasis.nn.orbit_blocks import OrbitBlocks
 from equibasis.nn.reuse import autocasts, is_plain, without_autocast
+from equibasis.solvers.basis import Basis
+from equibasis.symmetry.coordinates import LONGEST_ORBIT, Coordinates, symmetry_coordinates
 
 # From this many sampled entries on, the blocks are made by `OrbitBlocks`.
 FEWEST_SAMPLES = 2**15

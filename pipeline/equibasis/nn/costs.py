@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from equibasis.basis import Basis
-from equibasis.columns import OrbitColumns
-from equibasis.coordinates import Coordinates, symmetry_coordinates
+from equibasis.linalg.columns import OrbitColumns
+from equibasis.solvers.basis import Basis
+from equibasis.symmetry.coordinates import Coordinates, symmetry_coordinates
 
 # Vectors that a layer takes at once, and products a step: forward, and two for the gradients.
 _BATCH = 128

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from equibasis.basis import Basis
-from equibasis.columns import OrbitColumns, as_csc
+from equibasis.linalg.columns import OrbitColumns, as_csc
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.reuse import is_plain
+from equibasis.solvers.basis import Basis
 
 # From this many entries on, gradients are collected by a gather, which is then the faster way.
 _FEWEST_GATHERED = 2**15

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from equibasis.coordinates import Coordinates
 from equibasis.nn.sides import Side
+from equibasis.symmetry.coordinates import Coordinates
 
 
 class FourierProducts(nn.Module):

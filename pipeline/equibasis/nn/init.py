@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
 from scipy import sparse
-from torch import nn
+from torch import Tensor, nn
 
-from equibasis.basis import Basis
-from equibasis.blocks import Blocks, assemble, diagonal_blocks
 from equibasis.errors import ModelError
+from equibasis.linalg.components import Blocks, assemble, diagonal_blocks
 from equibasis.nn.interface import FeatureSpace
-from equibasis.representations import invariant_coordinates
-
-if TYPE_CHECKING:
-    from equibasis.nn.layers import EquivariantLinear
+from equibasis.symmetry.representations import invariant_coordinates
 
 # Numbers that an activation is tried on to find its gain: their scatter is below a percent.
 _SAMPLES = 2**17
@@ -26,7 +22,20 @@ _SAMPLES = 2**17
 _NEGLIGIBLE = 1e-10
 
 
-def variance_preserving_(layer: EquivariantLinear, gain: float = 1.0) -> None:
+class LinearLayer(Protocol):
+    """What is started here: an `EquivariantLinear`."""
+
+    coefficients: nn.Parameter
+    domain: FeatureSpace
+    codomain: FeatureSpace
+    in_features: int
+    out_features: int
+
+    def weight(self) -> Tensor:
+        """W, (k, m), differentiable in the coefficients."""
+
+
+def variance_preserving_(layer: LinearLayer, gain: float = 1.0) -> None:
     """Draw the coefficients so that white noise stays white: E WWᵀ = gain² on each irrep reached.
 
     For coefficients drawn alike, E WWᵀ is M = 1/|G| Σ χ₁(g) ρ₂(g), χ₁ being the character of X:
@@ -59,11 +68,6 @@ def variance_preserving_(layer: EquivariantLinear, gain: float = 1.0) -> None:
         (projected,) = torch.autograd.grad(weight, coefficients, target)
     with torch.no_grad():
         coefficients.copy_(projected / scale2)
-
-
-def variance_preserving_bounds(basis: Basis) -> np.ndarray:
-    """Half the width of each coefficient's interval such that E|y|²/k = E|x|²/m; float64 (r,)."""
-    return np.full(basis.rank, math.sqrt(3.0 / basis.space.m))
 
 
 def activation_gain(activation: nn.Module, features: int = 1) -> float:

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from equibasis.errors import ModelError
-from equibasis.representations import (
+from equibasis.symmetry.representations import (
     TOLERANCE,
     HomSpace,
     PermutationRepresentation,
@@ -17,7 +17,7 @@ from equibasis.representations import (
     restriction,
     same_representation,
 )
-from equibasis.spaces import SCALAR, Grid, Space, Sum
+from equibasis.symmetry.spaces import SCALAR, Grid, Space, Sum
 
 
 @dataclass(frozen=True, eq=False)

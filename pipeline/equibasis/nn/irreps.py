@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from equibasis.coordinates import Coordinates
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.sides import Side
+from equibasis.symmetry.coordinates import Coordinates
 
 
 class IrrepProducts(ExactBuffers):

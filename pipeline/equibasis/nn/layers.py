@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from equibasis.basis import Basis, with_scalars
 from equibasis.errors import ModelError
 from equibasis.nn.bias import Bias, InvariantBias, check_invariants, coefficients_of
 from equibasis.nn.block import BlockMap
@@ -20,7 +19,8 @@ from equibasis.nn.expansion import BasisExpansion
 from equibasis.nn.init import variance_preserving_
 from equibasis.nn.interface import FeatureSpace
 from equibasis.nn.reuse import Kept, WeightCache
-from equibasis.representations import (
+from equibasis.solvers.basis import Basis, with_scalars
+from equibasis.symmetry.representations import (
     PermutationRepresentation,
     Representation,
 )

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.interface import FeatureSpace
-from equibasis.representations import HomSpace, invariant_coordinates, with_all_elements
+from equibasis.symmetry.representations import HomSpace, invariant_coordinates, with_all_elements
 
 
 class InvariantMetric(ExactBuffers):

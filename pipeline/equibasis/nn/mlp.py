@@ -10,10 +10,8 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from equibasis.basis import Basis
-from equibasis.cache import get_basis
+from equibasis.artifact.cache import get_basis
 from equibasis.errors import ModelError
-from equibasis.groups import Group
 from equibasis.nn.activations import (
     AnyActivation,
     Elementwise,
@@ -26,7 +24,9 @@ from equibasis.nn.init import activation_gain, variance_preserving_
 from equibasis.nn.interface import EquivariantMap, FeatureSpace
 from equibasis.nn.layers import EquivariantLinear
 from equibasis.nn.normalization import EquivariantBatchNorm, EquivariantLayerNorm
-from equibasis.spaces import Space, as_space
+from equibasis.solvers.basis import Basis
+from equibasis.symmetry.groups import Group
+from equibasis.symmetry.spaces import Space, as_space
 
 Activation: TypeAlias = Literal["auto", "norm", "gated"] | Elementwise | type[nn.Module]
 Normalization: TypeAlias = Literal["layer", "batch"] | None
@@ -132,7 +132,7 @@ class EquivariantMLP(EquivariantSequential):
     normalization
         Before every activation: ``"layer"``, ``"batch"`` or none.
     solver
-        Who solves a basis that is not in the user's cache folder yet (`equibasis.cache`).
+        Who solves a basis that is not in the user's cache folder yet (`equibasis.artifact.cache`).
 
     Raises
     ------

@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from equibasis.basis import Basis
-from equibasis.columns import as_csc
 from equibasis.errors import ModelError
+from equibasis.linalg.columns import as_csc
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.expansion import BasisExpansion
 from equibasis.nn.interface import FeatureSpace
 from equibasis.nn.metric import InvariantMetric
+from equibasis.solvers.basis import Basis
 
 
 class EquivariantLayerNorm(ExactBuffers):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from equibasis.basis import Basis
-from equibasis.columns import as_csc
 from equibasis.errors import ModelError
+from equibasis.linalg.columns import as_csc
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.interface import FeatureSpace
 from equibasis.nn.metric import InvariantMetric
-from equibasis.spaces import SCALAR
+from equibasis.solvers.basis import Basis
+from equibasis.symmetry.spaces import SCALAR
 
 
 class NormPool(nn.Module):

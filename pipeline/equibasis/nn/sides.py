@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from equibasis.coordinates import Orbits
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.gather import Gather
+from equibasis.symmetry.coordinates import Orbits
 
 
 class Side(ExactBuffers):

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from equibasis.basis import Basis, make_basis
 from equibasis.errors import EquibasisError, SolverError
-from equibasis.groups import Group, find_group
-from equibasis.representations import (
+from equibasis.solvers import dense, orbits, projector, svd
+from equibasis.solvers.basis import Basis, make_basis
+from equibasis.solvers.interface import Solver, refuse_beyond_memory
+from equibasis.solvers.reynolds import hom_dimension
+from equibasis.symmetry.groups import Group, find_group
+from equibasis.symmetry.representations import (
     HomSpace,
     PermutationRepresentation,
     Representation,
     hom_space,
     with_all_elements,
 )
-from equibasis.reynolds import hom_dimension
-from equibasis.solvers import dense, orbits, projector, svd
-from equibasis.solvers.interface import Solver, refuse_beyond_memory
-from equibasis.spaces import Space, as_space
-from equibasis.workers import Workers
+from equibasis.symmetry.spaces import Space, as_space
+from equibasis.symmetry.workers import Workers
 
 # In the order in which `auto` tries them.
 SOLVERS = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from equibasis.canonical import canonical_basis
-from equibasis.representations import HomSpace
-from equibasis.reynolds import dense_reynolds_operator
+from equibasis.linalg.canonical import canonical_basis
 from equibasis.solvers.interface import Cost, Solver, no_obstacle
+from equibasis.solvers.reynolds import dense_reynolds_operator
+from equibasis.symmetry.representations import HomSpace
 
 # Operator, one Kronecker product, both factors of the SVD with its workspace, and the projector.
 _COPIES = 8

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import psutil
 
-from equibasis.columns import Columns
 from equibasis.errors import SolverError
-from equibasis.representations import HomSpace
+from equibasis.linalg.columns import Columns
+from equibasis.symmetry.representations import HomSpace
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Solver:
     cost
         What it would take.
     solve
-        The basis B (km, r) float64: orthonormal columns, canonical as in `equibasis.canonical`.
+        The basis B (km, r) float64: orthonormal, canonical as in `equibasis.linalg.canonical`.
         Every solver returns the same B for the same space.
     """
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from equibasis.columns import OrbitColumns, label_type, row_blocks
-from equibasis.orbits import orbit_columns, pair_orbits
-from equibasis.representations import HomSpace, PermutationRepresentation
+from equibasis.linalg.columns import OrbitColumns, label_type, row_blocks
 from equibasis.solvers.interface import Cost, Solver
+from equibasis.symmetry.pair_orbits import orbit_columns, pair_orbits
+from equibasis.symmetry.representations import HomSpace, PermutationRepresentation
 
 
 def obstacle(space: HomSpace) -> str | None:

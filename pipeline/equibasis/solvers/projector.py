@@ -10,9 +10,11 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from equibasis.canonical import canonical_columns, ordered_by_pivot, pivoted_cholesky
 from equibasis.errors import GroupError
-from equibasis.representations import (
+from equibasis.linalg.canonical import canonical_columns, ordered_by_pivot, pivoted_cholesky
+from equibasis.solvers.interface import Cost, Solver
+from equibasis.solvers.reynolds import hom_dimension, reynolds_operator
+from equibasis.symmetry.representations import (
     HomSpace,
     PermutationRepresentation,
     Representation,
@@ -20,9 +22,7 @@ from equibasis.representations import (
     restriction,
     with_all_elements,
 )
-from equibasis.reynolds import hom_dimension, reynolds_operator
-from equibasis.solvers.interface import Cost, Solver
-from equibasis.spaces import Grid
+from equibasis.symmetry.spaces import Grid
 
 # With fewer entries a row than this share of its length, the sparse operator costs less.
 _SPARSE = 0.25

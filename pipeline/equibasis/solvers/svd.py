@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import sparse
 
-from equibasis.blocks import Blocks, assemble, diagonal_blocks
-from equibasis.canonical import canonical_basis, projector_of
-from equibasis.representations import HomSpace
-from equibasis.reynolds import reynolds_operator
+from equibasis.linalg.canonical import canonical_basis, projector_of
+from equibasis.linalg.components import Blocks, assemble, diagonal_blocks
 from equibasis.solvers.interface import Cost, Solver, no_obstacle
+from equibasis.solvers.reynolds import reynolds_operator
+from equibasis.symmetry.representations import HomSpace
 
 
 def cost(space: HomSpace) -> Cost:

@@ -1,0 +1,11 @@
+"""``python pipeline COMMAND``: the commands of this very tree, whatever is installed.
+
+Python puts this file's folder first on its path, so that ``equibasis`` and ``digits`` are the ones
+beside it. The stages in dvc.yaml run so: in a worktree, a clone or a queued experiment each runs
+its own code.
+"""
+
+from digits.cli import main
+
+if __name__ == "__main__":
+    main()

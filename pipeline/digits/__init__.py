@@ -1,0 +1,1 @@
+"""The digits experiment: autoencoders with and without symmetry, outside the library."""

@@ -1,0 +1,40 @@
+"""The basis files that the stages make and load."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from digits.config import AutoencoderConfig, BasisKey, bases_needed
+from equibasis.artifact.store import basis_path, content_sha256, load_basis_for
+from equibasis.solvers.basis import Basis
+
+
+def basis_file(folder: str | Path, group: str, key: BasisKey) -> Path:
+    """Where the pipeline keeps a basis below ``folder``."""
+    input_, output = key
+    kind = "invariant" if input_ is None else "equivariant"
+    return basis_path(Path(folder) / kind, group, output, input_)
+
+
+def load_bases(config: AutoencoderConfig, folder: str | Path) -> dict[BasisKey, Basis]:
+    """The bases that a model needs, from their files.
+
+    Raises
+    ------
+    BasisFileError
+        If one is missing, damaged, or of another problem, naming the command that makes it.
+    """
+    return {
+        key: load_basis_for(
+            basis_file(folder, config.group, key), config.group, output=key[1], input=key[0]
+        )
+        for key in bases_needed(config)
+    }
+
+
+def basis_hashes(group: str, bases: Mapping[BasisKey, Basis]) -> dict[str, str]:
+    """The content hash of each basis, by the name of its file below the folder of bases."""
+    return {
+        basis_file("", group, key).as_posix(): content_sha256(basis) for key, basis in bases.items()
+    }

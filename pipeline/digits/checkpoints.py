@@ -1,0 +1,99 @@
+"""Training set down on disk every few epochs, for the next run to go on from."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from equibasis.errors import WriteError
+from equibasis.files import writing
+
+# Epochs from one checkpoint to the next.
+EVERY = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A training after some of its epochs.
+
+    Attributes
+    ----------
+    state
+        What `fitting.Training.resume` goes on from.
+    curve
+        The training and the test error of each epoch done.
+    seconds
+        The time they took.
+    """
+
+    state: dict[str, Tensor]
+    curve: list[tuple[float, float]]
+    seconds: float
+
+
+def fingerprint(**parts: Any) -> str:
+    """SHA-256 of what a result depends on: the parts (JSON), and all code beside this module."""
+    pipeline = Path(__file__).parents[1]
+    code = {
+        path.relative_to(pipeline).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in pipeline.rglob("*.py")
+    }
+    text = json.dumps({"code": code, "torch": torch.__version__} | parts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def save(path: Path, checkpoint: Checkpoint, run: str) -> None:
+    """Write a checkpoint of the run of that `fingerprint`; raises `WriteError`."""
+    tensors = checkpoint.state | {"curve": torch.tensor(checkpoint.curve, dtype=torch.float64)}
+    metadata = {"run": run, "seconds": json.dumps(checkpoint.seconds)}
+    with writing(path) as temporary:
+        temporary.write_bytes(safetensors.torch.save(tensors, metadata))
+
+
+def load(path: Path, run: str) -> Checkpoint | None:
+    """The checkpoint of the run of that `fingerprint`; None if there is none that can be used."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata: Mapping[str, str] = file.metadata() or {}
+            if metadata.get("run") != run:
+                return None
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        curve = [(train, test) for train, test in tensors.pop("curve").tolist()]
+        return Checkpoint(tensors, curve, float(json.loads(metadata["seconds"])))
+    except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError):
+        return None
+
+
+@contextlib.contextmanager
+def alone(path: Path, doing: str) -> Iterator[None]:
+    """Wait until no other process of this project is ``doing`` the same, and keep others out.
+
+    A killed process holds nothing. Raises `WriteError` if the lock cannot be made.
+    """
+    lock = filelock.FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            print(f"waiting for another process that is {doing}", flush=True)
+            lock.acquire()
+    except OSError as error:
+        raise WriteError(
+            f"cannot write {path} ({error.strerror}): run in a folder that you may write to"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,93 @@
+"""The stages of the experiment as commands, beside those of the library."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import click
+
+from equibasis.console import run
+
+PARAMETERS = click.option(
+    "--params",
+    "parameters",
+    type=click.Path(path_type=Path),
+    default=Path("params.yaml"),
+    show_default=True,
+    help="The file of parameters.",
+)
+
+
+class _Commands(click.Group):
+    """The stages, and all commands of the library, which is imported when one of them is called."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        from equibasis.cli import commands as library
+
+        return [*super().list_commands(context), *library.list_commands(context)]
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        stage = super().get_command(context, name)
+        if stage is not None:
+            return stage
+        from equibasis.cli import commands as library
+
+        return library.get_command(context, name)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def commands() -> None:
+    """The stages of the pipeline, and the commands of equibasis, as this very tree has them."""
+
+
+def main() -> None:
+    """Entry point of ``python pipeline``."""
+    run(commands, "python pipeline")
+
+
+def _run_stage(name: str, parameters: Path, *arguments: str) -> None:
+    from digits.parameters import load_parameters
+
+    loaded = load_parameters(parameters)  # before torch is imported, so that slips show at once
+    importlib.import_module(f"digits.stages.{name}").run(loaded, *arguments)
+
+
+@commands.command()
+@PARAMETERS
+def prepare(parameters: Path) -> None:
+    """Stage: fetch the digits, resize them, write data/digits.h5."""
+    _run_stage("prepare", parameters)
+
+
+@commands.command()
+@click.argument("kind", type=click.Choice(["equivariant", "invariant"]))
+@PARAMETERS
+def bases(kind: str, parameters: Path) -> None:
+    """Stage: solve the bases that the models need, write them to bases/KIND/."""
+    _run_stage("bases", parameters, kind)
+
+
+@commands.command()
+@click.argument("model")
+@PARAMETERS
+def train(model: str, parameters: Path) -> None:
+    """Stage: train MODEL on the prepared digits, write its weights to models/.
+
+    MODEL is standard, standard_augmented, equivariant or equivariant_attention.
+    """
+    _run_stage("train", parameters, model)
+
+
+@commands.command()
+@PARAMETERS
+def evaluate(parameters: Path) -> None:
+    """Stage: measure every trained model, write reports/metrics.json."""
+    _run_stage("evaluate", parameters)
+
+
+@commands.command()
+@PARAMETERS
+def report(parameters: Path) -> None:
+    """Stage: draw reports/figures/ and print the table of results."""
+    _run_stage("report", parameters)

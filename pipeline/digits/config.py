@@ -1,0 +1,90 @@
+"""What a model of the experiment is, but for its weights, and which bases it is built on."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TypeAlias, get_args
+
+from digits.parameters import BiasChoice, Parameters, Start
+from equibasis.errors import ModelError
+
+MODELS = ("standard", "standard_augmented", "equivariant", "equivariant_attention")
+
+# Input and output space of a basis; of invariant vectors the output alone.
+BasisKey: TypeAlias = tuple[str | None, str]
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """What an autoencoder is, but for its weights.
+
+    Attributes
+    ----------
+    model
+        One of `MODELS`.
+    image_size, hidden_sizes
+        Edge lengths of the square grids: of the image, and inside the encoder.
+    group
+        Name of the group; not used by the standard models.
+    bias
+        ``"invariant"``, ``"scalar"`` or ``"none"``.
+    start
+        As in `equibasis.nn.EquivariantLinear`.
+    """
+
+    model: str
+    image_size: int
+    hidden_sizes: tuple[int, int]
+    group: str = "trivial"
+    bias: BiasChoice = "invariant"
+    start: Start = "reference"
+
+    def __post_init__(self) -> None:
+        if self.model not in MODELS:
+            raise ModelError(f"unknown model {self.model!r}: choose {', '.join(MODELS)}")
+        sizes = (self.image_size, *self.hidden_sizes)
+        if len(sizes) != 3 or not all(type(size) is int and 1 <= size <= 1024 for size in sizes):
+            raise ModelError(f"sizes {sizes} are not an image size and two hidden sizes")
+        if self.bias not in get_args(BiasChoice):
+            raise ModelError(f"bias {self.bias!r}: choose {', '.join(get_args(BiasChoice))}")
+        if self.start not in get_args(Start):
+            raise ModelError(f"start {self.start!r}: choose {', '.join(get_args(Start))}")
+
+    @property
+    def is_equivariant(self) -> bool:
+        """Whether the model is built on bases."""
+        return self.model.startswith("equivariant")
+
+    @property
+    def grids(self) -> list[str]:
+        """Shapes along the network: image, hidden, latent, hidden, image."""
+        image, hidden, latent = (f"{size}x{size}" for size in (self.image_size, *self.hidden_sizes))
+        return [image, hidden, latent, hidden, image]
+
+
+def autoencoder_config(parameters: Parameters, model: str) -> AutoencoderConfig:
+    """The model that the parameters describe; raises `ModelError` if there is no such model."""
+    hidden, latent = parameters.hidden_sizes
+    return AutoencoderConfig(
+        model,
+        parameters.image_size,
+        (hidden, latent),
+        parameters.group,
+        parameters.train.bias,
+        parameters.train.start,
+    )
+
+
+def bases_needed(config: AutoencoderConfig) -> list[BasisKey]:
+    """The (input, output) shapes of the bases that a model is built on; input None: invariants."""
+    if not config.is_equivariant:
+        return []
+    grids = config.grids
+    needed: list[BasisKey] = list(itertools.pairwise(grids))
+    latent = grids[2]
+    if config.model == "equivariant_attention":
+        needed += [(latent, latent), (None, latent)]
+    if config.bias == "invariant":
+        needed += [(None, grid) for grid in grids[1:]]
+    return list(dict.fromkeys(needed))

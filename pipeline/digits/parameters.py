@@ -1,0 +1,85 @@
+"""params.yaml: read, checked, and handed on as one frozen object."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from equibasis.errors import ParametersError
+
+BiasChoice: TypeAlias = Literal["invariant", "scalar", "none"]
+Start: TypeAlias = Literal["reference", "variance"]
+Source: TypeAlias = Literal["mnist5k", "mnist", "fashionmnist", "kmnist", "qmnist"]
+Size = Annotated[int, Field(ge=1, le=1024)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Data(_Section):
+    """Where the digits come from."""
+
+    source: Source = "mnist5k"
+    root: str = "data/raw"
+
+
+class Train(_Section):
+    """How the models are trained."""
+
+    epochs: Annotated[int, Field(ge=1)] = 120
+    # Not strict: YAML reads 1e-3, without a point, as text.
+    lr: Annotated[float, Field(gt=0, allow_inf_nan=False, strict=False)] = 1e-3
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
+    bias: BiasChoice = "invariant"
+    start: Start = "reference"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+
+
+class Evaluate(_Section):
+    """How the models are measured."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+
+
+class Parameters(_Section):
+    """All parameters of the pipeline; params.yaml says what each means."""
+
+    group: str = "c4"
+    solver: str = "svd"
+    image_size: Size = 14
+    hidden_sizes: Annotated[list[Size], Field(min_length=2, max_length=2)] = [6, 3]
+    data: Data = Data()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+
+
+def load_parameters(path: str | Path = "params.yaml") -> Parameters:
+    """Read a parameter file.
+
+    Raises
+    ------
+    ParametersError
+        If the file is missing or malformed, or a value is unknown or impossible, naming it.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParametersError(
+            f"cannot read {path} ({error}): run from the project's folder, or name it by --params"
+        ) from error
+    try:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number cut short
+        raise ParametersError(f"{path} is not valid YAML: {error}") from error
+    try:
+        return Parameters.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        got = "" if first["type"] == "missing" else f", not {first['input']!r}"
+        raise ParametersError(f"{path}: {name}: {first['msg']}{got}") from error

@@ -1,0 +1,118 @@
+"""Stage `evaluate`: every trained model on upright and on rotated test digits."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from digits.bases import basis_file
+from digits.config import MODELS as MODEL_NAMES
+from digits.config import autoencoder_config
+from digits.data import load_digits, rotation_indices
+from digits.fitting import as_images, compute_reproducibly, reconstruction_error
+from digits.parameters import Parameters
+from digits.paths import BASES, DIGITS, METRICS, MODELS
+from digits.weights import load_autoencoder
+from equibasis.artifact.store import load_basis_for
+from equibasis.errors import ModelError
+from equibasis.files import write_text
+from equibasis.symmetry.representations import Representation
+
+
+def run(parameters: Parameters) -> None:
+    """Write reports/metrics.json."""
+    compute_reproducibly()
+    size = parameters.image_size
+    images = as_images(load_digits(DIGITS, size).test)
+    action = image_representation(parameters)
+    metrics = {
+        name: measure(
+            load_autoencoder(MODELS / f"{name}.safetensors", BASES)[0],
+            images,
+            action,
+            parameters.evaluate.seed,
+        )
+        for name in MODEL_NAMES
+    }
+    write_text(METRICS, json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    print(f"{METRICS}: {len(metrics)} models on {len(images):,} test images")
+
+
+def image_representation(parameters: Parameters) -> Representation:
+    """The group's action on images, as the first basis of the network records it."""
+    grids = autoencoder_config(parameters, "equivariant").grids
+    path = basis_file(BASES, parameters.group, (grids[0], grids[1]))
+    return load_basis_for(path, parameters.group, output=grids[1], input=grids[0]).space.input
+
+
+def rotate(images: Tensor, turns: Tensor) -> Tensor:
+    """Turn flat square images (count, pixels) each by its number of quarter turns (count,)."""
+    indices = torch.from_numpy(rotation_indices(round(images.shape[1] ** 0.5)))
+    return images.gather(1, indices[turns])
+
+
+def random_nonzero_turns(count: int, seed: int) -> Tensor:
+    """One, two or three quarter turns for each image, drawn with a fixed seed."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(1, 4, (count,), generator=generator)
+
+
+def measure(model: nn.Module, images: Tensor, action: Representation, seed: int) -> dict[str, Any]:
+    """Errors of a model: mean squared per pixel, and its largest breach of the symmetry.
+
+    Parameters
+    ----------
+    model
+        (count, pixels) -> (count, pixels).
+    images
+        float32 (count, pixels), square images, upright.
+    action
+        The representation of the group on images, for the equivariance error.
+    seed
+        Draws the rotation of each image in the rotated set.
+    """
+    turned = rotate(images, random_nonzero_turns(len(images), seed))
+    by_rotation = {
+        str(90 * turns): reconstruction_error(
+            model, rotate(images, torch.full((len(images),), turns))
+        )
+        for turns in range(4)
+    }
+    return {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "in_distribution": {"mse": _rounded(by_rotation["0"])},
+        "rotated": {"mse": _rounded(reconstruction_error(model, turned))},
+        "rotations": {degrees: _rounded(error) for degrees, error in by_rotation.items()},
+        "equivariance_error": _rounded(equivariance_error(model, images, action)),
+    }
+
+
+@torch.inference_mode()
+def equivariance_error(model: nn.Module, images: Tensor, action: Representation) -> float:
+    """max over g and images x of ‖f(ρ(g) x) - ρ(g) f(x)‖ / ‖f(x)‖."""
+    plain = model(images)
+    norms = plain.norm(dim=1)
+
+    def act(g: int, x: Tensor) -> Tensor:
+        moved = np.ascontiguousarray(action.apply(g, x.numpy().T).T)
+        return torch.from_numpy(moved.astype(np.float32))
+
+    worst = torch.zeros(())
+    for g in range(action.order):
+        difference = (model(act(g, images)) - act(g, plain)).norm(dim=1)
+        # Nothing over nothing is no breach; NaN stays NaN, so that it cannot pass for symmetry.
+        relative = torch.where((difference == 0) & (norms == 0), 0.0, difference / norms)
+        worst = torch.maximum(worst, relative.max())
+    return float(worst)
+
+
+def _rounded(value: float) -> float:
+    """Seven significant digits: all that float32 training can mean."""
+    if not math.isfinite(value):
+        raise ModelError("a model gives NaN or infinity on test digits: train it again")
+    return float(f"{value:.7g}")

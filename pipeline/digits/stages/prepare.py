@@ -1,0 +1,18 @@
+"""Stage `prepare`: fetch the digits, resize them once, write data/digits.h5."""
+
+from __future__ import annotations
+
+from digits.data import Digits, fetch, resize, save_digits
+from digits.parameters import Parameters
+from digits.paths import DIGITS
+from equibasis.files import check_writable
+
+
+def run(parameters: Parameters) -> None:
+    """Write the resized training and test images."""
+    check_writable(DIGITS)
+    size = parameters.image_size
+    train, test = fetch(parameters.data.source, parameters.data.root)
+    digits = Digits(resize(train, size), resize(test, size), size)
+    save_digits(digits, DIGITS)
+    print(f"{DIGITS}: {len(train):,} training and {len(test):,} test images, {size}x{size}")

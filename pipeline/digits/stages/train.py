@@ -1,0 +1,149 @@
+"""Stage `train`: one model, from prepared digits and basis files to weights and a curve."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from dvclive import Live
+from tqdm import tqdm
+
+from digits import checkpoints
+from digits.build import build_autoencoder
+from digits.checkpoints import Checkpoint
+from digits.config import AutoencoderConfig, autoencoder_config
+from digits.data import Digits, load_digits
+from digits.fitting import (
+    Training,
+    as_images,
+    choose_device,
+    compute_reproducibly,
+    reconstruction_error,
+)
+from digits.parameters import Parameters, Train
+from digits.paths import BASES, CHECKPOINTS, CURVES, DIGITS, MODELS, TIMINGS
+from digits.weights import save_autoencoder
+from equibasis.errors import ModelError, WriteError
+from equibasis.files import write_text
+
+
+def run(parameters: Parameters, name: str) -> None:
+    """Train a model; write its weights, its config and its training curve.
+
+    A run that was interrupted is taken up where its last checkpoint is, to the same bits as if
+    nothing had happened.
+    """
+    settings = parameters.train
+    config = autoencoder_config(parameters, name)
+    digits = load_digits(DIGITS, parameters.image_size)
+    compute_reproducibly()
+    device = choose_device(settings.device)
+    train, test = (as_images(part).to(device) for part in (digits.train, digits.test))
+    torch.manual_seed(settings.seed)
+    model, hashes = build_autoencoder(config, BASES)
+    training = Training(
+        model,
+        train,
+        lr=settings.lr,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        augment=name == "standard_augmented",
+    )
+    saved = CHECKPOINTS / f"{name}.safetensors"
+    with checkpoints.alone(CHECKPOINTS / f"{name}.lock", f"training {name}"):
+        this_run = _fingerprint(config, settings, digits, hashes, device)
+        curve, seconds = _taken_up(training, saved, this_run)
+        start = time.perf_counter() - seconds
+        with _curve(name, curve, settings.epochs) as log:
+            while len(curve) < settings.epochs:
+                curve.append((training.epoch(), reconstruction_error(model, test)))
+                log(curve[-1])
+                if len(curve) % checkpoints.EVERY == 0:
+                    seconds = time.perf_counter() - start
+                    checkpoints.save(saved, Checkpoint(training.state(), curve, seconds), this_run)
+        seconds = time.perf_counter() - start
+        save_autoencoder(model.cpu(), config, hashes, MODELS / f"{name}.safetensors")
+        saved.unlink(missing_ok=True)
+    _record_time(name, seconds, settings.epochs)
+    print(f"{name}: test error {curve[-1][1]:.5f} after {len(curve)} epochs, {seconds:.1f} s")
+
+
+def _taken_up(
+    training: Training, saved: Path, this_run: str
+) -> tuple[list[tuple[float, float]], float]:
+    """The curve so far and the seconds it took, the training being where they end."""
+    checkpoint = checkpoints.load(saved, this_run)
+    if checkpoint is not None:
+        with contextlib.suppress(ModelError):
+            training.resume(checkpoint.state)
+            print(f"going on after epoch {len(checkpoint.curve)}, from {saved}", flush=True)
+            return checkpoint.curve, checkpoint.seconds
+    return [], 0.0
+
+
+def _fingerprint(
+    config: AutoencoderConfig,
+    settings: Train,
+    digits: Digits,
+    hashes: Mapping[str, str],
+    device: torch.device,
+) -> str:
+    """Of all that the weights depend on to the last bit."""
+    return checkpoints.fingerprint(
+        model=asdict(config),
+        settings=settings.model_dump(),
+        digits=[hashlib.sha256(part.tobytes()).hexdigest() for part in (digits.train, digits.test)],
+        bases=sorted(hashes.values()),
+        device=device.type,
+        machine=[platform.machine(), torch.backends.cpu.get_cpu_capability()],
+    )
+
+
+@contextlib.contextmanager
+def _curve(
+    name: str, done: list[tuple[float, float]], epochs: int
+) -> Iterator[Callable[[tuple[float, float]], None]]:
+    """Gives what logs the training and the test error of one more epoch; anew, from those done.
+
+    Raises `WriteError` if it cannot be written.
+    """
+    folder = CURVES / name
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        with (
+            Live(str(folder), save_dvc_exp=False, dvcyaml=None, report=None) as live,
+            tqdm(total=epochs, desc=name, delay=2, disable=None, leave=False) as bar,
+        ):
+
+            def log(errors: tuple[float, float]) -> None:
+                for metric, error in zip(("train_mse", "test_mse"), errors, strict=True):
+                    live.log_metric(metric, error, timestamp=False)
+                live.next_step()
+                bar.update()
+
+            for errors in done:
+                log(errors)
+            yield log
+    except OSError as error:
+        raise WriteError(
+            f"cannot write {folder} ({error.strerror or error}): make room, or run in a folder "
+            "that you may write to"
+        ) from error
+
+
+def _record_time(name: str, seconds: float, epochs: int) -> None:
+    """Note the time in a file that nothing compares, as it differs from run to run."""
+    try:
+        timings = json.loads(TIMINGS.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        timings = {}
+    timings[name] = {"seconds": round(seconds, 2), "seconds_per_epoch": round(seconds / epochs, 4)}
+    write_text(TIMINGS, json.dumps(timings, indent=2, sort_keys=True) + "\n")

@@ -1,0 +1,139 @@
+"""Trained autoencoders on disk: weights (safetensors), and the config beside them (JSON)."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from digits.build import build_autoencoder
+from digits.config import AutoencoderConfig
+from digits.plain import Autoencoder
+from equibasis.errors import ModelError
+from equibasis.files import open_regular, write_text, writing
+
+
+def save_autoencoder(
+    model: Autoencoder,
+    config: AutoencoderConfig,
+    hashes: Mapping[str, str],
+    path: str | Path,
+) -> None:
+    """Write weights to ``path`` (safetensors) and the config beside it (JSON).
+
+    ``hashes`` are those of `build_autoencoder`, for the record. Raises `WriteError`.
+    """
+    weights = Path(path)
+    record: dict[str, Any] = asdict(config) | {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "bases": dict(hashes),
+    }
+    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    with writing(weights) as temporary:
+        temporary.write_bytes(safetensors.torch.save(state))
+    write_text(weights.with_suffix(".json"), json.dumps(record, indent=2) + "\n")
+
+
+def load_autoencoder(
+    path: str | Path, folder: str | Path = "bases"
+) -> tuple[Autoencoder, AutoencoderConfig]:
+    """A trained autoencoder from its weights, its config and the basis files in ``folder``.
+
+    Raises
+    ------
+    ModelError
+        If weights or config are missing or damaged, or a basis is not the one trained on.
+    BasisFileError
+        As `build_autoencoder`.
+    """
+    weights = Path(path)
+    config, hashes = _read_config(weights.with_suffix(".json"))
+    try:
+        content = _read_regular(weights)
+        _check_enough(config, len(content))
+        model, found = build_autoencoder(config, folder)
+        for name, sha256 in found.items():
+            if hashes.get(name) != sha256:
+                raise ModelError(
+                    f"{weights} was trained on another {name} than the one in {folder}: "
+                    f"train again with 'python pipeline train {config.model}'"
+                )
+        state = safetensors.torch.load(content)
+        _check_numbers(state, model.state_dict())
+        model.load_state_dict(state)
+    except (safetensors.SafetensorError, *_UNREADABLE) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ModelError(
+            f"cannot load {weights} ({reason}): make it with 'python pipeline train {config.model}'"
+        ) from error
+    return model.eval(), config
+
+
+# What reading a file that was damaged or made up may raise.
+_UNREADABLE = (OSError, ValueError, LookupError, TypeError, RuntimeError, MemoryError)
+
+_MOST_CONFIG_BYTES = 2**20
+
+
+def _read_regular(path: Path, most_bytes: int | None = None) -> bytes:
+    with open_regular(path) as file:
+        content = file.read(-1 if most_bytes is None else most_bytes + 1)
+    if most_bytes is not None and len(content) > most_bytes:
+        raise ValueError(f"more than {most_bytes:,} bytes")
+    return content
+
+
+def _check_enough(config: AutoencoderConfig, available: int) -> None:
+    """Refuse a config whose plain layers are larger than the weights, before they are made."""
+    if config.is_equivariant:
+        return  # no larger than their bases
+    sizes = [int(grid.partition("x")[0]) ** 2 for grid in config.grids]
+    needed = 4 * sum((a + 1) * b for a, b in itertools.pairwise(sizes))
+    if needed > available:
+        raise ValueError(f"{needed:,} bytes of weights are needed, the file has {available:,}")
+
+
+def _check_numbers(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    for name, tensor in state.items():
+        if name in expected and tensor.dtype != expected[name].dtype:
+            raise ValueError(f"{name} is of {tensor.dtype}, not {expected[name].dtype}")
+        if not tensor.isfinite().all():
+            raise ValueError(f"{name} holds numbers that are not finite")
+
+
+def _read_config(path: Path) -> tuple[AutoencoderConfig, dict[str, str]]:
+    try:
+        record = json.loads(_read_regular(path, _MOST_CONFIG_BYTES).decode())
+        if not isinstance(record, dict):
+            raise TypeError("not an object")
+        names = set(AutoencoderConfig.__dataclass_fields__)
+        if unknown := record.keys() - names - {"parameters", "bases"}:
+            raise ValueError(f"unknown key {min(unknown)!r}")
+        fields = {name: record[name] for name in AutoencoderConfig.__dataclass_fields__}
+        if not isinstance(fields["hidden_sizes"], list):
+            raise TypeError("hidden_sizes is no list")
+        if not isinstance(fields["group"], str) or not fields["group"].isprintable():
+            raise TypeError("group is no name")
+        fields["hidden_sizes"] = tuple(fields["hidden_sizes"])
+        if type(record["parameters"]) is not int:
+            raise TypeError("parameters is no whole number")
+        return AutoencoderConfig(**fields), _hashes(record["bases"])
+    except _UNREADABLE as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(
+            f"cannot read {path} ({type(error).__name__}: {reason}): make it with "
+            f"'python pipeline train {path.stem}'"
+        ) from error
+
+
+def _hashes(record: object) -> dict[str, str]:
+    if not isinstance(record, dict) or not all(isinstance(each, str) for each in record.values()):
+        raise TypeError("bases is no mapping of names to hashes")
+    return record

@@ -1,0 +1,29 @@
+from .artifact.cache import get_basis as get_basis
+from .artifact.fetch import load_basis as load_basis
+from .artifact.store import content_sha256 as content_sha256
+from .artifact.store import save_basis as save_basis
+from .artifact.verification import verify_basis as verify_basis
+from .errors import BasisFileError as BasisFileError
+from .errors import DataError as DataError
+from .errors import EquibasisError as EquibasisError
+from .errors import GroupError as GroupError
+from .errors import ModelError as ModelError
+from .errors import ParametersError as ParametersError
+from .errors import SolverError as SolverError
+from .errors import SpaceError as SpaceError
+from .errors import WriteError as WriteError
+from .solvers import solve as solve
+from .solvers.basis import Basis as Basis
+from .solvers.basis import subspace_angle as subspace_angle
+from .symmetry.groups import Group as Group
+from .symmetry.groups import direct_product as direct_product
+from .symmetry.groups import matrix_group as matrix_group
+from .symmetry.groups import permutation_group as permutation_group
+from .symmetry.representations import HomSpace as HomSpace
+from .symmetry.spaces import SCALAR as SCALAR
+from .symmetry.spaces import Grid as Grid
+from .symmetry.spaces import Space as Space
+from .symmetry.spaces import V as V
+from .symmetry.spaces import as_space as as_space
+
+__version__: str

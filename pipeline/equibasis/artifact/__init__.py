@@ -1,0 +1,1 @@
+"""The basis file: written, read, verified, cached, fetched and exported."""

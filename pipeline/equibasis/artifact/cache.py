@@ -1,0 +1,297 @@
+"""Bases kept in the user's cache folder: each is solved once, by one process at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from equibasis.artifact.store import FORMAT_VERSION, basis_path, load_basis, save_basis
+from equibasis.errors import BasisFileError, EquibasisError, WriteError
+from equibasis.files import remove_abandoned
+from equibasis.solvers import find_solver, problem, solve_space
+from equibasis.solvers.basis import Basis
+from equibasis.symmetry.groups import Group
+from equibasis.symmetry.representations import HomSpace, PermutationRepresentation, Representation
+from equibasis.symmetry.spaces import Space
+
+FOLDER_VARIABLE = "EQUIBASIS_CACHE"
+SIZE_VARIABLE = "EQUIBASIS_CACHE_SIZE"
+DEFAULT_SIZE = "1GB"
+
+# c4_14x14_to_6x6-<32 digits of the key>.h5: nothing else in the folder is ours to list or remove.
+_BASIS_NAME = re.compile(r"[\w.+-]+-[0-9a-f]{32}\.h5", re.ASCII)
+_LOCK_NAME = re.compile(_BASIS_NAME.pattern + r"\.lock", re.ASCII)
+
+
+def get_basis(
+    group: str | Group,
+    output: str | Sequence[int] | Space,
+    input: str | Sequence[int] | Space | None = None,
+    solver: str = "auto",
+    workers: int | None = None,
+) -> Basis:
+    """`equibasis.solve`, solved once and read from the user's cache folder from then on.
+
+    What is looked up is the group's actual matrices on the two spaces, so a basis is never taken
+    for that of another group of the same name. Of several processes that ask for one basis at
+    once, one solves and the others wait for its file. A damaged file is solved again.
+
+    Parameters
+    ----------
+    group, output, input, workers
+        As for `equibasis.solve`.
+    solver
+        Who solves a basis that is not there yet. Another solver's is the same basis.
+
+    Raises
+    ------
+    GroupError, SpaceError, SolverError
+        As `equibasis.solve`.
+    EquibasisError
+        If ``EQUIBASIS_CACHE_SIZE`` is not a size.
+
+    Warns
+    -----
+    RuntimeWarning
+        If the basis cannot be kept: the folder is read-only, the disk is full, or the basis is
+        larger than the whole cache may be. It is solved and returned all the same.
+    """
+    chosen = find_solver(solver)
+    folder, most_bytes = cache_folder(), cache_size()
+    space = problem(group, output, input, workers)
+    key = problem_sha256(space)
+    path = folder / _file_name(space, key)
+    kept = _load(path, key)
+    if kept is not None:
+        return kept
+    with contextlib.ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(_lock(path))
+        except (OSError, NotImplementedError) as error:  # a file system without locks
+            _warn_not_kept(space, f"no file in {folder} can be locked: {error}")
+            return solve_space(space, chosen)
+        kept = _load(path, key)  # solved while this process waited
+        if kept is not None:
+            return kept
+        basis = solve_space(space, chosen)
+        try:
+            save_basis(basis, path)
+        except WriteError as error:
+            _warn_not_kept(space, str(error))
+            return basis
+    if path in (file.path for file in prune_cache(most_bytes)):
+        _warn_not_kept(space, f"it is larger than the whole cache may be, {most_bytes:,} bytes")
+    return basis
+
+
+def cache_folder() -> Path:
+    """Where bases are kept: ``EQUIBASIS_CACHE``, or the platform's cache folder for equibasis."""
+    import platformdirs
+
+    named = os.environ.get(FOLDER_VARIABLE)
+    if named:
+        return Path(named).expanduser()
+    return platformdirs.user_cache_path("equibasis", appauthor=False)
+
+
+def cache_size() -> int:
+    """How many bytes the cache may take: ``EQUIBASIS_CACHE_SIZE``, or 1 GB.
+
+    Raises
+    ------
+    EquibasisError
+        If the variable is not a size.
+    """
+    try:
+        return parse_size(os.environ.get(SIZE_VARIABLE) or DEFAULT_SIZE)
+    except EquibasisError as error:
+        raise EquibasisError(f"{SIZE_VARIABLE}: {error}") from error
+
+
+def parse_size(text: str) -> int:
+    """Bytes from what users write.
+
+    >>> parse_size("500MB"), parse_size("1.5 GiB"), parse_size("0")
+    (500000000, 1610612736, 0)
+
+    Raises
+    ------
+    EquibasisError
+        If the text is not a size.
+    """
+    match = re.fullmatch(
+        r"(\d{1,18}(?:\.\d{1,18})?)\s*(?:([kmgt])(i?)b?|b)?",
+        text.strip(),
+        re.ASCII | re.IGNORECASE,
+    )
+    if match is None:
+        raise EquibasisError(f"{text!r} is not a size: write 500MB, 2GiB or a number of bytes")
+    number, prefix, binary = match.groups()
+    power = "kmgt".index(prefix.lower()) + 1 if prefix else 0
+    return int(float(number) * (1024 if binary else 1000) ** power)
+
+
+# --- what is in it ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CachedFile:
+    """A basis file in the cache.
+
+    Attributes
+    ----------
+    path
+        Its name says the problem, then the key.
+    bytes
+        Its size.
+    last_used
+        When it was made or last read, in seconds since 1970.
+    """
+
+    path: Path
+    bytes: int
+    last_used: float
+
+
+def cached_files() -> list[CachedFile]:
+    """The bases in the cache, the most recently used first."""
+    return _files(cache_folder(), _BASIS_NAME)
+
+
+def prune_cache(most_bytes: int) -> list[CachedFile]:
+    """Remove the least recently used bases until the rest fits, and what killed processes left.
+
+    Nobody who is reading, writing or waiting for a basis is harmed: at worst they solve it again.
+
+    Returns
+    -------
+    list
+        The bases removed. Files that may not be removed stay.
+    """
+    folder = cache_folder()
+    removed = []
+    total = 0
+    for file in _files(folder, _BASIS_NAME):
+        if total + file.bytes > most_bytes and _unlink(file.path):
+            removed.append(file)
+        else:
+            total += file.bytes
+    remove_abandoned(folder)
+    _remove_unused_locks(folder)
+    return removed
+
+
+def _remove_unused_locks(folder: Path) -> None:
+    """Remove lock files without a basis; held while removed, as somebody may be solving it."""
+    for lock in _files(folder, _LOCK_NAME):
+        basis = lock.path.with_suffix("")
+        if not basis.exists():
+            with contextlib.suppress(OSError, NotImplementedError), _lock(basis, blocking=False):
+                if not basis.exists():
+                    _unlink(lock.path)
+
+
+def _files(folder: Path, name: re.Pattern[str]) -> list[CachedFile]:
+    """The files of such a name, the most recently used first."""
+    found = []
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if name.fullmatch(entry.name):
+                with contextlib.suppress(OSError):  # another process removed it
+                    status = entry.stat(follow_symlinks=False)
+                    found.append(CachedFile(Path(entry.path), status.st_size, status.st_mtime))
+    return sorted(found, key=lambda file: (-file.last_used, file.path.name))
+
+
+def _unlink(path: Path) -> bool:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:  # in use, as Windows has it, or not ours
+        return False
+    return True
+
+
+# --- keys, locks and files ----------------------------------------------------------------------
+
+
+def problem_sha256(space: HomSpace) -> str:
+    """SHA-256 over what a problem is: the group's name, elements, spaces and matrices.
+
+    The solver is no part of it, as all of them give the same basis.
+    """
+    arrays = [*_arrays(space.input), *_arrays(space.output)]
+    header = {
+        "format_version": FORMAT_VERSION,
+        "group": space.group,
+        "elements": space.elements,
+        "complete": space.complete,
+        "input_space": str(space.input_space),
+        "output_space": str(space.output_space),
+        "arrays": [None if array is None else [array.dtype.str, array.shape] for array in arrays],
+    }
+    digest = hashlib.sha256(json.dumps(header).encode())
+    for array in arrays:
+        if array is not None:
+            digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _arrays(rho: Representation) -> list[np.ndarray | None]:
+    """What a representation is made of; contiguous, little-endian, of one type on any platform."""
+    if isinstance(rho, PermutationRepresentation):
+        signs = None if rho.signs is None else np.ascontiguousarray(rho.signs, "|i1")
+        return [np.ascontiguousarray(rho.index, "<i8"), signs]
+    return [np.ascontiguousarray(rho.matrices, "<f8")]
+
+
+def _file_name(space: HomSpace, key: str) -> str:
+    of_input = None if space.kind == "invariant" else str(space.input_space)
+    stem = basis_path("", space.group, str(space.output_space), of_input).stem
+    readable = re.sub(r"[^\w.+-]+", "_", stem, flags=re.ASCII).lstrip("._-")[:60] or "basis"
+    return f"{readable}-{key[:32]}.h5"
+
+
+@contextlib.contextmanager
+def _lock(path: Path, blocking: bool = True) -> Iterator[None]:
+    """The lock of a cached file, which the system releases if its holder dies."""
+    import filelock
+
+    with filelock.FileLock(f"{path}.lock", timeout=-1 if blocking else 0):
+        yield
+
+
+def _load(path: Path, key: str) -> Basis | None:
+    """The basis, or ``None`` if the file is missing, damaged, or holds that of another problem.
+
+    Takes no lock and writes nothing but the time of use, so that a read-only cache can be read.
+    """
+    if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises where it may not look
+        return None
+    try:
+        basis = load_basis(path)
+    except BasisFileError:
+        return None
+    if problem_sha256(basis.space) != key:
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(path)
+    return basis
+
+
+def _warn_not_kept(space: HomSpace, reason: str) -> None:
+    warnings.warn(
+        f"the basis of {space} is not kept for next time: {reason} ({FOLDER_VARIABLE} moves the "
+        f"cache, {SIZE_VARIABLE} bounds it)",
+        RuntimeWarning,
+        stacklevel=3,
+    )

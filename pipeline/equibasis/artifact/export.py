@@ -1,0 +1,184 @@
+"""A basis in the formats of other programs: NumPy's and SciPy's, Matrix Market, safetensors."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+
+from equibasis.artifact.store import content_sha256
+from equibasis.errors import WriteError
+from equibasis.files import writing
+from equibasis.solvers.basis import Basis
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format to export to.
+
+    Attributes
+    ----------
+    content
+        The bytes of the file, the same for the same basis.
+    readers
+        What opens the file, where the basis is sparse and where it is dense.
+    """
+
+    content: Callable[[Basis], bytes]
+    readers: tuple[str, str]
+
+
+def find_format(path: str | os.PathLike[str]) -> Format:
+    """The format that the ending of a path names.
+
+    Raises
+    ------
+    WriteError
+        If it names none.
+    """
+    ending = Path(path).suffix.lower()
+    if ending not in FORMATS:
+        raise WriteError(
+            f"cannot export to {path}: the ending {ending!r} is not a format known here: "
+            f"choose {', '.join(FORMATS)}"
+        )
+    return FORMATS[ending]
+
+
+def export_basis(basis: Basis, path: str | os.PathLike[str]) -> str:
+    """Write B, the spaces and the content hash in the format that the path's ending names.
+
+    ``.npz``
+        B as `scipy.sparse.load_npz` reads it, or dense as the array ``basis``; what describes it
+        as further arrays.
+    ``.mtx``
+        B as a Matrix Market file that keeps every digit; what describes it as comments.
+    ``.safetensors``
+        B as ``basis.data``, ``basis.indices``, ``basis.indptr`` (compressed columns) and
+        ``basis.shape``, or dense as ``basis``; what describes it as metadata.
+
+    Returns
+    -------
+    str
+        The function that opens the file, such as ``scipy.sparse.load_npz``.
+
+    Raises
+    ------
+    WriteError
+        If the ending names no format, or the file cannot be written; what was there before is
+        still there.
+    """
+    chosen = find_format(path)
+    content = chosen.content(basis)
+    with writing(path) as temporary:
+        temporary.write_bytes(content)
+    return chosen.readers[isinstance(basis.matrix, np.ndarray)]
+
+
+def _description(basis: Basis) -> dict[str, str]:
+    return {
+        "kind": basis.kind,
+        "group": basis.group,
+        "input_space": str(basis.space.input_space),
+        "output_space": str(basis.space.output_space),
+        "rank": str(basis.rank),
+        "vec_order": "row-major",
+        "content_sha256": content_sha256(basis),
+    }
+
+
+def _shapes(basis: Basis) -> dict[str, np.ndarray]:
+    return {
+        "input_shape": np.array(basis.input_shape, dtype=np.int64),
+        "output_shape": np.array(basis.output_shape, dtype=np.int64),
+    }
+
+
+def _matrix(basis: Basis) -> sparse.csc_array | np.ndarray:
+    """B, its indices of 32 bits where that will do, whether it was solved or read."""
+    matrix = basis.matrix
+    if isinstance(matrix, np.ndarray):
+        return np.ascontiguousarray(matrix)
+    index_type = np.int32 if max(*matrix.shape, matrix.nnz) < 2**31 else np.int64
+    indices, indptr = matrix.indices.astype(index_type), matrix.indptr.astype(index_type)
+    return sparse.csc_array((matrix.data, indices, indptr), shape=matrix.shape)
+
+
+def _npz(basis: Basis) -> bytes:
+    arrays = {name: np.array(text) for name, text in _description(basis).items()}
+    arrays |= _shapes(basis) | {"rank": np.array(basis.rank, dtype=np.int64)}
+    file = io.BytesIO()
+    matrix = _matrix(basis)
+    if isinstance(matrix, np.ndarray):
+        arrays = {"basis": matrix} | arrays
+    else:
+        sparse.save_npz(file, matrix, compressed=False)
+    with zipfile.ZipFile(file, "a") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+    return file.getvalue()
+
+
+def _matrix_market(basis: Basis) -> bytes:
+    from scipy import io as scipy_io
+
+    # The format is ASCII.
+    lines = [
+        f"{name} {text}".encode("ascii", "backslashreplace").decode()
+        for name, text in _description(basis).items()
+    ]
+    file = io.BytesIO()
+    scipy_io.mmwrite(file, _matrix(basis), comment="\n".join(lines), symmetry="general")
+    return file.getvalue()
+
+
+def _safetensors(basis: Basis) -> bytes:
+    try:
+        import safetensors.numpy
+    except ImportError as error:
+        raise WriteError(
+            "cannot export to .safetensors: safetensors is not installed: pip install safetensors"
+        ) from error
+
+    matrix = _matrix(basis)
+    if isinstance(matrix, np.ndarray):
+        tensors = {"basis": matrix}
+    else:
+        tensors = {
+            "basis.data": matrix.data,
+            "basis.indices": matrix.indices,
+            "basis.indptr": matrix.indptr,
+            "basis.shape": np.array(matrix.shape, dtype=np.int64),
+        }
+    return _with_metadata_in_order(
+        safetensors.numpy.save(tensors | _shapes(basis), _description(basis))
+    )
+
+
+def _with_metadata_in_order(content: bytes) -> bytes:
+    """A safetensors file with the keys of its metadata sorted: the library writes them at random.
+
+    The file is the length of its header in 8 bytes, the header as JSON, padded with blanks to a
+    multiple of 8 bytes, and the data.
+    """
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[end:]
+
+
+FORMATS = {
+    ".npz": Format(_npz, ("scipy.sparse.load_npz", "numpy.load")),
+    ".mtx": Format(_matrix_market, ("scipy.io.mmread", "scipy.io.mmread")),
+    ".safetensors": Format(_safetensors, ("safetensors.safe_open", "safetensors.safe_open")),
+}

@@ -1,0 +1,306 @@
+"""Basis vectors as images: which pixel each entry is, and the small plot that files carry."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from equibasis.artifact.schema import Value
+from equibasis.errors import SpaceError
+from equibasis.linalg.columns import Columns, OrbitColumns, row_blocks
+from equibasis.solvers.basis import Basis
+from equibasis.symmetry.representations import HomSpace
+from equibasis.symmetry.spaces import Shape
+
+# The plot of a file: so many vectors, pixels a vector, and bytes in all, at most.
+_PLOT_VECTORS = 16
+_PLOT_PIXELS = 2**15
+_PLOT_BYTES = 2**17
+
+_LONGEST_TITLE = 200
+
+# So many colours can be told apart.
+_FEW_ORBITS = 24
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the entries of vec(W) are arranged as a picture.
+
+    A map between grids is a grid of grids: tile o holds the weights of output pixel o. Leading
+    axes (channels, components, planes of voxels) stand side by side. Spaces that are no grids are
+    flat: outputs downwards, inputs to the right.
+
+    Attributes
+    ----------
+    height, width
+        Of the whole picture.
+    output, input
+        Height and width of each side's grid, ``None`` where the picture is flat.
+    tile
+        Height and width of what a line is drawn around: a tile of a map, or of invariants one of
+        the grids that stand side by side; ``None`` where there is none.
+    """
+
+    height: int
+    width: int
+    output: tuple[int, int] | None = None
+    input: tuple[int, int] | None = None
+    tile: tuple[int, int] | None = None
+
+    @property
+    def is_line(self) -> bool:
+        """Whether the picture is a single row or column of numbers."""
+        return min(self.height, self.width) == 1
+
+
+def layout_of(space: HomSpace) -> Layout:
+    """The picture of the maps (or invariant vectors) of a space."""
+    output, input_ = _grid(space.output_shape), _grid(space.input_shape)
+    if output is None or input_ is None:
+        return Layout(space.k, space.m)
+    shape = space.output_shape
+    tile = input_ if space.input_shape else (shape[-2], shape[-1]) if len(shape) > 2 else None
+    return Layout(output[0] * input_[0], output[1] * input_[1], output, input_, tile)
+
+
+def _grid(shape: Shape) -> tuple[int, int] | None:
+    if not shape:
+        return 1, 1
+    return None if len(shape) == 1 else (shape[-2], math.prod(shape[:-2]) * shape[-1])
+
+
+def pixels(space: HomSpace, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where some entries of vec(W) stand in its picture: their rows and columns, int64 (n,)."""
+    layout = layout_of(space)
+    o, i = np.divmod(rows.astype(np.int64), space.m)
+    if layout.output is None or layout.input is None:
+        return o, i
+    (down, right), (row, column) = _place(space.output_shape, o), _place(space.input_shape, i)
+    return down * layout.input[0] + row, right * layout.input[1] + column
+
+
+def entries(space: HomSpace, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Which entry of vec(W) stands at some pixels of its picture: `pixels` the other way."""
+    layout = layout_of(space)
+    if layout.output is None or layout.input is None:
+        return y * space.m + x
+    (down, row), (right, column) = np.divmod(y, layout.input[0]), np.divmod(x, layout.input[1])
+    o = _position(space.output_shape, down, right)
+    return o * space.m + _position(space.input_shape, row, column)
+
+
+def _position(shape: Shape, row: np.ndarray, column: np.ndarray) -> np.ndarray:
+    if not shape:
+        return row + column
+    height, width = shape[-2:]
+    channel, within = np.divmod(column, width)
+    return channel * height * width + row * width + within
+
+
+def _place(shape: Shape, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if not shape:
+        return position, position
+    height, width = shape[-2:]
+    channel, within = np.divmod(position, height * width)
+    row, column = np.divmod(within, width)
+    return row, channel * width + column
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Some basis vectors as pictures, made smaller where they have too many pixels.
+
+    Attributes
+    ----------
+    values
+        float64 (vectors, height, width). A pixel that stands for several entries holds the one of
+        the largest magnitude, so that none of a sparse vector is lost.
+    rows, columns
+        Which row and column of the whole picture each of the pixels begins at: int64.
+    """
+
+    values: np.ndarray
+    rows: np.ndarray
+    columns: np.ndarray
+
+
+def leading_images(basis: Basis, count: int, most_pixels: int) -> Images:
+    """The first ``count`` basis vectors, of at most ``most_pixels`` each."""
+    layout = layout_of(basis.space)
+    rows, columns = _steps(layout, most_pixels)
+    row, column, value = _leading_entries(basis.columns, min(count, basis.rank))
+    y, x = pixels(basis.space, row)
+    height, width = len(rows), len(columns)
+    place = (column * height + y // rows.step) * width + x // columns.step
+    if rows.step * columns.step > 1:
+        order = np.lexsort((row, -np.abs(value), place))
+        _, first = np.unique(place[order], return_index=True)
+        place, value = place[order][first], value[order][first]
+    images = np.zeros((min(count, basis.rank), height, width))
+    images.ravel()[place] = value
+    return Images(images, np.array(rows, dtype=np.int64), np.array(columns, dtype=np.int64))
+
+
+def _steps(layout: Layout, most_pixels: int) -> tuple[range, range]:
+    rows, columns = range(layout.height), range(layout.width)
+    while len(rows) * len(columns) > most_pixels:
+        if len(rows) >= len(columns):
+            rows = range(0, layout.height, 2 * rows.step)
+        else:
+            columns = range(0, layout.width, 2 * columns.step)
+    return rows, columns
+
+
+def _leading_entries(columns: Columns, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Row, column and value of the non-zero entries of the first columns."""
+    if isinstance(columns, OrbitColumns):
+        blocks = row_blocks(len(columns.labels), 1)
+        found = [_rows_of_labels(columns.labels, block, count) for block in blocks]
+        row = np.concatenate([np.zeros(0, dtype=np.int64), *found])
+        column = columns.labels[row].astype(np.int64)
+        signs = 1 if columns.signs is None else columns.signs[row]
+        return row, column, signs / np.sqrt(columns.sizes[column])
+    if isinstance(columns, np.ndarray):
+        row, column = np.nonzero(columns[:, :count])
+        return row, column, columns[row, column]
+    end = int(columns.indptr[count])
+    column = np.repeat(np.arange(count), np.diff(columns.indptr[: count + 1]))
+    return columns.indices[:end].astype(np.int64), column, columns.data[:end]
+
+
+def _rows_of_labels(labels: np.ndarray, block: slice, count: int) -> np.ndarray:
+    part = labels[block]
+    return np.flatnonzero((part >= 0) & (part < count)) + block.start
+
+
+def shrunk(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Images (n, h, w) within a height and width: of each square of pixels, the largest entry."""
+    factor = max(1, -(-values.shape[1] // height), -(-values.shape[2] // width))
+    if factor == 1:
+        return values
+    count, rows, columns = len(values), -(-values.shape[1] // factor), -(-values.shape[2] // factor)
+    padded = np.zeros((count, rows * factor, columns * factor))
+    padded[:, : values.shape[1], : values.shape[2]] = values
+    squares = padded.reshape(count, rows, factor, columns, factor).transpose(0, 1, 3, 2, 4)
+    squares = squares.reshape(count, rows, columns, factor**2)
+    largest = np.abs(squares).argmax(axis=3)[..., None]
+    return np.take_along_axis(squares, largest, axis=3)[..., 0]
+
+
+@dataclass(frozen=True, eq=False)
+class OrbitImage:
+    """All orbits at once.
+
+    Attributes
+    ----------
+    labels
+        The orbit of each pixel, -1 where there is none: integers (height, width).
+    colours
+        A colour for each orbit, darker where its sign is -1, white where there is none: uint8
+        (height, width, 3).
+    """
+
+    labels: np.ndarray
+    colours: np.ndarray
+
+
+def orbit_image(basis: Basis, most_pixels: int) -> OrbitImage:
+    """The orbits of a (signed) permutation basis as a picture, of at most ``most_pixels``.
+
+    Where there are more, each pixel shows the first of the entries that it stands for.
+
+    Raises
+    ------
+    SpaceError
+        If the basis is not made of orbits.
+    """
+    columns = basis.columns
+    if not isinstance(columns, OrbitColumns):
+        raise SpaceError(
+            f"{basis.space} is not a space of (signed) permutations, so it has no orbits to show"
+        )
+    rows, across = _steps(layout_of(basis.space), most_pixels)
+    shown = entries(basis.space, np.array(rows)[:, None], np.array(across))
+    labels = columns.labels[shown]
+    colours = _orbit_colours(np.maximum(labels, 0), basis.rank)
+    if columns.signs is not None:
+        colours = np.where(columns.signs[shown][..., None] < 0, 0.5 * colours, colours)
+    colours = np.where(labels[..., None] < 0, 1.0, colours)
+    return OrbitImage(labels, np.rint(255 * colours).astype(np.uint8))
+
+
+def _orbit_colours(labels: np.ndarray, rank: int) -> np.ndarray:
+    """A colour for each label: far apart where there are few, else gliding from first to last."""
+    if rank <= _FEW_ORBITS:
+        hue = labels * ((math.sqrt(5) - 1) / 2) % 1.0  # the golden ratio never comes near itself
+        bright = np.array([0.95, 0.75, 0.85])[labels % 3]
+        pale = np.array([0.35, 0.2, 0.55])[labels % 3]
+    else:
+        hue = 0.85 * labels / rank
+        bright = 0.75 + 0.2 * np.cos(labels / rank * 12 * math.pi)
+        pale = np.full(labels.shape, 0.3)
+    # From hue and brightness to red, green and blue.
+    ramp = np.clip(np.abs((hue[..., None] * 6 + np.array([0.0, 4.0, 2.0])) % 6 - 3) - 1, 0, 1)
+    colours: np.ndarray = bright[..., None] * (pale[..., None] + (1 - pale[..., None]) * ramp)
+    return colours
+
+
+def default_plot(
+    basis: Basis, basis_bytes: int
+) -> tuple[dict[str, dict[str, Value]], dict[str, np.ndarray]]:
+    """The NXdata group that viewers show when a file is opened: attributes and datasets, by path.
+
+    The first basis vectors as images, or as lines where they are no pictures; float32, no more of
+    them than fit in 128 KiB and in the bytes of the basis itself, but one. Empty for rank 0.
+    Source: *NeXus manual*, the class NXdata.
+    """
+    if basis.rank == 0:
+        return {}, {}
+    layout = layout_of(basis.space)
+    first = leading_images(basis, 1, _PLOT_PIXELS).values
+    fitting = min(_PLOT_BYTES, basis_bytes) // (4 * first.size)
+    count = max(1, min(_PLOT_VECTORS, basis.rank, fitting))
+    images = leading_images(basis, count, _PLOT_PIXELS)
+    names = _axis_names(basis.space, layout)
+    starts = {"row": images.rows, "column": images.columns}
+    values = images.values
+    if layout.is_line:
+        values = values.reshape(count, -1)
+        starts["entry"] = images.rows if layout.height > 1 else images.columns
+    datasets: dict[str, np.ndarray] = {
+        "/plot/vectors": values.astype(np.float32),
+        "/plot/vector": np.arange(1, count + 1, dtype=np.int64),
+        **{f"/plot/{name}": starts[name] for name in names},
+    }
+    title = f"{basis.space}, rank {basis.rank}"[:_LONGEST_TITLE]
+    attributes: dict[str, dict[str, Value]] = {
+        "/plot": {
+            "NX_class": "NXdata",
+            "signal": "vectors",
+            "axes": np.array([name.encode() for name in ("vector", *names)], dtype=object),
+        },
+        "/plot/vectors": {
+            "interpretation": "spectrum" if layout.is_line else "image",
+            "long_name": title,
+        },
+        **{f"/plot/{name}": {"long_name": label} for name, label in names.items()},
+    }
+    return attributes, datasets
+
+
+def _axis_names(space: HomSpace, layout: Layout) -> dict[str, str]:
+    """The axes beside the number of the vector, each with its label."""
+    if layout.is_line:
+        return {"entry": "entry"}
+    if layout.input is None:
+        return {"row": "output", "column": "input"}
+    if space.kind == "invariant":
+        return {"row": "row", "column": "column"}
+    height, width = layout.input
+    return {
+        "row": f"{height} * output row + input row",
+        "column": f"{width} * output column + input column",
+    }

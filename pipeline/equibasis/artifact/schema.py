@@ -1,0 +1,421 @@
+"""The basis file as a table: every group, dataset and attribute, with its types and shapes.
+
+docs/file-format.md says the same in prose. `check` holds a file against the table from its
+headers alone, before any data are read or memory is allocated for them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+
+from equibasis.artifact.plain_hdf5 import Attribute, Kind, PlainFile
+from equibasis.errors import BasisFileError
+
+FORMAT = "equibasis"
+FORMAT_VERSION = 1
+
+Value: TypeAlias = str | int | float | np.ndarray
+Sizes: TypeAlias = tuple[int | str, ...]
+
+_TEXT, _INT64, _INT32, _INT8, _FLOAT64, _FLOAT32 = "utf-8", "<i8", "<i4", "|i1", "<f8", "<f4"
+_INDEX = (_INT32, _INT64)
+
+# Rows that a file may declare for each byte that it has, beyond a first million: no basis comes
+# near, and no file can make a reader or `verify` allocate out of proportion to itself.
+_ROWS_A_BYTE = 8
+_ROWS_ALWAYS = 2**20
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One dataset, or one attribute, of the format.
+
+    Attributes
+    ----------
+    name
+        ``/group/input``, or ``/basis@shape`` for an attribute of ``/basis``.
+    types
+        ``utf-8`` for strings of fixed length, else as NumPy writes a type: ``<i4``.
+    shapes
+        Sizes by number or letter, ``()`` for a scalar. k, m and r are the dimensions of Y and X
+        and the rank; equal letters are equal sizes. Type number n has shape number n where there
+        are several of both; a single one goes with all of the other.
+    encodings
+        The ``encoding-type`` of /basis with which the entry is there; empty: with each.
+    values
+        What it may say; empty: anything.
+    required
+        Whether it is always there, if its group is.
+    hashed
+        Whether it is part of ``content_sha256``.
+    """
+
+    name: str
+    types: tuple[str, ...]
+    shapes: tuple[Sizes, ...] = ((),)
+    encodings: tuple[str, ...] = ()
+    values: tuple[str | int, ...] = ()
+    required: bool = True
+    hashed: bool = True
+
+    @property
+    def holder(self) -> str:
+        """The path of the object that has an attribute, or of the group that holds a dataset."""
+        if self.attribute:
+            return self.name.partition("@")[0]
+        return self.name.rpartition("/")[0] or "/"
+
+    @property
+    def attribute(self) -> str:
+        """The name of an attribute; empty for a dataset."""
+        return self.name.partition("@")[2]
+
+    @property
+    def forms(self) -> list[tuple[str, Sizes]]:
+        """Each type with its shape."""
+        count = max(len(self.types), len(self.shapes))
+        types = self.types * (count if len(self.types) == 1 else 1)
+        shapes = self.shapes * (count if len(self.shapes) == 1 else 1)
+        return list(zip(types, shapes, strict=True))
+
+    def __str__(self) -> str:
+        if self.attribute:
+            return f"attribute {self.attribute!r} of {self.holder}"
+        return self.name
+
+
+# Objects that other entries belong to: whether they are always there.
+GROUPS = {
+    "/": True,
+    "/basis": True,
+    "/group": True,
+    "/checks": True,
+    "/coordinates": False,
+    "/coordinates/input": False,
+    "/coordinates/output": False,
+    "/coordinates/blocks": False,
+    "/plot": False,
+}
+
+
+def _coordinates() -> list[Entry]:
+    """Symmetry-adapted coordinates: A kinds of orbits of X and B of Y, I irreps."""
+    entries = [
+        Entry("/coordinates@sha256", (_TEXT,), hashed=False),
+        Entry("/coordinates/irreps", (_INT32,), (("I", 2),), required=False, hashed=False),
+        Entry("/coordinates/cycles", (_INT32,), (("Z",),), required=False, hashed=False),
+    ]
+    for side, (kinds, places, orbits, numbers) in (("input", "APCT"), ("output", "BQDU")):
+        of_side = f"/coordinates/{side}"
+        entries += [
+            Entry(f"{of_side}/kinds", (_INT32,), ((kinds, 2),), hashed=False),
+            Entry(f"{of_side}/places", (_INT32,), ((places,),), hashed=False),
+            Entry(
+                f"{of_side}/signs",
+                (_INT8,),
+                ((places,),),
+                required=False,
+                hashed=False,
+            ),
+            Entry(f"{of_side}/repeats", (_INT32,), ((orbits,),), hashed=False),
+            Entry(f"{of_side}/copies", (_INT32,), ((kinds, "I"),), required=False, hashed=False),
+            Entry(
+                f"{of_side}/transforms",
+                (_FLOAT64,),
+                ((numbers,),),
+                required=False,
+                hashed=False,
+            ),
+        ]
+    return [
+        *entries,
+        Entry("/coordinates/blocks/ranks", (_INT32,), (("E",),), required=False, hashed=False),
+        Entry("/coordinates/blocks/samples", (_INT32,), (("s", 2),), required=False, hashed=False),
+        Entry(
+            "/coordinates/blocks/transforms", (_FLOAT64,), (("u",),), required=False, hashed=False
+        ),
+    ]
+
+
+_SPARSE, _ORBITS, _DENSE = ("csc_matrix",), ("equibasis-orbits",), ("array",)
+
+TABLE = (
+    Entry("/@format", (_TEXT,), values=(FORMAT,)),
+    Entry("/@format_version", (_INT64,), values=(FORMAT_VERSION,)),
+    Entry("/@kind", (_TEXT,), values=("equivariant", "invariant")),
+    Entry("/@group", (_TEXT,)),
+    Entry("/@group_order", (_INT64,)),
+    Entry("/@input_space", (_TEXT,)),
+    Entry("/@output_space", (_TEXT,)),
+    Entry("/@input_shape", (_INT64,), (("a",),)),
+    Entry("/@output_shape", (_INT64,), (("b",),)),
+    Entry("/@rank", (_INT64,)),
+    Entry("/@solver", (_TEXT,), hashed=False),
+    Entry("/@vec_order", (_TEXT,), values=("row-major",)),
+    Entry("/@content_sha256", (_TEXT,), hashed=False),
+    Entry("/@NX_class", (_TEXT,), values=("NXroot",), required=False, hashed=False),
+    Entry("/@default", (_TEXT,), values=("plot",), required=False, hashed=False),
+    Entry("/group@listed", (_TEXT,), values=("elements", "generators")),
+    Entry("/group/elements", (_TEXT,), (("L",),)),  # at least one
+    Entry(
+        "/group/input",
+        (_INT32, _INT32, _FLOAT64),
+        (("L", "m"), ("L", 2, "m"), ("L", "m", "m")),
+    ),
+    Entry(
+        "/group/output",
+        (_INT32, _INT32, _FLOAT64),
+        (("L", "k"), ("L", 2, "k"), ("L", "k", "k")),
+    ),
+    Entry("/basis@encoding-type", (_TEXT,), values=_SPARSE + _ORBITS + _DENSE),
+    Entry("/basis@encoding-version", (_TEXT,), values=("0.1.0", "0.2.0")),
+    Entry("/basis@shape", (_INT64,), ((2,),), _SPARSE + _ORBITS),
+    Entry("/basis/data", (_FLOAT64,), (("n",),), _SPARSE),
+    Entry("/basis/indices", _INDEX, (("n",),), _SPARSE),
+    Entry("/basis/indptr", _INDEX, (("r+1",),), _SPARSE),
+    Entry("/basis/labels", _INDEX, (("km",),), _ORBITS),
+    Entry("/basis/signs", (_INT8,), (("km",),), _ORBITS, required=False),
+    Entry("/basis", (_FLOAT64,), (("km", "r"),), _DENSE),
+    Entry("/checks@orthonormality_error", (_FLOAT64,)),
+    Entry("/checks@equivariance_error", (_FLOAT64,)),
+    Entry("/checks@rank_expected", (_INT64,)),
+    # What follows is derived from the basis: first, how layers apply it fast.
+    *_coordinates(),
+    # And for viewers.
+    Entry("/plot@NX_class", (_TEXT,), values=("NXdata",), hashed=False),
+    Entry("/plot@signal", (_TEXT,), values=("vectors",), hashed=False),
+    Entry("/plot@axes", (_TEXT,), (("d",),), hashed=False),
+    Entry("/plot/vectors", (_FLOAT32,), (("v", "p", "q"), ("v", "e")), hashed=False),
+    Entry("/plot/vectors@interpretation", (_TEXT,), values=("image", "spectrum"), hashed=False),
+    Entry("/plot/vectors@long_name", (_TEXT,), hashed=False),
+    Entry("/plot/vector", (_INT64,), (("v",),), hashed=False),
+    Entry("/plot/row", (_INT64,), (("p",),), required=False, hashed=False),
+    Entry("/plot/row@long_name", (_TEXT,), required=False, hashed=False),
+    Entry("/plot/column", (_INT64,), (("q",),), required=False, hashed=False),
+    Entry("/plot/column@long_name", (_TEXT,), required=False, hashed=False),
+    Entry("/plot/entry", (_INT64,), (("e",),), required=False, hashed=False),
+    Entry("/plot/entry@long_name", (_TEXT,), required=False, hashed=False),
+)
+
+HASHED = frozenset(entry.name for entry in TABLE if entry.hashed)
+
+
+@dataclass
+class Outline:
+    """What a file that agrees with the table holds.
+
+    Attributes
+    ----------
+    values
+        Every attribute of the table that is there, by name: ``/@rank``.
+    datasets
+        Every dataset of the table that is there, by path, none of them read.
+    sizes
+        What the letters of the table stand for in this file.
+    unknown
+        Names of attributes and objects beside those of the table; nothing else is known of them.
+    """
+
+    values: dict[str, Value] = field(default_factory=dict)
+    datasets: dict[str, Kind] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+
+
+def check(file: PlainFile) -> Outline:
+    """Hold a file against the table: names, types, shapes and sizes, from its headers alone.
+
+    Raises
+    ------
+    BasisFileError
+        Naming the first dataset or attribute that is missing or not as the table says.
+    """
+    outline = Outline()
+    _check_what_it_is(file)
+    _check_groups(file)
+    for entry in TABLE:
+        if entry.attribute and _belongs(entry, file, outline.values):
+            _check_attribute(entry, file, outline)
+    outline.sizes |= _declared_sizes(outline.values, file.size)
+    for entry in TABLE:
+        if not entry.attribute and _belongs(entry, file, outline.values):
+            _check_dataset(entry, file, outline)
+    outline.unknown = _unknown(file)
+    return outline
+
+
+def _check_what_it_is(file: PlainFile) -> None:
+    root = file.find("/")
+    assert root is not None
+    found = root.attributes.get("format")
+    if found is None or found.kind.type != _TEXT or _decoded(TABLE[0], found) != FORMAT:
+        raise BasisFileError("HDF5, but not a basis file: attribute 'format' is not 'equibasis'")
+    found = root.attributes.get("format_version")
+    if found is not None and (found.kind.type, found.kind.shape) == (_INT64, ()):
+        version = _decoded(TABLE[1], found)
+        if version != FORMAT_VERSION:
+            raise BasisFileError(
+                f"format_version {version} is not known to this equibasis "
+                f"(it reads {FORMAT_VERSION}): use another version of equibasis"
+            )
+
+
+def _check_groups(file: PlainFile) -> None:
+    for path, required in GROUPS.items():
+        found = file.find(path)
+        if found is None and required:
+            raise BasisFileError(f"{path} is missing")
+        if found is not None and not found.is_group and path != "/basis":
+            raise BasisFileError(f"{path} is not a group")
+
+
+def _belongs(entry: Entry, file: PlainFile, values: Mapping[str, Value]) -> bool:
+    """Whether an entry is to be looked for: its group is there, and so is its encoding."""
+    if entry.encodings and values.get("/basis@encoding-type") not in entry.encodings:
+        return False
+    holder = file.find(entry.holder)
+    if holder is None and entry.required and GROUPS.get(entry.holder, False):
+        raise BasisFileError(f"{entry.holder} is missing")
+    return holder is not None
+
+
+def _check_attribute(entry: Entry, file: PlainFile, outline: Outline) -> None:
+    holder = file.find(entry.holder)
+    assert holder is not None
+    found = holder.attributes.get(entry.attribute)
+    if found is None:
+        if entry.required:
+            raise BasisFileError(f"{entry} is missing")
+        return
+    _check_kind(entry, found.kind, outline.sizes)
+    value = _decoded(entry, found)
+    if entry.values and value not in entry.values:
+        expected = " or ".join(map(repr, entry.values))
+        raise BasisFileError(f"{entry} is {value!r}, expected {expected}")
+    if isinstance(value, (int, float)) and not 0 <= value < math.inf:
+        raise BasisFileError(f"{entry} is {value}, expected a number of at least 0")
+    outline.values[entry.name] = value
+
+
+def _check_dataset(entry: Entry, file: PlainFile, outline: Outline) -> None:
+    found = file.find(entry.name)
+    if found is None:
+        if entry.required:
+            raise BasisFileError(f"{entry} is missing")
+        return
+    if found.kind is None:
+        raise BasisFileError(f"{entry} is not a dataset")
+    kind = file.stored(entry.name)
+    _check_kind(entry, kind, outline.sizes)
+    outline.datasets[entry.name] = kind
+    if sum(each.nbytes for each in outline.datasets.values()) > file.size:
+        raise BasisFileError(f"{entry} and those before it claim more bytes than the file has")
+
+
+def _check_kind(entry: Entry, kind: Kind, sizes: dict[str, int]) -> None:
+    """Type and shape are those of one form of the entry; letters not met before are bound."""
+    forms = [shape for type_, shape in entry.forms if type_ == kind.type]
+    if not forms:
+        expected = " or ".join(dict.fromkeys(entry.types))
+        raise BasisFileError(f"{entry} has type {kind.type}, expected {expected}")
+    if kind.shape and 0 in kind.shape and "L" in forms[0]:
+        raise BasisFileError(f"{entry} is empty")
+    for form in forms:
+        if (bound := _bound(form, kind.shape, sizes)) is not None:
+            sizes |= bound
+            return
+    fitting = [form for form in forms if len(form) == len(kind.shape)] or forms
+    expected = " or ".join(text(tuple(sizes.get(str(s), s) for s in form)) for form in fitting)
+    raise BasisFileError(f"{entry} has shape {text(kind.shape)}, expected {expected}")
+
+
+def _bound(form: Sizes, shape: tuple[int, ...], sizes: Mapping[str, int]) -> dict[str, int] | None:
+    """The letters of a form that a shape gives a size; ``None`` where it does not fit."""
+    if len(form) != len(shape):
+        return None
+    bound: dict[str, int] = {}
+    for letter, size in zip(form, shape, strict=True):
+        if isinstance(letter, int):
+            known = letter
+        else:
+            known = sizes.get(letter, bound.get(letter, size))
+            bound[letter] = size
+        if known != size:
+            return None
+    return bound
+
+
+def _declared_sizes(values: Mapping[str, Value], file_bytes: int) -> dict[str, int]:
+    """m, k and r, and what follows from them."""
+    m, k = (_points(values, f"/@{side}_shape") for side in ("input", "output"))
+    rank = values["/@rank"]
+    assert isinstance(rank, int)
+    rows = k * m
+    if rows > max(_ROWS_ALWAYS, _ROWS_A_BYTE * file_bytes):
+        raise BasisFileError(
+            f"attributes 'input_shape' and 'output_shape' declare {rows:,} index pairs, which no "
+            f"file of {file_bytes:,} bytes describes"
+        )
+    if rank > rows:
+        raise BasisFileError(f"attribute 'rank' of / is {rank}, but there are {rows} index pairs")
+    declared = values.get("/basis@shape")
+    if isinstance(declared, np.ndarray) and declared.tolist() != [rows, rank]:
+        raise BasisFileError(f"/basis does not have the shape {rows}x{rank}")
+    return {"m": m, "k": k, "r": rank, "km": rows, "r+1": rank + 1}
+
+
+def _points(values: Mapping[str, Value], name: str) -> int:
+    shape = values[name]
+    assert isinstance(shape, np.ndarray)
+    sizes = shape.tolist()
+    if len(sizes) > 64 or any(size < 1 for size in sizes) or math.prod(sizes) >= 2**62:
+        raise BasisFileError(f"attribute {name[2:]!r} of / holds an impossible size")
+    return math.prod(sizes)
+
+
+def _unknown(file: PlainFile) -> list[str]:
+    names = []
+    known = {entry.name for entry in TABLE} | set(GROUPS)
+    for path in sorted({entry.holder for entry in TABLE} | set(GROUPS)):
+        found = file.find(path)
+        if found is not None:
+            below = path.rstrip("/")
+            names += [f"{path}@{name}" for name in found.attributes]
+            names += [f"{below}/{name}" for name in found.links]
+    return sorted(set(names) - known)
+
+
+# --- values -----------------------------------------------------------------------------------
+
+
+def _decoded(entry: Entry, found: Attribute) -> Value:
+    """An attribute as str, int, float or an array of numbers or of bytes."""
+    dtype = found.kind.dtype
+    if dtype is None:
+        raise BasisFileError(f"{entry} has type {found.kind.type}, which it must not have")
+    array = np.frombuffer(found.content, dtype).reshape(found.kind.shape)
+    if found.kind.type == _TEXT:
+        texts = [decode(content, str(entry)) for content in array.ravel().tolist()]
+        return np.array(texts, dtype=object) if found.kind.shape else texts[0]
+    return array.item() if array.ndim == 0 else array
+
+
+def decode(content: bytes, what: str) -> str:
+    """Printable UTF-8, or a `BasisFileError`."""
+    try:
+        decoded = content.decode()
+    except UnicodeDecodeError as error:
+        raise BasisFileError(f"{what} is not UTF-8") from error
+    if not decoded.isprintable():
+        raise BasisFileError(f"{what} holds characters that cannot be printed")
+    return decoded
+
+
+def text(shape: Sizes) -> str:
+    """``324x81``; ``scalar`` for no sizes."""
+    return "x".join(map(str, shape)) or "scalar"

@@ -1,0 +1,1 @@
+"""Matrices and their decompositions; no group is known here."""

@@ -1,0 +1,187 @@
+"""Pictures of bases in the terminal: half blocks in colour, or characters where it has none."""
+
+from __future__ import annotations
+
+import numpy as np
+from rich.color import Color
+from rich.console import Console
+from rich.style import Style
+from rich.text import Text
+
+from equibasis.artifact.images import Layout, layout_of, leading_images, orbit_image, shrunk
+from equibasis.solvers.basis import Basis
+
+# Colours of the largest negative entry and the largest positive one, and greys of zero.
+_NEGATIVE, _POSITIVE = (33, 102, 172), (178, 24, 43)
+_ZEROS = (247, 228)
+
+# Characters for entries from the largest negative to the largest positive, and for lines.
+_PLAIN = "=-.+#"
+_UP, _DOWN = " ▁▂▃▄▅▆▇█", " ▔▀█"
+
+# A panel is at least so many columns wide, if the terminal is, and its pixels at most so large.
+_PANEL = 24
+_LARGEST_PIXEL = 4
+_GAP = 2
+
+_MOST_PANELS = 16
+_MOST_PIXELS = 2**20
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def print_basis(basis: Basis, count: int | None = None, console: Console | None = None) -> None:
+    """Show the first basis vectors: ``count``, or as many as the terminal has room for."""
+    console = console or Console()
+    wanted = min(basis.rank, count or _MOST_PANELS)
+    across = _panels_across(console, layout_of(basis.space), wanted)
+    panels = _panels(console, basis, wanted, (console.width + _GAP) // across - _GAP)
+    if count is None and panels and console.is_terminal:
+        panels = panels[: across * max(1, (console.height - 3) // (len(panels[0]) + 2))]
+    shown = len(panels)
+    what = f"basis vectors 1 to {shown}" if shown > 1 else "basis vector 1" if shown else ""
+    _title(console, basis, what)
+    for start in range(0, shown, across):
+        _print_row(console, panels[start : start + across], start)
+    if shown and not layout_of(basis.space).is_line and not _is_coloured(console):
+        console.print("#  +  .  -  =   large, small, zero, small and negative, large and negative")
+
+
+def _panels_across(console: Console, layout: Layout, wanted: int) -> int:
+    if layout.is_line:
+        needed = _LARGEST_PIXEL * layout.height * layout.width
+    else:
+        needed = layout.width * (1 if _is_coloured(console) else 2)
+    room = min(max(needed, _PANEL), console.width) + _GAP
+    return max(1, min(wanted, (console.width + _GAP) // room))
+
+
+def _panels(console: Console, basis: Basis, wanted: int, width: int) -> list[list[Text]]:
+    if not wanted:
+        return []
+    layout = layout_of(basis.space)
+    if layout.is_line:
+        return [_line(values, width) for values in _vectors(basis, wanted, width)]
+    if not _is_coloured(console):
+        images = _fitting(basis, wanted, (width + 1) // 2, 2 * console.height)
+        return [_characters(image) for image in images]
+    images = _fitting(basis, wanted, width, 2 * console.height)
+    return [_half_blocks(_enlarged(_rgb(image, layout), width)) for image in images]
+
+
+def print_orbits(basis: Basis, console: Console | None = None) -> None:
+    """Show all orbits of a (signed) permutation basis at once, a colour or a letter each.
+
+    Raises
+    ------
+    SpaceError
+        If the basis is not made of orbits.
+    """
+    console = console or Console()
+    orbits = orbit_image(basis, _MOST_PIXELS)
+    step = max(1, -(-orbits.labels.shape[1] // console.width))
+    if _is_coloured(console):
+        _title(console, basis, "a colour for each orbit")
+        panel = _half_blocks(_enlarged(orbits.colours[::step, ::step], console.width))
+    else:
+        _title(console, basis, "a letter for each orbit")
+        panel = [
+            Text("".join(_LETTERS[n % 52] if n >= 0 else "." for n in row))
+            for row in orbits.labels[::step, ::step].tolist()
+        ]
+    console.print(*panel, sep="\n", soft_wrap=True)
+
+
+def _is_coloured(console: Console) -> bool:
+    return console.is_terminal and console.color_system is not None
+
+
+def _title(console: Console, basis: Basis, what: str) -> None:
+    title = f"{basis.space}, rank {basis.rank:,}"
+    console.print(Text(f"{title}: {what}" if what else title, style="bold"))
+
+
+def _print_row(console: Console, panels: list[list[Text]], start: int) -> None:
+    wide = max(line.cell_len for panel in panels for line in panel)
+    labels = (Text(f"{start + n + 1}") for n in range(len(panels)))
+    rows = [list(labels), *zip(*panels, strict=True)]
+    for row in rows:
+        joined = Text()
+        for cell in row:
+            joined.append_text(cell)
+            joined.append(" " * (wide - cell.cell_len + _GAP))
+        joined.rstrip()
+        console.print(joined, soft_wrap=True)
+    console.print()
+
+
+# --- images -------------------------------------------------------------------------------------
+
+
+def _fitting(basis: Basis, count: int, width: int, height: int) -> np.ndarray:
+    """The first basis vectors as images of at most a width and height, in pixels."""
+    return shrunk(leading_images(basis, count, _MOST_PIXELS).values, max(8, height), width)
+
+
+def _enlarged(image: np.ndarray, width: int) -> np.ndarray:
+    """Each pixel as a square of several, as far as a width has room for."""
+    scale = max(1, min(_LARGEST_PIXEL, width // image.shape[1]))
+    return image.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def _rgb(image: np.ndarray, layout: Layout) -> np.ndarray:
+    """Colours of a picture, its tiles told apart by two shades of zero."""
+    share = image / max(float(np.abs(image).max(initial=0.0)), 1e-300)
+    end = np.where(share[..., None] < 0, np.array(_NEGATIVE), np.array(_POSITIVE))
+    strength = np.abs(share)[..., None]
+    zero = np.array(_ZEROS)[_tiles(image.shape, layout) % 2][..., None]
+    return np.rint((1 - strength) * zero + strength * end).astype(np.uint8)
+
+
+def _tiles(shape: tuple[int, ...], layout: Layout) -> np.ndarray:
+    """How many tiles are above and left of each pixel of a picture that may have been shrunk."""
+    if layout.tile is None:
+        return np.zeros(shape, dtype=int)
+    row = (np.arange(shape[0]) + 0.5) * layout.height / shape[0] // layout.tile[0]
+    column = (np.arange(shape[1]) + 0.5) * layout.width / shape[1] // layout.tile[1]
+    return (row[:, None] + column).astype(int)
+
+
+def _half_blocks(image: np.ndarray) -> list[Text]:
+    """Two pixels a character: the upper one as its colour, the lower one as its background."""
+    lines = []
+    for row in range(0, len(image), 2):
+        line = Text()
+        lower = image[row + 1] if row + 1 < len(image) else None
+        for place, pixel in enumerate(image[row]):
+            below = None if lower is None else Color.from_rgb(*lower[place].tolist())
+            line.append("▀", Style(color=Color.from_rgb(*pixel.tolist()), bgcolor=below))
+        lines.append(line)
+    return lines
+
+
+def _characters(image: np.ndarray) -> list[Text]:
+    """A character for each pixel, with a space between, so that pixels are square."""
+    share = image / max(float(np.abs(image).max(initial=0.0)), 1e-300)
+    level = np.sign(share) * (1 + (np.abs(share) > 0.5)) * (np.abs(share) > 1e-12)
+    return [Text(" ".join(_PLAIN[int(value) + 2] for value in row)) for row in level]
+
+
+# --- lines --------------------------------------------------------------------------------------
+
+
+def _vectors(basis: Basis, count: int, width: int) -> np.ndarray:
+    images = leading_images(basis, count, _MOST_PIXELS).values
+    return shrunk(images.reshape(len(images), 1, -1), 1, width)[:, 0]
+
+
+def _line(values: np.ndarray, width: int) -> list[Text]:
+    """Bars upwards for positive numbers and, in a second row, downwards for negative ones."""
+    share = values / max(float(np.abs(values).max(initial=0.0)), 1e-300)
+    stretch = max(1, min(_LARGEST_PIXEL, width // max(1, len(values))))
+    up = "".join(_UP[round(8 * max(0.0, value))] * stretch for value in share)
+    down = "".join(_DOWN[round(3 * max(0.0, -value))] * stretch for value in share)
+    return [
+        Text(up, style=Style(color=Color.from_rgb(*_POSITIVE))),
+        Text(down, style=Style(color=Color.from_rgb(*_NEGATIVE))),
+    ]

@@ -1,0 +1,1 @@
+"""Groups, spaces and representations: what acts on what, and how."""

@@ -1,0 +1,257 @@
+"""Irreducible representations: how small representations fall apart, in matching bases.
+
+An irreducible real representation V is q copies of R, C or H: its own maps are D = R, C or H, of
+dimension δ, and V = R^q ⊗ D with D acting on the second factor alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from equibasis.errors import EquibasisError
+from equibasis.symmetry.coordinates.jacobi import eigenvectors, product
+from equibasis.symmetry.pair_orbits import pair_orbits
+from equibasis.symmetry.representations import PermutationRepresentation, Representation
+
+# What counts as zero, or as equal eigenvalues. A map drawn at random that is smaller than this by
+# accident is found by the check, and another is drawn.
+_ZERO = 1e-8
+
+# Maps are drawn at random by fours, until bases are found.
+_SEEDS = range(12)
+
+
+@dataclass(frozen=True, eq=False)
+class Irrep:
+    """An irreducible representation V, with one copy of it to which all others are matched.
+
+    Attributes
+    ----------
+    multiplicity
+        q, with dim V = q δ.
+    units
+        D as matrices, an orthonormal basis with 1 first: float64 (δ, δ, δ).
+    kind
+        Which representation holds the copy.
+    copy
+        Its orthonormal basis, columns (i, j) with i < q and j < δ: float64 (t, qδ).
+    """
+
+    multiplicity: int
+    units: np.ndarray
+    kind: int
+    copy: np.ndarray
+
+    @property
+    def division(self) -> int:
+        """δ: 1, 2 or 4 for the real, complex and quaternionic type."""
+        return len(self.units)
+
+
+@dataclass(frozen=True, eq=False)
+class Decomposition:
+    """Symmetry-adapted bases of several representations ρ: one list of irreps for all.
+
+    Attributes
+    ----------
+    irreps
+        All that occur, by type and dimension.
+    copies
+        How often each occurs in each, int64 (kinds, irreps).
+    forward, backward
+        For each ρ, float64 (t, t): x -> its coordinates, in the order (irrep, i, copy, j), and
+        back. In these, every map that commutes with G is I_q ⊗ (copies × copies over D) for each
+        irrep, and zero between irreps. Transposes of each other where ρ is orthogonal.
+    """
+
+    irreps: tuple[Irrep, ...]
+    copies: np.ndarray
+    forward: tuple[np.ndarray, ...]
+    backward: tuple[np.ndarray, ...]
+
+    def rows(self, kind: int, irrep: int, i: int = 0) -> slice:
+        """Where the coordinates (irrep, i, ·, ·) of a representation are."""
+        widths = [v.division * c for v, c in zip(self.irreps, self.copies[kind], strict=True)]
+        start = sum(
+            v.multiplicity * width
+            for v, width in zip(self.irreps[:irrep], widths[:irrep], strict=True)
+        )
+        return slice(start + i * widths[irrep], start + (i + 1) * widths[irrep])
+
+
+def decompose(representations: Sequence[Representation]) -> Decomposition:
+    """Bases in which representations fall apart into irreps, copies of one irrep alike in all.
+
+    Eigenspaces of a symmetric map that commutes with ρ, drawn at random, are irreducible; a map
+    between two of them, drawn at random, is zero or a multiple of an isometry (Schur), which
+    matches their bases.
+    Source: Serre, *Linear Representations of Finite Groups*, §2.2 and §13.2; Maehara and Murota
+    (2010), *A numerical algorithm for block-diagonal decomposition of matrix *-algebras*.
+
+    Parameters
+    ----------
+    representations
+        Of one group, all (signed) permutations of the same generators, or all matrices of all
+        elements in the same order.
+
+    Raises
+    ------
+    EquibasisError
+        If no bases are found within rounding.
+    """
+    unitary = [_Orthogonal.of(rho) for rho in representations]
+    for seeds in zip(*[iter(_SEEDS)] * 4, strict=True):
+        found = _decompose(unitary, seeds)
+        if found is not None:
+            return found
+    raise EquibasisError("the representations do not fall apart within rounding")
+
+
+@dataclass(frozen=True, eq=False)
+class _Orthogonal:
+    """A representation, and the change of coordinates that makes it orthogonal, if any."""
+
+    rho: Representation
+    matrices: np.ndarray | None
+    change: np.ndarray | None
+    back: np.ndarray | None
+
+    @staticmethod
+    def of(rho: Representation) -> _Orthogonal:
+        if isinstance(rho, PermutationRepresentation):
+            return _Orthogonal(rho, None, None, None)
+        if rho.is_orthogonal:
+            return _Orthogonal(rho, rho.matrices, None, None)
+        metric = np.einsum("gji,gjk->ik", rho.matrices, rho.matrices) / rho.order
+        values, vectors = np.linalg.eigh(metric)
+        root = (vectors * np.sqrt(values)) @ vectors.T
+        inverse = (vectors / np.sqrt(values)) @ vectors.T
+        return _Orthogonal(rho, root @ rho.matrices @ inverse, root, inverse)
+
+    @property
+    def dimension(self) -> int:
+        return self.rho.dimension
+
+
+def _scattered(count: int, seed: int) -> np.ndarray:
+    """Random numbers from -1 to 1; NumPy promises this generator's stream never to change."""
+    return np.random.RandomState(seed).uniform(-1, 1, count)
+
+
+def _random_map(source: _Orthogonal, target: _Orthogonal, seed: int) -> np.ndarray:
+    """Some map that commutes with the group, (t_target, t_source)."""
+    shape = target.dimension, source.dimension
+    if isinstance(source.rho, PermutationRepresentation) and isinstance(
+        target.rho, PermutationRepresentation
+    ):
+        orbits = pair_orbits(source.rho, target.rho)
+        values = np.append(_scattered(len(orbits.sizes), seed), 0.0)[orbits.labels]
+        if orbits.signs is not None:
+            values = values * orbits.signs
+        return values.reshape(shape)
+    assert source.matrices is not None
+    assert target.matrices is not None
+    start = _scattered(math.prod(shape), seed).reshape(shape)
+    terms = target.matrices @ start @ source.matrices.transpose(0, 2, 1)
+    return terms.mean(axis=0)
+
+
+def _decompose(
+    representations: Sequence[_Orthogonal], seeds: tuple[int, ...]
+) -> Decomposition | None:
+    irreps: list[Irrep] = []
+    members: list[list[list[np.ndarray]]] = []  # by kind and irrep: bases of the copies
+    for kind, rho in enumerate(representations):
+        members.append([[] for _ in irreps])
+        commuting = [_random_map(rho, rho, seed) for seed in seeds]
+        to_known = {
+            known: _random_map(representations[known], rho, seeds[0])
+            for known in {irrep.kind for irrep in irreps}
+        }
+        to_known[kind] = commuting[0]
+        for space in _eigenspaces(commuting[-1]):
+            for number, irrep in enumerate(irreps):
+                matched = _matched(space, to_known[irrep.kind], irrep)
+                if matched is not None:
+                    members[kind][number].append(matched)
+                    break
+            else:
+                new = _new_irrep(kind, space, commuting)
+                if new is None:
+                    return None
+                irreps.append(new)
+                members[kind].append([new.copy])
+    return _assembled(representations, irreps, members)
+
+
+def _eigenspaces(commuting: np.ndarray) -> list[np.ndarray]:
+    values, vectors = eigenvectors(commuting)
+    cuts = np.flatnonzero(np.diff(values) > _ZERO * np.abs(values).max(initial=1e-300)) + 1
+    return np.split(vectors, cuts, axis=1)
+
+
+def _matched(space: np.ndarray, to_space: np.ndarray, irrep: Irrep) -> np.ndarray | None:
+    """A basis of a subspace in which the group acts as in the irrep's copy, if there is one."""
+    if space.shape[1] != irrep.copy.shape[1]:
+        return None
+    between = product(product(space.T, to_space), irrep.copy)
+    size = math.sqrt(math.fsum((between * between).ravel().tolist()) / len(between))
+    if size <= _ZERO:  # maps are drawn of size one
+        return None
+    return product(space, between / size)
+
+
+def _new_irrep(kind: int, space: np.ndarray, commuting: Sequence[np.ndarray]) -> Irrep | None:
+    """An irrep from a first copy of it: its division algebra, and a basis that shows it."""
+    dimension = space.shape[1]
+    units = [np.eye(dimension)]
+    for whole in commuting:
+        rest = product(product(space.T, whole), space)
+        for unit in units:
+            rest = rest - unit * (math.fsum((unit * rest).ravel().tolist()) / dimension)
+        size = math.sqrt(math.fsum((rest * rest).ravel().tolist()) / dimension)
+        if size > _ZERO:
+            units.append(rest / size)
+    division = len(units)
+    if division not in (1, 2, 4) or dimension % division:
+        return None
+    basis = np.zeros((dimension, 0))
+    while basis.shape[1] < dimension:
+        left = np.eye(dimension) - product(basis, basis.T)
+        first = left[:, int(np.argmax(np.round(np.diag(left), 9)))]
+        first = first / math.sqrt(math.fsum((first * first).tolist()))
+        basis = np.concatenate([basis, *(product(unit, first[:, None]) for unit in units)], axis=1)
+    acting = [product(product(basis.T, unit), basis)[:division, :division] for unit in units]
+    return Irrep(dimension // division, np.stack(acting), kind, product(space, basis))
+
+
+def _assembled(
+    representations: Sequence[_Orthogonal],
+    irreps: Sequence[Irrep],
+    members: Sequence[Sequence[Sequence[np.ndarray]]],
+) -> Decomposition | None:
+    # Irreps of one size follow on one another, so that they can be multiplied at once.
+    order = sorted(range(len(irreps)), key=lambda n: (irreps[n].division, irreps[n].multiplicity))
+    irreps = [irreps[number] for number in order]
+    copies = np.zeros((len(representations), len(irreps)), dtype=np.int64)
+    forward, backward = [], []
+    for kind, (rho, of_kind) in enumerate(zip(representations, members, strict=True)):
+        rows = []
+        for number, before in enumerate(order):
+            found = of_kind[before] if before < len(of_kind) else []
+            copies[kind, number] = len(found)
+            if found:
+                q, division = irreps[number].multiplicity, irreps[number].division
+                stacked = np.stack(found).reshape(len(found), rho.dimension, q, division)
+                rows.append(stacked.transpose(2, 0, 3, 1).reshape(-1, rho.dimension))
+        analysis = np.concatenate(rows)
+        error = np.abs(product(analysis, analysis.T) - np.eye(len(analysis))).max()
+        if analysis.shape != (rho.dimension,) * 2 or not error <= 1e-10:
+            return None
+        forward.append(analysis if rho.change is None else analysis @ rho.change)
+        backward.append(analysis.T.copy() if rho.back is None else rho.back @ analysis.T)
+    return Decomposition(tuple(irreps), copies, tuple(forward), tuple(backward))
