@@ -28,7 +28,7 @@ from projects import FailedError, commit, copy_of_this_project, environment, run
 PROBLEM = ("--group", "c4", "--input", "28x28", "--output", "14x14", "--solver", "orbits")
 
 # What a killed run makes anew: a stage of each kind that writes files.
-STAGES = ["prepare", "equivariant@latent_to_latent", "train_plain@standard"]
+STAGES = ["prepare", "equivariant", "train_plain@standard"]
 OUTPUTS = [
     "data/digits.h5",
     "bases/equivariant/c4_2x2_to_2x2.h5",

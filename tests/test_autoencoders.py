@@ -18,23 +18,18 @@ import pytest
 import safetensors
 import safetensors.torch
 import torch
-from digits.autoencoders import (
-    MODELS,
-    AttentionEncoder,
-    Autoencoder,
-    AutoencoderConfig,
-    bases_needed,
-    basis_file,
-    build_autoencoder,
-    load_autoencoder,
-    load_bases,
-    save_autoencoder,
-)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 import equibasis as eb
+from digit_models import from_bases
+from digits.bases import basis_file, load_bases
+from digits.build import build_autoencoder
+from digits.config import MODELS, AutoencoderConfig, bases_needed
+from digits.equivariant import AttentionEncoder, equivariant_autoencoder
+from digits.plain import Autoencoder, plain_autoencoder
+from digits.weights import load_autoencoder, save_autoencoder
 
 EQUIVARIANT = ["equivariant", "equivariant_attention"]
 SIZES = (14, (6, 3))
@@ -60,7 +55,7 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def build(config: AutoencoderConfig, folder: Path, seed: int = 0) -> Autoencoder:
     """An autoencoder with every parameter random, biases too."""
     torch.manual_seed(seed)
-    model = build_autoencoder(config, load_bases(config, folder))
+    model = build_autoencoder(config, folder)[0]
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "bias" in name:
@@ -69,7 +64,7 @@ def build(config: AutoencoderConfig, folder: Path, seed: int = 0) -> Autoencoder
 
 
 def save(model: Autoencoder, config: AutoencoderConfig, folder: Path, path: Path) -> Path:
-    save_autoencoder(model, config, load_bases(config, folder), path)
+    save_autoencoder(model, config, build_autoencoder(config, folder)[1], path)
     return path
 
 
@@ -177,15 +172,15 @@ def test_no_basis_is_loaded_that_is_not_used(model: str, bias: Any, bases: Path)
     needed = bases_needed(config)
     assert len(set(needed)) == len(needed)
     found = load_bases(config, bases)
-    build_autoencoder(config, found)
+    from_bases(config, found)
     for key in needed:
         with pytest.raises((KeyError, eb.ModelError)):
-            build_autoencoder(config, {k: b for k, b in found.items() if k != key})
+            from_bases(config, {k: b for k, b in found.items() if k != key})
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_model_cannot_be_built_without_saying_of_which_bases(model: str) -> None:
-    with pytest.raises(TypeError, match="bases"):
+    with pytest.raises(TypeError, match="folder"):
         build_autoencoder(config_of(model))  # type: ignore[call-arg]
 
 
@@ -193,9 +188,9 @@ def test_attention_needs_all_elements_of_the_group_and_says_so() -> None:
     config = AutoencoderConfig("equivariant_attention", 5, (5, 5), "s5")
     found = {key: eb.solve("s5", key[1], key[0]) for key in bases_needed(config)}
     with pytest.raises(eb.ModelError, match="generators only") as caught:
-        build_autoencoder(config, found)
+        equivariant_autoencoder(config, found)
     one_line(caught)
-    build_autoencoder(replace(config, model="equivariant"), found)
+    equivariant_autoencoder(replace(config, model="equivariant"), found)
 
 
 def test_every_parameter_of_a_model_is_trained(bases: Path) -> None:
@@ -380,7 +375,7 @@ def test_weights_refuse_another_basis_of_the_same_group_and_shapes(
         load_autoencoder(saved, altered)
     message = one_line(caught)
     assert "equivariant/c4_6x6_to_3x3.h5" in message
-    assert "equibasis train equivariant" in message
+    assert "python pipeline train equivariant" in message
 
 
 def test_weights_refuse_a_basis_that_their_config_does_not_record(saved: Path, bases: Path) -> None:
@@ -411,7 +406,7 @@ def test_a_missing_file_names_the_command_that_trains_it(
         load_autoencoder(saved, bases)
     message = one_line(caught)
     assert str(saved.with_suffix(suffix)) in message
-    assert "equibasis train equivariant" in message
+    assert "python pipeline train equivariant" in message
 
 
 @pytest.fixture(scope="module")
@@ -420,7 +415,7 @@ def standard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = AutoencoderConfig("standard", 3, (2, 1))
     path = tmp_path_factory.mktemp("standard") / "standard.safetensors"
     torch.manual_seed(0)
-    save_autoencoder(build_autoencoder(config, {}), config, {}, path)
+    save_autoencoder(plain_autoencoder(config), config, {}, path)
     load_autoencoder(path)
     return path
 
@@ -443,7 +438,7 @@ def test_weights_cut_short_anywhere_are_refused(standard: Path, share: float) ->
         load_autoencoder(path)
     message = one_line(caught)
     assert str(path) in message
-    assert "equibasis train standard" in message
+    assert "python pipeline train standard" in message
 
 
 @given(st.data())
@@ -474,7 +469,7 @@ def test_the_weights_of_another_model_are_refused(saved: Path, bases: Path) -> N
     shutil.copy(other, saved)
     with pytest.raises(eb.ModelError) as caught:
         load_autoencoder(saved, bases)
-    assert "equibasis train equivariant" in one_line(caught)
+    assert "python pipeline train equivariant" in one_line(caught)
 
 
 @pytest.mark.parametrize(
@@ -532,7 +527,7 @@ def test_a_config_of_another_size_does_not_fit_the_weights(saved: Path, bases: P
     path.write_text(json.dumps(record | {"bias": "scalar"}), encoding="utf-8")
     with pytest.raises(eb.ModelError) as caught:
         load_autoencoder(saved, bases)
-    assert "equibasis train equivariant" in one_line(caught)
+    assert "python pipeline train equivariant" in one_line(caught)
 
 
 def refused(path: Path) -> str:
@@ -540,7 +535,7 @@ def refused(path: Path) -> str:
     with pytest.raises(eb.ModelError) as caught:
         load_autoencoder(path)
     message = one_line(caught)
-    assert "equibasis train" in message
+    assert "python pipeline train" in message
     return message
 
 
@@ -715,6 +710,6 @@ def test_nothing_in_the_package_unpickles() -> None:
 
 def test_a_model_cannot_be_saved_where_there_is_no_folder(bases: Path, tmp_path: Path) -> None:
     config = replace(config_of("standard"), image_size=3, hidden_sizes=(2, 1))
-    model = build_autoencoder(config, {})
+    model = plain_autoencoder(config)
     with pytest.raises(eb.WriteError, match="nowhere"):
         save_autoencoder(model, config, {}, tmp_path / "nowhere" / "standard.safetensors")

@@ -20,11 +20,12 @@ import equibasis as eb
 from crash import crash_repro, crash_solve
 from digits.data import Digits, fetch, resize, save_digits
 from equibasis.files import write_text, writing
-from projects import PARAMETERS, attempt, environment, finish, run
+from projects import PARAMETERS, REPOSITORY, attempt, environment, finish, run
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and locks of POSIX")
 
 SOLVE = ("--group", "c4", "--input", "6x6", "--output", "3x3")
+PIPELINE = REPOSITORY / "pipeline"
 
 
 def names(folder: Path) -> list[str]:
@@ -151,8 +152,8 @@ def kill_at_checkpoint(folder: Path, seen: int) -> int:
     """Train until another checkpoint than ``seen`` is there, and kill -9; returns which it was."""
     saved = folder / ".equibasis" / "checkpoints" / "standard_augmented.safetensors"
     with subprocess.Popen(
-        ["equibasis", "train", "standard_augmented"], cwd=folder, env=environment(folder),
-        stdout=subprocess.DEVNULL,
+        [sys.executable, PIPELINE, "train", "standard_augmented"], cwd=folder,
+        env=environment(folder), stdout=subprocess.DEVNULL,
     ) as process:  # fmt: skip
         while not saved.exists() or saved.stat().st_mtime_ns == seen:
             assert process.poll() is None
@@ -169,12 +170,12 @@ def test_training_killed_and_taken_up_again_ends_at_the_same_bits(
     whole, broken = (
         training_project(tmp_path / name, digits_file, epochs=60) for name in ("whole", "broken")
     )
-    run(whole, "equibasis", "train", "standard_augmented")
+    run(whole, sys.executable, PIPELINE, "train", "standard_augmented")
     seen = 0
     for _ in range(2):
         seen = kill_at_checkpoint(broken, seen)
         assert list((broken / "models").iterdir()) == []
-    printed = run(broken, "equibasis", "train", "standard_augmented")
+    printed = run(broken, sys.executable, PIPELINE, "train", "standard_augmented")
     assert "going on after epoch" in printed
     assert results(broken) == results(whole)
     assert len(results(whole)) == 5
@@ -188,7 +189,7 @@ def test_a_second_run_of_one_training_waits_for_the_first(
     digits_file: Path, tmp_path: Path
 ) -> None:
     folder = training_project(tmp_path / "project", digits_file, epochs=40)
-    command = ["equibasis", "train", "standard"]
+    command = [sys.executable, PIPELINE, "train", "standard"]
     both = [
         subprocess.Popen(
             command, cwd=folder, env=environment(folder), stdout=subprocess.PIPE, text=True
@@ -333,7 +334,7 @@ LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), -1))
 del sys.argv[1]
-from equibasis.cli import main
+from digits.cli import main
 main()
 """
 

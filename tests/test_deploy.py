@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 import torch
-from digits.autoencoders import MODELS, AutoencoderConfig, bases_needed, build_autoencoder
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 import equibasis as eb
+from digit_models import from_bases
+from digits.config import MODELS, AutoencoderConfig, bases_needed
 from equibasis.nn import (
     EquivariantCombine,
     EquivariantLinear,
@@ -48,7 +49,7 @@ def basis(group: str, output: str, input_: str | None = None) -> eb.Basis:
 def autoencoder(model: str, group: str = "c4") -> nn.Module:
     config = AutoencoderConfig(model, 14, (6, 3), group)
     bases = {key: basis(group, key[1], key[0]) for key in bases_needed(config)}
-    return small(build_autoencoder(config, bases))
+    return small(from_bases(config, bases))
 
 
 def small(network: nn.Module) -> nn.Module:

@@ -18,21 +18,16 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from digits.autoencoders import (
-    MODELS,
-    AutoencoderConfig,
-    bases_needed,
-    build_autoencoder,
-    load_autoencoder,
-    save_autoencoder,
-)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor, nn
 
 import equibasis as eb
+from digit_models import from_bases
+from digits import checkpoints
 from digits.checkpoints import Checkpoint
+from digits.config import MODELS, AutoencoderConfig, bases_needed
 from digits.data import (
     SOURCES,
     Digits,
@@ -50,8 +45,9 @@ from digits.fitting import (
     reconstruction_error,
 )
 from digits.parameters import Parameters, load_parameters
-from digits.stages import checkpoints, train
+from digits.stages import train
 from digits.stages.evaluate import equivariance_error, measure, random_nonzero_turns, rotate
+from digits.weights import load_autoencoder, save_autoencoder
 from equibasis.nn import EquivariantLinear
 from equibasis.symmetry.representations import Representation
 
@@ -66,9 +62,9 @@ def one_line(error: pytest.ExceptionInfo[Exception]) -> str:
     return message
 
 
-def equibasis(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+def pipeline(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "equibasis", *map(str, arguments)],
+        [sys.executable, REPOSITORY / "pipeline", *map(str, arguments)],
         cwd=cwd, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
@@ -193,7 +189,7 @@ def test_a_parameter_file_that_is_not_there_is_refused(name: str, tmp_path: Path
         (["prepare"], "train:\n  rate: 1", "train.rate"),
         (["prepare"], "data: {source: imagenet}", "data.source"),
         (["evaluate"], "evaluate: {seed: x}", "evaluate.seed"),
-        (["report"], "group: c4", "equibasis evaluate"),
+        (["report"], "group: c4", "python pipeline evaluate"),
     ],
 )
 def test_a_stage_says_in_one_line_what_is_wrong_and_exits_with_2(
@@ -203,7 +199,7 @@ def test_a_stage_says_in_one_line_what_is_wrong_and_exits_with_2(
     if text is not None:
         path.write_text(text, encoding="utf-8")
     (tmp_path / "reports").mkdir()
-    done = equibasis(*command, "--params", path, cwd=tmp_path)
+    done = pipeline(*command, "--params", path, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
@@ -323,7 +319,7 @@ def test_digits_of_another_size_are_refused(digits: Digits, tmp_path: Path) -> N
     save_digits(digits, path)
     with pytest.raises(eb.DataError, match="16x16") as caught:
         load_digits(path, 16)
-    assert "equibasis prepare" in one_line(caught)
+    assert "python pipeline prepare" in one_line(caught)
 
 
 def no_file(path: Path) -> None:
@@ -392,7 +388,7 @@ def test_damaged_digits_are_refused(damage: Any, digits: Digits, tmp_path: Path)
         load_digits(path, 14)
     message = one_line(caught)
     assert str(path) in message
-    assert "equibasis prepare" in message
+    assert "python pipeline prepare" in message
 
 
 def test_an_unknown_source_is_refused_naming_the_known_ones() -> None:
@@ -471,7 +467,7 @@ def autoencoder(name: str, seed: int = 0) -> nn.Module:
         (input_, output): eb.solve("c4", output, input_) for input_, output in bases_needed(config)
     }
     torch.manual_seed(seed)
-    return build_autoencoder(config, bases)
+    return from_bases(config, bases)
 
 
 def training(model: nn.Module, images: Tensor, **choices: Any) -> Training:

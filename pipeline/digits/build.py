@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from digits.config import AutoencoderConfig
 from digits.plain import Autoencoder, plain_autoencoder
+from equibasis.errors import ModelError
 
 
 def build_autoencoder(
-    config: AutoencoderConfig, folder: str | Path
+    config: AutoencoderConfig, folder: str | Path, trained_on: Mapping[str, str] | None = None
 ) -> tuple[Autoencoder, dict[str, str]]:
     """An autoencoder at its random start, from the basis files in ``folder``.
+
+    Parameters
+    ----------
+    config
+        What it is.
+    folder
+        The basis files, as the pipeline names them.
+    trained_on
+        The content hash that each of them must have, by the file's name; None: any.
 
     Returns
     -------
@@ -22,6 +33,8 @@ def build_autoencoder(
     ------
     BasisFileError
         If a basis is missing, damaged, or of another problem, naming the command that makes it.
+    ModelError
+        If a basis is not the one of ``trained_on``.
     """
     if not config.is_equivariant:
         return plain_autoencoder(config), {}
@@ -30,4 +43,11 @@ def build_autoencoder(
     from digits.equivariant import equivariant_autoencoder
 
     bases = load_bases(config, folder)
-    return equivariant_autoencoder(config, bases), basis_hashes(config.group, bases)
+    hashes = basis_hashes(config.group, bases)
+    for name, found in hashes.items():
+        if trained_on is not None and trained_on.get(name) != found:
+            raise ModelError(
+                f"the weights were trained on another {name} than the one in {folder}: train "
+                f"again with 'python pipeline train {config.model}'"
+            )
+    return equivariant_autoencoder(config, bases), hashes

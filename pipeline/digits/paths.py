@@ -3,6 +3,7 @@
 from pathlib import Path
 
 DIGITS = Path("data/digits.h5")
+GROUPS = Path("groups")
 BASES = Path("bases")
 MODELS = Path("models")
 CURVES = Path("reports/curves")

@@ -58,16 +58,12 @@ def load_autoencoder(
     try:
         content = _read_regular(weights)
         _check_enough(config, len(content))
-        model, found = build_autoencoder(config, folder)
-        for name, sha256 in found.items():
-            if hashes.get(name) != sha256:
-                raise ModelError(
-                    f"{weights} was trained on another {name} than the one in {folder}: "
-                    f"train again with 'python pipeline train {config.model}'"
-                )
+        model, _ = build_autoencoder(config, folder, hashes)
         state = safetensors.torch.load(content)
         _check_numbers(state, model.state_dict())
         model.load_state_dict(state)
+    except ModelError as error:
+        raise ModelError(f"{weights}: {error}") from error
     except (safetensors.SafetensorError, *_UNREADABLE) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ModelError(

@@ -7,18 +7,18 @@ from typing import Literal
 
 from digits.bases import basis_file
 from digits.config import BasisKey, autoencoder_config
+from digits.own_group import find_watched_group
 from digits.parameters import Parameters
 from digits.paths import BASES
 from equibasis.artifact.store import save_basis
 from equibasis.solvers import solve
-from equibasis.symmetry.groups import find_group
 
 Kind = Literal["equivariant", "invariant"]
 
 
 def run(parameters: Parameters, kind: Kind) -> None:
     """Write bases/KIND/: a file for each pair of spaces (or each space) of the models."""
-    group = find_group(parameters.group)
+    group = find_watched_group(parameters.group)
     (BASES / kind).mkdir(parents=True, exist_ok=True)
     for key in problems(parameters, kind):
         input_, output = key

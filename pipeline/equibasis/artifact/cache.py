@@ -257,7 +257,7 @@ def _arrays(rho: Representation) -> list[np.ndarray | None]:
 def _file_name(space: HomSpace, key: str) -> str:
     of_input = None if space.kind == "invariant" else str(space.input_space)
     stem = basis_path("", space.group, str(space.output_space), of_input).stem
-    readable = re.sub(r"[^\w.+-]+", "_", stem, flags=re.ASCII).lstrip("._-")[:60] or "basis"
+    readable = stem.lstrip("._-")[:60] or "basis"
     return f"{readable}-{key[:32]}.h5"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -66,9 +67,16 @@ Contents: TypeAlias = tuple[dict[str, dict[str, Value]], dict[str, np.ndarray]]
 
 
 def basis_path(folder: str | Path, group: str, output: str, input: str | None = None) -> Path:
-    """The name of a basis file: ``c4_14x14_to_6x6.h5`` for maps, ``c4_6x6.h5`` for invariants."""
-    stem = f"{group}_{output}" if input is None else f"{group}_{input}_to_{output}"
-    return Path(folder) / f"{stem}.h5"
+    """The name of a basis file: ``c4_14x14_to_6x6.h5`` for maps, ``c4_6x6.h5`` for invariants.
+
+    Characters that a name of a file had better not have become ``_``.
+    """
+    stem = (
+        f"{group_name(group)}_{output}"
+        if input is None
+        else f"{group_name(group)}_{input}_to_{output}"
+    )
+    return Path(folder) / f"{re.sub(r'[^0-9A-Za-z_.+-]+', '_', stem)}.h5"
 
 
 # --- what a file says ---------------------------------------------------------------------------
