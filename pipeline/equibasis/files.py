@@ -14,7 +14,7 @@ from pathlib import Path
 
 import h5py
 
-from equibasis.errors import WriteError
+from equibasis.errors import WriteError, cannot_write
 
 if sys.platform != "win32":
     import fcntl
@@ -51,11 +51,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
             _flush_to_disk(temporary)
             temporary.replace(target)
     except OSError as error:
-        reason = error.strerror or str(error).partition("\n")[0]
-        raise WriteError(
-            f"cannot write {target}: {reason}; name a file in an existing folder that you may "
-            "write to"
-        ) from error
+        raise WriteError(cannot_write(target, error)) from error
 
 
 @contextlib.contextmanager

@@ -6,12 +6,10 @@ group are as usable as C₄.
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import itertools
+import json
 import math
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,8 +17,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from equibasis.errors import GroupError, SpaceError
+from equibasis.errors import GroupError, SpaceError, cause, naming_extras
+from equibasis.files import open_regular
 from equibasis.symmetry.spaces import Shape
+from equibasis.symmetry.user_module import import_module
 
 Transform: TypeAlias = Callable[[np.ndarray, Any], Any]
 
@@ -322,12 +322,12 @@ def read_permutation_group(path: str | Path) -> Group:
     GroupError
         If the file cannot be read, or does not hold permutations of that degree.
     """
-    import yaml
-
     name = str(path)
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        content = _parsed(Path(path))
+    except OSError as error:
+        raise GroupError(f"cannot read the group {name}: {cause(error)}") from error
+    except (ValueError, RecursionError) as error:
         raise GroupError(f"cannot read the group {name}: {error}") from error
     if not isinstance(content, dict) or not {"degree", "generators"} <= set(content):
         raise GroupError(f"group {name}: the file needs the keys 'degree' and 'generators'")
@@ -349,6 +349,20 @@ def read_permutation_group(path: str | Path) -> Group:
     if len(named) < len(generators):
         raise GroupError(f"group {name}: two generators have one name")
     return permutation_group(group_name(name), named)
+
+
+def _parsed(path: Path) -> Any:
+    """What a YAML or JSON file holds; raises `OSError` or `ValueError`."""
+    with open_regular(path) as file:
+        text = file.read().decode("utf-8-sig")
+    if path.name.endswith(".json"):
+        return json.loads(text)
+    with naming_extras(f"group {path}: YAML"):
+        import yaml
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(error) from error
 
 
 def group_name(spec: str) -> str:
@@ -508,18 +522,15 @@ def find_group(spec: str | Group) -> Group:
 
 def _import_group(spec: str, module_name: str, object_name: str) -> Group:
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # what it prints is not our output
-            module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:  # whatever a user's module does on import
-        raise GroupError(
-            f"group {spec!r}: module {module_name!r} does not import "
-            f"({type(error).__name__}: {error}); mend it, or run from the folder that holds it"
-        ) from error
+        module = import_module(module_name)
+    except GroupError as error:
+        raise GroupError(f"group {spec!r}: {error}") from error
     found = getattr(module, object_name, None)
     if found is None:
         raise GroupError(
-            f"group {spec!r}: module {module_name!r} has no {object_name!r}; "
-            "define it there as equibasis.Group(name, elements, transform)"
+            f"group {spec!r}: module {module_name!r} has no {object_name!r}; define it there "
+            f"({getattr(module, '__file__', None) or 'in Python itself'}) as "
+            "equibasis.Group(name, elements, transform)"
         )
     if isinstance(found, Group):
         return replace(found, name=spec)
