@@ -19,7 +19,7 @@ from projects import REPOSITORY, attempt, commit
 from test_pipeline import set_parameter, succeed
 
 BASIS = "bases/equivariant/c4_3x3_to_3x3.h5"
-UNPUSHED = "bases/equivariant/c4_6x6_to_3x3.h5"
+UNPUSHED = "bases/invariant/c4_6x6.h5"
 
 
 def new_repository(folder: Path) -> Path:
@@ -32,9 +32,9 @@ def new_repository(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone of this project, ``equibasis``, with one basis pushed to a remote, tagged ``v1``.
+    """A clone of this project, ``equibasis``, with maps pushed to a remote, tagged ``v1``.
 
-    Its own cache is gone, so that the basis can come from the remote only.
+    Its own cache is gone, so that a basis can come from the remote only.
     """
     folder = tmp_path_factory.mktemp("published") / "equibasis"
     listed = succeed(
@@ -47,13 +47,13 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     new_repository(folder)
     set_parameter(folder)
     commit(folder, "The project")
-    succeed(folder, "dvc", "repro", "--single-item", "equivariant@latent_to_latent")
+    succeed(folder, "dvc", "repro", "equivariant", "invariant")
     remote = folder.parent / "remote"
-    succeed(folder, "dvc", "remote", "add", "--quiet", "--default", "store", str(remote))
-    succeed(folder, "dvc", "push", "--quiet", "equivariant@latent_to_latent")
+    succeed(folder, "dvc", "remote", "add", "--quiet", "-d", "storage", str(remote))
+    succeed(folder, "dvc", "push", "--quiet", "equivariant")
     commit(folder, "A basis")
     succeed(folder, "git", "tag", "v1")
-    (folder / BASIS).unlink()
+    shutil.rmtree(folder / "bases")
     shutil.rmtree(folder / ".dvc" / "cache")
     return folder
 
@@ -134,7 +134,9 @@ def test_plain_h5py_and_numpy_take_ten_lines():
 
 def test_a_basis_is_loaded_from_a_revision_of_another_repository(published):
     basis = eb.load_basis(BASIS, repo=published, rev="v1")
-    assert eb.content_sha256(basis) == eb.content_sha256(eb.solve("c4", "3x3", "3x3"))
+    assert eb.content_sha256(basis) == eb.content_sha256(
+        eb.solve(group="c4", output="3x3", input="3x3")
+    )
     assert basis.rank == 21
 
 
@@ -150,7 +152,7 @@ def test_without_a_repository_the_one_around_here_is_meant(published, monkeypatc
 
 def test_a_basis_that_git_tracks_is_loaded_too(published, tmp_path):
     other = new_repository(tmp_path / "other")
-    basis = eb.solve("d4", "3x3", "6x6")
+    basis = eb.solve(group="d4", output="3x3", input="6x6")
     eb.save_basis(basis, other / "b.h5")
     commit(other, "A basis")
     assert eb.load_basis("b.h5", repo=other, rev="HEAD").group == "d4"

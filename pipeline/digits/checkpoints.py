@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from equibasis.errors import WriteError
+from equibasis.errors import WriteError, cannot_write
 from equibasis.files import writing
 
 # Epochs from one checkpoint to the next.
@@ -90,9 +90,7 @@ def alone(path: Path, doing: str) -> Iterator[None]:
             print(f"waiting for another process that is {doing}", flush=True)
             lock.acquire()
     except OSError as error:
-        raise WriteError(
-            f"cannot write {path} ({error.strerror}): run in a folder that you may write to"
-        ) from error
+        raise WriteError(cannot_write(path, error)) from error
     try:
         yield
     finally:

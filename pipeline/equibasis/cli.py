@@ -6,7 +6,6 @@ Exit status: 0 fine, 1 a check failed, 2 wrong usage or input.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -117,10 +116,11 @@ def verify(files: tuple[Path, ...]) -> None:
     """
     from tqdm import tqdm
 
+    from equibasis.files import is_missing
     from equibasis.show.tables import print_table, verification_table
 
     for file in files:
-        if not os.path.exists(file):  # noqa: PTH110 - Path.exists raises where a name is too long
+        if is_missing(file):
             raise BasisFileError(f"{file}: it does not exist: name a basis file")
     in_table = sys.stdout.isatty()
     results = []

@@ -116,6 +116,8 @@ def cannot_read(path: str | Path, error: BaseException, remedy: str) -> str:
         return f"{path} does not exist: {remedy}"
     if isinstance(error, OSError) and error.errno:  # HDF5's complaints of content have no number
         return f"cannot read {path}: {cause(error)}"
+    if isinstance(error, MemoryError):
+        return f"cannot read {path}: out of memory"
     return f"cannot read {path} ({type(error).__name__}: {cause(error)[:200]}): {remedy}"
 
 

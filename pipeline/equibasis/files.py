@@ -103,6 +103,17 @@ def remove_abandoned(folder: Path) -> None:
                     os.close(descriptor)
 
 
+def is_missing(path: str | os.PathLike[str]) -> bool:
+    """Whether there is nothing of that name; what may not be looked at is no proof of it."""
+    try:
+        os.stat(path)  # noqa: PTH116 - whatever a path may be
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
+
+
 def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
     """A regular file, opened to read; never waits, as opening a pipe would.
 

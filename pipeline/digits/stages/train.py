@@ -31,7 +31,7 @@ from digits.fitting import (
 from digits.parameters import Parameters, Train
 from digits.paths import BASES, CHECKPOINTS, CURVES, DIGITS, MODELS, TIMINGS
 from digits.weights import save_autoencoder
-from equibasis.errors import ModelError, WriteError
+from equibasis.errors import ModelError, WriteError, cannot_write
 from equibasis.files import write_text
 
 
@@ -133,10 +133,7 @@ def _curve(
                 log(errors)
             yield log
     except OSError as error:
-        raise WriteError(
-            f"cannot write {folder} ({error.strerror or error}): make room, or run in a folder "
-            "that you may write to"
-        ) from error
+        raise WriteError(cannot_write(folder, error)) from error
 
 
 def _record_time(name: str, seconds: float, epochs: int) -> None:

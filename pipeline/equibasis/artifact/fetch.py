@@ -61,13 +61,15 @@ def _load(local: Path, place: str) -> Basis:
 def _download(name: str, repo: str | None, rev: str | None, place: str, local: Path) -> None:
     with naming_extras(place):
         from dvc.api import DVCFileSystem
+        from dvc_data.index import DataIndexDirError
     try:
         files = DVCFileSystem(repo, rev=rev)
         known = files.info(name)["type"] == "file"  # isfile would hide what is wrong
+    except DataIndexDirError as error:
+        raise _no_data(place, error) from error
     except Exception as error:  # whatever Git, DVC and the network may raise
-        if not _is_missing(error, name):
-            remedy = "name the URL or folder of a Git repository, and a commit, branch or tag of it"
-            raise BasisFileError(_line(place, error, name, remedy)) from error
+        if not _is_about(error, name):
+            raise _no_repository(place, error) from error
         known = False
     if not known:
         raise BasisFileError(
@@ -76,24 +78,38 @@ def _download(name: str, repo: str | None, rev: str | None, place: str, local: P
     try:
         files.get_file(name, str(local))
     except Exception as error:  # whatever the library of a remote raises
-        remedy = (
-            "that project needs a DVC remote that you may read ('dvc remote add -d'), and 'dvc "
-            "push' run where the file was made"
-        )
-        what = f"{place}: its data cannot be had"
-        raise BasisFileError(_line(what, error, name, remedy)) from error
+        raise _no_data(place, error) from error
 
 
-def _is_missing(error: BaseException, name: str) -> bool:
-    """Whether it is the file itself that is not there, and not a folder that DVC works in."""
-    about = getattr(error, "filename", None)
-    return isinstance(error, FileNotFoundError) and Path(str(about)).name == Path(name).name
+def _is_about(error: BaseException, name: str) -> bool:
+    """Whether it is the file that does not exist, and not a folder that DVC works in."""
+    path = str(getattr(error, "filename", ""))
+    return isinstance(error, FileNotFoundError) and Path(path).name == Path(name).name
 
 
-def _line(what: str, error: BaseException, name: str, remedy: str) -> str:
-    """What the innermost cause says, and the remedy where it is not the system that refuses."""
+def _no_repository(place: str, error: BaseException) -> BasisFileError:
+    first = _first_cause(error)
+    if isinstance(first, OSError) and first.errno:  # a folder, the disk or the network
+        where = f"{first.filename}: " if first.filename else ""
+        return BasisFileError(f"{place}: {where}{cause(first)}")
+    return BasisFileError(
+        f"{place}: {cause(first)}: name the URL or folder of a Git repository that you may read, "
+        "and a commit, branch or tag of it"
+    )
+
+
+def _no_data(place: str, error: BaseException) -> BasisFileError:
+    first = _first_cause(error)
+    line = f"{place}: its data cannot be had: {cause(first)}"
+    if isinstance(first, OSError) and first.errno and not isinstance(first, FileNotFoundError):
+        return BasisFileError(line)
+    return BasisFileError(
+        f"{line}: that project needs a DVC remote that you may read ('dvc remote add -d'), and "
+        "'dvc push' run where the file was made"
+    )
+
+
+def _first_cause(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
         error = error.__cause__
-    if isinstance(error, OSError) and error.errno and not _is_missing(error, name):
-        return f"{what}: {error.filename or 'here'}: {cause(error)}"
-    return f"{what}: {cause(error)}: {remedy}"
+    return error

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from equibasis.errors import BasisFileError
+from equibasis.errors import BasisFileError, cause
 from equibasis.files import open_regular
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -322,11 +322,10 @@ class PlainFile:
 def _opened(path: str | os.PathLike[str]) -> io.BufferedReader:
     try:
         return open_regular(path)
-    except (FileNotFoundError, NotADirectoryError) as error:
+    except FileNotFoundError as error:
         raise BasisFileError("it does not exist: make it with 'equibasis solve'") from error
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise BasisFileError(f"it cannot be read: {reason}") from error
+        raise BasisFileError(f"it cannot be read: {cause(error)}") from error
 
 
 class _TooShortError(Exception):

@@ -28,7 +28,7 @@ from equibasis.artifact.schema import (
 )
 from equibasis.artifact.verification import check_coordinates, verify_basis
 from equibasis.errors import BasisFileError, EquibasisError, WriteError
-from equibasis.files import write_hdf5
+from equibasis.files import is_missing, write_hdf5
 from equibasis.linalg.columns import (
     Columns,
     OrbitColumns,
@@ -324,9 +324,12 @@ def load_basis_for(
     """
     of_input = f" --input {input}" if input else ""
     command = f"equibasis solve {path} --group {group}{of_input} --output {output}"
-    if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises where a name is too long
-        raise BasisFileError(f"{path} does not exist: make it with '{command}'")
-    basis = load_basis(path)
+    try:
+        basis = load_basis(path)
+    except BasisFileError as error:
+        if is_missing(path):
+            raise BasisFileError(f"{path} does not exist: make it with '{command}'") from error
+        raise
     wanted = (group_name(group), as_space(input), as_space(output))
     if (basis.group, basis.space.input_space, basis.space.output_space) != wanted:
         raise BasisFileError(f"{path} holds {basis.space}: make the right one with '{command}'")
