@@ -15,7 +15,7 @@ import click
 
 from equibasis import __version__
 from equibasis.console import fail, run
-from equibasis.errors import BasisFileError, EquibasisError
+from equibasis.errors import BasisFileError, EquibasisError, printable
 
 if TYPE_CHECKING:
     from equibasis.artifact.cache import CachedFile
@@ -88,7 +88,8 @@ def solve(
     basis = solve_space(space, chosen)
     seconds = time.perf_counter() - start
     save_basis(basis, out)
-    click.echo(f"{out}: {space}, rank {basis.rank} (solver {basis.solver}, {seconds:.2g} s)")
+    what = f"{space}, rank {basis.rank} (solver {basis.solver}, {seconds:.2g} s)"
+    click.echo(f"{printable(out)}: {what}")
 
 
 @commands.command()
@@ -141,9 +142,9 @@ def _verified(file: Path) -> Verified:
     try:
         basis, checks = verify_file(file)
     except EquibasisError as error:
-        return Verified(str(file), reason=str(error).removeprefix(f"{file}: "))
+        return Verified(printable(file), reason=str(error).removeprefix(f"{printable(file)}: "))
     errors = checks.orthonormality_error, checks.equivariance_error
-    return Verified(str(file), str(basis.space), basis.rank, *errors)
+    return Verified(printable(file), str(basis.space), basis.rank, *errors)
 
 
 def _line(result: Verified) -> str:
@@ -186,7 +187,7 @@ def show(file: Path, out: Path | None, view: str | None, count: int | None) -> N
         view = "orbits" if are_orbits and count is None else "vectors"
     if out is not None:
         save_figure(orbits_figure(basis) if view == "orbits" else basis_figure(basis, count), out)
-        click.echo(out)
+        click.echo(printable(out))
     else:
         from equibasis.show.terminal import print_basis, print_orbits
 
@@ -242,7 +243,7 @@ def export(file: Path, out: Path) -> None:
     basis = load_basis(file)
     reader = export_basis(basis, out)
     rows, rank = basis.columns.shape
-    click.echo(f"{out}: {basis.space}, a {rows} x {rank} matrix for {reader}")
+    click.echo(f"{printable(out)}: {basis.space}, a {rows} x {rank} matrix for {reader}")
 
 
 @commands.group()
@@ -272,7 +273,7 @@ def cache_ls() -> None:
             used = time.strftime("%Y-%m-%d %H:%M", time.localtime(file.last_used))
             table.add_row(file.path.name, decimal(file.bytes), used)
         print_table(table)
-    click.echo(f"{_counted(files)} of {decimal(most_bytes)}, in {cache_folder()}")
+    click.echo(f"{_counted(files)} of {decimal(most_bytes)}, in {printable(cache_folder())}")
 
 
 @cache.command("prune")
@@ -292,7 +293,9 @@ def cache_prune(everything: bool, max_size: str | None) -> None:
         raise click.UsageError("--all and --max-size exclude each other: give one")
     most_bytes = 0 if everything else cache_size() if max_size is None else parse_size(max_size)
     removed, left = prune_cache(most_bytes), cached_files()
-    click.echo(f"removed {_counted(removed)}; kept {_counted(left)}, in {cache_folder()}")
+    click.echo(
+        f"removed {_counted(removed)}; kept {_counted(left)}, in {printable(cache_folder())}"
+    )
 
 
 def _counted(files: list[CachedFile]) -> str:

@@ -88,11 +88,12 @@ def naming_extras(what: str, extra: str | None = None) -> Iterator[None]:
         ) from error
 
 
-def printable(text: str) -> str:
-    r"""The text with what does not print spelled out, as ``\x1b`` or ``\udcff``.
+def printable(name: object) -> str:
+    r"""A name or text with what does not print spelled out, as ``\x1b`` or ``\udcff``.
 
     So a file name that is not UTF-8 can be told, and none can play with a terminal.
     """
+    text = str(name)
     if text.isprintable():
         return text
     return "".join(
