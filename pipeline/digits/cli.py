@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from equibasis.console import run
+from equibasis.console import Group, run
 
 PARAMETERS = click.option(
     "--params",
@@ -19,7 +19,7 @@ PARAMETERS = click.option(
 )
 
 
-class _Commands(click.Group):
+class _Commands(Group):
     """The stages, and all commands of the library, which is imported when one of them is called."""
 
     def list_commands(self, context: click.Context) -> list[str]:

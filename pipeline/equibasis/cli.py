@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from equibasis import __version__
-from equibasis.console import fail, run
+from equibasis.console import Group, fail, run
 from equibasis.errors import BasisFileError, EquibasisError, printable
 
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ def main() -> None:
     run(commands, "equibasis")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__)
 def commands() -> None:
     """Equivariant and invariant subspaces: solved once, exactly, and kept as files."""

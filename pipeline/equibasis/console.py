@@ -24,15 +24,30 @@ if TYPE_CHECKING:
 _INTERRUPTED, _READER_HAS_GONE = 128 + 2, 128 + 13  # as of SIGINT and SIGPIPE
 
 
-def run(group: click.Group, name: str) -> NoReturn:
+def run(group: Group, name: str) -> NoReturn:
     """Run a command of a group and exit; report any failure as one line on stderr."""
-    with _streams() as output, _asked_to_end():
-        status = _status(group, name)
-        sys.stdout.flush()
+    with _streams() as output:
+        try:
+            with _asked_to_end():
+                status = _status(group, name)
+                sys.stdout.flush()
+        except _EndedError as ended:
+            status = ended.status
         if output.lost is not None and status in (0, 1):
             lost = fail(f"cannot write to standard output: {cause(output.lost)}")
             status = status or lost
     sys.exit(status)
+
+
+class Group(click.Group):
+    """A group of commands in which Ctrl-C is an `click.Abort`, of which click says nothing."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command that was named."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise click.Abort from error
 
 
 def fail(message: str, status: int = 2) -> int:
@@ -41,7 +56,7 @@ def fail(message: str, status: int = 2) -> int:
     return status
 
 
-def _status(group: click.Group, name: str) -> int:
+def _status(group: Group, name: str) -> int:
     try:
         with naming_extras("this command"):
             status = group.main(prog_name=name, standalone_mode=False)
@@ -58,6 +73,8 @@ def _status(group: click.Group, name: str) -> int:
     except MemoryError:
         return fail("out of memory: this needs more than this machine, or its limit, allows")
     except (KeyboardInterrupt, click.Abort):
+        if sys.stderr.isatty():
+            click.echo(err=True)  # the terminal has written ^C
         return fail("interrupted", _INTERRUPTED)
     except OSError as error:
         return fail(f"{error.filename}: {cause(error)}" if error.filename else cause(error))
@@ -69,6 +86,14 @@ def _status(group: click.Group, name: str) -> int:
             "when EQUIBASIS_TRACEBACK=1 is set)"
         )
     return int(status or 0)
+
+
+class _EndedError(BaseException):
+    """Somebody else ended the command; no code takes it for an error of its own."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 # --- streams --------------------------------------------------------------------------------------
@@ -92,7 +117,7 @@ class _Output(io.FileIO):
             except OSError as error:
                 self.lost = error
                 if isinstance(error, BrokenPipeError) and self.fileno() == 1:
-                    sys.exit(_READER_HAS_GONE)
+                    raise _EndedError(_READER_HAS_GONE) from error
         return memoryview(content).nbytes
 
 
@@ -147,7 +172,7 @@ def _asked_to_end() -> Iterator[None]:
 
     def leave(number: int, _: object) -> NoReturn:
         signal.signal(number, signal.SIG_DFL)  # who asks twice does not wait
-        sys.exit(128 + number)
+        raise _EndedError(128 + number)
 
     changed = []
     for name in ("SIGTERM", "SIGHUP"):

@@ -114,18 +114,18 @@ def cause(error: BaseException) -> str:
 def cannot_read(path: str | Path, error: BaseException, remedy: str) -> str:
     """The line for a file that cannot be read; ``remedy`` where it is missing or damaged."""
     if isinstance(error, FileNotFoundError):
-        return f"{path} does not exist: {remedy}"
+        return f"{printable(path)} does not exist: {remedy}"
     if isinstance(error, OSError) and error.errno:  # HDF5's complaints of content have no number
-        return f"cannot read {path}: {cause(error)}"
+        return f"cannot read {printable(path)}: {cause(error)}"
     if isinstance(error, MemoryError):
-        return f"cannot read {path}: out of memory"
-    return f"cannot read {path} ({type(error).__name__}: {cause(error)[:200]}): {remedy}"
+        return f"cannot read {printable(path)}: out of memory"
+    return f"cannot read {printable(path)} ({type(error).__name__}: {cause(error)[:200]}): {remedy}"
 
 
 def cannot_write(path: str | Path, error: OSError) -> str:
     """The line for a file that cannot be written, with the remedy that helps, if one does."""
     remedy = _REMEDIES.get(error.errno or 0)
-    return f"cannot write {path}: {cause(error)}" + (f"; {remedy}" if remedy else "")
+    return f"cannot write {printable(path)}: {cause(error)}" + (f"; {remedy}" if remedy else "")
 
 
 _REMEDIES = {

@@ -27,7 +27,7 @@ from equibasis.artifact.schema import (
     text,
 )
 from equibasis.artifact.verification import check_coordinates, verify_basis
-from equibasis.errors import BasisFileError, EquibasisError, WriteError
+from equibasis.errors import BasisFileError, EquibasisError, WriteError, printable
 from equibasis.files import is_missing, write_hdf5
 from equibasis.linalg.columns import (
     Columns,
@@ -393,7 +393,7 @@ def _open(path: str | os.PathLike[str]) -> Iterator[PlainFile]:
         MemoryError,
     ) as error:
         reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
-        raise BasisFileError(f"{Path(path)}: {reason}") from error
+        raise BasisFileError(f"{printable(Path(path))}: {reason}") from error
 
 
 def _read(file: PlainFile) -> tuple[Basis, Outline]:
