@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from equibasis.errors import ParametersError, cannot_read
-from equibasis.files import open_regular
+from equibasis.files import read_text
 
 BiasChoice: TypeAlias = Literal["invariant", "scalar", "none"]
 Start: TypeAlias = Literal["reference", "variance"]
@@ -68,8 +68,7 @@ def load_parameters(path: str | Path = "params.yaml") -> Parameters:
         If the file is missing or malformed, or a value is unknown or impossible, naming it.
     """
     try:
-        with open_regular(path) as file:
-            text = file.read().decode()
+        text = read_text(path)
     except OSError as error:
         remedy = "run from the project's folder, or name a file of parameters by --params"
         raise ParametersError(cannot_read(path, error, remedy)) from error

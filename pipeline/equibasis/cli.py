@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from equibasis.artifact.cache import CachedFile
     from equibasis.show.tables import Verified
 
-FILE = click.Path(path_type=Path)
+FILE = click.Path(path_type=Path, readable=False)  # what opens it says why it cannot
 
 
 def main() -> None:

@@ -133,6 +133,12 @@ def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
     return os.fdopen(descriptor, "rb")
 
 
+def read_text(path: str | os.PathLike[str]) -> str:
+    """The text of a regular file in UTF-8; raises as `open_regular`."""
+    with open_regular(path) as file:
+        return file.read().decode("utf-8-sig")  # some editors mark it
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a UTF-8 text file, whole or not at all; raises `WriteError`."""
     with writing(path) as temporary:

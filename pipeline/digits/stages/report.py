@@ -24,6 +24,7 @@ from digits.stages.evaluate import random_nonzero_turns, rotate
 from digits.weights import load_autoencoder
 from equibasis.artifact.store import load_basis_for
 from equibasis.errors import ModelError, cannot_read
+from equibasis.files import read_text
 from equibasis.show.figures import basis_figure, save_figure
 from equibasis.show.tables import print_table
 
@@ -127,8 +128,8 @@ def _angle(element: str) -> str:
 def _training_curve(name: str) -> list[float]:
     path = CURVES / name / "plots" / "metrics" / "train_mse.tsv"
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return [float(row["train_mse"]) for row in csv.DictReader(file, delimiter="\t")]
+        rows = csv.DictReader(read_text(path).splitlines(), delimiter="\t")
+        return [float(row["train_mse"]) for row in rows]
     except (OSError, KeyError, ValueError) as error:
         remedy = f"make it with 'python pipeline train {name}'"
         raise ModelError(cannot_read(path, error, remedy)) from error
@@ -136,6 +137,6 @@ def _training_curve(name: str) -> list[float]:
 
 def _read_json(path: Path, command: str) -> dict[str, Any]:
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(json.loads(read_text(path)))
     except (OSError, ValueError) as error:
         raise ModelError(cannot_read(path, error, f"make it with '{command}'")) from error

@@ -32,7 +32,7 @@ from digits.parameters import Parameters, Train
 from digits.paths import BASES, CHECKPOINTS, CURVES, DIGITS, MODELS, TIMINGS
 from digits.weights import save_autoencoder
 from equibasis.errors import ModelError, WriteError, cannot_write
-from equibasis.files import write_text
+from equibasis.files import read_text, write_text
 
 
 def run(parameters: Parameters, name: str) -> None:
@@ -139,7 +139,7 @@ def _curve(
 def _record_time(name: str, seconds: float, epochs: int) -> None:
     """Note the time in a file that nothing compares, as it differs from run to run."""
     try:
-        timings = json.loads(TIMINGS.read_text(encoding="utf-8"))
+        timings = json.loads(read_text(TIMINGS))
     except (OSError, ValueError):
         timings = {}
     timings[name] = {"seconds": round(seconds, 2), "seconds_per_epoch": round(seconds / epochs, 4)}

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from equibasis.errors import GroupError, SpaceError, cause, naming_extras
-from equibasis.files import open_regular
+from equibasis.files import read_text
 from equibasis.symmetry.spaces import Shape
 from equibasis.symmetry.user_module import import_module
 
@@ -353,8 +353,7 @@ def read_permutation_group(path: str | Path) -> Group:
 
 def _parsed(path: Path) -> Any:
     """What a YAML or JSON file holds; raises `OSError` or `ValueError`."""
-    with open_regular(path) as file:
-        text = file.read().decode("utf-8-sig")
+    text = read_text(path)
     if path.name.endswith(".json"):
         return json.loads(text)
     with naming_extras(f"group {path}: YAML"):
