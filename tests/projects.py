@@ -35,15 +35,18 @@ class FailedError(Exception):
     """A command that had to succeed, and what it printed."""
 
 
+def package_of(folder: Path) -> Path:
+    """Where Python finds the package in a folder: its own, if it has one, else this project's."""
+    own = folder / "pipeline"
+    return own if own.is_dir() else Path(eb.__file__).parents[1]
+
+
 def environment(folder: Path) -> dict[str, str]:
     """This Python's programs first, the folder's package if it has one, nobody's own settings."""
-    package = folder / "pipeline"
-    if not package.is_dir():
-        package = Path(eb.__file__).parents[1]
     cleared = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
     return cleared | {
         "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-        "PYTHONPATH": str(package),
+        "PYTHONPATH": str(package_of(folder)),
         "DVC_NO_ANALYTICS": "1",
         "DVC_GLOBAL_CONFIG_DIR": str(folder.parent / "dvc-global"),
         "DVC_SYSTEM_CONFIG_DIR": str(folder.parent / "dvc-system"),
