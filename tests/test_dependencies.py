@@ -422,11 +422,20 @@ def test_a_group_that_no_stage_depends_on_is_refused(solving: Path) -> None:
     run(solving, "dvc", "repro")
 
 
-def test_a_module_that_the_groups_own_module_imports_is_watched_too(solving: Path) -> None:
-    (solving / "helper.py").write_text("", encoding="utf-8")
+@pytest.mark.parametrize("where", ["in the project", "elsewhere"])
+def test_a_module_that_the_groups_own_module_imports_is_watched_too(
+    where: str, solving: Path, tmp_path: Path
+) -> None:
+    folder = solving if where == "in the project" else tmp_path
+    (folder / "helper.py").write_text("", encoding="utf-8")
     own_group(solving, more="import helper")
-    done = attempt(solving, "dvc", "repro", PYTHONPATH=str(solving))
-    assert "uses helper.py, whose changes no stage would see" in done.stderr
+    done = attempt(solving, "dvc", "repro", PYTHONPATH=str(folder))
+    assert "helper.py, whose changes no stage would see: move it to groups/" in done.stderr
+    (folder / "helper.py").rename(solving / "groups" / "helper.py")
+    run(solving, "dvc", "repro")
+    assert "up to date" in run(solving, "dvc", "repro")
+    (solving / "groups" / "helper.py").write_text("# changed", encoding="utf-8")
+    assert json.loads(run(solving, "dvc", "status", "--json")).keys() == {"equivariant"}
 
 
 def test_the_parameters_that_the_stages_declare_are_all_there_are() -> None:
