@@ -15,8 +15,9 @@ from scipy import sparse
 import equibasis as eb
 from equibasis.artifact.store import verify_file
 from equibasis.artifact.verification import check_coordinates
-from equibasis.symmetry.coordinates import LONGEST_ORBIT, Coordinates, symmetry_coordinates
+from equibasis.symmetry.coordinates import Coordinates
 from equibasis.symmetry.coordinates.encoding import as_arrays, from_arrays
+from equibasis.symmetry.coordinates.finding import LONGEST_ORBIT, symmetry_coordinates
 from equibasis.symmetry.coordinates.irreps import decompose
 from equibasis.symmetry.coordinates.jacobi import eigenvectors, product
 from equibasis.symmetry.coordinates.parts import matrix_parts, permutation_parts

@@ -9,18 +9,16 @@ import pytest
 
 import by_hand
 import equibasis as eb
-from equibasis.symmetry.groups import BUILT_IN, find_group
-from equibasis.symmetry.representations import (
-    check_group,
-    hom_space,
-    representation,
-    with_all_elements,
-)
+from equibasis.symmetry.building import representation
+from equibasis.symmetry.catalog import find_group
+from equibasis.symmetry.closure import check_group
+from equibasis.symmetry.families import GROUPS
+from equibasis.symmetry.hom_space import hom_space, with_all_elements
 from equibasis.symmetry.workers import Workers
 
 SQUARE = np.arange(9).reshape(3, 3)
 CUBE = np.arange(27).reshape(3, 3, 3)
-LISTED = {name: group for name, group in BUILT_IN.items() if group.complete}
+LISTED = {name: group for name, group in GROUPS.items() if group.complete}
 ORDERS = [
     ("trivial", 1),
     ("c2", 2),
@@ -44,7 +42,7 @@ def transformed(group: eb.Group, array: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def element(group: str, name: str) -> object:
-    return next(g for g in BUILT_IN[group].elements if str(g) == name)
+    return next(g for g in GROUPS[group].elements if str(g) == name)
 
 
 def names_of_products(group: eb.Group) -> dict[tuple[str, str], str | None]:
@@ -60,7 +58,7 @@ def names_of_products(group: eb.Group) -> dict[tuple[str, str], str | None]:
 
 @pytest.mark.parametrize(("name", "order"), ORDERS)
 def test_a_built_in_group_has_its_order(name, order):
-    images = transformed(BUILT_IN[name], told_apart_on(BUILT_IN[name])).values()
+    images = transformed(GROUPS[name], told_apart_on(GROUPS[name])).values()
     assert len(images) == len({image.tobytes() for image in images}) == order
 
 
@@ -87,29 +85,29 @@ def test_every_element_has_an_inverse(group):
     [("c2", True), ("c4", True), ("d1", True), ("d2", True), ("d4", False), ("o", False)],
 )
 def test_rotations_commute_and_reflections_do_not(name, abelian):
-    products = names_of_products(BUILT_IN[name])
+    products = names_of_products(GROUPS[name])
     assert all(products[g, h] == products[h, g] for g, h in products) == abelian
 
 
 def test_r90_turns_counter_clockwise_as_rot90_does():
-    turned = BUILT_IN["c4"].transform(np.array([[1, 2], [3, 4]]), element("c4", "r90"))
+    turned = GROUPS["c4"].transform(np.array([[1, 2], [3, 4]]), element("c4", "r90"))
     np.testing.assert_array_equal(turned, [[2, 4], [1, 3]])
     np.testing.assert_array_equal(turned, np.rot90([[1, 2], [3, 4]]))
 
 
 def test_f0_mirrors_left_and_right():
-    mirrored = BUILT_IN["d4"].transform(np.array([[1, 2], [3, 4]]), element("d4", "f0"))
+    mirrored = GROUPS["d4"].transform(np.array([[1, 2], [3, 4]]), element("d4", "f0"))
     np.testing.assert_array_equal(mirrored, [[2, 1], [4, 3]])
 
 
 def test_f90_mirrors_before_it_turns():
-    np.testing.assert_array_equal(BUILT_IN["d4"].transform(SQUARE, element("d4", "f90")), SQUARE.T)
+    np.testing.assert_array_equal(GROUPS["d4"].transform(SQUARE, element("d4", "f90")), SQUARE.T)
 
 
 @pytest.mark.parametrize("name", by_hand.ELEMENTS["d4"])
 def test_the_action_is_the_one_computed_pixel_by_pixel(name):
     by_pixels = SQUARE.ravel()[by_hand.grid_permutation(name, 3)]
-    moved = BUILT_IN["d4"].transform(SQUARE, element("d4", name))
+    moved = GROUPS["d4"].transform(SQUARE, element("d4", name))
     np.testing.assert_array_equal(moved.ravel(), by_pixels)
 
 
@@ -244,16 +242,16 @@ def test_a_group_has_its_order(group, space, order):
 @pytest.mark.parametrize("group", ["c4", "d4"])
 def test_rotations_are_those_of_numpy(group, turns):
     image = np.random.default_rng(0).standard_normal((5, 5))
-    turned = BUILT_IN[group].transform(image, element(group, f"r{90 * turns}"))
+    turned = GROUPS[group].transform(image, element(group, f"r{90 * turns}"))
     np.testing.assert_array_equal(turned, np.rot90(image, turns))
     if group == "d4":
-        mirrored = BUILT_IN[group].transform(image, element(group, f"f{90 * turns}"))
+        mirrored = GROUPS[group].transform(image, element(group, f"f{90 * turns}"))
         np.testing.assert_array_equal(mirrored, np.rot90(np.fliplr(image), turns))
 
 
 @pytest.mark.parametrize("group", ["c2", "d1", "d2"])
 def test_half_turns_and_mirrors_act_on_rectangles(group):
-    moved = transformed(BUILT_IN[group], np.arange(15).reshape(3, 5))
+    moved = transformed(GROUPS[group], np.arange(15).reshape(3, 5))
     known = {
         "r0": np.arange(15).reshape(3, 5),
         "r180": np.arange(15)[::-1].reshape(3, 5),
@@ -281,9 +279,9 @@ def test_the_cube_group_needs_a_cube(group, space):
 
 
 def test_rotations_of_the_cube_have_determinant_1():
-    determinants = np.linalg.det([BUILT_IN["o"].linear(g, 3) for g in BUILT_IN["o"].elements])
+    determinants = np.linalg.det([GROUPS["o"].linear(g, 3) for g in GROUPS["o"].elements])
     np.testing.assert_allclose(determinants, 1)
-    assert set(BUILT_IN["o"].element_names) < set(BUILT_IN["oh"].element_names)
+    assert set(GROUPS["o"].element_names) < set(GROUPS["oh"].element_names)
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 6])
@@ -535,7 +533,7 @@ def test_the_field_of_positions_is_invariant(group, axes, side):
 @pytest.mark.parametrize("name", by_hand.ELEMENTS["d4"])
 def test_a_vector_is_carried_to_where_its_point_goes_and_turned(name):
     """A move of the grid is p -> R p + t, found from where three points go; vectors turn by R."""
-    side, d4 = 4, BUILT_IN["d4"]
+    side, d4 = 4, GROUPS["d4"]
     g = list(by_hand.ELEMENTS["d4"]).index(name)
     numbered = by_hand.grid_permutation(name, side)
     goes_to = {int(old): divmod(new, side) for new, old in enumerate(numbered)}

@@ -23,7 +23,7 @@ from equibasis.nn import EquivariantLinear, block
 from equibasis.nn.bias import InvariantBias
 from equibasis.nn.costs import block_cost, expand_cost, faster_mode
 from equibasis.nn.expansion import BasisExpansion
-from equibasis.symmetry.coordinates import symmetry_coordinates
+from equibasis.symmetry.coordinates.finding import symmetry_coordinates
 from test_coordinates import EVERY
 
 TOLERANCES = {torch.float32: 1e-5, torch.float64: 1e-10}

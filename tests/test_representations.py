@@ -13,13 +13,14 @@ from scipy import ndimage
 
 import by_hand
 import equibasis as eb
-from equibasis.symmetry.groups import BUILT_IN, find_group
+from equibasis.symmetry.building import representation
+from equibasis.symmetry.catalog import find_group
+from equibasis.symmetry.closure import check_group
+from equibasis.symmetry.families import GROUPS
+from equibasis.symmetry.hom_space import hom_space
 from equibasis.symmetry.representations import (
     MatrixRepresentation,
     PermutationRepresentation,
-    check_group,
-    hom_space,
-    representation,
     trivial_representation,
 )
 from equibasis.symmetry.workers import Workers
@@ -84,7 +85,7 @@ def test_the_built_in_groups_permute_pixels(group, side):
 def test_every_form_of_a_permutation_is_the_transform(g):
     rho = space("d4", (4, 4), (3, 3)).input
     x = np.random.default_rng(g).standard_normal((4, 4))
-    moved = BUILT_IN["d4"].transform(x, BUILT_IN["d4"].elements[g]).ravel()
+    moved = GROUPS["d4"].transform(x, GROUPS["d4"].elements[g]).ravel()
     np.testing.assert_array_equal(x.ravel()[rho.index[g]], moved)
     np.testing.assert_array_equal(rho.apply(g, x.ravel()), moved)
     np.testing.assert_array_equal(rho.matrix(g) @ x.ravel(), moved)
@@ -383,7 +384,7 @@ def test_the_trivial_representation_fixes_the_scalars():
 
 
 def test_a_representation_of_many_columns_is_put_together_in_order():
-    by_one_hots = replace(BUILT_IN["c4"], rearranges=False)
+    by_one_hots = replace(GROUPS["c4"], rearranges=False)
     rho = representation(by_one_hots, eb.Grid((20, 20)), ONE)  # 400 columns, two tasks each
     np.testing.assert_array_equal(rho.index, by_hand.grid_permutations("c4", 20))
 

@@ -19,14 +19,12 @@ from equibasis.linalg.columns import OrbitColumns
 from equibasis.solvers import SOLVERS, find_solver, problem, solve_space
 from equibasis.solvers.interface import Solver, no_obstacle
 from equibasis.solvers.reynolds import hom_dimension
-from equibasis.symmetry.pair_orbits import orbit_leaders
+from equibasis.symmetry.hom_space import HomSpace, with_all_elements
+from equibasis.symmetry.pair_orbits import orbit_leaders, pair_images
 from equibasis.symmetry.representations import (
-    HomSpace,
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
-    pair_images,
-    with_all_elements,
 )
 
 SIZES = [("c4", 6, 3), ("d4", 6, 3), ("c4", 8, 4), ("d4", 8, 4)]

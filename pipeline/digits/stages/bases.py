@@ -11,7 +11,7 @@ from digits.parameters import Parameters
 from digits.paths import BASES
 from equibasis.artifact.store import save_basis
 from equibasis.solvers import solve
-from equibasis.symmetry.groups import find_group
+from equibasis.symmetry.catalog import find_group
 
 Kind = Literal["equivariant", "invariant"]
 

@@ -19,8 +19,9 @@ from equibasis.errors import BasisFileError, EquibasisError, WriteError
 from equibasis.files import remove_abandoned
 from equibasis.solvers import find_solver, problem, solve_space
 from equibasis.solvers.basis import Basis
-from equibasis.symmetry.groups import Group
-from equibasis.symmetry.representations import HomSpace, PermutationRepresentation, Representation
+from equibasis.symmetry.group import Group
+from equibasis.symmetry.hom_space import HomSpace
+from equibasis.symmetry.representations import PermutationRepresentation, Representation
 from equibasis.symmetry.spaces import Space
 
 FOLDER_VARIABLE = "EQUIBASIS_CACHE"

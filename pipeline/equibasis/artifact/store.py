@@ -37,16 +37,17 @@ from equibasis.linalg.columns import (
     structured,
 )
 from equibasis.solvers.basis import TOLERANCE, Basis, Checks
-from equibasis.symmetry.coordinates import Coordinates, symmetry_coordinates
+from equibasis.symmetry.coordinates import Coordinates
 from equibasis.symmetry.coordinates.encoding import as_arrays, from_arrays
-from equibasis.symmetry.groups import group_name
+from equibasis.symmetry.coordinates.finding import symmetry_coordinates
+from equibasis.symmetry.families.permutations import group_name
+from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.representations import (
-    HomSpace,
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
 )
-from equibasis.symmetry.spaces import as_space
+from equibasis.symmetry.space_text import as_space
 
 # Orbits of more index pairs than this are written as labels, 4 bytes a pair; fewer as a sparse
 # matrix, 12 bytes a pair, which more programs read.

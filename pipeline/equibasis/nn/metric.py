@@ -8,7 +8,8 @@ from torch import Tensor
 
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.interface import FeatureSpace
-from equibasis.symmetry.representations import HomSpace, invariant_coordinates, with_all_elements
+from equibasis.symmetry.hom_space import HomSpace, with_all_elements
+from equibasis.symmetry.representations import invariant_coordinates
 
 
 class InvariantMetric(ExactBuffers):

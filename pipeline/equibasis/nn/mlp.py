@@ -25,8 +25,9 @@ from equibasis.nn.interface import EquivariantMap, FeatureSpace
 from equibasis.nn.layers import EquivariantLinear
 from equibasis.nn.normalization import EquivariantBatchNorm, EquivariantLayerNorm
 from equibasis.solvers.basis import Basis
-from equibasis.symmetry.groups import Group
-from equibasis.symmetry.spaces import Space, as_space
+from equibasis.symmetry.group import Group
+from equibasis.symmetry.space_text import as_space
+from equibasis.symmetry.spaces import Space
 
 Activation: TypeAlias = Literal["auto", "norm", "gated"] | Elementwise | type[nn.Module]
 Normalization: TypeAlias = Literal["layer", "batch"] | None

@@ -9,15 +9,12 @@ from equibasis.solvers import dense, orbits, projector, svd
 from equibasis.solvers.basis import Basis, make_basis
 from equibasis.solvers.interface import Solver, refuse_beyond_memory
 from equibasis.solvers.reynolds import hom_dimension
-from equibasis.symmetry.groups import Group, find_group
-from equibasis.symmetry.representations import (
-    HomSpace,
-    PermutationRepresentation,
-    Representation,
-    hom_space,
-    with_all_elements,
-)
-from equibasis.symmetry.spaces import Space, as_space
+from equibasis.symmetry.catalog import find_group
+from equibasis.symmetry.group import Group
+from equibasis.symmetry.hom_space import HomSpace, hom_space, with_all_elements
+from equibasis.symmetry.representations import PermutationRepresentation, Representation
+from equibasis.symmetry.space_text import as_space
+from equibasis.symmetry.spaces import Space
 from equibasis.symmetry.workers import Workers
 
 # In the order in which `auto` tries them.

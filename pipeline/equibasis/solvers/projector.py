@@ -14,13 +14,12 @@ from equibasis.errors import GroupError
 from equibasis.linalg.canonical import canonical_columns, ordered_by_pivot, pivoted_cholesky
 from equibasis.solvers.interface import Cost, Solver
 from equibasis.solvers.reynolds import hom_dimension, reynolds_operator
+from equibasis.symmetry.hom_space import HomSpace, with_all_elements
 from equibasis.symmetry.representations import (
-    HomSpace,
     PermutationRepresentation,
     Representation,
     invariant_coordinates,
     restriction,
-    with_all_elements,
 )
 from equibasis.symmetry.spaces import Grid
 
