@@ -439,8 +439,8 @@ def test_a_vector_and_its_dual_pair_to_a_scalar():
 
 
 def test_maps_are_the_invariants_of_output_times_dual_of_input():
-    maps = by_hand.dense(eb.solve(SKEWED, V * V, V))
-    invariants = by_hand.dense(eb.solve(SKEWED, V * V * V.dual))
+    maps = by_hand.dense(eb.solve(SKEWED, input=V, output=V * V))
+    invariants = by_hand.dense(eb.solve(SKEWED, output=V * V * V.dual))
     np.testing.assert_allclose(maps, invariants, atol=1e-10)
 
 

@@ -66,7 +66,7 @@ _ROUNDING_FACTOR, _ROUNDING = 10.0, 1e-13
 Contents: TypeAlias = tuple[dict[str, dict[str, Value]], dict[str, np.ndarray]]
 
 
-def basis_path(folder: str | Path, group: str, output: str, input: str | None = None) -> Path:
+def basis_path(folder: str | Path, group: str, *, input: str | None = None, output: str) -> Path:
     """The name of a basis file: ``c4_14x14_to_6x6.h5`` for maps, ``c4_6x6.h5`` for invariants."""
     stem = f"{group}_{output}" if input is None else f"{group}_{input}_to_{output}"
     return Path(folder) / f"{stem}.h5"
@@ -306,7 +306,7 @@ def verify_file(path: str | os.PathLike[str]) -> tuple[Basis, Checks]:
 
 
 def load_basis_for(
-    path: str | os.PathLike[str], group: str, output: str, input: str | None = None
+    path: str | os.PathLike[str], group: str, *, input: str | None = None, output: str
 ) -> Basis:
     """`load_basis` for a known problem: the file must hold the basis of just this one.
 
@@ -396,13 +396,13 @@ def _read(file: PlainFile) -> tuple[Basis, Outline]:
     datasets["/group/elements"] = np.array([name.encode() for name in elements], dtype=object)
     complete = said["/group@listed"] == "elements"
     space = HomSpace(
-        said["/@group"],
-        elements,
-        as_space(said["/@input_space"]),
-        as_space(said["/@output_space"]),
-        _representation(datasets["/group/input"], "/group/input"),
-        _representation(datasets["/group/output"], "/group/output"),
-        complete,
+        group=said["/@group"],
+        elements=elements,
+        input_space=as_space(said["/@input_space"]),
+        output_space=as_space(said["/@output_space"]),
+        input=_representation(datasets["/group/input"], "/group/input"),
+        output=_representation(datasets["/group/output"], "/group/output"),
+        complete=complete,
     )
     for name, shape in (("input", space.input_shape), ("output", space.output_shape)):
         if shape != tuple(said[f"/@{name}_shape"].tolist()):

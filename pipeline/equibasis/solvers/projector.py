@@ -7,6 +7,8 @@ spaces are sums, Hom(⊕A, ⊕B) = ⊕ Hom(A, B), and equal blocks are solved on
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import sparse
 
@@ -71,8 +73,13 @@ def _solve_block(
     space: HomSpace, input_: Representation, output: Representation
 ) -> tuple[sparse.coo_array, np.ndarray]:
     """The canonical basis of Hom between two blocks, and its pivots."""
-    sides = Grid((input_.dimension,)), Grid((output.dimension,))
-    block = HomSpace(space.group, space.elements, *sides, input_, output)
+    block = replace(
+        space,
+        input_space=Grid((input_.dimension,)),
+        output_space=Grid((output.dimension,)),
+        input=input_,
+        output=output,
+    )
     reach = block.output.order * input_.row_entries * output.row_entries
     if reach <= _SPARSE * block.dimension:
         columns, pivots = canonical_columns(reynolds_operator(block))

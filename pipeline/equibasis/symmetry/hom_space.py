@@ -20,7 +20,7 @@ from equibasis.symmetry.workers import Workers
 _MOST_NORM = 300.0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class HomSpace:
     """Hom_G(X, Y): the linear maps W, of shape (k, m), with ρ₂(g) W = W ρ₁(g) for every g.
 
@@ -97,7 +97,7 @@ def _shape_of(space: Space, dimension: int) -> Shape:
     return (dimension,) if shape is None else shape
 
 
-def hom_space(group: Group, input_space: Space, output_space: Space, workers: Workers) -> HomSpace:
+def hom_space(group: Group, *, input: Space, output: Space, workers: Workers) -> HomSpace:
     """The space Hom_G(X, Y), its representations built and checked.
 
     Raises
@@ -107,14 +107,21 @@ def hom_space(group: Group, input_space: Space, output_space: Space, workers: Wo
     GroupError
         If a transform raises or is not linear, or the matrices do not form a group.
     """
-    output = representation(group, output_space, workers)
-    same = input_space == output_space
-    input_ = output if same else representation(group, input_space, workers)
     names = group.element_names
-    space = HomSpace(group.name, names, input_space, output_space, input_, output, group.complete)
+    on_output = representation(group, output, workers)
+    on_input = on_output if input == output else representation(group, input, workers)
+    space = HomSpace(
+        group=group.name,
+        elements=names,
+        input_space=input,
+        output_space=output,
+        input=on_input,
+        output=on_output,
+        complete=group.complete,
+    )
     if group.complete:
         _ = space.generating  # checks that the elements are a group
-    for rho in (input_, output):
+    for rho in (on_input, on_output):
         _check_conditioned(group.name, names, rho)
     return space
 
