@@ -36,21 +36,21 @@ def turn_slanted(vector, sixths):
 SLANTED = eb.Group("slanted", tuple(range(6)), turn_slanted)
 
 BASES = {
-    "sparse": lambda: by_hand.solved("c4", "3x3", "6x6"),
-    "dense": lambda: by_hand.solved(SLANTED, "3", "3"),
-    "invariant": lambda: by_hand.solved("d4", "5x5"),
-    "matrices": lambda: by_hand.solved(HEXAGON, "2", "2"),
-    "several entries a row": lambda: by_hand.solved(SLANTED, "2*3", "4*3"),
-    "rank 0": lambda: by_hand.solved(HEXAGON, "2"),
-    "signs": lambda: by_hand.solved("c4", "3x3", "4x4:vector"),
-    "signs, rows of zeros": lambda: by_hand.solved("d4", "5x5", "5x5:sign"),
-    "generators": lambda: by_hand.solved("s5", "5x5", "5x5"),
-    "generators and signs": lambda: by_hand.solved("p4", "4x4", "4x4:vector"),
+    "sparse": lambda: by_hand.solved("c4", input="6x6", output="3x3"),
+    "dense": lambda: by_hand.solved(SLANTED, input="3", output="3"),
+    "invariant": lambda: by_hand.solved("d4", output="5x5"),
+    "matrices": lambda: by_hand.solved(HEXAGON, input="2", output="2"),
+    "several entries a row": lambda: by_hand.solved(SLANTED, input="4*3", output="2*3"),
+    "rank 0": lambda: by_hand.solved(HEXAGON, output="2"),
+    "signs": lambda: by_hand.solved("c4", input="4x4:vector", output="3x3"),
+    "signs, rows of zeros": lambda: by_hand.solved("d4", input="5x5:sign", output="5x5"),
+    "generators": lambda: by_hand.solved("s5", input="5x5", output="5x5"),
+    "generators and signs": lambda: by_hand.solved("p4", input="4x4:vector", output="4x4"),
     "generators of matrices": lambda: by_hand.solved(
-        eb.matrix_group("turns", [turn_slanted(np.eye(3), 1)]), "V", "V + 1"
+        eb.matrix_group("turns", [turn_slanted(np.eye(3), 1)]), input="V + 1", output="V"
     ),
-    "sums": lambda: by_hand.solved("c4", "2*(3x3 + 1)", "dual(3x3:vector) + 2x2**2"),
-    "one point": lambda: by_hand.solved("c4", "1x1", "1x1"),
+    "sums": lambda: by_hand.solved("c4", input="dual(3x3:vector) + 2x2**2", output="2*(3x3 + 1)"),
+    "one point": lambda: by_hand.solved("c4", input="1x1", output="1x1"),
 }
 
 

@@ -54,19 +54,19 @@ class Original:
 def originals(folder: Path) -> list[Original]:
     """One file of every kind that there is; labels too, which are for large ones otherwise."""
     solved = {
-        "sparse": by_hand.solved("c4", "3x3", "6x6"),
-        "signs": by_hand.solved("c4", "3x3", "3x3:vector"),
+        "sparse": by_hand.solved("c4", input="6x6", output="3x3"),
+        "signs": by_hand.solved("c4", input="3x3:vector", output="3x3"),
         "dense": basis_files.BASES["dense"](),
         "matrices": basis_files.BASES["several entries a row"](),
-        "invariants": by_hand.solved("d4", "5x5"),
-        "generators": by_hand.solved("s5", "5x5", "5x5"),
+        "invariants": by_hand.solved("d4", output="5x5"),
+        "generators": by_hand.solved("s5", input="5x5", output="5x5"),
         "generators of matrices": basis_files.BASES["generators of matrices"](),
         "rank 0": basis_files.BASES["rank 0"](),
-        "sums": by_hand.solved("c4", "2*(2x2 + 1)", "dual(3x3:vector) + 2x2"),
-        "coordinates": by_hand.solved("c4", "4x4", "4x4:vector"),
-        "cycles": by_hand.solved("z7*z7", "7x7", "7x7"),
-        "labels": by_hand.solved("c4", "3x3", "5x5"),
-        "labels with signs": by_hand.solved("d4", "4x4", "5x5:sign"),
+        "sums": by_hand.solved("c4", input="dual(3x3:vector) + 2x2", output="2*(2x2 + 1)"),
+        "coordinates": by_hand.solved("c4", input="4x4:vector", output="4x4"),
+        "cycles": by_hand.solved("z7*z7", input="7x7", output="7x7"),
+        "labels": by_hand.solved("c4", input="5x5", output="3x3"),
+        "labels with signs": by_hand.solved("d4", input="5x5:sign", output="4x4"),
     }
     found = []
     for name, basis in solved.items():

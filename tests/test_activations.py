@@ -37,7 +37,7 @@ def in_float64() -> Any:
 
 
 def space_of(group: str | eb.Group, space: str) -> FeatureSpace:
-    return FeatureSpace.output_of(eb.solve(group, space).space)
+    return FeatureSpace.output_of(eb.solve(group, output=space).space)
 
 
 def output_of(name: str) -> FeatureSpace:
@@ -298,7 +298,9 @@ def test_a_gate_for_each_part_multiplies_that_part() -> None:
 def test_the_gates_come_from_a_layer_to_the_larger_space() -> None:
     gated = GatedActivation(space_of("d4", "3x3:vector"))
     space = gated.domain.space
-    layer = EquivariantLinear(eb.solve("d4", space, "5x5"), eb.solve("d4", space))
+    layer = EquivariantLinear(
+        eb.solve("d4", input="5x5", output=space), eb.solve("d4", output=space)
+    )
     torch.manual_seed(0)
     assert_equivariant(randomize(EquivariantSequential(layer, gated)))
 

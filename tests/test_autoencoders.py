@@ -47,7 +47,7 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / kind).mkdir()
     for group in ("c4", "d4"):
         for input_, output in bases_needed(config_of("equivariant_attention", group)):
-            basis = eb.solve(group, output, input_)
+            basis = eb.solve(group, input=input_, output=output)
             eb.save_basis(basis, basis_file(folder, group, (input_, output)))
     return folder
 
@@ -186,7 +186,7 @@ def test_a_model_cannot_be_built_without_saying_of_which_bases(model: str) -> No
 
 def test_attention_needs_all_elements_of_the_group_and_says_so() -> None:
     config = AutoencoderConfig("equivariant_attention", 5, (5, 5), "s5")
-    found = {key: eb.solve("s5", key[1], key[0]) for key in bases_needed(config)}
+    found = {key: eb.solve("s5", input=key[0], output=key[1]) for key in bases_needed(config)}
     with pytest.raises(eb.ModelError, match="generators only") as caught:
         equivariant_autoencoder(config, found)
     one_line(caught)
@@ -293,7 +293,7 @@ def test_weights_load_with_a_basis_that_another_solver_found(
     shutil.copytree(bases, folder)
     path = folder / "equivariant" / "c4_14x14_to_6x6.h5"
     before = path.read_bytes()
-    eb.save_basis(eb.solve("c4", "6x6", "14x14", solver="svd"), path)
+    eb.save_basis(eb.solve("c4", input="14x14", output="6x6", solver="svd"), path)
     assert path.read_bytes() != before  # the solver's name
     x = torch.rand(2, 196)
     assert torch.equal(load_autoencoder(saved, folder)[0](x), load_autoencoder(saved, bases)[0](x))
@@ -370,7 +370,7 @@ def test_weights_refuse_another_basis_of_the_same_group_and_shapes(
 ) -> None:
     path = altered / "equivariant" / "c4_6x6_to_3x3.h5"
     clockwise = eb.Group("c4", ("r0", "r90", "r180", "r270"), turned_clockwise, axes=2)
-    eb.save_basis(eb.solve(clockwise, "3x3", "6x6"), path)
+    eb.save_basis(eb.solve(clockwise, input="6x6", output="3x3"), path)
     with pytest.raises(eb.ModelError) as caught:
         load_autoencoder(saved, altered)
     message = one_line(caught)

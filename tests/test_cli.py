@@ -473,7 +473,7 @@ def test_verify_fails_a_file_that_was_damaged(command, c4_file):
 
 
 def test_verify_fails_generators_that_are_not_those_of_the_basis(command):
-    basis = eb.solve("s5", "5x5", "5x5")
+    basis = eb.solve("s5", input="5x5", output="5x5")
     index = basis.space.input.index[[0, 0]]
     one = type(basis.space.input)(index)
     space = dataclasses.replace(basis.space, input=one, output=one)

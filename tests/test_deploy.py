@@ -43,7 +43,7 @@ def seeded(tmp_path_factory: Any, monkeypatch: Any) -> None:
 
 @functools.cache
 def basis(group: str, output: str, input_: str | None = None) -> eb.Basis:
-    return eb.solve(group, output, input_)
+    return eb.solve(group, input=input_, output=output)
 
 
 def autoencoder(model: str, group: str = "c4") -> nn.Module:

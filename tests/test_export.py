@@ -19,17 +19,17 @@ UNIT = np.array([1.0, 2.0, 3.0]) / np.sqrt(14.0)
 HOUSEHOLDER = eb.matrix_group("mirror é", {"m": np.eye(3) - 2 * np.outer(UNIT, UNIT)})
 
 BASES = {
-    "maps": ("c4", "3x3", "6x6"),
-    "invariants": ("d4", "5x5", None),
-    "signs": ("d4", "3x3:sign", "3x3"),
-    "dense": (HOUSEHOLDER, "V", "V"),
-    "rank 0": ("d4", "1x1:vector", None),
+    "maps": {"group": "c4", "input": "6x6", "output": "3x3"},
+    "invariants": {"group": "d4", "input": None, "output": "5x5"},
+    "signs": {"group": "d4", "input": "3x3", "output": "3x3:sign"},
+    "dense": {"group": HOUSEHOLDER, "input": "V", "output": "V"},
+    "rank 0": {"group": "d4", "input": None, "output": "1x1:vector"},
 }
 
 
 @pytest.fixture(params=BASES)
 def basis(request: pytest.FixtureRequest) -> eb.Basis:
-    return eb.solve(*BASES[request.param])
+    return eb.solve(**BASES[request.param])
 
 
 def dense(matrix: object) -> np.ndarray:
@@ -37,7 +37,7 @@ def dense(matrix: object) -> np.ndarray:
 
 
 def test_the_bases_exported_here_are_sparse_and_dense_and_empty():
-    solved = {name: eb.solve(*problem) for name, problem in BASES.items()}
+    solved = {name: eb.solve(**problem) for name, problem in BASES.items()}
     assert isinstance(solved["dense"].matrix, np.ndarray)
     assert sparse.issparse(solved["signs"].matrix)
     assert solved["rank 0"].rank == 0
@@ -170,7 +170,7 @@ import equibasis as eb
 from equibasis.artifact.export import export_basis
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-basis = eb.solve("c4", "6x6", "14x14")
+basis = eb.solve("c4", input="14x14", output="6x6")
 resource.setrlimit(resource.RLIMIT_FSIZE, (4000, resource.RLIM_INFINITY))
 try:
     export_basis(basis, sys.argv[1])

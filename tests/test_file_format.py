@@ -27,26 +27,26 @@ def turn(vector: np.ndarray, sixths: int) -> np.ndarray:
 HEXAGON = eb.Group("hexagon", tuple(range(6)), turn)
 
 PROBLEMS = {
-    "maps between grids": ("c4", "3x3", "6x6"),
-    "invariants of a grid": ("d4", "5x5"),
-    "maps of fields": ("c4", "3x3", "4x4:vector"),
-    "invariants of voxels": ("oh", "3x3x3"),
-    "channels": ("c4", "2*3x3", "3*2x2"),
-    "to the scalars": ("d4", "1", "6x6"),
-    "sums": ("c4", "2*(3x3 + 1)", "dual(3x3:vector) + 2x2**2"),
-    "generators": ("s5", "5x5", "5x5"),
-    "a sequence": ("z6", "6"),
-    "matrices": (HEXAGON, "2", "2"),
-    "channels of matrices": (HEXAGON, "3*2", "2"),
-    "large": ("d4", "12x12", "12x12"),
-    "one point": ("c4", "1x1", "1x1"),
+    "maps between grids": {"group": "c4", "input": "6x6", "output": "3x3"},
+    "invariants of a grid": {"group": "d4", "output": "5x5"},
+    "maps of fields": {"group": "c4", "input": "4x4:vector", "output": "3x3"},
+    "invariants of voxels": {"group": "oh", "output": "3x3x3"},
+    "channels": {"group": "c4", "input": "3*2x2", "output": "2*3x3"},
+    "to the scalars": {"group": "d4", "input": "6x6", "output": "1"},
+    "sums": {"group": "c4", "input": "dual(3x3:vector) + 2x2**2", "output": "2*(3x3 + 1)"},
+    "generators": {"group": "s5", "input": "5x5", "output": "5x5"},
+    "a sequence": {"group": "z6", "output": "6"},
+    "matrices": {"group": HEXAGON, "input": "2", "output": "2"},
+    "channels of matrices": {"group": HEXAGON, "input": "2", "output": "3*2"},
+    "large": {"group": "d4", "input": "12x12", "output": "12x12"},
+    "one point": {"group": "c4", "input": "1x1", "output": "1x1"},
 }
 
 
 @pytest.fixture(params=PROBLEMS)
 def file(request, tmp_path) -> Path:
     path = tmp_path / "basis.h5"
-    eb.save_basis(by_hand.solved(*PROBLEMS[request.param]), path)
+    eb.save_basis(by_hand.solved(**PROBLEMS[request.param]), path)
     return path
 
 
@@ -179,7 +179,7 @@ def test_the_picture_shows_the_first_basis_vectors(file):
 
 
 def test_the_picture_of_a_map_is_a_grid_of_grids(tmp_path):
-    basis = eb.solve("c4", "2x2", "3x3")
+    basis = eb.solve("c4", input="3x3", output="2x2")
     eb.save_basis(basis, tmp_path / "basis.h5")
     with h5py.File(tmp_path / "basis.h5") as opened:
         (image, *_) = default_plot(opened)["vectors"][()]
@@ -199,7 +199,7 @@ def test_the_picture_is_small_beside_the_basis(file):
 
 
 def test_a_picture_of_too_many_pixels_is_halved_and_loses_no_entry(tmp_path):
-    basis = eb.solve("d4", "20x20", "20x20")
+    basis = eb.solve("d4", input="20x20", output="20x20")
     eb.save_basis(basis, tmp_path / "basis.h5")
     with h5py.File(tmp_path / "basis.h5") as opened:
         plot = default_plot(opened)
@@ -217,7 +217,7 @@ def test_a_picture_of_too_many_pixels_is_halved_and_loses_no_entry(tmp_path):
 
 
 def test_a_basis_of_rank_0_has_no_plot(tmp_path):
-    eb.save_basis(by_hand.solved(HEXAGON, "2"), tmp_path / "basis.h5")
+    eb.save_basis(by_hand.solved(HEXAGON, output="2"), tmp_path / "basis.h5")
     with h5py.File(tmp_path / "basis.h5") as opened:
         assert "plot" not in opened
         assert not {"default", "NX_class"} & set(opened.attrs)

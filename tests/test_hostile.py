@@ -32,7 +32,7 @@ from equibasis.artifact.store import describe, verify_file
 @pytest.fixture
 def file(tmp_path) -> Path:
     """Of c4: 3x3 -> 2x2."""
-    return saved(eb.solve("c4", "2x2", "3x3"), tmp_path / "basis.h5")
+    return saved(eb.solve("c4", input="3x3", output="2x2"), tmp_path / "basis.h5")
 
 
 # --- the reader reads what the HDF5 library reads -----------------------------------------------
@@ -363,7 +363,7 @@ def test_data_elsewhere_than_they_are_are_refused(file, address):
 
 
 def test_a_header_that_continues_in_itself_is_refused(tmp_path):
-    path = saved(eb.solve("c4", "2x2", "3x3"), tmp_path / "basis.h5")
+    path = saved(eb.solve("c4", input="3x3", output="2x2"), tmp_path / "basis.h5")
     content = path.read_bytes()
     pieces = headers(content)
     start, end = next(piece for piece in pieces if content[piece[0] : piece[0] + 4] == b"OCHK")
@@ -401,7 +401,7 @@ def declared(opened: h5py.File, size: int) -> None:
 
 
 def test_a_declared_space_out_of_proportion_to_the_file_is_refused(tmp_path):
-    path = saved(eb.solve("trivial", "9", "9"), tmp_path / "basis.h5")
+    path = saved(eb.solve("trivial", input="9", output="9"), tmp_path / "basis.h5")
 
     def change(opened: h5py.File) -> None:
         for side in ("input", "output"):
@@ -418,7 +418,7 @@ LIMITED = """
 import resource, sys
 import equibasis as eb
 from equibasis.artifact.store import verify_file
-eb.solve("c4", "2x2")  # everything is imported
+eb.solve("c4", output="2x2")  # everything is imported
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[2]) * 2**20,) * 2)
 try:
@@ -456,7 +456,7 @@ def with_basis(path: Path, columns: object) -> Path:
 def test_columns_that_all_meet_in_one_row_are_refused_in_little_memory(tmp_path):
     from scipy import sparse
 
-    path = saved(eb.solve("trivial", "200", "200"), tmp_path / "basis.h5")
+    path = saved(eb.solve("trivial", input="200", output="200"), tmp_path / "basis.h5")
     n = 40_000
     rows = np.stack([np.zeros(n, int), np.arange(n)], 1)
     rows[0, 1] = 1
@@ -470,7 +470,7 @@ def test_columns_that_all_meet_in_one_row_are_refused_in_little_memory(tmp_path)
 
 def test_elements_that_all_act_alike_are_checked_in_little_memory(tmp_path):
     group = eb.Group("alike", tuple(range(20_000)), lambda x, g: x, rearranges=True)
-    path = saved(eb.solve(group, "2"), tmp_path / "basis.h5")
+    path = saved(eb.solve(group, output="2"), tmp_path / "basis.h5")
     if Path("/proc/self/statm").exists():
         assert verify_within(path, 600) == ""
     verify_file(path)
@@ -480,7 +480,7 @@ def test_elements_that_all_act_alike_are_checked_in_little_memory(tmp_path):
 
 
 def test_another_permutation_for_one_element_does_not_hold(tmp_path):
-    path = saved(eb.solve("d4", "3x3", "3x3"), tmp_path / "basis.h5")
+    path = saved(eb.solve("d4", input="3x3", output="3x3"), tmp_path / "basis.h5")
 
     def change(opened: h5py.File) -> None:
         index = opened["group/input"]
@@ -557,7 +557,7 @@ def test_a_file_without_a_picture_holds(file):
 
 def test_another_encoding_than_the_prescribed_does_not_hold(file):
     def change(opened: h5py.File) -> None:
-        matrix = by_hand.dense(eb.solve("c4", "2x2", "3x3"))
+        matrix = by_hand.dense(eb.solve("c4", input="3x3", output="2x2"))
         del opened["basis"]
         opened["basis"] = matrix
         opened["basis"].attrs["encoding-type"] = fixed("array")

@@ -113,19 +113,19 @@ WITH_BIAS += [(name, "scalar") for name in PERMUTATIONS]
 @functools.cache
 def maps(name: str) -> eb.Basis:
     problem = PROBLEMS[name]
-    return eb.solve(problem.group, problem.output, problem.input)
+    return eb.solve(problem.group, input=problem.input, output=problem.output)
 
 
 @functools.cache
 def self_maps(name: str) -> eb.Basis:
     problem = PROBLEMS[name]
-    return eb.solve(problem.group, problem.output, problem.output)
+    return eb.solve(problem.group, input=problem.output, output=problem.output)
 
 
 @functools.cache
 def invariants(name: str) -> eb.Basis:
     problem = PROBLEMS[name]
-    return eb.solve(problem.group, problem.output)
+    return eb.solve(problem.group, output=problem.output)
 
 
 def entries_a_row(basis: eb.Basis) -> set[int]:
@@ -194,7 +194,7 @@ def test_y_of_rho1_x_is_rho2_y_of_x_for_every_g(
 )
 @settings(max_examples=25, deadline=None)
 def test_every_weight_commutes_with_the_group(group: str, m: int, k: int, seed: int) -> None:
-    basis = eb.solve(group, (k, k), (m, m))
+    basis = eb.solve(group, input=(m, m), output=(k, k))
     torch.manual_seed(seed)
     weight = EquivariantLinear(basis).weight().detach().numpy()
     for g in range(basis.space.output.order):
@@ -229,7 +229,7 @@ def test_any_number_of_batch_axes_goes_in_and_out() -> None:
 
 def test_a_layer_has_as_many_coefficients_as_the_basis_has_columns() -> None:
     layer = EquivariantLinear(
-        eb.solve("c4", "6x6", "14x14"), eb.solve("c4", "6x6"), start="variance"
+        eb.solve("c4", input="14x14", output="6x6"), eb.solve("c4", output="6x6"), start="variance"
     )
     assert sorted(p.numel() for p in layer.parameters()) == [9, 1764]
 
@@ -349,14 +349,18 @@ CLOCKWISE = eb.Group("c4", ("r0", "r90", "r180", "r270"), turned_the_other_way, 
 @pytest.mark.parametrize(
     "bias",
     [
-        pytest.param(lambda: eb.solve("c4", "6x6"), id="invariants of another shape"),
-        pytest.param(lambda: eb.solve("c4", "3x3", "3x3"), id="equivariant, not invariant"),
-        pytest.param(lambda: eb.solve("c2", "3x3"), id="invariants of a subgroup"),
-        pytest.param(lambda: eb.solve("d4", "3x3"), id="invariants of a larger group"),
-        pytest.param(lambda: eb.solve("trivial", "3x3"), id="invariants of the trivial group"),
-        pytest.param(lambda: eb.solve(CLOCKWISE, "3x3"), id="same names, another action"),
-        pytest.param(lambda: eb.solve("c4", "9*1"), id="as many numbers, another space"),
-        pytest.param(lambda: eb.solve("c4", "2*3x3"), id="invariants of a sum"),
+        pytest.param(lambda: eb.solve("c4", output="6x6"), id="invariants of another shape"),
+        pytest.param(
+            lambda: eb.solve("c4", input="3x3", output="3x3"), id="equivariant, not invariant"
+        ),
+        pytest.param(lambda: eb.solve("c2", output="3x3"), id="invariants of a subgroup"),
+        pytest.param(lambda: eb.solve("d4", output="3x3"), id="invariants of a larger group"),
+        pytest.param(
+            lambda: eb.solve("trivial", output="3x3"), id="invariants of the trivial group"
+        ),
+        pytest.param(lambda: eb.solve(CLOCKWISE, output="3x3"), id="same names, another action"),
+        pytest.param(lambda: eb.solve("c4", output="9*1"), id="as many numbers, another space"),
+        pytest.param(lambda: eb.solve("c4", output="2*3x3"), id="invariants of a sum"),
     ],
 )
 def test_a_bias_that_does_not_fit_is_refused_naming_both_bases(bias: Any) -> None:
@@ -386,7 +390,7 @@ def test_an_unknown_bias_is_refused(bias: Any) -> None:
 
 
 def test_coefficients_start_uniform_in_plus_minus_one_over_root_k() -> None:
-    basis = eb.solve("c4", "6x6", "14x14")
+    basis = eb.solve("c4", input="14x14", output="6x6")
     torch.manual_seed(0)
     layer = EquivariantLinear(basis)
     # Of the orthonormal basis matrices, that is: each holds an entry of 1/2 in four places.
@@ -399,7 +403,7 @@ def test_coefficients_start_uniform_in_plus_minus_one_over_root_k() -> None:
 
 @pytest.mark.parametrize("name", ["c4 up", "d4", "space, sparse", "fields"])
 def test_white_noise_keeps_its_variance_from_the_variance_start(name: str) -> None:
-    basis = eb.solve("c4", "6x6", "3x3") if name == "c4 up" else maps(name)
+    basis = eb.solve("c4", input="3x3", output="6x6") if name == "c4 up" else maps(name)
     torch.manual_seed(0)
     powers = []
     for _ in range(100):
@@ -409,7 +413,7 @@ def test_white_noise_keeps_its_variance_from_the_variance_start(name: str) -> No
 
 
 def test_white_noise_does_not_keep_its_variance_from_the_reference_start() -> None:
-    basis = eb.solve("c4", "6x6", "3x3")
+    basis = eb.solve("c4", input="3x3", output="6x6")
     torch.manual_seed(0)
     power = EquivariantLinear(basis)(torch.randn(100, 9)).square().mean()
     assert power < 0.2  # 9 inputs, coefficients of variance 1/36/3: 1/12
@@ -461,7 +465,7 @@ EXPANSIONS = {
     "dense, one column": lambda: invariants("space, dense"),
     "no column": lambda: invariants("sign"),
     "orbits with signs, rows of zeros": lambda: maps("sign field"),
-    "orbits with signs, few": lambda: eb.solve("c4", "2x2:vector", "2x2:vector"),
+    "orbits with signs, few": lambda: eb.solve("c4", input="2x2:vector", output="2x2:vector"),
     "orbits of generators": lambda: maps("generators"),
 }
 
@@ -537,7 +541,7 @@ def test_the_gradients_of_a_layer_are_its_derivatives(name: str) -> None:
 def test_an_entry_of_the_vector_is_as_large_as_its_coefficient_for_orbits_of_one_size(
     name: str,
 ) -> None:
-    basis = eb.solve("c4", "6x6") if name == "c4" else eb.solve(FIELDS, "2x4x4")
+    basis = eb.solve("c4", output="6x6") if name == "c4" else eb.solve(FIELDS, output="2x4x4")
     coefficients = torch.arange(1.0, basis.rank + 1)
     vector = BasisExpansion(basis)(coefficients)
     assert sorted({round(float(v), 4) for v in vector.abs()}) == coefficients.tolist()
@@ -570,10 +574,10 @@ class LargestTensor(TorchDispatchMode):
 
 
 STACKS = {
-    "orbits": lambda: eb.solve("c4", "6x6", "14x14"),
-    "signed orbits": lambda: eb.solve(FIELDS, "2x4x4", "2x6x6"),
-    "several entries a row": lambda: eb.solve(SPACE, "8x3", "10x3"),
-    "dense": lambda: eb.solve(SHIFTS, "20", "20"),
+    "orbits": lambda: eb.solve("c4", input="14x14", output="6x6"),
+    "signed orbits": lambda: eb.solve(FIELDS, input="2x6x6", output="2x4x4"),
+    "several entries a row": lambda: eb.solve(SPACE, input="10x3", output="8x3"),
+    "dense": lambda: eb.solve(SHIFTS, input="20", output="20"),
 }
 
 
@@ -720,7 +724,7 @@ def test_a_zero_query_pools_to_the_plain_mean_which_is_an_invariant_vector() -> 
 
 def test_the_query_starts_normal_of_deviation_one_hundredth() -> None:
     torch.manual_seed(0)
-    query = InvariantAttentionPool(eb.solve("c4", "40x40")).query.detach()
+    query = InvariantAttentionPool(eb.solve("c4", output="40x40")).query.detach()
     assert float(query.std()) == pytest.approx(0.01, rel=0.1)
     assert abs(float(query.mean())) < 0.001
 
@@ -762,7 +766,7 @@ def test_the_combination_is_the_linear_layer_from_the_sum_with_numbers(
     combine = EquivariantCombine(self_maps(name), invariants(name), features)
     problem = PROBLEMS[name]
     input_ = problem.output + (f" + {features}*1" if features else "")
-    basis = eb.solve(problem.group, problem.output, input_)
+    basis = eb.solve(problem.group, input=input_, output=problem.output)
     assert combine.linear.domain.dimension == basis.space.m
     expected = EquivariantLinear(basis, invariants(name))
     randomize(expected)

@@ -78,7 +78,7 @@ def test_it_has_the_layers_that_it_says() -> None:
     kinds = [type(layer) for layer in mlp.layers]
     assert kinds == [EquivariantLinear, EquivariantBatchNorm, Pointwise, EquivariantLinear]
     assert (str(mlp.domain), str(mlp.codomain)) == ("6x6 of c4", "3x3 of c4")
-    ranks = [eb.solve("c4", *ends).rank for ends in (("4x4", "6x6"), ("3x3", "4x4"))]
+    ranks = [eb.solve("c4", input=x, output=y).rank for x, y in (("6x6", "4x4"), ("4x4", "3x3"))]
     assert [mlp.layers[0].coefficients.numel(), mlp.layers[3].coefficients.numel()] == ranks
     no_bias = EquivariantMLP(["6x6", "4x4", "3x3"], "c4", bias=False)
     assert not no_bias(torch.zeros(36)).any()
@@ -142,7 +142,9 @@ def test_groups_and_spaces_that_do_not_fit_are_refused_as_by_solve() -> None:
 
 
 def linear(group: Any, input_: str, output: str) -> EquivariantLinear:
-    return EquivariantLinear(eb.solve(group, output, input_), eb.solve(group, output))
+    return EquivariantLinear(
+        eb.solve(group, input=input_, output=output), eb.solve(group, output=output)
+    )
 
 
 def test_layers_that_fit_make_a_network_and_plain_activations_are_checked_and_wrapped() -> None:
@@ -252,8 +254,8 @@ def test_a_classifier_on_invariants_is_invariant(pooling: str) -> None:
     body = EquivariantMLP(["6x6", "8*4x4"], "d4")
     pool = {
         "norms": lambda: NormPool(body.codomain),
-        "means": lambda: OrbitMeanPool(eb.solve("d4", "8*4x4")),
-        "attention": lambda: InvariantAttentionPool(eb.solve("d4", "8*4x4")),
+        "means": lambda: OrbitMeanPool(eb.solve("d4", output="8*4x4")),
+        "attention": lambda: InvariantAttentionPool(eb.solve("d4", output="8*4x4")),
     }[pooling]()
     network = classifier(pool, body).eval()
     assert network.codomain.is_trivial
@@ -318,7 +320,7 @@ def test_an_invariant_block_that_is_reached_has_as_much_variance_as_coordinates(
 
 
 def test_outputs_that_no_map_reaches_stay_zero_and_others_do_not_make_up_for_them() -> None:
-    basis = eb.solve("d4", "5x5:sign", "2x2")
+    basis = eb.solve("d4", input="2x2", output="5x5:sign")
     variances = mean_square(EquivariantLinear(basis), basis).diagonal()
     assert variances[12] == 0.0  # the centre: a sign that mirrors turn is no function of 2x2
     assert (variances > 0).any()
@@ -372,7 +374,7 @@ def test_white_noise_keeps_its_variance_in_a_layer(name: str) -> None:
 
 
 def test_the_trivial_group_has_the_start_of_kaiming() -> None:
-    basis = eb.solve("trivial", "50", "40")
+    basis = eb.solve("trivial", input="40", output="50")
     layer = EquivariantLinear(basis)
     variance_preserving_(layer, gain=math.sqrt(2.0))
     plain = torch.empty(50, 40)

@@ -23,7 +23,7 @@ from equibasis.nn import EquivariantLinear, block
 from equibasis.nn.bias import InvariantBias
 from equibasis.nn.costs import block_cost, expand_cost, faster_mode
 from equibasis.nn.expansion import BasisExpansion
-from equibasis.symmetry.coordinates import symmetry_coordinates
+from equibasis.symmetry.coordinates.finding import symmetry_coordinates
 from test_coordinates import EVERY
 
 TOLERANCES = {torch.float32: 1e-5, torch.float64: 1e-10}
@@ -33,8 +33,8 @@ TOLERANCES = {torch.float32: 1e-5, torch.float64: 1e-10}
 def bases(name: str) -> tuple[eb.Basis, eb.Basis]:
     problem = EVERY[name]
     return (
-        eb.solve(problem.group, problem.output, problem.input),
-        eb.solve(problem.group, problem.output),
+        eb.solve(problem.group, input=problem.input, output=problem.output),
+        eb.solve(problem.group, output=problem.output),
     )
 
 
@@ -201,7 +201,7 @@ S3 = eb.permutation_group("s3", {"cycle": [1, 2, 0], "swap": [1, 0, 2]})
 def test_lifted_orbits_of_any_kind_have_the_right_gradients(
     group: Any, output: str, input_: str
 ) -> None:
-    basis = eb.solve(group, output, input_)
+    basis = eb.solve(group, input=input_, output=output)
     torch.manual_seed(0)
     made = [EquivariantLinear(basis, mode=mode).double() for mode in ("expand", "block")]
     made[1].load_state_dict(made[0].state_dict())
@@ -239,7 +239,7 @@ def test_derivatives_of_every_kind_are_there_in_both_modes(name: str) -> None:
 
 def test_a_layer_that_is_used_twice_has_its_derivatives_counted_once() -> None:
     """x depends on the coefficients that it is multiplied by, as where weights are tied."""
-    basis, invariants = eb.solve("d4", "5x5", "5x5"), eb.solve("d4", "5x5")
+    basis, invariants = eb.solve("d4", input="5x5", output="5x5"), eb.solve("d4", output="5x5")
     made = [EquivariantLinear(basis, invariants, mode=m).double() for m in ("expand", "block")]
     made[1].load_state_dict(made[0].state_dict())
     generator = torch.Generator().manual_seed(0)
@@ -293,9 +293,9 @@ def test_second_derivatives_of_a_layer_that_is_zero_are_zero() -> None:
 
 @pytest.mark.parametrize("mode", ["expand", "block"])
 def test_a_bias_that_is_replaced_is_the_one_that_counts(mode: str) -> None:
-    basis = eb.solve("c4", "4x4", "4x4")
+    basis = eb.solve("c4", input="4x4", output="4x4")
     layer = EquivariantLinear(basis, "scalar", mode=mode)
-    layer.bias = InvariantBias(basis, eb.solve("c4", "4x4"))
+    layer.bias = InvariantBias(basis, eb.solve("c4", output="4x4"))
     nn.init.normal_(layer.bias.coefficients)
     x = torch.randn(3, 16, requires_grad=True)
     y = layer(x)
@@ -340,7 +340,7 @@ def test_small_layers_expand_and_large_ones_with_symmetry_go_by_blocks() -> None
         ("d4", "28x28", "28x28", "block"),
         ("z28*z28", "28x28", "28x28", "block"),
     ):
-        basis = eb.solve(group, output, input_)
+        basis = eb.solve(group, input=input_, output=output)
         assert EquivariantLinear(basis).mode == mode == faster_mode(basis)
 
 
@@ -354,8 +354,8 @@ def test_auto_takes_the_way_that_is_estimated_to_cost_less() -> None:
 
 
 def test_by_blocks_in_training_a_layer_may_keep_its_whole_weight_for_evaluation() -> None:
-    basis = eb.solve("d4", "28x28", "28x28")
-    auto = EquivariantLinear(basis, eb.solve("d4", "28x28"))
+    basis = eb.solve("d4", input="28x28", output="28x28")
+    auto = EquivariantLinear(basis, eb.solve("d4", output="28x28"))
     assert auto.mode == "block"
     x = torch.randn(3, 784)
     trained = auto(x)
@@ -376,7 +376,7 @@ def test_a_mode_that_is_not_there_is_refused() -> None:
     basis, _ = bases("c4")
     with pytest.raises(eb.ModelError, match="auto, expand, block"):
         EquivariantLinear(basis, mode="fast")  # type: ignore[arg-type]
-    long = eb.solve("s12", "12x12", "12")
+    long = eb.solve("s12", input="12", output="12x12")
     with pytest.raises(eb.ModelError, match="mode='expand'"):
         EquivariantLinear(long, mode="block")
     assert EquivariantLinear(long).mode == "expand"

@@ -38,7 +38,7 @@ def test_normalization_is_equivariant_in_training_and_evaluation(problem: str, l
 @pytest.mark.parametrize("group", [SIXTH, skewed_group()], ids=lambda group: group.name)
 def test_so_it_is_for_matrices_given_by_generators(group: eb.Group, layer: Any) -> None:
     torch.manual_seed(0)
-    norm = randomize(layer(eb.solve(group, "2*V + V*V + 2*1")))
+    norm = randomize(layer(eb.solve(group, output="2*V + V*V + 2*1")))
     assert_equivariant(norm)
     assert_equivariant(norm.eval())
 
@@ -59,7 +59,7 @@ def test_vectors_of_a_batch_may_be_moved_each_in_its_own_way(problem: str) -> No
 
 
 def test_with_the_trivial_group_a_layer_norm_is_that_of_torch() -> None:
-    ours, plain = EquivariantLayerNorm(eb.solve("trivial", "7")), nn.LayerNorm(7)
+    ours, plain = EquivariantLayerNorm(eb.solve("trivial", output="7")), nn.LayerNorm(7)
     x = 5 * torch.randn(4, 7) + 2
     assert_close(ours(x), plain(x), 1e-12)
     with torch.no_grad():
@@ -85,7 +85,7 @@ def test_for_permutations_it_is_that_of_torch_with_weights_tied() -> None:
 def test_with_the_trivial_group_a_batch_norm_is_that_of_torch(
     momentum: float | None, shape: tuple[int, ...]
 ) -> None:
-    ours = EquivariantBatchNorm(eb.solve("trivial", "5"), momentum=momentum)
+    ours = EquivariantBatchNorm(eb.solve("trivial", output="5"), momentum=momentum)
     plain = nn.BatchNorm1d(5, momentum=momentum)
     with torch.no_grad():
         plain.weight.copy_(torch.arange(5.0))
@@ -104,7 +104,7 @@ def test_with_the_trivial_group_a_batch_norm_is_that_of_torch(
 
 
 def test_one_orbit_is_a_channel_of_torch() -> None:
-    ours, plain = EquivariantBatchNorm(eb.solve("z6", "6 + (6)*1")), nn.BatchNorm1d(2)
+    ours, plain = EquivariantBatchNorm(eb.solve("z6", output="6 + (6)*1")), nn.BatchNorm1d(2)
     x = 3 * torch.randn(10, 12) + 1
     assert_close(ours(x), plain(x.view(10, 2, 6)).view(10, 12), 1e-12)
     assert_close(ours.running_var, plain.running_var, 1e-12)
@@ -191,7 +191,7 @@ def test_one_vector_is_too_few_to_train_on_but_not_in_larger_blocks() -> None:
     with pytest.raises(eb.ModelError, match="more than 1 vectors a batch to train on 3x3 of c4"):
         norm(torch.randn(1, 9))
     assert norm.eval()(torch.randn(1, 9)).shape == (1, 9)
-    EquivariantBatchNorm(eb.solve("c4", "4x4"))(torch.randn(1, 16))
+    EquivariantBatchNorm(eb.solve("c4", output="4x4"))(torch.randn(1, 16))
 
 
 @pytest.mark.parametrize("layer", LAYERS)

@@ -15,12 +15,10 @@ import by_hand
 import equibasis as eb
 from conftest import run_python
 from equibasis.symmetry import spaces as space_module
-from equibasis.symmetry.groups import find_group
-from equibasis.symmetry.representations import (
-    MatrixRepresentation,
-    representation,
-    same_representation,
-)
+from equibasis.symmetry.building import representation
+from equibasis.symmetry.catalog import find_group
+from equibasis.symmetry.representations import MatrixRepresentation, same_representation
+from equibasis.symmetry.space_text import as_space
 from equibasis.symmetry.spaces import (
     FIELDS,
     SCALAR,
@@ -31,7 +29,6 @@ from equibasis.symmetry.spaces import (
     Sum,
     V,
     array_shape,
-    as_space,
     copies,
 )
 from equibasis.symmetry.workers import Workers
@@ -442,8 +439,8 @@ def test_a_vector_and_its_dual_pair_to_a_scalar():
 
 
 def test_maps_are_the_invariants_of_output_times_dual_of_input():
-    maps = by_hand.dense(eb.solve(SKEWED, V * V, V))
-    invariants = by_hand.dense(eb.solve(SKEWED, V * V * V.dual))
+    maps = by_hand.dense(eb.solve(SKEWED, input=V, output=V * V))
+    invariants = by_hand.dense(eb.solve(SKEWED, output=V * V * V.dual))
     np.testing.assert_allclose(maps, invariants, atol=1e-10)
 
 

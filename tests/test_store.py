@@ -100,14 +100,14 @@ def test_random_bases_survive_writing_and_reading(tmp_path_factory, space):
 def test_a_path_may_be_text_and_names_may_be_any_unicode(tmp_path):
     group = eb.Group("drehung-ä", ("eins", "−1"), lambda x, g: x if g == "eins" else -x)
     path = str(tmp_path / "größe 2.h5")
-    eb.save_basis(eb.solve(group, "2", "2"), path)
+    eb.save_basis(eb.solve(group, input="2", output="2"), path)
     assert eb.load_basis(path).space.elements == ("eins", "−1")
     assert eb.load_basis(path).group == "drehung-ä"
 
 
 @pytest.mark.parametrize("name", ["a" * 40_000, " ", "名"])
 def test_a_group_s_name_may_be_long_or_odd(tmp_path, name):
-    basis = eb.solve(eb.Group(name, ("one",), lambda x, g: x), "2")
+    basis = eb.solve(eb.Group(name, ("one",), lambda x, g: x), output="2")
     assert eb.load_basis(saved(basis, tmp_path / "named.h5")).group == name
 
 
@@ -116,7 +116,7 @@ def test_a_group_s_name_may_be_long_or_odd(tmp_path, name):
 )
 def test_a_name_that_no_file_can_hold_is_refused_before_it_is_written(tmp_path, name):
     def attempt():
-        basis = eb.solve(eb.Group(name, ("one",), lambda x, g: x), "2")
+        basis = eb.solve(eb.Group(name, ("one",), lambda x, g: x), output="2")
         eb.save_basis(basis, tmp_path / "named.h5")
 
     try:
@@ -132,16 +132,20 @@ SIGN = eb.Group("sign", (1, -1), lambda x, g: x * g)
 
 @pytest.mark.parametrize(
     "problem",
-    [("trivial", "2", (1,)), ("z1", eb.Grid((1,)), eb.Grid((1,))), (SIGN, eb.Grid((1,)), None)],
+    [
+        {"group": "trivial", "input": (1,), "output": "2"},
+        {"group": "z1", "input": eb.Grid((1,)), "output": eb.Grid((1,))},
+        {"group": SIGN, "input": None, "output": eb.Grid((1,))},
+    ],
     ids=["a shape", "grids", "invariants of a grid"],
 )
 def test_a_sequence_of_one_point_can_be_written_and_read(tmp_path, problem):
-    basis = eb.solve(*problem)
+    basis = eb.solve(**problem)
     assert_same(eb.load_basis(saved(basis, tmp_path / "point.h5")), basis)
 
 
 def test_a_file_is_replaced_by_a_new_one(basis, file, tmp_path):
-    other = by_hand.solved("c2", "3x3")
+    other = by_hand.solved("c2", output="3x3")
     assert_same(eb.load_basis(saved(other, file)), other)
     assert names_in(tmp_path) == ["basis.h5"]
 
@@ -156,7 +160,10 @@ def test_the_same_basis_is_the_same_bytes_at_another_time(c4_basis, tmp_path):
 
 
 def test_the_same_basis_is_the_same_bytes_from_another_process(c4_file, python):
-    solving = "import equibasis as eb; eb.save_basis(eb.solve('c4', '3x3', '6x6'), 'other.h5')"
+    solving = (
+        "import equibasis as eb; "
+        "eb.save_basis(eb.solve('c4', input='6x6', output='3x3'), 'other.h5')"
+    )
     assert python("-c", solving).status == 0
     assert c4_file.with_name("other.h5").read_bytes() == c4_file.read_bytes()
 
@@ -168,7 +175,7 @@ def test_the_layout_is_that_of_hdf5_1_8_and_carries_checksums(file):
 
 @pytest.mark.parametrize("solver", ["projector", "svd", "dense"])
 def test_two_solvers_write_the_same_bytes_but_for_their_names(c4_file, tmp_path, solver):
-    other = by_hand.solved("c4", "3x3", "6x6", solver)
+    other = by_hand.solved("c4", input="6x6", output="3x3", solver=solver)
     assert eb.load_basis(saved(other, tmp_path / "other.h5")).solver == solver
     renamed = saved(dataclasses.replace(other, solver="orbits"), tmp_path / "renamed.h5")
     assert renamed.read_bytes() == c4_file.read_bytes()
@@ -185,16 +192,22 @@ def test_the_content_hash_can_be_computed_with_plain_h5py(basis, file):
 
 def test_the_content_hash_does_not_depend_on_the_solver():
     hashes = {
-        eb.content_sha256(by_hand.solved("c4", "3x3", "3x3", solver))
+        eb.content_sha256(by_hand.solved("c4", input="3x3", output="3x3", solver=solver))
         for solver in ("orbits", "projector", "svd", "dense")
     }
     assert len(hashes) == 1
 
 
-@pytest.mark.parametrize("problem", [("d4", "3x3", "3x3:sign"), ("c4", "3x3", "3x3:vector")])
+@pytest.mark.parametrize(
+    "problem",
+    [
+        {"group": "d4", "input": "3x3:sign", "output": "3x3"},
+        {"group": "c4", "input": "3x3:vector", "output": "3x3"},
+    ],
+)
 def test_the_content_hash_does_not_depend_on_the_solver_where_there_are_signs(problem):
     hashes = {
-        eb.content_sha256(by_hand.solved(*problem, solver))
+        eb.content_sha256(by_hand.solved(**problem, solver=solver))
         for solver in ("orbits", "projector", "svd", "dense")
     }
     assert len(hashes) == 1
@@ -208,18 +221,18 @@ def test_the_content_hash_does_not_depend_on_how_the_basis_is_kept(c4_basis):
 
 def test_spaces_of_one_shape_have_different_hashes():
     sides = ("2*3x3", "3x3:vector", "18*1")
-    hashes = {eb.content_sha256(by_hand.solved("c4", side, "3x3")) for side in sides}
+    hashes = {eb.content_sha256(by_hand.solved("c4", input="3x3", output=side)) for side in sides}
     assert len(hashes) == 3
 
 
 def test_different_contents_have_different_hashes():
     problems = [
-        (group, output, input_)
+        {"group": group, "input": input_, "output": output}
         for group in by_hand.ELEMENTS
         for output in ("1x1", "2x2", "3x3")
         for input_ in (None, "1x1", "2x2")
     ]
-    assert len({eb.content_sha256(by_hand.solved(*each)) for each in problems}) == len(problems)
+    assert len({eb.content_sha256(by_hand.solved(**each)) for each in problems}) == len(problems)
 
 
 def test_the_last_bit_of_an_entry_changes_the_hash(c4_basis):
@@ -433,12 +446,12 @@ def test_the_stored_generators_alone_show_that_the_basis_is_equivariant(tmp_path
 
 
 LABELLED = {
-    "permutations": ("c4", "3x3", "6x6"),
-    "signs": ("c4", "3x3", "4x4:vector"),
-    "signs, rows of zeros": ("d4", "5x5", "5x5:sign"),
-    "generators": ("s5", "5x5", "5x5"),
-    "generators and signs": ("p4", "4x4", "4x4:vector"),
-    "rank 0": ("d4", "2x2:sign", "1x1"),
+    "permutations": {"group": "c4", "input": "6x6", "output": "3x3"},
+    "signs": {"group": "c4", "input": "4x4:vector", "output": "3x3"},
+    "signs, rows of zeros": {"group": "d4", "input": "5x5:sign", "output": "5x5"},
+    "generators": {"group": "s5", "input": "5x5", "output": "5x5"},
+    "generators and signs": {"group": "p4", "input": "4x4:vector", "output": "4x4"},
+    "rank 0": {"group": "d4", "input": "1x1", "output": "2x2:sign"},
 }
 
 
@@ -455,13 +468,13 @@ def labels_file(c4_basis, tmp_path, as_labels) -> Path:
 
 @pytest.fixture
 def signed_file(tmp_path, as_labels) -> Path:
-    return saved(by_hand.solved("d4", "5x5", "5x5:sign"), tmp_path / "signed.h5")
+    return saved(by_hand.solved("d4", input="5x5:sign", output="5x5"), tmp_path / "signed.h5")
 
 
 @pytest.mark.usefixtures("as_labels")
 @pytest.mark.parametrize("problem", LABELLED.values(), ids=LABELLED)
 def test_labels_are_read_as_they_were_written(tmp_path, problem):
-    basis = by_hand.solved(*problem)
+    basis = by_hand.solved(**problem)
     path = saved(basis, tmp_path / "labels.h5")
     found = eb.load_basis(path)
     assert_same(found, basis)
@@ -477,7 +490,7 @@ def test_labels_are_read_as_they_were_written(tmp_path, problem):
 @pytest.mark.usefixtures("as_labels")
 @pytest.mark.parametrize("problem", LABELLED.values(), ids=LABELLED)
 def test_plain_h5py_rebuilds_the_matrix_from_labels(tmp_path, problem):
-    basis = by_hand.solved(*problem)
+    basis = by_hand.solved(**problem)
     with h5py.File(saved(basis, tmp_path / "labels.h5")) as opened:
         part = opened["basis"]
         labels = part["labels"][()]
@@ -506,7 +519,7 @@ def test_a_labels_file_holds_these_attributes_and_datasets(labels_file, signed_f
 
 @pytest.mark.parametrize(("side", "encoding"), [(32, "csc_matrix"), (33, "equibasis-orbits")])
 def test_orbits_of_more_than_a_million_pairs_are_labels(tmp_path, side, encoding):
-    basis = eb.solve("c4", (side, side), (side, side))
+    basis = eb.solve("c4", input=(side, side), output=(side, side))
     path = saved(basis, tmp_path / "large.h5")
     with h5py.File(path) as opened:
         assert opened["basis"].attrs["encoding-type"].decode() == encoding
@@ -520,7 +533,10 @@ def test_orbits_of_more_than_a_million_pairs_are_labels(tmp_path, side, encoding
 
 
 def test_files_are_named_after_their_problem():
-    maps, vectors = basis_path("bases", "c4", "6x6", "14x14"), basis_path("bases", "c4", "3x3")
+    maps, vectors = (
+        basis_path("bases", "c4", input="14x14", output="6x6"),
+        basis_path("bases", "c4", output="3x3"),
+    )
     assert maps == Path("bases/c4_14x14_to_6x6.h5")
     assert vectors == Path("bases/c4_3x3.h5")
 
@@ -914,12 +930,12 @@ def test_a_flipped_bit_in_a_dataset_is_found(c4_file, part):
 
 
 FLIPPED = {
-    "sparse": (("c4", "2x2", "2x2"), False),
-    "signs": (("c4", "2x2", "2x2:vector"), False),
-    "dense": ((SLANTED, "3", "3"), False),
-    "generators": (("s3", "3", "3x3"), False),
-    "labels": (("c4", "2x2", "2x2"), True),
-    "labels with signs": (("d4", "2x2", "2x2:sign"), True),
+    "sparse": ({"group": "c4", "input": "2x2", "output": "2x2"}, False),
+    "signs": ({"group": "c4", "input": "2x2:vector", "output": "2x2"}, False),
+    "dense": ({"group": SLANTED, "input": "3", "output": "3"}, False),
+    "generators": ({"group": "s3", "input": "3x3", "output": "3"}, False),
+    "labels": ({"group": "c4", "input": "2x2", "output": "2x2"}, True),
+    "labels with signs": ({"group": "d4", "input": "2x2:sign", "output": "2x2"}, True),
 }
 
 
@@ -929,7 +945,7 @@ def test_no_flipped_byte_gives_another_basis_or_another_error(
 ):
     if labels:
         monkeypatch.setattr(store, "_MOST_SPARSE_ROWS", 0)
-    small = by_hand.solved(*problem)
+    small = by_hand.solved(**problem)
     path = saved(small, tmp_path / "small.h5")
     whole = path.read_bytes()
     assert b"GCOL" not in whole  # no heap of strings, on which HDF5 itself could loop for ever
@@ -1027,7 +1043,7 @@ def test_until_it_is_whole_the_new_content_is_not_seen(tmp_path):
 
 def test_another_name_of_the_old_file_keeps_the_old_content(c4_file, tmp_path):
     os.link(c4_file, tmp_path / "cached.h5")  # as DVC links its cache
-    saved(by_hand.solved("c2", "3x3"), c4_file)
+    saved(by_hand.solved("c2", output="3x3"), c4_file)
     assert eb.load_basis(tmp_path / "cached.h5").group == "c4"
     assert eb.load_basis(c4_file).group == "c2"
 
@@ -1037,7 +1053,7 @@ import resource, signal, sys
 import equibasis as eb
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-basis = eb.solve("c4", "3x3", "6x6")
+basis = eb.solve("c4", input="6x6", output="3x3")
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
 try:
     eb.save_basis(basis, "c4_6x6_to_3x3.h5")
@@ -1090,7 +1106,7 @@ def test_trying_whether_a_file_can_be_written_changes_nothing(c4_file, tmp_path)
 
 @pytest.mark.parametrize(("group", "space"), [("d4", "(3x3:sign)*(3x3:sign)"), ("c4", "3x3:sign")])
 def test_signs_that_cancel_are_written_as_none(tmp_path, group, space):
-    basis = eb.solve(group, space)
+    basis = eb.solve(group, output=space)
     found = eb.load_basis(saved(basis, tmp_path / "basis.h5"))
     assert found.space.output.signs is None
     assert found.rank == basis.rank

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from digits.paths import GROUPS
 from equibasis.errors import GroupError
-from equibasis.symmetry.groups import Group, find_group
+from equibasis.symmetry.catalog import find_group
+from equibasis.symmetry.group import Group
 
 _INSTALLED = {"site-packages", "dist-packages"}
 

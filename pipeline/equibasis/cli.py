@@ -83,7 +83,7 @@ def solve(
     check_writable(out)
     chosen = find_solver(solver)
     start = time.perf_counter()
-    space = problem(group, output, input_, workers)
+    space = problem(group, input=input_, output=output, workers=workers)
     if explain:
         click.echo(explanation(space, chosen))
     basis = solve_space(space, chosen)

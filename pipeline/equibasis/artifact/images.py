@@ -11,7 +11,7 @@ from equibasis.artifact.schema import Value
 from equibasis.errors import SpaceError
 from equibasis.linalg.columns import Columns, OrbitColumns, row_blocks
 from equibasis.solvers.basis import Basis
-from equibasis.symmetry.representations import HomSpace
+from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.spaces import Shape
 
 # The plot of a file: so many vectors, pixels a vector, and bytes in all, at most.

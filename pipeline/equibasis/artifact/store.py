@@ -38,16 +38,17 @@ from equibasis.linalg.columns import (
     structured,
 )
 from equibasis.solvers.basis import TOLERANCE, Basis, Checks
-from equibasis.symmetry.coordinates import Coordinates, symmetry_coordinates
+from equibasis.symmetry.coordinates import Coordinates
 from equibasis.symmetry.coordinates.encoding import as_arrays, from_arrays
-from equibasis.symmetry.groups import group_name
+from equibasis.symmetry.coordinates.finding import symmetry_coordinates
+from equibasis.symmetry.families.permutations import group_name
+from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.representations import (
-    HomSpace,
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
 )
-from equibasis.symmetry.spaces import as_space
+from equibasis.symmetry.space_text import as_space
 
 # Orbits of more index pairs than this are written as labels, 4 bytes a pair; fewer as a sparse
 # matrix, 12 bytes a pair, which more programs read.
@@ -66,17 +67,14 @@ _ROUNDING_FACTOR, _ROUNDING = 10.0, 1e-13
 Contents: TypeAlias = tuple[dict[str, dict[str, Value]], dict[str, np.ndarray]]
 
 
-def basis_path(folder: str | Path, group: str, output: str, input: str | None = None) -> Path:
+def basis_path(folder: str | Path, group: str, *, input: str | None = None, output: str) -> Path:
     """The name of a basis file: ``c4_14x14_to_6x6.h5`` for maps, ``c4_6x6.h5`` for invariants.
 
     Characters that a name of a file had better not have become ``_``.
     """
-    stem = (
-        f"{group_name(group)}_{output}"
-        if input is None
-        else f"{group_name(group)}_{input}_to_{output}"
-    )
-    return Path(folder) / f"{re.sub(r'[^0-9A-Za-z_.+-]+', '_', stem)}.h5"
+    spaces = output if input is None else f"{input}_to_{output}"
+    name = re.sub(r"[^0-9A-Za-z_.+-]+", "_", f"{group_name(group)}_{spaces}")
+    return Path(folder) / f"{name}.h5"
 
 
 # --- what a file says ---------------------------------------------------------------------------
@@ -313,7 +311,7 @@ def verify_file(path: str | os.PathLike[str]) -> tuple[Basis, Checks]:
 
 
 def load_basis_for(
-    path: str | os.PathLike[str], group: str, output: str, input: str | None = None
+    path: str | os.PathLike[str], group: str, *, input: str | None = None, output: str
 ) -> Basis:
     """`load_basis` for a known problem: the file must hold the basis of just this one.
 
@@ -403,13 +401,13 @@ def _read(file: PlainFile) -> tuple[Basis, Outline]:
     datasets["/group/elements"] = np.array([name.encode() for name in elements], dtype=object)
     complete = said["/group@listed"] == "elements"
     space = HomSpace(
-        said["/@group"],
-        elements,
-        as_space(said["/@input_space"]),
-        as_space(said["/@output_space"]),
-        _representation(datasets["/group/input"], "/group/input"),
-        _representation(datasets["/group/output"], "/group/output"),
-        complete,
+        group=said["/@group"],
+        elements=elements,
+        input_space=as_space(said["/@input_space"]),
+        output_space=as_space(said["/@output_space"]),
+        input=_representation(datasets["/group/input"], "/group/input"),
+        output=_representation(datasets["/group/output"], "/group/output"),
+        complete=complete,
     )
     for name, shape in (("input", space.input_shape), ("output", space.output_shape)):
         if shape != tuple(said[f"/@{name}_shape"].tolist()):

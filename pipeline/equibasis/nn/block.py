@@ -22,7 +22,8 @@ from equibasis.nn.irreps import IrrepProducts
 from equibasis.nn.orbit_blocks import OrbitBlocks
 from equibasis.nn.reuse import autocasts, is_plain, without_autocast
 from equibasis.solvers.basis import Basis
-from equibasis.symmetry.coordinates import LONGEST_ORBIT, Coordinates, symmetry_coordinates
+from equibasis.symmetry.coordinates import Coordinates
+from equibasis.symmetry.coordinates.finding import LONGEST_ORBIT, symmetry_coordinates
 
 # From this many sampled entries on, the blocks are made by `OrbitBlocks`.
 FEWEST_SAMPLES = 2**15

@@ -8,9 +8,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from equibasis.errors import ModelError
+from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.representations import (
     TOLERANCE,
-    HomSpace,
     PermutationRepresentation,
     Representation,
     direct_sum,

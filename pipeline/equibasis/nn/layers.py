@@ -20,10 +20,7 @@ from equibasis.nn.init import variance_preserving_
 from equibasis.nn.interface import FeatureSpace
 from equibasis.nn.reuse import Kept, WeightCache
 from equibasis.solvers.basis import Basis, with_scalars
-from equibasis.symmetry.representations import (
-    PermutationRepresentation,
-    Representation,
-)
+from equibasis.symmetry.representations import PermutationRepresentation, Representation
 
 Start: TypeAlias = Literal["reference", "variance"]
 Mode: TypeAlias = Literal["auto", "expand", "block"]

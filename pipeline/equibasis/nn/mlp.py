@@ -25,8 +25,9 @@ from equibasis.nn.interface import EquivariantMap, FeatureSpace
 from equibasis.nn.layers import EquivariantLinear
 from equibasis.nn.normalization import EquivariantBatchNorm, EquivariantLayerNorm
 from equibasis.solvers.basis import Basis
-from equibasis.symmetry.groups import Group
-from equibasis.symmetry.spaces import Space, as_space
+from equibasis.symmetry.group import Group
+from equibasis.symmetry.space_text import as_space
+from equibasis.symmetry.spaces import Space
 
 Activation: TypeAlias = Literal["auto", "norm", "gated"] | Elementwise | type[nn.Module]
 Normalization: TypeAlias = Literal["layer", "batch"] | None
@@ -159,13 +160,13 @@ class EquivariantMLP(EquivariantSequential):
         layers: list[nn.Module] = []
         gain = 1.0
         for position, (here, space) in enumerate(itertools.pairwise(map(as_space, spaces))):
-            invariants = get_basis(group, space, solver=solver)
+            invariants = get_basis(group, output=space, solver=solver)
             if position == len(spaces) - 2:
                 layers.append(_linear(group, here, invariants, bias, gain, solver))
                 break
             step = _activation(activation, FeatureSpace.output_of(invariants.space))
             if step.domain.space != space:  # gates besides
-                invariants = get_basis(group, step.domain.space, solver=solver)
+                invariants = get_basis(group, output=step.domain.space, solver=solver)
             layers.append(_linear(group, here, invariants, bias, gain, solver))
             if normalization is not None:
                 layers.append(_NORMALIZATIONS[normalization](invariants))
@@ -177,7 +178,7 @@ class EquivariantMLP(EquivariantSequential):
 def _linear(
     group: Group | str, input_: Space, invariants: Basis, bias: bool, gain: float, solver: str
 ) -> EquivariantLinear:
-    basis = get_basis(group, invariants.space.output_space, input_, solver)
+    basis = get_basis(group, input=input_, output=invariants.space.output_space, solver=solver)
     layer = EquivariantLinear(basis, invariants if bias else None)
     variance_preserving_(layer, gain)
     return layer

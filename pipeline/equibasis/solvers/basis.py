@@ -22,12 +22,9 @@ from equibasis.linalg.columns import (
 from equibasis.linalg.components import diagonal_blocks
 from equibasis.solvers.reynolds import hom_dimension
 from equibasis.symmetry.coordinates import Coordinates
-from equibasis.symmetry.representations import (
-    HomSpace,
-    PermutationRepresentation,
-    direct_sum,
-    pair_images,
-)
+from equibasis.symmetry.hom_space import HomSpace
+from equibasis.symmetry.pair_orbits import pair_images
+from equibasis.symmetry.representations import PermutationRepresentation, direct_sum
 from equibasis.symmetry.spaces import SCALAR, Shape, Sum
 
 # The largest error that a basis may have: rounding leaves about 1e-15, a wrong basis about 1.

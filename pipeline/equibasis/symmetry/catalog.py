@@ -1,0 +1,77 @@
+"""Groups by name: the families, products of them, files of generators, the user's own."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import re
+import sys
+from dataclasses import replace
+
+from equibasis.errors import GroupError
+from equibasis.symmetry.families import FAMILIES, GROUPS, grids, permutations  # noqa: F401
+from equibasis.symmetry.families.permutations import FILE_ENDINGS, read_permutation_group
+from equibasis.symmetry.families.products import direct_product
+from equibasis.symmetry.group import Group
+
+KNOWN = ", ".join([*GROUPS, *(f"{letter}{{n}}" for letter in FAMILIES)])
+
+
+def find_group(spec: str | Group) -> Group:
+    """The group that ``spec`` names.
+
+    A built-in one; ``z{n}`` or ``s{n}``; a direct product such as ``z14*z14``; a YAML or JSON
+    file of generators; ``module:object``; or a `Group` itself. The object of a module is a
+    `Group`, or anything with a ``transform`` and a list of ``elements``.
+
+    Raises
+    ------
+    GroupError
+        If there is no such group, module, object or file, or it is no group.
+    """
+    if isinstance(spec, Group):
+        return spec
+    if not isinstance(spec, str):
+        raise GroupError(f"a group is a name, 'module:object' or a Group, not {spec!r}")
+    if spec in GROUPS:
+        return GROUPS[spec]
+    if spec.endswith(FILE_ENDINGS):
+        return read_permutation_group(spec)
+    module_name, colon, object_name = spec.partition(":")
+    if colon and module_name and object_name:
+        return _import_group(spec, module_name, object_name)
+    if "*" in spec and all(spec.split("*")):
+        return direct_product(*(find_group(name.strip()) for name in spec.split("*")))
+    match = re.fullmatch(r"([a-z])([1-9]\d{0,5})", spec)
+    if match and match[1] in FAMILIES:
+        return FAMILIES[match[1]](int(match[2]))
+    raise GroupError(
+        f"unknown group {spec!r}: choose {KNOWN}, a product such as z14*z14, a YAML or JSON file "
+        "of generators, or your own as module:object"
+    )
+
+
+def _import_group(spec: str, module_name: str, object_name: str) -> Group:
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # what it prints is not our output
+            module = importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:  # whatever a user's module does on import
+        raise GroupError(
+            f"group {spec!r}: module {module_name!r} does not import "
+            f"({type(error).__name__}: {error}); mend it, or run from the folder that holds it"
+        ) from error
+    found = getattr(module, object_name, None)
+    if found is None:
+        raise GroupError(
+            f"group {spec!r}: module {module_name!r} has no {object_name!r}; "
+            "define it there as equibasis.Group(name, elements, transform)"
+        )
+    if isinstance(found, Group):
+        return replace(found, name=spec)
+    transform, elements = getattr(found, "transform", None), getattr(found, "elements", None)
+    if not callable(transform) or not isinstance(elements, (tuple, list)):
+        raise GroupError(
+            f"group {spec!r}: the object needs a transform(array, element) and a list of "
+            "elements, the identity first"
+        )
+    return Group(spec, tuple(elements), transform, getattr(found, "axes", None))

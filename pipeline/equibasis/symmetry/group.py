@@ -1,0 +1,99 @@
+"""The finite group, as its linear action on arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from equibasis.errors import GroupError, SpaceError
+from equibasis.symmetry.spaces import Shape
+
+Transform: TypeAlias = Callable[[np.ndarray, Any], Any]
+
+
+@dataclass(frozen=True)
+class Group:
+    """A finite group G, given by its linear action on arrays.
+
+    Parameters
+    ----------
+    name
+        What files and messages call the group.
+    elements
+        All elements of G, the identity first; or, with ``complete=False``, generators. Any
+        hashable values; their ``str`` is their name.
+    transform
+        ``(array, element) -> array``: g · x, linear in x and keeping its shape. A function at
+        the top level of a module can be sent to worker processes. ``None`` for a group of
+        matrices, which acts on ``V`` alone.
+    axes
+        How many axes an array must have for the action to make sense; ``None`` for any number.
+    complete
+        Whether ``elements`` are all of G, or only generate it.
+    linear
+        ``(element, axes) -> matrix``: how vectors on a grid of so many axes turn, for the fields
+        ``vector``, ``sign`` and ``regular``, and for ``V``.
+    rearranges
+        Whether the transform only moves entries of arrays, whatever they hold. Then one
+        transform of the array of indices takes the place of one of each one-hot array.
+    refuses
+        ``shape -> reason`` why the group does not act on arrays of this shape, or ``None``; not
+        needed for what shows in the shape of the transform.
+    generators
+        Elements that generate all others, where fewer than all are known to; large products use
+        them.
+    """
+
+    name: str
+    elements: tuple[Any, ...]
+    transform: Transform | None
+    axes: int | None = None
+    complete: bool = True
+    linear: Callable[[Any, int], np.ndarray] | None = None
+    rearranges: bool = False
+    refuses: Callable[[Shape], str | None] | None = field(default=None, repr=False)
+    generators: tuple[Any, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.elements:
+            raise GroupError(f"group {self.name!r} has no elements: list at least the identity")
+        names = self.element_names
+        for name in (self.name, *names):
+            if not name:
+                raise GroupError(f"group {self.name!r}: a name is empty")
+            if not name.isprintable():
+                raise GroupError(
+                    f"group {self.name!r}: the name {name!r} has characters that do not print"
+                )
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise GroupError(
+                f"group {self.name!r} lists the element {twice} twice: give each its own name"
+            )
+
+    @property
+    def element_names(self) -> tuple[str, ...]:
+        """The names of the elements, or generators, in their order."""
+        return tuple(str(element) for element in self.elements)
+
+
+def check_fits(group: Group, shape: Shape) -> None:
+    """Raise `SpaceError` if the group says that it does not act on arrays of this shape."""
+    if group.transform is None:
+        raise SpaceError(f"group {group.name!r} is one of matrices: it acts on V, not on arrays")
+    if group.axes is not None and len(shape) != group.axes:
+        raise SpaceError(
+            f"group {group.name!r} acts on arrays of {group.axes} "
+            f"{'axis' if group.axes == 1 else 'axes'}, not on {shape_text(shape)}"
+        )
+    reason = group.refuses(shape) if group.refuses else None
+    if reason:
+        raise SpaceError(f"group {group.name!r} does not act on {shape_text(shape)}: {reason}")
+
+
+def shape_text(shape: Shape) -> str:
+    """``14x14`` for (14, 14)."""
+    return "x".join(map(str, shape)) or "1"
