@@ -313,8 +313,14 @@ def _counted(files: list[CachedFile]) -> str:
 @click.option("--strict", is_flag=True, help="Ask for identical models, curves and figures too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--summary", type=FILE, help="Write a summary to this file, in Markdown.")
+@click.option("--lock", is_flag=True, help="Run nothing: is dvc.lock that of the working tree?")
 def audit(
-    only: tuple[str, ...], repo: Path, strict: bool, as_json: bool, summary: Path | None
+    only: tuple[str, ...],
+    repo: Path,
+    strict: bool,
+    as_json: bool,
+    summary: Path | None,
+    lock: bool,
 ) -> None:
     """Run the committed pipeline in a clean clone; exit 1 if it does not make what dvc.lock says.
 
@@ -322,27 +328,51 @@ def audit(
     and nothing of the project is changed.
     """
     from equibasis.audit import audit as auditing
+    from equibasis.audit import report
     from equibasis.files import check_writable, write_text
     from equibasis.show.tables import print_table
 
+    if lock:
+        if only or strict or summary:
+            raise click.UsageError("--lock runs nothing: leave --only, --strict and --summary out")
+        _check_lock(repo, as_json)
+        return
     if summary is not None:
         check_writable(summary)
     found = auditing.audit(repo, only, strict)
     if summary is not None:
-        write_text(summary, auditing.summary(found))
+        write_text(summary, report.summary(found))
     if as_json:
         click.echo(json.dumps(found.as_json(), indent=2))
     else:
-        print_table(auditing.findings_table(found))
+        print_table(report.findings_table(found.findings))
     if found.uncommitted:
         click.echo(
             f"equibasis: HEAD was audited, without {found.uncommitted} uncommitted changes",
             err=True,
         )
-    line = auditing.verdict_line(found)
+    line = report.verdict_line(found)
     if not found.passed:
         sys.exit(fail(line, 1))
     click.echo(line, err=as_json)
+
+
+def _check_lock(repo: Path, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from equibasis.audit import audit as auditing
+    from equibasis.audit import report
+    from equibasis.show.tables import print_table
+
+    findings = auditing.stale_findings(repo)
+    if as_json:
+        listed = [asdict(finding) for finding in findings]
+        click.echo(json.dumps({"passed": not findings, "findings": listed}, indent=2))
+    elif findings:
+        print_table(report.findings_table(findings))
+    if findings:
+        sys.exit(fail(report.stale_line(findings), 1))
+    click.echo("dvc.lock is that of the working tree", err=as_json)
 
 
 @commands.command()
