@@ -23,7 +23,7 @@ from equibasis.audit.compare import (
     stale,
 )
 from equibasis.audit.folders import differing_files
-from equibasis.audit.git import git
+from equibasis.audit.git import git, nobodys
 from equibasis.audit.lock import (
     LOCK,
     Stage,
@@ -31,7 +31,7 @@ from equibasis.audit.lock import (
     defined_stages,
     recorded_stages,
 )
-from equibasis.audit.run import complaint, interruptible, reproduce
+from equibasis.audit.run import Log, interruptible, reproduce
 from equibasis.errors import AuditError
 
 
@@ -83,9 +83,10 @@ def audit(
     """
     project = _project(repository)
     commit, committed = _committed_lock(project)
-    uncommitted = len(git(project, "status", "--porcelain", "--", ".").splitlines())
     with _true_reasons(project), interruptible(), _temporary_folder() as temporary:
-        clone = clean_clone(project, commit, temporary)
+        nobody = nobodys(project, temporary)
+        status = git(project, "status", "--porcelain", "--", ".", environment=nobody)
+        clone = clean_clone(project, commit, temporary, nobody)
         environment = stage_environment(project, clone, temporary)
         stages = defined_stages(clone)
         chosen = _chosen(stages, only)
@@ -99,7 +100,7 @@ def audit(
             *_not_made(chosen, made, log),
             *(left_over(committed, stages) if not only else ()),
         ]
-    return Audit(commit, uncommitted, findings)
+    return Audit(commit, len(status.splitlines()), findings)
 
 
 def stale_findings(repository: str | os.PathLike[str] = ".") -> list[Finding]:
@@ -182,12 +183,9 @@ def _chosen(stages: Mapping[str, Stage], only: Sequence[str]) -> dict[str, Stage
     return {name: stage for name, stage in stages.items() if not only or folders[name] & set(only)}
 
 
-def _not_made(
-    chosen: Mapping[str, Stage], made: Mapping[str, Any], log: Mapping[str, list[str]]
-) -> Iterator[Finding]:
+def _not_made(chosen: Mapping[str, Stage], made: Mapping[str, Any], log: Log) -> Iterator[Finding]:
     """Stages that failed, or that wait for one that failed."""
     for name, stage in chosen.items():
         if name not in made:
-            reason = complaint(log[name]) if name in log else "a stage that it needs failed"
             for path in stage.outputs or ["the stage"]:
-                yield failure(name, path, reason, "not made")
+                yield failure(name, path, log.why(name), "not made")

@@ -10,15 +10,14 @@ import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
-from equibasis.audit.git import git, nobodys, untied
+from equibasis.audit.git import git, untied
 from equibasis.errors import AuditError
 
 
-def clean_clone(project: Path, commit: str, temporary: Path) -> Path:
+def clean_clone(project: Path, commit: str, temporary: Path, nobody: Mapping[str, str]) -> Path:
     """A clone of the commit, with a cache of its own; returns the project's folder in it."""
-    top = _top(project)
+    top = Path(git(project, "rev-parse", "--show-toplevel").rstrip("\n")).resolve()
     copy = temporary / "clone"
-    nobody = nobodys(project, temporary)
     git(
         temporary,
         *("clone", "--quiet", "--no-checkout", "--template=", "--", str(top), str(copy)),
@@ -39,10 +38,6 @@ def clean_clone(project: Path, commit: str, temporary: Path) -> Path:
     )
     _lend_downloads(project, clone, temporary)
     return clone
-
-
-def _top(project: Path) -> Path:
-    return Path(git(project, "rev-parse", "--show-toplevel").rstrip("\n")).resolve()
 
 
 def _lend_downloads(project: Path, clone: Path, temporary: Path) -> None:

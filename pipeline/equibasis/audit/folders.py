@@ -40,9 +40,8 @@ def differing_files(project: Path, clone: Path, path: str, before: str, after: s
 
 def _changes_in_git(clone: Path, path: str, before: str) -> list[tuple[str, str]]:
     """Names and kinds of changes below a folder since the commit that brought its hash."""
-    recorded = git(
-        clone, "log", "-1", "--format=%H", "--no-show-signature", f"-S{before}", "--", LOCK
-    ).strip()
+    plain = ("--no-show-signature", "--no-textconv")
+    recorded = git(clone, "log", "-1", "--format=%H", *plain, f"-S{before}", "--", LOCK).strip()
     if not recorded:
         return []
     compared = ("diff", "--name-status", "--no-renames", "--relative", "-z", recorded)

@@ -17,17 +17,18 @@ _TIES = re.compile(
     r"|ALTERNATE_OBJECT_DIRECTORIES)|DVC_(ROOT|STAGE|EXP_\w+)|DVCLIVE_\w+"
 )
 
-# Of the user's own, a clone needs where and as whom to fetch: what says nothing of contents.
-_KEPT_VARIABLES = re.compile(r"GIT_(SSH\w*|ASKPASS|EXEC_PATH|CEILING_DIRECTORIES)")
-_KEPT_SETTINGS = r"^(safe\.directory|(url|credential|http|protocol)\..*|core\.sshcommand)$"
+# What stays of a user's own: where and as whom to fetch, and what is no file of the project.
+_KEPT_VARIABLES = re.compile(r"GIT_(SSH\w*|ASKPASS|EXEC_PATH|CEILING_DIRECTORIES|TEST_\w+)")
+_KEPT_SETTINGS = r"^((url|credential|http|protocol)\..*|core\.(sshcommand|excludesfile))$"
 
-# Programs of the user's that a clone may run, and how it may spell lines.
+# What else Git would run or change in files that it checks out.
 _SETTINGS = {
     "core.hookspath": os.devnull,
     "core.attributesfile": os.devnull,
     "core.fsmonitor": "false",
     "core.autocrlf": "false",
     "core.eol": "lf",
+    "safe.directory": "*",  # the user's own Git has read the project before
 }
 
 
@@ -38,7 +39,11 @@ def untied() -> dict[str, str]:
 
 
 def nobodys(project: Path, temporary: Path) -> dict[str, str]:
-    """The environment of a Git without hooks, filters, templates or line ends of the user's."""
+    """The environment of a Git that has no hooks, filters, templates or line ends of a user's.
+
+    Its configuration is a file in ``temporary``, as Git passes variables on to only some of the
+    processes that it starts.
+    """
     kept = git(project, "config", "--null", "--get-regexp", _KEPT_SETTINGS, may_fail=True)
     settings = [tuple(each.split("\n", 1)) for each in kept.split("\0") if "\n" in each]
     path = temporary / "gitconfig"
@@ -83,8 +88,8 @@ def git_bytes(
     except FileNotFoundError as error:
         raise AuditError("an audit needs Git: install it") from error
     if done.returncode and not may_fail:
-        said = _reason(done.stderr.decode(errors="replace"))
-        raise AuditError(f"cannot audit {folder}: git {arguments[0]}: {said}")
+        said = _reason(done.stderr.decode(errors="replace")) or f"exit status {done.returncode}"
+        raise AuditError(f"git {arguments[0]}, in {folder}: {said}")
     return b"" if done.returncode else done.stdout
 
 
@@ -103,6 +108,6 @@ def _reason(said: str) -> str:
     lines = [line.strip() for line in said.splitlines()]
     lines = [line for line in lines if line and not line.startswith(("hint:", "warning:"))]
     wrong = [n for n, line in enumerate(lines) if line.startswith(("fatal:", "error:"))]
-    lines = lines[wrong[0] if wrong else -1 :] or ["it failed and said nothing"]
+    lines = lines[wrong[0] if wrong else -1 :]
     ended = [line if line.endswith((".", ":", ";", ",")) else f"{line}." for line in lines]
     return " ".join(ended).removeprefix("fatal: ").removeprefix("error: ").removesuffix(".")

@@ -97,8 +97,11 @@ def opened(project: Path) -> Iterator[Any]:
             with Repo(str(project), config={"core": {"site_cache_dir": site}}) as repo:
                 yield repo
         except (DvcException, SCMError) as error:
-            reason = " ".join(str(error).replace(f"{project}{os.sep}", "").split())
-            raise AuditError(f"cannot audit {project}: DVC: {reason}") from error
+            reason, cause = str(error), str(error.__cause__ or "")
+            reason += f": {cause}" if cause not in reason else ""
+            for folder in (str(project), os.path.relpath(project)):
+                reason = reason.replace(f"{folder}{os.sep}", "")
+            raise AuditError(f"DVC cannot read the pipeline: {reason}") from error
 
 
 def defined_stages(project: Path) -> dict[str, Stage]:

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -15,14 +16,35 @@ from tqdm import tqdm
 from equibasis.audit.clone import program
 from equibasis.errors import AuditError
 
-_FAILED = re.compile(r"ERROR: failed to reproduce '.*?': ")
-_EXITED = re.compile(r"failed to run: .*, exited with (-?\d+)$")
+# What DVC prints where a stage begins, where it is done, and which failed in the end.
+_BEGINS = re.compile(r"Running stage '(.+)':")
+_DONE = re.compile(r"(Updating lock file |WARNING: Stages? .* will be skipped )")
+_FAILED = re.compile(r"ERROR: failed to reproduce ")
+_EXITED = re.compile(r"WARNING: failed to run: .*, exited with (-?\d+)$")
+# Where the last words of a program begin: ours, or the last line of a traceback.
+_LAST_WORDS = re.compile(r"equibasis: |[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit)\b")
+
+
+@dataclass(frozen=True)
+class Log:
+    """What DVC and the stages printed: lines by stage, those between stages under ``""``."""
+
+    lines: dict[str, list[str]]
+
+    def why(self, stage: str) -> str:
+        """Why a stage was not made."""
+        if stage in self.lines:
+            return complaint(self.lines[stage])
+        between = self.lines[""]
+        if any(_FAILED.match(line) and f"'{stage}'" in line for line in between):
+            return complaint(between)  # it failed before it began
+        return "a stage that it needs failed"
 
 
 def reproduce(
     clone: Path, environment: Mapping[str, str], targets: Sequence[str], count: int
-) -> dict[str, list[str]]:
-    """Run the pipeline, past stages that fail; returns the lines that each stage printed.
+) -> Log:
+    """Run the pipeline, past stages that fail; returns what was printed.
 
     Raises
     ------
@@ -37,15 +59,19 @@ def reproduce(
         _running(command, clone, environment) as lines,
         tqdm(total=count, desc="audit", disable=None, leave=False) as bar,
     ):
-        for line in lines:
-            if started := re.match(r"Running stage '(.+)':", line):
+        for line in map(str.strip, lines):
+            if begins := _BEGINS.match(line):
                 bar.update(stage != "")
-                stage = started[1]
+                stage = begins[1]
                 bar.set_description(stage)
-            log.setdefault(stage, []).append(line.strip())
-    if not stage:
+            elif _FAILED.match(line):
+                stage = ""
+            log.setdefault(stage, []).append(line)
+            if _DONE.match(line):
+                stage = ""
+    if len(log) == 1:
         raise AuditError(f"DVC runs no stage of HEAD: {complaint(log[''])}")
-    return log
+    return Log(log)
 
 
 @contextlib.contextmanager
@@ -97,18 +123,18 @@ def interruptible() -> Iterator[None]:
 
 
 def complaint(lines: Sequence[str]) -> str:
-    """Of what DVC or a stage printed, the line that says what went wrong.
-
-    DVC's own, unless it says no more than that the stage ended with some status: then the last
-    line of the stage's.
-    """
-    said = [line for line in lines if line and not line.startswith(("WARNING:", "> "))]
-    for number, line in reversed(list(enumerate(said))):
-        if line.startswith("ERROR: "):
-            reason = _FAILED.sub("", line).removeprefix("ERROR: ")
-            exited = _EXITED.match(reason)
-            printed = [each for each in said[:number] if not each.startswith("Running stage '")]
-            if exited is None:
-                return reason
-            return printed[-1] if printed else f"exited with {exited[1]}, and printed nothing"
-    return said[-1] if said else "it printed nothing"
+    """The line that says what went wrong: of DVC, unless a stage ended by itself; then its own."""
+    told = [line for line in lines if line and not _DONE.match(line) and not _FAILED.match(line)]
+    failures = [n for n, line in enumerate(told) if line.startswith(("ERROR:", "WARNING:"))]
+    if not failures:
+        return told[-1] if told else "it printed nothing"
+    exited = _EXITED.match(told[failures[-1]])
+    if exited is None:
+        return told[failures[-1]].partition(": ")[2]
+    own = [
+        line
+        for line in told[: failures[-1]]
+        if not _BEGINS.match(line) and not line.startswith("> ")
+    ]
+    spoken = [line for line in own if _LAST_WORDS.match(line)] or own
+    return spoken[-1] if spoken else f"it exited with {exited[1]} and printed nothing"
