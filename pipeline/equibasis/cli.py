@@ -327,16 +327,16 @@ def audit(
     Data and bases have to come out identical, metrics to 0.1%. Nothing is taken from a cache,
     and nothing of the project is changed.
     """
-    from equibasis.audit import audit as auditing
-    from equibasis.audit import report
-    from equibasis.files import check_writable, write_text
-    from equibasis.show.tables import print_table
-
     if lock:
         if only or strict or summary:
             raise click.UsageError("--lock runs nothing: leave --only, --strict and --summary out")
         _check_lock(repo, as_json)
         return
+    from equibasis.audit import audit as auditing
+    from equibasis.audit import report
+    from equibasis.files import check_writable, write_text
+    from equibasis.show.tables import print_table
+
     if summary is not None:
         check_writable(summary)
     found = auditing.audit(repo, only, strict)
@@ -362,13 +362,14 @@ def _check_lock(repo: Path, as_json: bool) -> None:
 
     from equibasis.audit import audit as auditing
     from equibasis.audit import report
-    from equibasis.show.tables import print_table
 
     findings = auditing.stale_findings(repo)
     if as_json:
         listed = [asdict(finding) for finding in findings]
         click.echo(json.dumps({"passed": not findings, "findings": listed}, indent=2))
     elif findings:
+        from equibasis.show.tables import print_table
+
         print_table(report.findings_table(findings))
     if findings:
         sys.exit(fail(report.stale_line(findings), 1))
