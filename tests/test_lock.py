@@ -220,6 +220,42 @@ def test_a_clone_without_outputs_and_cache_has_the_same_answer(
     assert stale(tmp_path / "clone") == {CODE}
 
 
+def test_a_file_in_a_folder_that_a_stage_makes_is_no_news_in_a_clone(
+    project: Path, tmp_path: Path
+) -> None:
+    script = "import os; os.makedirs('data/table'); open('data/table/a', 'w').write('1')"
+    (project / "table.py").write_text(script, encoding="utf-8")
+    (project / "sum.py").write_text("open('reports/sum', 'w').write('1')", encoding="utf-8")
+    stages = {
+        "table": {"cmd": "python table.py", "deps": ["table.py"], "outs": ["data/table"]},
+        "sum": {
+            "cmd": "python sum.py",
+            "deps": ["sum.py", "data/table/a"],
+            "outs": [{"reports/sum": {"cache": False}}],
+        },
+    }
+    edit_pipeline(project, lambda all_stages: all_stages.update(stages))
+    run(project, "dvc", "repro")
+    commit(project)
+    run(tmp_path, "git", "clone", "--quiet", project, "clone")
+    assert stale(tmp_path / "clone") == set()
+    (tmp_path / "clone" / "reports" / "sum").write_text("2", encoding="utf-8")
+    assert stale(tmp_path / "clone") == {("sum", "reports/sum")}
+
+
+def test_a_folder_that_git_tracks_is_compared_with_its_record(project: Path) -> None:
+    script = "open('reports/drawn/a', 'w').write('1')"
+    (project / "draw.py").write_text(f"import os; os.mkdir('reports/drawn'); {script}", "utf-8")
+    drawn: dict[str, Any] = {"reports/drawn": {"cache": False}}
+    stages = {"draw": {"cmd": "python draw.py", "deps": ["draw.py"], "outs": [drawn]}}
+    edit_pipeline(project, lambda all_stages: all_stages.update(stages))
+    run(project, "dvc", "repro")
+    commit(project)
+    assert stale(project) == set()
+    (project / "reports" / "drawn" / "a").write_text("2", encoding="utf-8")
+    assert stale(project) == {("draw", "reports/drawn")}
+
+
 def test_nothing_of_the_project_is_changed(project: Path) -> None:
     def state() -> dict[Path, bytes]:
         files = [path for path in project.rglob("*") if path.is_file()]

@@ -126,21 +126,25 @@ def current_stages(project: Path) -> dict[str, Any]:
 
     Commands, parameters and files are those of the working tree. What only a run can tell is
     taken from dvc.lock: outputs that DVC keeps, and dependencies on them from the stage that made
-    them.
+    them. (A dependency on one file of a folder that is an output is as its own stage recorded it.)
     """
     from dvc.stage.serialize import to_single_stage_lockfile
 
-    tracked = set(git(project, "ls-files", "-z").split("\0"))
+    tracked = [Path(name) for name in git(project, "ls-files", "-z").split("\0")]
+    in_git = {project / each for path in tracked for each in (path, *path.parents)}
     stages = {}
     with opened(project) as repo:
-        made = {out.fs_path: out for out in repo.index.outs if out.use_cache}
+        kept = {Path(out.fs_path): out for out in repo.index.outs if out.use_cache}
+        around_kept = {each for path in kept for each in path.parents}
         hashes: dict[str, tuple[Any, Any]] = {}
         for stage in _pipeline(repo):
             for item in [*stage.deps, *stage.outs]:
-                if item.fs_path in made:
-                    source = made[item.fs_path]
-                    item.meta, item.hash_info = source.meta, source.hash_info
-                elif item.IS_DEPENDENCY or repo.fs.relpath(item.fs_path, project) in tracked:
+                path = Path(item.fs_path)
+                if path in kept:
+                    item.meta, item.hash_info = kept[path].meta, kept[path].hash_info
+                elif not item.is_in_repo or path in around_kept or kept.keys() & set(path.parents):
+                    pass
+                elif item.IS_DEPENDENCY or path in in_git:
                     _look_again(repo, item, hashes)
             stages[stage.name] = dict(to_single_stage_lockfile(stage))
     return stages
@@ -155,8 +159,8 @@ def _look_again(repo: Any, item: Any, hashes: dict[str, tuple[Any, Any]]) -> Non
 
     if isinstance(item, ParamsDependency):
         item.hash_info = HashInfo(item.PARAM_PARAMS, item.read_params())
-    elif isinstance(item, DatasetDependency) or not item.is_in_repo:
-        pass  # kept elsewhere
+    elif isinstance(item, DatasetDependency):
+        pass
     elif not item.exists:
         item.meta, item.hash_info = Meta(), HashInfo()
     else:
