@@ -28,6 +28,10 @@ SLANTED = eb.Group(
 
 
 def with_columns(basis: eb.Basis, columns) -> eb.Basis:
+    """The same basis with other columns; rows that are missing are zeros."""
+    missing = basis.space.dimension - columns.shape[0]
+    if missing:
+        columns = np.vstack([columns, np.zeros((missing, columns.shape[1]))])
     return dataclasses.replace(basis, columns=columns)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -371,15 +372,19 @@ def test_a_permutation_group_acts_on_axes_of_its_degree_alone():
         eb.solve("s3", output="3x4")
 
 
+THREE = "degree: 3\ngenerators: [[1, 2, 0], [1, 0, 2]]\n"
+THREE_BY_NAME = "degree: 3\ngenerators: {turn: [1, 2, 0], swap: [1, 0, 2]}\n"
+THREE_AS_JSON = '{"degree": 3, "generators": [[1, 2, 0], [1, 0, 2]]}'
+
+
 @pytest.mark.parametrize(
-    "text",
+    ("text", "suffix"),
     [
-        "degree: 3\ngenerators: [[1, 2, 0], [1, 0, 2]]\n",
-        "degree: 3\ngenerators: {turn: [1, 2, 0], swap: [1, 0, 2]}\n",
-        '{"degree": 3, "generators": [[1, 2, 0], [1, 0, 2]]}',
+        *itertools.product([THREE, THREE_BY_NAME, THREE_AS_JSON], ["yaml", "yml"]),
+        (THREE_AS_JSON, "json"),
+        ("\ufeff" + THREE_AS_JSON, "json"),
     ],
 )
-@pytest.mark.parametrize("suffix", ["yaml", "yml", "json"])
 def test_a_file_holds_a_permutation_group(tmp_path, text, suffix):
     path = tmp_path / f"three.{suffix}"
     path.write_text(text, encoding="utf-8")
@@ -462,8 +467,8 @@ def test_matrices_act_on_v_alone():
         ([np.eye(2), np.eye(3)], "g1 has shape (3, 3)"),
         ([[[1.0, 1.0], [1.0, 1.0]]], "g0 is not an invertible matrix"),
         ([np.zeros((2, 2))], "g0 is not an invertible matrix"),
-        ([[[np.nan]]], "g0 is not an invertible matrix"),
-        ({"a": [[np.inf]]}, "a is not an invertible matrix"),
+        ([[[np.nan]]], "g0 holds NaN or infinity"),
+        ({"a": [[np.inf]]}, "a holds NaN or infinity"),
         ([1.0], "g0"),
         ([[[1.0, 2.0], [3.0]]], "g0"),
         ([[["x"]]], "g0"),

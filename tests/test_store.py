@@ -602,7 +602,7 @@ DAMAGES = {
         "'input_shape' of / holds an impossible",
     ),
     "no space": (attribute("input_space", "6y6"), "space '6y6'"),
-    "space of another shape": (attribute("input_space", "6x7"), "does not fit 'input_space'"),
+    "space of another shape": (attribute("input_space", "6x7"), "has dimension 36, but 6x7 has 42"),
     "space of the same shape": (attribute("input_space", "(6x6)"), "content_sha256 does not"),
     "space is a number": (attribute("output_space", 9), "'output_space' of / has type <i8"),
     "space in brackets": (attribute("input_space", "(" * 9999), ""),

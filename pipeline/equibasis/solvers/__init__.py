@@ -33,7 +33,7 @@ def find_solver(name: str) -> Solver | None:
     """
     if name == "auto":
         return None
-    if name not in SOLVERS:
+    if not isinstance(name, str) or name not in SOLVERS:
         raise SolverError(f"unknown solver {name!r}: choose auto, {', '.join(SOLVERS)}")
     return SOLVERS[name]
 

@@ -10,6 +10,7 @@ import psutil
 from scipy import sparse
 
 from equibasis.errors import GroupError, SpaceError
+from equibasis.linalg.numbers import real_array
 from equibasis.symmetry.group import Group, check_fits
 from equibasis.symmetry.representations import (
     TOLERANCE,
@@ -101,12 +102,13 @@ def _linear(group: Group, element: Any, axes: int) -> np.ndarray:
             "group its matrices as Group(..., linear=...)"
         )
     try:
-        return np.asarray(group.linear(element, axes), dtype=np.float64)
+        matrix = group.linear(element, axes)
     except Exception as error:  # whatever a user's function raises
         raise GroupError(
             f"group {group.name!r}: no matrix for element {element}: "
             f"{type(error).__name__}: {error}"
         ) from error
+    return real_array(matrix, f"group {group.name!r}: the matrix of {element}", GroupError)
 
 
 def _regular_representation(turns: np.ndarray) -> PermutationRepresentation:
@@ -139,17 +141,18 @@ def _from_indices(group: Group, shape: Shape) -> PermutationRepresentation:
             f"group {group.name!r} on {Grid(shape)} would take {needed / 2**30:,.0f} GiB "
             f"({free / 2**30:,.0f} GiB are free): choose a smaller grid"
         )
-    indices, probe = np.arange(points).reshape(shape), np.random.default_rng(0).random(shape)
+    indices, probe = (
+        np.arange(points).reshape(shape),
+        np.random.default_rng(0).standard_normal(shape),
+    )
     rows = []
     for element in group.elements:
         where = f"element {element}, the array of indices"
         row = _transformed(group, element, indices.copy(), where).ravel()
         moved = _transformed(group, element, probe.copy(), where).ravel()
         index = row.astype(np.int64)
-        if (
-            row.size != points
-            or (np.bincount(np.abs(index), minlength=points) != 1).any()
-            or (not np.array_equal(moved, probe.ravel()[index]))
+        if (np.bincount(np.abs(index), minlength=points) != 1).any() or (
+            not np.array_equal(moved, probe.ravel()[index])
         ):
             raise GroupError(
                 f"group {group.name!r}: element {element} does not only move entries, as "
@@ -208,26 +211,31 @@ def one_hot_columns(
 
 
 def _transformed(group: Group, element: Any, array: np.ndarray, where: str) -> np.ndarray:
-    """The transform of an array as float64, or a `GroupError` that says where it failed."""
+    """The transform of an array, float64 (*shape), or an error that says where it failed."""
+    shape = array.shape
+    image = _image(group, element, array, where)
+    if image.shape != shape:
+        raise GroupError(
+            f"group {group.name!r}: the transform turned {shape} into {image.shape} at {where}"
+        )
+    return image
+
+
+def _image(group: Group, element: Any, array: np.ndarray, where: str) -> np.ndarray:
     assert group.transform is not None
     try:
-        image = np.asarray(group.transform(array, element))
-        if np.iscomplexobj(image):
-            raise TypeError("complex values; only real representations are supported")
-        image = image.astype(np.float64, copy=False)
+        image = group.transform(array, element)
     except (Exception, SystemExit) as error:  # whatever a user's transform does
         raise GroupError(
             f"group {group.name!r}: the transform failed at {where}: "
             f"{type(error).__name__}: {error}"
         ) from error
-    if not np.isfinite(image).all():
-        raise GroupError(f"group {group.name!r}: the transform gave NaN or infinity at {where}")
-    return image
+    return real_array(image, f"group {group.name!r}: the transform of {where},", GroupError)
 
 
 def _check_shape_kept(group: Group, shape: Shape) -> None:
     for element in group.elements:
-        image = _transformed(group, element, np.zeros(shape), f"element {element}, a zero array")
+        image = _image(group, element, np.zeros(shape), f"element {element}, a zero array")
         if image.shape != shape:
             raise SpaceError(
                 f"group {group.name!r} does not act on {Grid(shape)}: {element} turns it "

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from equibasis.errors import GroupError
 from equibasis.symmetry.families import FAMILIES, GROUPS, grids, permutations  # noqa: F401
-from equibasis.symmetry.families.permutations import FILE_ENDINGS, read_permutation_group
+from equibasis.symmetry.families.generator_files import FILE_ENDINGS, read_permutation_group
 from equibasis.symmetry.families.products import direct_product
 from equibasis.symmetry.group import Group
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from equibasis.errors import SpaceError
+from equibasis.linalg.numbers import shortened, whole_numbers
 from equibasis.symmetry.spaces import FIELDS, SCALAR, Grid, Space, V, copies
 
 Made = TypeVar("Made")
@@ -41,10 +42,7 @@ def as_space(space: Space | str | Sequence[int] | None) -> Space:
         return space
     if isinstance(space, str):
         return _Reader(space).whole()
-    try:
-        return Grid(tuple(space))
-    except TypeError as error:
-        raise SpaceError(f"{space!r} is no space: write 14x14, or give a shape") from error
+    return Grid(whole_numbers(space, f"shape {shortened(space)}", SpaceError))
 
 
 class _Reader:

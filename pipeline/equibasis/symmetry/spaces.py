@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import itertools
 import math
-import operator
 import re
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from equibasis.errors import SpaceError
+from equibasis.linalg.numbers import as_index, shortened, whole_number, whole_numbers
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -45,20 +45,16 @@ class Space:
         return _product(_factors(self) + _factors(other))
 
     def __rmul__(self, count: int) -> Space:
-        try:
-            return copies(operator.index(count), self)
-        except TypeError:
-            return NotImplemented
+        number = as_index(count)
+        return NotImplemented if number is None else copies(number, self)
 
     def __pow__(self, exponent: int) -> Space:
-        try:
-            exponent = operator.index(exponent)
-        except TypeError:
+        power = as_index(exponent)
+        if power is None:
             return NotImplemented
         most = _MOST_FACTORS // len(_factors(self))
-        if not 0 <= exponent <= most:
-            raise SpaceError(f"{self}**{exponent}: a tensor power is 0 to {most} here")
-        return _product(_factors(self) * exponent)
+        whole_number(power, f"a tensor power of {self}", least=0, most=most, error=SpaceError)
+        return _product(_factors(self) * power)
 
     @property
     def dual(self) -> Space:
@@ -85,18 +81,16 @@ class Grid(Space):
     field: str = "scalar"
 
     def __post_init__(self) -> None:
-        try:
-            object.__setattr__(self, "shape", tuple(operator.index(n) for n in self.shape))
-        except TypeError as error:
-            raise SpaceError(f"shape {self.shape!r} is not made of whole numbers") from error
+        what = f"shape {shortened(self.shape)}"
+        object.__setattr__(self, "shape", whole_numbers(self.shape, what, SpaceError))
         if any(size < 1 for size in self.shape):
-            raise SpaceError(f"shape {self} has an empty axis: every size is at least 1")
+            raise SpaceError(f"{what} has an empty axis: every size is at least 1")
         if self.shape == (1,):  # one point, one number: the scalar
             object.__setattr__(self, "shape", ())
         if not self.shape and self.field != "scalar":
             raise SpaceError(f"a single point has no field, so 1:{self.field} is no space")
         if self.points > _MOST_POINTS:
-            raise SpaceError(f"grid {self} has more than {_MOST_POINTS:,} points: choose a smaller")
+            raise SpaceError(f"{what} has more than {_MOST_POINTS:,} points: choose a smaller")
         if self.field not in FIELDS:
             raise SpaceError(f"field {self.field!r}: choose {', '.join(FIELDS)}")
 
@@ -170,8 +164,8 @@ class Dual(Space):
 def copies(count: int, space: Space) -> Space:
     """The direct sum of ``count`` copies of a space: its channels."""
     most = _MOST_SUMMANDS // len(_summands(space))
-    if not 1 <= count <= most:
-        raise SpaceError(f"{count}*{_bracketed(space)}: a number of copies is 1 to {most:,} here")
+    what = f"a number of copies of {space}"
+    count = whole_number(count, what, least=1, most=most, error=SpaceError)
     return space if count == 1 else Sum(_summands(space) * count)
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from equibasis.errors import GroupError
+from equibasis.linalg.numbers import whole_number
 from equibasis.symmetry.families import FEW, GROUPS, family
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.spaces import Shape
@@ -130,20 +133,20 @@ GROUPS.update(
 @family("z")
 def cyclic_group(order: int) -> Group:
     """``z{n}``: the shifts of a sequence in a circle; its length divides n."""
-    name = f"z{order}"
-
-    def refuses(shape: Shape) -> str | None:
-        if order % shape[0]:
-            return f"{order} shifts by one do not bring a sequence of {shape[0]} back to its start"
-        return None
-
+    order = whole_number(order, "the order of a cyclic group", least=1, error=GroupError)
     listed = range(order) if order <= FEW else (1,)
     moves = [Move(f"s{step}", (0,), (False,), (step,)) for step in listed]
     return grid_group(
-        name,
+        f"z{order}",
         moves,
         1,
         complete=order <= FEW,
-        refuses=refuses,
+        refuses=partial(_refuses_shifts, order),
         generators=tuple(moves[1:2]) if order <= FEW else None,
     )
+
+
+def _refuses_shifts(order: int, shape: Shape) -> str | None:
+    if order % shape[0]:
+        return f"{order} shifts by one do not bring a sequence of {shape[0]} back to its start"
+    return None
