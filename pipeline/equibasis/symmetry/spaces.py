@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from equibasis.errors import SpaceError
-from equibasis.linalg.numbers import as_index, shortened, whole_number, whole_numbers
+from equibasis.linalg.numbers import as_index, shortened, whole_numbers
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -53,7 +53,8 @@ class Space:
         if power is None:
             return NotImplemented
         most = _MOST_FACTORS // len(_factors(self))
-        whole_number(power, f"a tensor power of {self}", least=0, most=most, error=SpaceError)
+        if not 0 <= power <= most:
+            raise SpaceError(f"{self}**{shortened(power)}: a tensor power is 0 to {most} here")
         return _product(_factors(self) * power)
 
     @property
@@ -84,7 +85,8 @@ class Grid(Space):
         what = f"shape {shortened(self.shape)}"
         object.__setattr__(self, "shape", whole_numbers(self.shape, what, SpaceError))
         if any(size < 1 for size in self.shape):
-            raise SpaceError(f"{what} has an empty axis: every size is at least 1")
+            text = "x".join(map(shortened, self.shape))
+            raise SpaceError(f"shape {text} has an empty axis: every size is at least 1")
         if self.shape == (1,):  # one point, one number: the scalar
             object.__setattr__(self, "shape", ())
         if not self.shape and self.field != "scalar":
@@ -164,8 +166,10 @@ class Dual(Space):
 def copies(count: int, space: Space) -> Space:
     """The direct sum of ``count`` copies of a space: its channels."""
     most = _MOST_SUMMANDS // len(_summands(space))
-    what = f"a number of copies of {space}"
-    count = whole_number(count, what, least=1, most=most, error=SpaceError)
+    if not 1 <= count <= most:
+        raise SpaceError(
+            f"{shortened(count)}*{_bracketed(space)}: a number of copies is 1 to {most:,} here"
+        )
     return space if count == 1 else Sum(_summands(space) * count)
 
 
