@@ -158,7 +158,10 @@ WRONG = {
         "group 'z3*z3' acts on arrays of 2 axes, not on 3",
     ),
     "product with a stranger": ([*SOLVE, "--group", "z3*qq", "--output", "3x3"], "group 'qq'"),
-    "product of anything": ([*SOLVE, "--group", "z3*s3", "--output", "3x3"], "on which axes"),
+    "product read in two ways": (
+        [*SOLVE, "--group", "s3*s3", "--output", "3x3x3"],
+        "can be shared out in two ways, s3 on 3 and s3 on 3x3 or s3 on 3x3 and s3 on 3",
+    ),
     "group file missing": ([*SOLVE, "--group", "none.yaml", *SMALL], "No such file"),
     "group file in a folder's place": ([*SOLVE, "--group", ".yaml", *SMALL], ".yaml"),
     "fields of one's own group": (

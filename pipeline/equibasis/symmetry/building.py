@@ -11,12 +11,14 @@ from scipy import sparse
 
 from equibasis.errors import GroupError, SpaceError
 from equibasis.linalg.numbers import real_array
+from equibasis.symmetry.families.products import share
 from equibasis.symmetry.group import Group, check_fits
 from equibasis.symmetry.representations import (
     TOLERANCE,
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
+    at_elements,
     direct_sum,
     from_matrices,
     is_signed_permutation,
@@ -69,13 +71,7 @@ def representation(group: Group, space: Space, workers: Workers) -> Representati
 
 
 def _on_grid(group: Group, grid: Grid, workers: Workers) -> Representation:
-    check_fits(group, grid.shape)
-    _check_shape_kept(group, grid.shape)
-    points = (
-        _from_indices(group, grid.shape)
-        if group.rearranges
-        else _from_one_hots(group, grid.shape, workers)
-    )
+    points = _on_points(group, grid.shape, workers)
     if grid.field == "scalar":
         return points
     axes = len(grid.shape)
@@ -93,6 +89,39 @@ def _on_grid(group: Group, grid: Grid, workers: Workers) -> Representation:
     else:
         components = _regular_representation(turns)
     return tensor_product(components, points)
+
+
+def _on_points(group: Group, shape: Shape, workers: Workers) -> Representation:
+    """ρ on the scalars of a grid."""
+    check_fits(group, shape)
+    _refuse_beyond_memory(group, shape)
+    if group.factors:
+        return _on_factors(group, shape, workers)
+    _check_shape_kept(group, shape)
+    if group.rearranges:
+        return _from_indices(group, shape)
+    return _from_one_hots(group, shape, workers)
+
+
+def _on_factors(product: Group, shape: Shape, workers: Workers) -> Representation:
+    """ρ of a direct product: the tensor product of those of its factors, on axes of their own."""
+    starts = share(product.factors, shape)
+    rho: Representation = trivial_representation(len(product.elements))
+    for number, factor in enumerate(product.factors):
+        own = _on_points(factor, shape[starts[number] : starts[number + 1]], workers)
+        positions = [dict(element.moves).get(number, -1) for element in product.elements]
+        rho = tensor_product(rho, at_elements(own, positions))
+    return rho
+
+
+def _refuse_beyond_memory(group: Group, shape: Shape) -> None:
+    """Raise `SpaceError` where the index arrays alone would not fit."""
+    needed, free = 32.0 * len(group.elements) * math.prod(shape), psutil.virtual_memory().available
+    if needed > free:
+        raise SpaceError(
+            f"group {group.name!r} on {Grid(shape)} would take {needed / 2**30:,.0f} GiB "
+            f"({free / 2**30:,.0f} GiB are free): choose a smaller grid"
+        )
 
 
 def _linear(group: Group, element: Any, axes: int) -> np.ndarray:
@@ -135,12 +164,6 @@ def _regular_representation(turns: np.ndarray) -> PermutationRepresentation:
 def _from_indices(group: Group, shape: Shape) -> PermutationRepresentation:
     """ρ of a group that only rearranges entries, from one transform of the array of indices."""
     points = math.prod(shape)
-    needed, free = 32.0 * len(group.elements) * points, psutil.virtual_memory().available
-    if needed > free:
-        raise SpaceError(
-            f"group {group.name!r} on {Grid(shape)} would take {needed / 2**30:,.0f} GiB "
-            f"({free / 2**30:,.0f} GiB are free): choose a smaller grid"
-        )
     indices, probe = (
         np.arange(points).reshape(shape),
         np.random.default_rng(0).standard_normal(shape),

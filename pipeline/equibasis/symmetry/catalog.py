@@ -11,10 +11,29 @@ from dataclasses import replace
 from equibasis.errors import GroupError
 from equibasis.symmetry.families import FAMILIES, GROUPS, grids, permutations  # noqa: F401
 from equibasis.symmetry.families.generator_files import FILE_ENDINGS, read_permutation_group
-from equibasis.symmetry.families.products import direct_product
+from equibasis.symmetry.families.products import product_group
 from equibasis.symmetry.group import Group
 
 KNOWN = ", ".join([*GROUPS, *(f"{letter}{{n}}" for letter in FAMILIES)])
+
+
+def direct_product(*factors: str | Group) -> Group:
+    """G₁ × G₂ × …, each factor acting on the axes that follow those of the one before.
+
+    ``z14*z14`` shifts a torus of 14x14 points; ``c4*z3`` turns images and cycles their channels,
+    ``14x14x3``; ``s5*s7`` permutes rows and columns of ``5x7`` on their own.
+
+    Parameters
+    ----------
+    factors
+        Groups, or what `find_group` knows them by.
+
+    Raises
+    ------
+    GroupError
+        If a factor is not known, or is a group of matrices, which acts on no axes.
+    """
+    return product_group(*map(find_group, factors))
 
 
 def find_group(spec: str | Group) -> Group:
@@ -41,7 +60,7 @@ def find_group(spec: str | Group) -> Group:
     if colon and module_name and object_name:
         return _import_group(spec, module_name, object_name)
     if "*" in spec and all(spec.split("*")):
-        return direct_product(*(find_group(name.strip()) for name in spec.split("*")))
+        return product_group(*(find_group(name.strip()) for name in spec.split("*")))
     match = re.fullmatch(r"([a-z])([1-9]\d{0,5})", spec)
     if match and match[1] in FAMILIES:
         return FAMILIES[match[1]](int(match[2]))

@@ -46,6 +46,9 @@ class Group:
     generators
         Elements that generate all others, where fewer than all are known to; large products use
         them.
+    factors
+        Of a direct product, which `equibasis.direct_product` makes: groups that act on axes of
+        their own.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Group:
     rearranges: bool = False
     refuses: Callable[[Shape], str | None] | None = field(default=None, repr=False)
     generators: tuple[Any, ...] | None = None
+    factors: tuple[Group, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         self._check_kinds()

@@ -269,6 +269,18 @@ def signs_of(rho: PermutationRepresentation) -> np.ndarray:
     return np.ones(rho.index.shape, dtype=np.int8) if rho.signs is None else rho.signs
 
 
+def at_elements(rho: Representation, positions: Sequence[int]) -> Representation:
+    """ρ of some of the elements listed, in another order or more than once; -1 is the identity."""
+    listed = np.asarray(positions)
+    if isinstance(rho, PermutationRepresentation):
+        index = np.concatenate([rho.index, np.arange(rho.dimension)[None]])[listed]
+        if rho.signs is None:
+            return PermutationRepresentation(index)
+        ones = np.ones((1, rho.dimension), dtype=np.int8)
+        return PermutationRepresentation(index, np.concatenate([rho.signs, ones])[listed])
+    return MatrixRepresentation(np.concatenate([rho.matrices, np.eye(rho.dimension)[None]])[listed])
+
+
 def restriction(rho: Representation, coordinates: np.ndarray) -> Representation:
     """ρ on the span of some coordinates, ascending, which every ρ(g) keeps."""
     if isinstance(rho, PermutationRepresentation):
