@@ -142,8 +142,14 @@ WRONG = {
     "too large a power": ([*SOLVE, *C4, "--output", f"3x3**{10**8}"], "power is 0 to 64 here"),
     "too many digits": ([*SOLVE, *C4, "--output", "9" * 5000], "more than 9 digits"),
     "too many brackets": ([*SOLVE, *C4, "--output", "(" * 5000], "bracket"),
-    "no field": ([*SOLVE, *C4, "--output", "3x3:spin"], "expected one of scalar, sign, vector"),
-    "field of one point": ([*SOLVE, *C4, "--output", "1:sign"], "1:sign is no space"),
+    "no field": (
+        [*SOLVE, *C4, "--output", "3x3:spin"],
+        "expected one of scalar, pseudoscalar, vector",
+    ),
+    "field of one point": (
+        [*SOLVE, *C4, "--output", "1:pseudoscalar"],
+        "1:pseudoscalar is no space",
+    ),
     "bracket not closed": ([*SOLVE, *C4, "--output", "2*(3x3 + 1"], "expected ), at character 11"),
     "input with a slip": ([*SOLVE, *C4, *SMALL, "--input", "3x3 + 3y3"], "3x3 + 3»y3"),
     "no matrices": ([*SOLVE, *C4, "--output", "V"], "group 'c4'"),
@@ -322,7 +328,7 @@ def test_where_a_space_has_a_slip_is_pointed_at(command):
     ("problem", "rank"),
     [
         (["--group", "c4", "--input", "2*6x6 + 1", "--output", "3x3"], 165),
-        (["--group", "d4", "--input", "5x5:sign", "--output", "5x5"], 66),
+        (["--group", "d4", "--input", "5x5:pseudoscalar", "--output", "5x5"], 66),
         (["--group", "s5", "--input", "5x5", "--output", "5x5"], 15),
         (["--group", "z14*z14", "--input", "14x14", "--output", "14x14"], 196),
         (["--group", "p4", "--output", "4x4:regular"], 1),

@@ -550,8 +550,8 @@ def test_a_vector_is_carried_to_where_its_point_goes_and_turned(name):
     np.testing.assert_array_equal(d4.linear(d4.elements[g], 2), R)
 
 
-def test_a_sign_field_changes_sign_under_reflections_alone():
-    scalar, sign = rho("d4", "3x3"), rho("d4", "3x3:sign")
+def test_a_pseudoscalar_field_changes_sign_under_reflections_alone():
+    scalar, sign = rho("d4", "3x3"), rho("d4", "3x3:pseudoscalar")
     np.testing.assert_array_equal(sign[:4], scalar[:4])
     np.testing.assert_array_equal(sign[4:], -scalar[4:])
 
@@ -586,15 +586,17 @@ def test_the_gradient_is_equivariant(group, shape):
         np.testing.assert_allclose(B @ (B.T @ D.ravel()), D.ravel(), atol=1e-12)
 
 
-def test_the_curl_of_a_plane_field_is_a_sign_field():
+def test_the_curl_of_a_plane_field_is_a_pseudoscalar_field():
     n, D = 16, gradient((4, 4))
     along_0, along_1 = D[:n], D[n:]
     curl = np.hstack([-along_1, along_0])
-    for vectors, signs in zip(rho("p4m", "4x4:vector"), rho("p4m", "4x4:sign"), strict=True):
+    for vectors, signs in zip(
+        rho("p4m", "4x4:vector"), rho("p4m", "4x4:pseudoscalar"), strict=True
+    ):
         np.testing.assert_array_equal(signs @ curl, curl @ vectors)
 
 
-@pytest.mark.parametrize("field", ["scalar", "sign", "vector", "regular"])
+@pytest.mark.parametrize("field", ["scalar", "pseudoscalar", "vector", "pseudovector", "regular"])
 @pytest.mark.parametrize(
     ("group", "grid"),
     [("d4", "3x3"), ("c4", "2x2"), ("d2", "2x3"), ("o", "2x2x2"), ("oh", "2x2x2"), ("z4", "4")],
@@ -624,7 +626,7 @@ def test_maps_to_a_regular_field_are_free(group, grid):
     assert eb.solve(group, input=f"{grid}:regular", output=grid).rank == points**2
 
 
-@pytest.mark.parametrize("field", ["vector", "sign", "regular"])
+@pytest.mark.parametrize("field", ["vector", "pseudovector", "pseudoscalar", "regular"])
 def test_a_group_that_does_not_say_how_vectors_turn_has_scalars_alone(field):
     with pytest.raises(eb.SpaceError, match="'s3' does not say how vectors turn"):
         eb.solve("s3", output=f"3:{field}")

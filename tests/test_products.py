@@ -40,7 +40,7 @@ def skewed(x, g):
 def listed_by_file(tmp: Path) -> eb.Group:
     path = tmp / "klein.json"
     path.write_text('{"degree": 4, "generators": {"a": [1, 0, 3, 2], "b": [2, 3, 0, 1]}}')
-    return read_permutation_group(path)
+    return read_permutation_group(path, "klein")
 
 
 # A small shape on which each acts.

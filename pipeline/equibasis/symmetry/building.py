@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import warnings
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -52,6 +54,8 @@ def representation(group: Group, space: Space, workers: Workers) -> Representati
     if space == SCALAR:
         return trivial_representation(len(group.elements))
     if isinstance(space, Sum):
+        if space.apart:
+            _warn_of_equal_grids(group, space)
         of_part = {part: representation(group, part, workers) for part in set(space.summands)}
         return direct_sum([of_part[part] for part in space.summands])
     if isinstance(space, Product):
@@ -70,25 +74,57 @@ def representation(group: Group, space: Space, workers: Workers) -> Representati
     raise SpaceError(f"{space!r} is no space that equibasis knows")
 
 
+def _warn_of_equal_grids(group: Group, space: Sum) -> None:
+    """Say that a user's transform, which sees the shape alone, acts on equal grids alike."""
+    if group.rearranges:  # whatever the entries are
+        return
+    counts = Counter(part for part in space.summands if isinstance(part, Grid))
+    twice = next(part for part, count in counts.items() if count > 1)
+    warnings.warn(
+        f"group {group.name!r}: all {counts[twice]} summands {twice} of {space} are acted on "
+        f"alike, as its transform sees their shape alone: write {counts[twice]}*{twice} if that is "
+        "meant; if one is a velocity and one an angular velocity, write 1:vector + 1:pseudovector "
+        "and give the group axes= and linear=",
+        stacklevel=2,
+    )
+
+
 def _on_grid(group: Group, grid: Grid, workers: Workers) -> Representation:
-    points = _on_points(group, grid.shape, workers)
+    if grid.shape:
+        points = _on_points(group, grid.shape, workers)
+    else:
+        points = trivial_representation(len(group.elements))
     if grid.field == "scalar":
         return points
-    axes = len(grid.shape)
+    axes = len(grid.shape) or _axes_at_a_point(group, grid)
     turns = np.stack([_linear(group, element, axes) for element in group.elements])
     if turns.shape[1:] != (axes, axes) or np.abs(np.abs(np.linalg.det(turns)) - 1).max() > 1e-6:
         raise SpaceError(
             f"group {group.name!r}: how vectors turn on a grid of {axes} axes is not given by "
             f"matrices ({axes}, {axes}) of determinant ±1"
         )
+    determinants = np.rint(np.linalg.det(turns))
     if grid.field == "vector":
         components: Representation = from_matrices(turns)
-    elif grid.field == "sign":
-        determinants = np.rint(np.linalg.det(turns)).astype(np.int8)[:, None]
-        components = PermutationRepresentation(np.zeros_like(determinants, int), determinants)
+    elif grid.field == "pseudovector":
+        components = from_matrices(turns * determinants[:, None, None])
+    elif grid.field == "pseudoscalar":
+        components = from_matrices(determinants[:, None, None])
     else:
         components = _regular_representation(turns)
     return tensor_product(components, points)
+
+
+def _axes_at_a_point(group: Group, grid: Grid) -> int:
+    """How many components a vector has where no grid says it."""
+    if group.transform is None:
+        return len(_linear(group, group.elements[0], 0))
+    if group.axes is None:
+        raise SpaceError(
+            f"group {group.name!r} does not say how many axes it has, so {grid} has no number of "
+            f"components: give the point its axes, as in 1x1:{grid.field}"
+        )
+    return group.axes
 
 
 def _on_points(group: Group, shape: Shape, workers: Workers) -> Representation:

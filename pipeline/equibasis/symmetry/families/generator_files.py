@@ -19,13 +19,8 @@ FILE_ENDINGS = (".yaml", ".yml", ".json")
 _KEYS = ("degree", "generators")
 
 
-def group_name(spec: str) -> str:
-    """What a group found by ``spec`` is called: a file of generators by its name without ending."""
-    return Path(spec).stem if spec.endswith(FILE_ENDINGS) else spec
-
-
-def read_permutation_group(path: str | Path) -> Group:
-    """A permutation group from a YAML or JSON file with ``degree`` and ``generators``.
+def read_permutation_group(path: str | Path, name: str) -> Group:
+    """A permutation group, called ``name``, from a file with ``degree`` and ``generators``.
 
     ``generators`` is a list of lists of 0-based images, or a mapping from names to such lists.
 
@@ -54,7 +49,7 @@ def read_permutation_group(path: str | Path) -> Group:
         count = len(whole_numbers(images, f"{where}: {generator}", GroupError))
         if count != degree:
             raise GroupError(f"{where}: {generator} has {count} images, but the degree is {degree}")
-    return permutation_group(group_name(str(path)), generators)
+    return permutation_group(name, generators)
 
 
 def _content(path: Path) -> Any:
