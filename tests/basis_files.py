@@ -43,7 +43,7 @@ BASES = {
     "several entries a row": lambda: by_hand.solved(SLANTED, input="4*3", output="2*3"),
     "rank 0": lambda: by_hand.solved(HEXAGON, output="2"),
     "signs": lambda: by_hand.solved("c4", input="4x4:vector", output="3x3"),
-    "signs, rows of zeros": lambda: by_hand.solved("d4", input="5x5:sign", output="5x5"),
+    "signs, rows of zeros": lambda: by_hand.solved("d4", input="5x5:pseudoscalar", output="5x5"),
     "generators": lambda: by_hand.solved("s5", input="5x5", output="5x5"),
     "generators and signs": lambda: by_hand.solved("p4", input="4x4:vector", output="4x4"),
     "generators of matrices": lambda: by_hand.solved(

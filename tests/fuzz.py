@@ -66,7 +66,7 @@ def originals(folder: Path) -> list[Original]:
         "coordinates": by_hand.solved("c4", input="4x4:vector", output="4x4"),
         "cycles": by_hand.solved("z7*z7", input="7x7", output="7x7"),
         "labels": by_hand.solved("c4", input="5x5", output="3x3"),
-        "labels with signs": by_hand.solved("d4", input="5x5:sign", output="4x4"),
+        "labels with signs": by_hand.solved("d4", input="5x5:pseudoscalar", output="4x4"),
     }
     found = []
     for name, basis in solved.items():

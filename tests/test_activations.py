@@ -409,7 +409,7 @@ def test_different_spaces_are_told_apart_with_the_reason() -> None:
         (space_of("d4", "3x3"), "groups differ .*4 elements.*8 elements"),
         (space_of("c4", "4x4"), "sizes differ .9 against 16"),
         (space_of("c4", "9*1"), "different ways"),
-        (space_of("c4", "3x3:sign"), None),  # rotations have determinant 1
+        (space_of("c4", "3x3:pseudoscalar"), None),  # rotations have determinant 1
     ):
         assert here.same_as(other) == (why is None)
         if why:

@@ -21,7 +21,7 @@ HOUSEHOLDER = eb.matrix_group("mirror é", {"m": np.eye(3) - 2 * np.outer(UNIT, 
 BASES = {
     "maps": {"group": "c4", "input": "6x6", "output": "3x3"},
     "invariants": {"group": "d4", "input": None, "output": "5x5"},
-    "signs": {"group": "d4", "input": "3x3", "output": "3x3:sign"},
+    "signs": {"group": "d4", "input": "3x3", "output": "3x3:pseudoscalar"},
     "dense": {"group": HOUSEHOLDER, "input": "V", "output": "V"},
     "rank 0": {"group": "d4", "input": None, "output": "1x1:vector"},
 }

@@ -247,7 +247,7 @@ def test_every_orbit_has_a_colour_of_its_own(problem: tuple[str, ...]) -> None:
 
 
 def test_where_no_orbit_is_the_picture_is_white_and_negative_signs_are_darker() -> None:
-    basis = eb.solve("d4", input="5x5:sign", output="5x5")
+    basis = eb.solve("d4", input="5x5:pseudoscalar", output="5x5")
     image = orbit_image(basis, 10**6)
     assert (image.colours[image.labels < 0] == 255).all()
     places = entries(basis.space, *np.indices(image.labels.shape))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -317,12 +318,6 @@ def test_a_direct_product_moves_the_axes_of_each_factor():
             np.testing.assert_array_equal(moved[f"r{90 * turns},s{steps}"], by_axes)
 
 
-@pytest.mark.parametrize("spec", ["s3*z3", "z3*trivial"])
-def test_a_direct_product_needs_to_know_the_axes_of_its_factors(spec):
-    with pytest.raises(eb.GroupError, match="does not say on which axes it acts"):
-        find_group(spec)
-
-
 @pytest.mark.parametrize("spec", ["z0", "z03", "s0", "q8", "z3*", "*z3", "z3**2", "z1234567", "Z3"])
 def test_slips_in_the_name_of_a_family_are_refused(spec):
     with pytest.raises(eb.GroupError, match="unknown group"):
@@ -371,15 +366,19 @@ def test_a_permutation_group_acts_on_axes_of_its_degree_alone():
         eb.solve("s3", output="3x4")
 
 
+THREE = "degree: 3\ngenerators: [[1, 2, 0], [1, 0, 2]]\n"
+THREE_BY_NAME = "degree: 3\ngenerators: {turn: [1, 2, 0], swap: [1, 0, 2]}\n"
+THREE_AS_JSON = '{"degree": 3, "generators": [[1, 2, 0], [1, 0, 2]]}'
+
+
 @pytest.mark.parametrize(
-    "text",
+    ("text", "suffix"),
     [
-        "degree: 3\ngenerators: [[1, 2, 0], [1, 0, 2]]\n",
-        "degree: 3\ngenerators: {turn: [1, 2, 0], swap: [1, 0, 2]}\n",
-        '{"degree": 3, "generators": [[1, 2, 0], [1, 0, 2]]}',
+        *itertools.product([THREE, THREE_BY_NAME, THREE_AS_JSON], ["yaml", "yml"]),
+        (THREE_AS_JSON, "json"),
+        ("\ufeff" + THREE_AS_JSON, "json"),
     ],
 )
-@pytest.mark.parametrize("suffix", ["yaml", "yml", "json"])
 def test_a_file_holds_a_permutation_group(tmp_path, text, suffix):
     path = tmp_path / f"three.{suffix}"
     path.write_text(text, encoding="utf-8")
@@ -462,8 +461,8 @@ def test_matrices_act_on_v_alone():
         ([np.eye(2), np.eye(3)], "g1 has shape (3, 3)"),
         ([[[1.0, 1.0], [1.0, 1.0]]], "g0 is not an invertible matrix"),
         ([np.zeros((2, 2))], "g0 is not an invertible matrix"),
-        ([[[np.nan]]], "g0 is not an invertible matrix"),
-        ({"a": [[np.inf]]}, "a is not an invertible matrix"),
+        ([[[np.nan]]], "g0 holds NaN or infinity"),
+        ({"a": [[np.inf]]}, "a holds NaN or infinity"),
         ([1.0], "g0"),
         ([[[1.0, 2.0], [3.0]]], "g0"),
         ([[["x"]]], "g0"),
@@ -551,8 +550,8 @@ def test_a_vector_is_carried_to_where_its_point_goes_and_turned(name):
     np.testing.assert_array_equal(d4.linear(d4.elements[g], 2), R)
 
 
-def test_a_sign_field_changes_sign_under_reflections_alone():
-    scalar, sign = rho("d4", "3x3"), rho("d4", "3x3:sign")
+def test_a_pseudoscalar_field_changes_sign_under_reflections_alone():
+    scalar, sign = rho("d4", "3x3"), rho("d4", "3x3:pseudoscalar")
     np.testing.assert_array_equal(sign[:4], scalar[:4])
     np.testing.assert_array_equal(sign[4:], -scalar[4:])
 
@@ -587,15 +586,17 @@ def test_the_gradient_is_equivariant(group, shape):
         np.testing.assert_allclose(B @ (B.T @ D.ravel()), D.ravel(), atol=1e-12)
 
 
-def test_the_curl_of_a_plane_field_is_a_sign_field():
+def test_the_curl_of_a_plane_field_is_a_pseudoscalar_field():
     n, D = 16, gradient((4, 4))
     along_0, along_1 = D[:n], D[n:]
     curl = np.hstack([-along_1, along_0])
-    for vectors, signs in zip(rho("p4m", "4x4:vector"), rho("p4m", "4x4:sign"), strict=True):
+    for vectors, signs in zip(
+        rho("p4m", "4x4:vector"), rho("p4m", "4x4:pseudoscalar"), strict=True
+    ):
         np.testing.assert_array_equal(signs @ curl, curl @ vectors)
 
 
-@pytest.mark.parametrize("field", ["scalar", "sign", "vector", "regular"])
+@pytest.mark.parametrize("field", ["scalar", "pseudoscalar", "vector", "pseudovector", "regular"])
 @pytest.mark.parametrize(
     ("group", "grid"),
     [("d4", "3x3"), ("c4", "2x2"), ("d2", "2x3"), ("o", "2x2x2"), ("oh", "2x2x2"), ("z4", "4")],
@@ -625,7 +626,7 @@ def test_maps_to_a_regular_field_are_free(group, grid):
     assert eb.solve(group, input=f"{grid}:regular", output=grid).rank == points**2
 
 
-@pytest.mark.parametrize("field", ["vector", "sign", "regular"])
+@pytest.mark.parametrize("field", ["vector", "pseudovector", "pseudoscalar", "regular"])
 def test_a_group_that_does_not_say_how_vectors_turn_has_scalars_alone(field):
     with pytest.raises(eb.SpaceError, match="'s3' does not say how vectors turn"):
         eb.solve("s3", output=f"3:{field}")

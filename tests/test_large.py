@@ -35,7 +35,7 @@ def test_a_large_basis_is_solved_and_verified(group, m, k):
 
 # Traces of how vectors turn, of determinants, and of the point group acting on itself.
 FIELDS = {
-    "sign": {"r": [1, 1, 1, 1], "f": [-1, -1, -1, -1]},
+    "pseudoscalar": {"r": [1, 1, 1, 1], "f": [-1, -1, -1, -1]},
     "vector": {"r": [2, 0, -2, 0], "f": [0, 0, 0, 0]},
     "regular": {"r": [8, 0, 0, 0], "f": [0, 0, 0, 0]},
 }
@@ -43,7 +43,7 @@ FIELDS = {
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_large_basis_of_fields_is_solved_and_verified(field):
-    basis = eb.solve("d4", input="32x32:sign", output=f"24x24:{field}")
+    basis = eb.solve("d4", input="32x32:pseudoscalar", output=f"24x24:{field}")
     signs, traces, total = FIELDS["sign"], FIELDS[field], 0
     for name in by_hand.ELEMENTS["d4"]:
         turns = int(name[1:]) // 90

@@ -96,7 +96,7 @@ PROBLEMS = {
     "sign": Problem(SIGN, "3", "2"),
     "sign, no map but zero": Problem(SIGN, "3", "1"),
     "stretched": Problem(STRETCHED, "2", "2"),
-    "sign field": Problem("d4", "5x5:sign", "5x5"),
+    "sign field": Problem("d4", "5x5:pseudoscalar", "5x5"),
     "vector field": Problem("c4", "5x5:vector", "3x3"),
     "to a vector field": Problem("d4", "3x3", "3x3:vector + 1"),
     "generators": Problem("s5", "5x5", "5x5 + 5"),

@@ -36,7 +36,7 @@ NETWORKS = {
     "images": (["6x6", "4x4", "3x3"], "c4"),
     "channels": (["2*5x5", "3*4x4", "3x3 + 2*1"], "d4"),
     "vectors": (["5x5:vector", "4x4:vector + 3*1", "3x3:vector"], "d4"),
-    "signs": (["5x5:sign", "5x5:sign", "1"], "d4"),
+    "signs": (["5x5:pseudoscalar", "5x5:pseudoscalar", "1"], "d4"),
     "shifts": ([(8,), (8,), "8"], "z8"),
     "sets": (["5x5", "2*5", "5"], "s5"),
     "matrices": (["V", "4*V + V*V + 2*1", "V"], SIXTH),
@@ -120,7 +120,10 @@ def test_a_seed_makes_the_same_network() -> None:
         ((["6x6", "4x4", "3x3"], "c4", "relu"), "activation 'relu'"),
         ((["6x6", "4x4", "3x3"], "c4", None), "activation None"),
         ((["6x6", "4x4", "3x3"], "c4", "auto", True, "instance"), "normalization 'instance'"),
-        ((["6x6", "4x4:sign", "3x3"], "d4", nn.ELU), "ELU does not commute with 4x4:sign of d4"),
+        (
+            (["6x6", "4x4:pseudoscalar", "3x3"], "d4", nn.ELU),
+            "ELU does not commute with 4x4:pseudoscalar of d4",
+        ),
         ((["V", "V", "V"], SIXTH, nn.Tanh), "Tanh does not commute with V of sixth"),
         ((["6x6", "4x4", "3x3"], "c4", nn.Softmax(-1)), "Softmax does not commute with 4x4 of c4"),
     ],
@@ -181,8 +184,8 @@ def test_layers_that_fit_make_a_network_and_plain_activations_are_checked_and_wr
             "groups differ",
         ),
         (
-            lambda: [linear("d4", "6x6", "4x4"), linear("d4", "4x4:sign", "3x3")],
-            ["takes 4x4:sign of d4", "gives 4x4 of d4"],
+            lambda: [linear("d4", "6x6", "4x4"), linear("d4", "4x4:pseudoscalar", "3x3")],
+            ["takes 4x4:pseudoscalar of d4", "gives 4x4 of d4"],
             "different ways",
         ),
         (
@@ -320,7 +323,7 @@ def test_an_invariant_block_that_is_reached_has_as_much_variance_as_coordinates(
 
 
 def test_outputs_that_no_map_reaches_stay_zero_and_others_do_not_make_up_for_them() -> None:
-    basis = eb.solve("d4", input="2x2", output="5x5:sign")
+    basis = eb.solve("d4", input="2x2", output="5x5:pseudoscalar")
     variances = mean_square(EquivariantLinear(basis), basis).diagonal()
     assert variances[12] == 0.0  # the centre: a sign that mirrors turn is no function of 2x2
     assert (variances > 0).any()

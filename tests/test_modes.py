@@ -194,7 +194,7 @@ S3 = eb.permutation_group("s3", {"cycle": [1, 2, 0], "swap": [1, 0, 2]})
         ("d4", "2*3x3 + 3*1", "4x4 + 2*1"),
         ("c4", "9x9", "7x7 + 2*1"),
         ("o", "3x3x3", "3x3x3 + 1"),
-        ("c4", "9x9:vector + 1", "7x7:sign + 2*1"),
+        ("c4", "9x9:vector + 1", "7x7:pseudoscalar + 2*1"),
     ],
     ids=lambda value: getattr(value, "name", value),
 )

@@ -104,7 +104,7 @@ def test_with_the_trivial_group_a_batch_norm_is_that_of_torch(
 
 
 def test_one_orbit_is_a_channel_of_torch() -> None:
-    ours, plain = EquivariantBatchNorm(eb.solve("z6", output="6 + (6)*1")), nn.BatchNorm1d(2)
+    ours, plain = EquivariantBatchNorm(eb.solve("z6", output="6 + (6)*(1)")), nn.BatchNorm1d(2)
     x = 3 * torch.randn(10, 12) + 1
     assert_close(ours(x), plain(x.view(10, 2, 6)).view(10, 12), 1e-12)
     assert_close(ours.running_var, plain.running_var, 1e-12)

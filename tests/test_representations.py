@@ -325,8 +325,8 @@ def always_complex(array, element):
 @pytest.mark.parametrize(
     ("transform", "said"),
     [
-        (column_7_is_nan, "gave NaN or infinity at element 1, column 7 of 9"),
-        (always_complex, "complex values; only real representations"),
+        (column_7_is_nan, "element 1, column 7 of 9, holds NaN or infinity"),
+        (always_complex, "holds complex numbers, and a basis is real"),
     ],
 )
 def test_values_that_are_not_finite_and_real_are_refused(transform, said):

@@ -66,7 +66,7 @@ def test_invariants_are_shown_pixel_by_pixel():
 
 def test_signs_are_shown():
     terminal = console()
-    print_basis(eb.solve("d1", output="2x2:sign"), console=terminal)
+    print_basis(eb.solve("d1", output="2x2:pseudoscalar"), console=terminal)
     assert {"#", "="} <= set("".join(said(terminal)[1:-1]))
 
 
@@ -78,8 +78,8 @@ def test_orbits_are_shown_as_letters():
 
 def test_where_there_is_no_orbit_there_is_a_dot():
     terminal = console()
-    print_orbits(eb.solve("d4", input="3x3:sign", output="3x3"), console=terminal)
-    labels = eb.solve("d4", input="3x3:sign", output="3x3").columns.labels
+    print_orbits(eb.solve("d4", input="3x3:pseudoscalar", output="3x3"), console=terminal)
+    labels = eb.solve("d4", input="3x3:pseudoscalar", output="3x3").columns.labels
     assert "".join(said(terminal)[1:]).count(".") == np.count_nonzero(labels < 0)
 
 

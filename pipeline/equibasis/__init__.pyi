@@ -15,9 +15,9 @@ from .errors import WriteError as WriteError
 from .solvers import solve as solve
 from .solvers.basis import Basis as Basis
 from .solvers.basis import subspace_angle as subspace_angle
+from .symmetry.catalog import direct_product as direct_product
 from .symmetry.families.matrices import matrix_group as matrix_group
 from .symmetry.families.permutations import permutation_group as permutation_group
-from .symmetry.families.products import direct_product as direct_product
 from .symmetry.group import Group as Group
 from .symmetry.hom_space import HomSpace as HomSpace
 from .symmetry.space_text import as_space as as_space

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from pathlib import Path
 
 import click
@@ -16,6 +17,7 @@ from equibasis.errors import EquibasisError
 
 def run(group: click.Group, name: str) -> None:
     """Run a command of a group and exit; report any failure as one line on stderr."""
+    warnings.showwarning = _warn
     sys.path.insert(0, str(Path.cwd()))  # where a user's own module:object is looked for
     try:
         status = group.main(prog_name=name, standalone_mode=False)
@@ -41,6 +43,18 @@ def run(group: click.Group, name: str) -> None:
             "when EQUIBASIS_TRACEBACK=1 is set)"
         )
     sys.exit(status)
+
+
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: object = None,
+    line: str | None = None,
+) -> None:
+    """Say a warning on one line of stderr, without the place in the code that gave it."""
+    click.echo("equibasis: warning: " + " ".join(str(message).split()), err=True)
 
 
 def fail(message: str, status: int = 2) -> int:

@@ -38,10 +38,10 @@ from equibasis.linalg.columns import (
     structured,
 )
 from equibasis.solvers.basis import TOLERANCE, Basis, Checks
+from equibasis.symmetry.catalog import group_name
 from equibasis.symmetry.coordinates import Coordinates
 from equibasis.symmetry.coordinates.encoding import as_arrays, from_arrays
 from equibasis.symmetry.coordinates.finding import symmetry_coordinates
-from equibasis.symmetry.families.permutations import group_name
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.representations import (
     MatrixRepresentation,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from equibasis.errors import EquibasisError, SolverError
+from equibasis.errors import EquibasisError, SolverError, SpaceError
 from equibasis.solvers import dense, orbits, projector, svd
 from equibasis.solvers.basis import Basis, make_basis
 from equibasis.solvers.interface import Solver, refuse_beyond_memory
@@ -33,7 +33,7 @@ def find_solver(name: str) -> Solver | None:
     """
     if name == "auto":
         return None
-    if name not in SOLVERS:
+    if not isinstance(name, str) or name not in SOLVERS:
         raise SolverError(f"unknown solver {name!r}: choose auto, {', '.join(SOLVERS)}")
     return SOLVERS[name]
 
@@ -85,6 +85,8 @@ def problem(
     workers: int | None = None,
 ) -> HomSpace:
     """What `solve` solves: the space, with its representations built and checked."""
+    if output is None:  # as an input it is the scalars
+        raise SpaceError("the output is missing: give a space, such as 6x6")
     spaces = {"input": as_space(input), "output": as_space(output)}
     found = find_group(group)
     with Workers(workers) as pool:

@@ -23,7 +23,7 @@ from equibasis.symmetry.representations import (
     invariant_coordinates,
     restriction,
 )
-from equibasis.symmetry.spaces import Grid
+from equibasis.symmetry.spaces import V
 
 # With fewer entries a row than this share of its length, the sparse operator costs less.
 _SPARSE = 0.25
@@ -73,13 +73,7 @@ def _solve_block(
     space: HomSpace, input_: Representation, output: Representation
 ) -> tuple[sparse.coo_array, np.ndarray]:
     """The canonical basis of Hom between two blocks, and its pivots."""
-    block = replace(
-        space,
-        input_space=Grid((input_.dimension,)),
-        output_space=Grid((output.dimension,)),
-        input=input_,
-        output=output,
-    )
+    block = replace(space, input_space=V, output_space=V, input=input_, output=output)
     reach = block.output.order * input_.row_entries * output.row_entries
     if reach <= _SPARSE * block.dimension:
         columns, pivots = canonical_columns(reynolds_operator(block))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import warnings
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -10,12 +12,15 @@ import psutil
 from scipy import sparse
 
 from equibasis.errors import GroupError, SpaceError
+from equibasis.linalg.numbers import real_array
+from equibasis.symmetry.families.products import share
 from equibasis.symmetry.group import Group, check_fits
 from equibasis.symmetry.representations import (
     TOLERANCE,
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
+    at_elements,
     direct_sum,
     from_matrices,
     is_signed_permutation,
@@ -49,6 +54,8 @@ def representation(group: Group, space: Space, workers: Workers) -> Representati
     if space == SCALAR:
         return trivial_representation(len(group.elements))
     if isinstance(space, Sum):
+        if space.apart:
+            _warn_of_equal_grids(group, space)
         of_part = {part: representation(group, part, workers) for part in set(space.summands)}
         return direct_sum([of_part[part] for part in space.summands])
     if isinstance(space, Product):
@@ -67,31 +74,90 @@ def representation(group: Group, space: Space, workers: Workers) -> Representati
     raise SpaceError(f"{space!r} is no space that equibasis knows")
 
 
-def _on_grid(group: Group, grid: Grid, workers: Workers) -> Representation:
-    check_fits(group, grid.shape)
-    _check_shape_kept(group, grid.shape)
-    points = (
-        _from_indices(group, grid.shape)
-        if group.rearranges
-        else _from_one_hots(group, grid.shape, workers)
+def _warn_of_equal_grids(group: Group, space: Sum) -> None:
+    """Say that a user's transform, which sees the shape alone, acts on equal grids alike."""
+    if group.rearranges:  # whatever the entries are
+        return
+    counts = Counter(part for part in space.summands if isinstance(part, Grid))
+    twice = next(part for part, count in counts.items() if count > 1)
+    warnings.warn(
+        f"group {group.name!r}: all {counts[twice]} summands {twice} of {space} are acted on "
+        f"alike, as its transform sees their shape alone: write {counts[twice]}*{twice} if that is "
+        "meant; if one is a velocity and one an angular velocity, write 1:vector + 1:pseudovector "
+        "and give the group axes= and linear=",
+        stacklevel=2,
     )
+
+
+def _on_grid(group: Group, grid: Grid, workers: Workers) -> Representation:
+    if grid.shape:
+        points = _on_points(group, grid.shape, workers)
+    else:
+        points = trivial_representation(len(group.elements))
     if grid.field == "scalar":
         return points
-    axes = len(grid.shape)
+    axes = len(grid.shape) or _axes_at_a_point(group, grid)
     turns = np.stack([_linear(group, element, axes) for element in group.elements])
     if turns.shape[1:] != (axes, axes) or np.abs(np.abs(np.linalg.det(turns)) - 1).max() > 1e-6:
         raise SpaceError(
             f"group {group.name!r}: how vectors turn on a grid of {axes} axes is not given by "
             f"matrices ({axes}, {axes}) of determinant ±1"
         )
+    determinants = np.rint(np.linalg.det(turns))
     if grid.field == "vector":
         components: Representation = from_matrices(turns)
-    elif grid.field == "sign":
-        determinants = np.rint(np.linalg.det(turns)).astype(np.int8)[:, None]
-        components = PermutationRepresentation(np.zeros_like(determinants, int), determinants)
+    elif grid.field == "pseudovector":
+        components = from_matrices(turns * determinants[:, None, None])
+    elif grid.field == "pseudoscalar":
+        components = from_matrices(determinants[:, None, None])
     else:
         components = _regular_representation(turns)
     return tensor_product(components, points)
+
+
+def _axes_at_a_point(group: Group, grid: Grid) -> int:
+    """How many components a vector has where no grid says it."""
+    if group.transform is None:
+        return len(_linear(group, group.elements[0], 0))
+    if group.axes is None:
+        raise SpaceError(
+            f"group {group.name!r} does not say how many axes it has, so {grid} has no number of "
+            f"components: give the point its axes, as in 1x1:{grid.field}"
+        )
+    return group.axes
+
+
+def _on_points(group: Group, shape: Shape, workers: Workers) -> Representation:
+    """ρ on the scalars of a grid."""
+    check_fits(group, shape)
+    _refuse_beyond_memory(group, shape)
+    if group.factors:
+        return _on_factors(group, shape, workers)
+    _check_shape_kept(group, shape)
+    if group.rearranges:
+        return _from_indices(group, shape)
+    return _from_one_hots(group, shape, workers)
+
+
+def _on_factors(product: Group, shape: Shape, workers: Workers) -> Representation:
+    """ρ of a direct product: the tensor product of those of its factors, on axes of their own."""
+    starts = share(product.factors, shape)
+    rho: Representation = trivial_representation(len(product.elements))
+    for number, factor in enumerate(product.factors):
+        own = _on_points(factor, shape[starts[number] : starts[number + 1]], workers)
+        positions = [dict(element.moves).get(number, -1) for element in product.elements]
+        rho = tensor_product(rho, at_elements(own, positions))
+    return rho
+
+
+def _refuse_beyond_memory(group: Group, shape: Shape) -> None:
+    """Raise `SpaceError` where the index arrays alone would not fit."""
+    needed, free = 32.0 * len(group.elements) * math.prod(shape), psutil.virtual_memory().available
+    if needed > free:
+        raise SpaceError(
+            f"group {group.name!r} on {Grid(shape)} would take {needed / 2**30:,.0f} GiB "
+            f"({free / 2**30:,.0f} GiB are free): choose a smaller grid"
+        )
 
 
 def _linear(group: Group, element: Any, axes: int) -> np.ndarray:
@@ -101,12 +167,13 @@ def _linear(group: Group, element: Any, axes: int) -> np.ndarray:
             "group its matrices as Group(..., linear=...)"
         )
     try:
-        return np.asarray(group.linear(element, axes), dtype=np.float64)
+        matrix = group.linear(element, axes)
     except Exception as error:  # whatever a user's function raises
         raise GroupError(
             f"group {group.name!r}: no matrix for element {element}: "
             f"{type(error).__name__}: {error}"
         ) from error
+    return real_array(matrix, f"group {group.name!r}: the matrix of {element}", GroupError)
 
 
 def _regular_representation(turns: np.ndarray) -> PermutationRepresentation:
@@ -133,23 +200,18 @@ def _regular_representation(turns: np.ndarray) -> PermutationRepresentation:
 def _from_indices(group: Group, shape: Shape) -> PermutationRepresentation:
     """ρ of a group that only rearranges entries, from one transform of the array of indices."""
     points = math.prod(shape)
-    needed, free = 32.0 * len(group.elements) * points, psutil.virtual_memory().available
-    if needed > free:
-        raise SpaceError(
-            f"group {group.name!r} on {Grid(shape)} would take {needed / 2**30:,.0f} GiB "
-            f"({free / 2**30:,.0f} GiB are free): choose a smaller grid"
-        )
-    indices, probe = np.arange(points).reshape(shape), np.random.default_rng(0).random(shape)
+    indices, probe = (
+        np.arange(points).reshape(shape),
+        np.random.default_rng(0).standard_normal(shape),
+    )
     rows = []
     for element in group.elements:
         where = f"element {element}, the array of indices"
         row = _transformed(group, element, indices.copy(), where).ravel()
         moved = _transformed(group, element, probe.copy(), where).ravel()
         index = row.astype(np.int64)
-        if (
-            row.size != points
-            or (np.bincount(np.abs(index), minlength=points) != 1).any()
-            or (not np.array_equal(moved, probe.ravel()[index]))
+        if (np.bincount(np.abs(index), minlength=points) != 1).any() or (
+            not np.array_equal(moved, probe.ravel()[index])
         ):
             raise GroupError(
                 f"group {group.name!r}: element {element} does not only move entries, as "
@@ -208,26 +270,31 @@ def one_hot_columns(
 
 
 def _transformed(group: Group, element: Any, array: np.ndarray, where: str) -> np.ndarray:
-    """The transform of an array as float64, or a `GroupError` that says where it failed."""
+    """The transform of an array, float64 (*shape), or an error that says where it failed."""
+    shape = array.shape
+    image = _image(group, element, array, where)
+    if image.shape != shape:
+        raise GroupError(
+            f"group {group.name!r}: the transform turned {shape} into {image.shape} at {where}"
+        )
+    return image
+
+
+def _image(group: Group, element: Any, array: np.ndarray, where: str) -> np.ndarray:
     assert group.transform is not None
     try:
-        image = np.asarray(group.transform(array, element))
-        if np.iscomplexobj(image):
-            raise TypeError("complex values; only real representations are supported")
-        image = image.astype(np.float64, copy=False)
+        image = group.transform(array, element)
     except (Exception, SystemExit) as error:  # whatever a user's transform does
         raise GroupError(
             f"group {group.name!r}: the transform failed at {where}: "
             f"{type(error).__name__}: {error}"
         ) from error
-    if not np.isfinite(image).all():
-        raise GroupError(f"group {group.name!r}: the transform gave NaN or infinity at {where}")
-    return image
+    return real_array(image, f"group {group.name!r}: the transform of {where},", GroupError)
 
 
 def _check_shape_kept(group: Group, shape: Shape) -> None:
     for element in group.elements:
-        image = _transformed(group, element, np.zeros(shape), f"element {element}, a zero array")
+        image = _image(group, element, np.zeros(shape), f"element {element}, a zero array")
         if image.shape != shape:
             raise SpaceError(
                 f"group {group.name!r} does not act on {Grid(shape)}: {element} turns it "

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from equibasis.errors import GroupError, SpaceError
+from equibasis.linalg.numbers import whole_number
 from equibasis.symmetry.spaces import Shape
 
 Transform: TypeAlias = Callable[[np.ndarray, Any], Any]
@@ -45,6 +46,9 @@ class Group:
     generators
         Elements that generate all others, where fewer than all are known to; large products use
         them.
+    factors
+        Of a direct product, which `equibasis.direct_product` makes: groups that act on axes of
+        their own.
     """
 
     name: str
@@ -56,10 +60,15 @@ class Group:
     rearranges: bool = False
     refuses: Callable[[Shape], str | None] | None = field(default=None, repr=False)
     generators: tuple[Any, ...] | None = None
+    factors: tuple[Group, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
+        self._check_kinds()
+        object.__setattr__(self, "elements", self._listed("elements", self.elements))
         if not self.elements:
             raise GroupError(f"group {self.name!r} has no elements: list at least the identity")
+        if self.generators is not None:
+            object.__setattr__(self, "generators", self._listed("generators", self.generators))
         names = self.element_names
         for name in (self.name, *names):
             if not name:
@@ -73,6 +82,46 @@ class Group:
             raise GroupError(
                 f"group {self.name!r} lists the element {twice} twice: give each its own name"
             )
+        self._check_unequal()
+
+    def _check_kinds(self) -> None:
+        if not isinstance(self.name, str):
+            raise GroupError(f"a group's name is text, not {self.name!r}")
+        if self.axes is not None:
+            axes = whole_number(self.axes, f"group {self.name!r}: axes", least=1, error=GroupError)
+            object.__setattr__(self, "axes", axes)
+        for name in ("complete", "rearranges"):
+            if not isinstance(getattr(self, name), bool):
+                raise GroupError(
+                    f"group {self.name!r}: {name} is True or False, not {getattr(self, name)!r}"
+                )
+        for name in ("transform", "linear", "refuses"):
+            function = getattr(self, name)
+            if function is not None and not callable(function):
+                raise GroupError(f"group {self.name!r}: {name} is no function but {function!r}")
+        if self.transform is None and self.linear is None:
+            raise GroupError(
+                f"group {self.name!r} has no transform: give transform(array, element)"
+            )
+
+    def _listed(self, what: str, values: Any) -> tuple[Any, ...]:
+        in_order = isinstance(values, Sequence) and not isinstance(values, (str, bytes))
+        if not in_order and not (isinstance(values, np.ndarray) and values.ndim):
+            raise GroupError(f"group {self.name!r}: {what} are a tuple or a list, not {values!r}")
+        return tuple(values)
+
+    def _check_unequal(self) -> None:
+        """Elements that are equal are one element, whatever they are called: 1, 1.0 and True."""
+        try:
+            first = {element: element for element in reversed(self.elements)}
+        except TypeError:  # lists and arrays cannot be looked up
+            return
+        for element in self.elements:
+            if first[element] is not element:
+                raise GroupError(
+                    f"group {self.name!r} lists {first[element]!r} and {element!r}, which are "
+                    "equal, as two elements: list each once"
+                )
 
     @property
     def element_names(self) -> tuple[str, ...]:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from equibasis.errors import GroupError
+from equibasis.errors import GroupError, SpaceError
 from equibasis.symmetry.building import representation
 from equibasis.symmetry.closure import check_group, list_elements
 from equibasis.symmetry.group import Group
-from equibasis.symmetry.representations import PermutationRepresentation, Representation
+from equibasis.symmetry.representations import (
+    TOLERANCE,
+    MatrixRepresentation,
+    PermutationRepresentation,
+    Representation,
+)
 from equibasis.symmetry.spaces import SCALAR, Shape, Space, array_shape
 from equibasis.symmetry.workers import Workers
 
@@ -45,6 +51,36 @@ class HomSpace:
     input: Representation
     output: Representation
     complete: bool = True
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.group, str) or not isinstance(self.complete, bool):
+            raise GroupError("a space of maps has the name of its group, and complete is a bool")
+        names = self.elements
+        if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+            raise GroupError(f"group {self.group!r}: elements are a tuple of names, not {names!r}")
+        for side, space, rho in (
+            ("input", self.input_space, self.input),
+            ("output", self.output_space, self.output),
+        ):
+            self._check_side(side, space, rho)
+
+    def _check_side(self, side: str, space: Space, rho: Representation) -> None:
+        if not isinstance(space, Space):
+            raise SpaceError(f"the {side} space is no Space but {space!r}: use as_space")
+        if not isinstance(rho, (PermutationRepresentation, MatrixRepresentation)):
+            raise GroupError(f"the {side} is no representation but {type(rho).__name__}")
+        what = f"group {self.group!r}: the {side} representation"
+        if rho.order != len(self.elements):
+            raise GroupError(f"{what} lists {rho.order} matrices for {len(self.elements)} elements")
+        if rho.fault is not None:
+            raise GroupError(f"{what} {rho.fault}")
+        shape = array_shape(space)
+        if shape is not None and math.prod(shape) != rho.dimension:
+            raise SpaceError(
+                f"{what} has dimension {rho.dimension}, but {space} has {math.prod(shape)}"
+            )
+        if space == SCALAR and not _is_trivial(rho):
+            raise SpaceError(f"{what} is not trivial, as on the scalars it is: use another space")
 
     @cached_property
     def generating(self) -> tuple[int, ...]:
@@ -90,6 +126,10 @@ class HomSpace:
         if self.kind == "invariant":
             return f"{self.group}: invariants of {self.output_space}"
         return f"{self.group}: {self.input_space} -> {self.output_space}"
+
+
+def _is_trivial(rho: Representation) -> bool:
+    return bool(np.abs(rho.dense() - 1).max() <= TOLERANCE)
 
 
 def _shape_of(space: Space, dimension: int) -> Shape:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy import sparse
 from scipy.sparse import csgraph
+
+from equibasis.errors import GroupError
+from equibasis.linalg.numbers import real_array, whole_numbers
 
 # How far apart two matrices may be and still be called equal: far above rounding (1e-15), far
 # below what interpolation or a wrong transform does (1e-2).
@@ -31,6 +34,41 @@ class PermutationRepresentation:
 
     index: np.ndarray
     signs: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        index, signs = self.index, self.signs
+        if type(index) is not np.ndarray or index.dtype != np.int64:
+            object.__setattr__(self, "index", _whole_array(index, "the index of a representation"))
+        if self.index.ndim != 2 or not self.index.size:
+            raise GroupError(
+                f"the index of a representation has shape (|G|, n), not {self.index.shape}"
+            )
+        if signs is None:
+            return
+        if type(signs) is not np.ndarray or signs.dtype != np.int8:
+            signs = real_array(signs, "the signs of a representation", GroupError)
+            object.__setattr__(self, "signs", np.rint(signs).astype(np.int8))
+            if (signs != self.signs).any():
+                raise GroupError("the signs of a representation are 1 and -1")
+        if signs.shape != self.index.shape:
+            raise GroupError(
+                f"the signs of a representation have shape {signs.shape}, its index "
+                f"{self.index.shape}"
+            )
+
+    @cached_property
+    def fault(self) -> str | None:
+        """Why its entries are no signed permutations; ``None`` where they are."""
+        index, n = self.index, self.dimension
+        if index.min() < 0 or index.max() >= n:
+            return f"has an index out of 0 to {n - 1}"
+        hit = np.zeros(index.size, dtype=bool)
+        hit[(index + n * np.arange(self.order)[:, None]).ravel()] = True
+        if not hit.all():
+            return "has a row that is no permutation"
+        if self.signs is not None and (np.abs(self.signs) != 1).any():
+            return "has signs other than 1 and -1"
+        return None
 
     @property
     def order(self) -> int:
@@ -100,6 +138,21 @@ class MatrixRepresentation:
 
     matrices: np.ndarray
 
+    def __post_init__(self) -> None:
+        if type(self.matrices) is not np.ndarray or self.matrices.dtype != np.float64:
+            matrices = real_array(self.matrices, "the matrices of a representation", GroupError)
+            object.__setattr__(self, "matrices", matrices)
+        shape = self.matrices.shape
+        if len(shape) != 3 or shape[1] != shape[2] or not self.matrices.size:
+            raise GroupError(
+                f"the matrices of a representation have shape (|G|, n, n), not {shape}"
+            )
+
+    @cached_property
+    def fault(self) -> str | None:
+        """Why its entries are no matrices of real numbers; ``None`` where they are."""
+        return None if np.isfinite(self.matrices).all() else "holds NaN or infinity"
+
     @property
     def order(self) -> int:
         """How many elements are listed, |G| where that is all of them."""
@@ -155,6 +208,17 @@ class MatrixRepresentation:
 Representation: TypeAlias = PermutationRepresentation | MatrixRepresentation
 
 
+def _whole_array(index: Any, what: str) -> np.ndarray:
+    if type(index) is np.ndarray and index.dtype.kind in "iu":
+        return index.astype(np.int64)
+    if not isinstance(index, (list, tuple, np.ndarray)) or isinstance(index, np.ma.MaskedArray):
+        raise GroupError(f"{what} is no array of whole numbers")
+    rows = [whole_numbers(row, what, GroupError) for row in index]
+    if len({len(row) for row in rows}) > 1:
+        raise GroupError(f"{what} has rows of unequal lengths")
+    return np.array(rows, dtype=np.int64)
+
+
 # --- algebra ------------------------------------------------------------------------------------
 
 
@@ -203,6 +267,18 @@ def tensor_product(first: Representation, second: Representation) -> Representat
 def signs_of(rho: PermutationRepresentation) -> np.ndarray:
     """Its signs, int8 (|G|, n), ones where it keeps none."""
     return np.ones(rho.index.shape, dtype=np.int8) if rho.signs is None else rho.signs
+
+
+def at_elements(rho: Representation, positions: Sequence[int]) -> Representation:
+    """ρ of some of the elements listed, in another order or more than once; -1 is the identity."""
+    listed = np.asarray(positions)
+    if isinstance(rho, PermutationRepresentation):
+        index = np.concatenate([rho.index, np.arange(rho.dimension)[None]])[listed]
+        if rho.signs is None:
+            return PermutationRepresentation(index)
+        ones = np.ones((1, rho.dimension), dtype=np.int8)
+        return PermutationRepresentation(index, np.concatenate([rho.signs, ones])[listed])
+    return MatrixRepresentation(np.concatenate([rho.matrices, np.eye(rho.dimension)[None]])[listed])
 
 
 def restriction(rho: Representation, coordinates: np.ndarray) -> Representation:

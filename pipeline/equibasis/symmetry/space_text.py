@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from equibasis.errors import SpaceError
+from equibasis.linalg.numbers import shortened, whole_numbers
 from equibasis.symmetry.spaces import FIELDS, SCALAR, Grid, Space, V, copies
 
 Made = TypeVar("Made")
@@ -41,10 +42,7 @@ def as_space(space: Space | str | Sequence[int] | None) -> Space:
         return space
     if isinstance(space, str):
         return _Reader(space).whole()
-    try:
-        return Grid(tuple(space))
-    except TypeError as error:
-        raise SpaceError(f"{space!r} is no space: write 14x14, or give a shape") from error
+    return Grid(whole_numbers(space, f"shape {shortened(space)}", SpaceError))
 
 
 class _Reader:
@@ -69,27 +67,49 @@ class _Reader:
 
     def term(self) -> Space:
         start = self.position
-        token, kind = self.peek()
-        if kind == "grid" and "x" not in token:
-            self.advance()
-            if self.take("*"):
-                return self.at(start, copies, self.number(start, token), self.term())
+        number = self.bare_number()
+        if number and self.take("*"):
+            return self.at(start, copies, self.number(start, number), self.term())
+        if number and self.peek()[0] == "**":
             self.position = start
+            self.fail(f"{number}** can be a number or a tensor power: write ({number})** for that")
+        self.position = start
         space = self.power()
         while self.take("*"):
-            space = space * self.power()
+            space = space * self.factor()
         return space
+
+    def factor(self) -> Space:
+        start = self.position
+        number = self.bare_number()
+        self.position = start
+        if number:
+            self.fail(
+                f"*{number} can be copies or a tensor product with a sequence: write the count "
+                f"first, {number}*, or *({number})"
+            )
+        return self.power()
+
+    def bare_number(self) -> str:
+        """Pass over a number that is neither a shape nor has a field; empty where there is none."""
+        token, kind = self.peek()
+        if kind != "grid" or "x" in token:
+            return ""
+        self.advance()
+        return "" if self.peek()[0] == ":" else token
 
     def power(self) -> Space:
         space = self.atom()
-        while self.take("**"):
-            start = self.position
-            token, kind = self.peek()
-            if kind != "grid" or "x" in token:
-                self.fail("expected a whole number as power")
-            self.advance()
-            space = self.at(start, operator.pow, space, self.number(start, token))
-        return space
+        if not self.take("**"):
+            return space
+        start = self.position
+        token, kind = self.peek()
+        if kind != "grid" or "x" in token:
+            self.fail("expected a whole number as power")
+        self.advance()
+        if self.peek()[0] == "**":
+            self.fail("a power of a power can be read in two ways: use brackets")
+        return self.at(start, operator.pow, space, self.number(start, token))
 
     def atom(self) -> Space:
         start = self.position
@@ -124,6 +144,9 @@ class _Reader:
         if len(digits) > _MOST_DIGITS:
             self.position = start
             self.fail(f"a number of more than {_MOST_DIGITS} digits")
+        if digits.startswith("0") and digits != "0":
+            self.position = start
+            self.fail("a number does not start with 0")
         return int(digits)
 
     def field(self) -> str:

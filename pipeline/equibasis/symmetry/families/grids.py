@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from equibasis.errors import GroupError
+from equibasis.linalg.numbers import whole_number
 from equibasis.symmetry.families import FEW, GROUPS, family
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.spaces import Shape
@@ -57,11 +60,6 @@ def _move_matrix(move: Move, axes: int) -> np.ndarray:
     return matrix
 
 
-def still(name: str, axes: int) -> Move:
-    """The move that leaves every point where it is."""
-    return Move(name, tuple(range(axes)), (False,) * axes, (0,) * axes)
-
-
 def _quarter(name: str, turns: int, mirror: bool = False) -> Move:
     """Mirror left-right if asked, then turn counter-clockwise, as `numpy.rot90` does."""
     # Two-axis moves as (axes, mirrored): r90 exchanges the axes and mirrors the first.
@@ -100,29 +98,28 @@ def _parity(permutation: Sequence[int]) -> bool:
     return sum(a > b for a, b in pairs) % 2 == 0
 
 
-def grid_group(name: str, moves: Iterable[Move], axes: int | None, **more: Any) -> Group:
-    """A group of moves, on grids of so many axes; ``more`` as for `Group`."""
+def _grid_group(name: str, moves: Iterable[Move], axes: int | None, **more: Any) -> Group:
     return Group(name, tuple(moves), _move, axes, linear=_move_matrix, rearranges=True, **more)
 
 
 GROUPS.update(
     (group.name, group)
     for group in (
-        grid_group("trivial", (Move("r0", (), (), ()),), None),
-        grid_group("c2", _ROTATIONS[::2], 2),
-        grid_group("c4", _ROTATIONS, 2, generators=_ROTATIONS[1:2]),
-        grid_group("d1", (_ROTATIONS[0], _REFLECTIONS[0]), 2),
-        grid_group("d2", _ROTATIONS[::2] + _REFLECTIONS[::2], 2),
-        grid_group(
+        _grid_group("trivial", (Move("r0", (), (), ()),), None),
+        _grid_group("c2", _ROTATIONS[::2], 2),
+        _grid_group("c4", _ROTATIONS, 2, generators=_ROTATIONS[1:2]),
+        _grid_group("d1", (_ROTATIONS[0], _REFLECTIONS[0]), 2),
+        _grid_group("d2", _ROTATIONS[::2] + _REFLECTIONS[::2], 2),
+        _grid_group(
             "d4",
             _ROTATIONS + _REFLECTIONS,
             2,
             generators=(_ROTATIONS[1], _REFLECTIONS[0]),
         ),
-        grid_group("p4", (_ROTATIONS[1], *_SHIFTS), 2, complete=False),
-        grid_group("p4m", (_ROTATIONS[1], _REFLECTIONS[0], *_SHIFTS), 2, complete=False),
-        grid_group("o", _cube_moves(reflections=False), 3),
-        grid_group("oh", _cube_moves(reflections=True), 3),
+        _grid_group("p4", (_ROTATIONS[1], *_SHIFTS), 2, complete=False),
+        _grid_group("p4m", (_ROTATIONS[1], _REFLECTIONS[0], *_SHIFTS), 2, complete=False),
+        _grid_group("o", _cube_moves(reflections=False), 3),
+        _grid_group("oh", _cube_moves(reflections=True), 3),
     )
 )
 
@@ -130,20 +127,20 @@ GROUPS.update(
 @family("z")
 def cyclic_group(order: int) -> Group:
     """``z{n}``: the shifts of a sequence in a circle; its length divides n."""
-    name = f"z{order}"
-
-    def refuses(shape: Shape) -> str | None:
-        if order % shape[0]:
-            return f"{order} shifts by one do not bring a sequence of {shape[0]} back to its start"
-        return None
-
+    order = whole_number(order, "the order of a cyclic group", least=1, error=GroupError)
     listed = range(order) if order <= FEW else (1,)
     moves = [Move(f"s{step}", (0,), (False,), (step,)) for step in listed]
-    return grid_group(
-        name,
+    return _grid_group(
+        f"z{order}",
         moves,
         1,
         complete=order <= FEW,
-        refuses=refuses,
+        refuses=partial(_refuses_shifts, order),
         generators=tuple(moves[1:2]) if order <= FEW else None,
     )
+
+
+def _refuses_shifts(order: int, shape: Shape) -> str | None:
+    if order % shape[0]:
+        return f"{order} shifts by one do not bring a sequence of {shape[0]} back to its start"
+    return None

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from equibasis.errors import GroupError
+from equibasis.linalg.numbers import real_array
+from equibasis.symmetry.families import named
 from equibasis.symmetry.group import Group
 
 
@@ -19,23 +22,18 @@ def matrix_group(name: str, generators: Mapping[str, Any] | Sequence[Any]) -> Gr
     name
         What files and messages call the group.
     generators
-        Invertible real matrices (n, n), in a list or by name.
+        Invertible real matrices (n, n), in a list or by name. A complex one has a real form of
+        twice the size, [[Re, -Im], [Im, Re]].
 
     Raises
     ------
     GroupError
-        If they are not square, invertible and of one size.
+        If they are not real, square, invertible and of one size.
     """
-    if not isinstance(generators, Mapping):
-        generators = {f"g{number}": matrix for number, matrix in enumerate(generators)}
-    if not generators:
-        raise GroupError(f"group {name!r} has no generators: list at least the identity")
-    matrices = {}
-    for key, matrix in generators.items():
-        try:
-            matrices[str(key)] = np.array(matrix, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise GroupError(f"group {name!r}: {key} is no real matrix ({error})") from error
+    matrices = {
+        generator: real_array(matrix, f"group {name!r}: {generator}", GroupError)
+        for generator, matrix in named(name, generators).items()
+    }
     size = next(iter(matrices.values())).shape[:1]
     for generator, matrix in matrices.items():
         if not size or size[0] < 1 or matrix.shape != size * 2:
@@ -43,12 +41,10 @@ def matrix_group(name: str, generators: Mapping[str, Any] | Sequence[Any]) -> Gr
                 f"group {name!r}: {generator} has shape {matrix.shape}; generators are square "
                 "matrices of one size"
             )
-        if not (np.isfinite(matrix).all() and np.linalg.cond(matrix) < 1e8):
+        if not np.linalg.cond(matrix) < 1e8:
             raise GroupError(f"group {name!r}: {generator} is not an invertible matrix")
-    return Group(
-        name,
-        tuple(matrices),
-        None,
-        complete=False,
-        linear=lambda generator, axes: matrices[generator],
-    )
+    return Group(name, tuple(matrices), None, complete=False, linear=partial(_matrix, matrices))
+
+
+def _matrix(matrices: Mapping[str, np.ndarray], generator: str, axes: int) -> np.ndarray:
+    return matrices[generator]

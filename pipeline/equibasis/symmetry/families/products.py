@@ -4,71 +4,188 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+from scipy import linalg
 
 from equibasis.errors import GroupError
 from equibasis.symmetry.families import FEW
-from equibasis.symmetry.families.grids import Move, grid_group, still
-from equibasis.symmetry.group import Group
+from equibasis.symmetry.group import Group, shape_text
 from equibasis.symmetry.spaces import Shape
 
+Factors: TypeAlias = tuple[Group, ...]
 
-def direct_product(*factors: Group) -> Group:
+
+@dataclass(frozen=True)
+class Together:
+    """An element of a product.
+
+    Attributes
+    ----------
+    name
+        Those of the elements of its factors, ``e`` where a factor moves nothing.
+    moves
+        (factor, position of the element in the factor's list) for each factor that moves something.
+    """
+
+    name: str
+    moves: tuple[tuple[int, int], ...]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def product_group(*factors: Group) -> Group:
     """G₁ × G₂ × …, each factor acting on the axes that follow those of the one before.
 
-    ``z14*z14`` shifts a torus of 14x14 points; ``c4*z3`` turns images and cycles their channels,
-    ``14x14x3``.
+    A factor that acts on any number of axes, such as s5, takes those that are left for it; arrays
+    that can be shared out in two ways are refused.
 
     Raises
     ------
     GroupError
-        If a factor does not say on how many axes it acts.
+        If there are no factors, or one is a group of matrices, which acts on no axes.
     """
+    if not factors:
+        raise GroupError("a direct product has a factor at least")
     name = "*".join(group.name for group in factors)
     for group in factors:
-        if group.axes is None or group.transform is None or not group.rearranges:
+        if group.transform is None:
             raise GroupError(
-                f"group {name!r}: {group.name} does not say on which axes it acts, so it makes no "
-                "direct product"
+                f"group {name!r}: {group.name} is a group of matrices and has no axes; make a "
+                "matrix_group of scipy.linalg.block_diag for the sum, or numpy.kron for the "
+                "product of both spaces"
             )
-    # Where each factor's axes start; the last entry is their number.
-    starts = [0, *itertools.accumulate(group.axes or 0 for group in factors)]
     order = math.prod(len(group.elements) for group in factors)
     complete = all(group.complete for group in factors) and order <= FEW
-    idle: list[Any] = [still("e", group.axes or 0) for group in factors]
     if complete:
-        pairs = list(itertools.product(*(group.elements for group in factors)))
+        positions = itertools.product(*(range(len(group.elements)) for group in factors))
+        elements = [_together(factors, tuple(enumerate(each))) for each in positions]
     else:
-        pairs = [
-            (*idle[:place], element, *idle[place + 1 :])
-            for place, group in enumerate(factors)
-            for element in _generators(group)
+        factors = tuple(map(_generated, factors))
+        elements = [
+            _together(factors, ((number, position),))
+            for number, group in enumerate(factors)
+            for position in range(len(group.elements))
         ]
-    moves = [_joined(pair, starts) for pair in pairs]
-
-    def refuses(shape: Shape) -> str | None:
-        for group, start, end in zip(factors, starts, starts[1:], strict=False):
-            reason = group.refuses and group.refuses(shape[start:end])
-            if reason:
-                return reason
-        return None
-
-    return grid_group(name, moves, starts[-1], complete=complete, refuses=refuses)
-
-
-def _generators(group: Group) -> tuple[Any, ...]:
-    if group.generators is not None:
-        return group.generators
-    return group.elements[1:] if group.complete else group.elements
-
-
-def _joined(moves: Sequence[Move], starts: Sequence[int]) -> Move:
-    return Move(
-        ",".join(move.name for move in moves),
-        tuple(
-            axis + start for move, start in zip(moves, starts, strict=False) for axis in move.axes
-        ),
-        tuple(itertools.chain.from_iterable(move.mirrored for move in moves)),
-        tuple(itertools.chain.from_iterable(move.shift for move in moves)),
+    axes = [group.axes for group in factors if group.axes is not None]
+    all_axes = sum(axes) if len(axes) == len(factors) else None
+    turns = all_axes is not None and all(group.linear is not None for group in factors)
+    return Group(
+        name,
+        tuple(elements),
+        partial(_transformed, factors),
+        all_axes,
+        complete=complete,
+        linear=partial(_turned, factors) if turns else None,
+        rearranges=all(group.rearranges for group in factors),
+        refuses=partial(_refuses, factors),
+        factors=factors,
     )
+
+
+def _generated(group: Group) -> Group:
+    """The same group from generators."""
+    generators = group.generators
+    if generators is None:
+        generators = group.elements[1:] if group.complete else group.elements
+    return replace(group, elements=generators or group.elements[:1], complete=False)
+
+
+def _together(factors: Factors, moves: tuple[tuple[int, int], ...]) -> Together:
+    names = ["e"] * len(factors)
+    for number, position in moves:
+        names[number] = factors[number].element_names[position]
+    return Together(",".join(names), moves)
+
+
+# --- which axes are whose -----------------------------------------------------------------------
+
+
+def _shares(factors: Factors, axes: int) -> Iterator[tuple[int, ...]]:
+    """Where the axes of each factor start, and their number, for each way to share them out."""
+    free = axes - sum(1 if group.axes is None else group.axes for group in factors)
+    several = sum(group.axes is None for group in factors)
+    if free < 0 or (several == 0 and free):
+        return
+    for more in itertools.product(range(free + 1), repeat=several):
+        if sum(more) == free:
+            left = iter(more)
+            counts = [1 + next(left) if g.axes is None else g.axes for g in factors]
+            yield (0, *itertools.accumulate(counts))
+
+
+def _refusal(factors: Factors, shape: Shape, starts: tuple[int, ...]) -> str | None:
+    """Why a factor does not act on its share of the axes."""
+    for group, start, end in zip(factors, starts, starts[1:], strict=False):
+        reason = group.refuses and group.refuses(shape[start:end])
+        if reason:
+            return reason
+    return None
+
+
+def _refuses(factors: Factors, shape: Shape) -> str | None:
+    shares = list(_shares(factors, len(shape)))
+    reasons = [_refusal(factors, shape, starts) for starts in shares]
+    fitting = [starts for starts, reason in zip(shares, reasons, strict=True) if reason is None]
+    if len(fitting) == 1:
+        return None
+    if not shares:
+        return f"it has {len(shape)} axes for {len(factors)} factors"
+    if not fitting:
+        return reasons[0]
+    one, other = (_shared_text(factors, shape, starts) for starts in fitting[:2])
+    return (
+        f"its axes can be shared out in two ways, {one} or {other}: say how many a group takes by "
+        "dataclasses.replace(group, axes=1)"
+    )
+
+
+def share(factors: Factors, shape: Shape) -> tuple[int, ...]:
+    """Where the axes of each factor start, and their number, on arrays that a product acts on."""
+    return next(
+        starts for starts in _shares(factors, len(shape)) if not _refusal(factors, shape, starts)
+    )
+
+
+def _shared_text(factors: Factors, shape: Shape, starts: tuple[int, ...]) -> str:
+    return " and ".join(
+        f"{group.name} on {shape_text(shape[start:end])}"
+        for group, start, end in zip(factors, starts, starts[1:], strict=False)
+    )
+
+
+# --- how it acts --------------------------------------------------------------------------------
+
+
+def _transformed(factors: Factors, array: np.ndarray, element: Together) -> np.ndarray:
+    starts = share(factors, array.shape)
+    for number, position in element.moves:
+        own = factors[number].elements[position]
+        array = _along(factors[number], own, array, starts[number], starts[number + 1])
+    return array
+
+
+def _along(factor: Group, element: Any, array: np.ndarray, start: int, end: int) -> np.ndarray:
+    """The transform of some neighbouring axes, at every point of the others."""
+    assert factor.transform is not None
+    last = range(array.ndim - (end - start), array.ndim)
+    moved = np.moveaxis(array, range(start, end), last)
+    parts = moved.reshape(-1, *array.shape[start:end])
+    images = np.stack([factor.transform(part.copy(), element) for part in parts])
+    image = images.reshape(*moved.shape[: last.start], *images.shape[1:])
+    return np.moveaxis(image, last, range(start, end))
+
+
+def _turned(factors: Factors, element: Together, axes: int) -> np.ndarray:
+    """How vectors turn: block diagonal, each factor's components along its own axes."""
+    blocks = [np.eye(group.axes or 0) for group in factors]
+    for number, position in element.moves:
+        group = factors[number]
+        assert group.linear is not None
+        blocks[number] = group.linear(group.elements[position], group.axes or 0)
+    return linalg.block_diag(*blocks)
