@@ -251,7 +251,7 @@ def test_a_loaded_model_saves_to_the_bytes_it_was_loaded_from(
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_weights_file_holds_the_parameters_and_nothing_else(
+def test_a_weights_file_holds_the_parameters_and_what_they_are_of(
     model: str, bases: Path, tmp_path: Path
 ) -> None:
     config = config_of(model)
@@ -261,12 +261,17 @@ def test_a_weights_file_holds_the_parameters_and_nothing_else(
     content = path.read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
     header = json.loads(content[8 : 8 + length])
+    state = autoencoder.state_dict()
     shapes = {name: list(p.shape) for name, p in autoencoder.named_parameters()}
-    assert {name: entry["shape"] for name, entry in header.items()} == shapes
-    assert {entry["dtype"] for entry in header.values()} == {"F32"}
-    assert len(content) == 8 + length + 4 * sum(p.numel() for p in autoencoder.parameters())
+    names = {name: [len(state[name])] for name in state if name.endswith("_extra_state")}
+    assert bool(names) == config.is_equivariant
+    assert {name: entry["shape"] for name, entry in header.items()} == shapes | names
+    assert {header[name]["dtype"] for name in shapes} == {"F32"}
+    assert {header[name]["dtype"] for name in names} <= {"U8"}
+    numbers = sum(p.numel() for p in autoencoder.parameters())
+    assert len(content) == 8 + length + 4 * numbers + sum(size for (size,) in names.values())
     with safetensors.safe_open(path, "np") as file:
-        assert sorted(file.keys()) == sorted(shapes)
+        assert sorted(file.keys()) == sorted(state)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["weights.json", "weights.safetensors"]
 
 

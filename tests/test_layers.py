@@ -24,6 +24,9 @@ from equibasis.linalg.columns import OrbitColumns
 from equibasis.nn import EquivariantCombine, EquivariantLinear, InvariantAttentionPool
 from equibasis.nn.expansion import BasisExpansion
 
+# Some spaces here have parts that share no irrep with the other end: test_reach.py is of those.
+pytestmark = pytest.mark.filterwarnings("ignore::equibasis.nn.UnreachedWarning")
+
 # --- groups that are no permutations of pixels ---------------------------------------------------
 
 AXIS = np.array([1.0, 2.0, 3.0]) / math.sqrt(14)
@@ -102,11 +105,12 @@ PROBLEMS = {
     "generators": Problem("s5", "5x5", "5x5 + 5"),
     "generators and signs": Problem("p4", "4x4", "4x4:vector"),
 }
+LAYERS = [name for name in PROBLEMS if name != "sign, no map but zero"]
 PERMUTATIONS = ["c4", "d4", "c2", "trivial", "sign field", "vector field", "generators"]
-OTHERS = [name for name in PROBLEMS if name not in PERMUTATIONS]
+OTHERS = [name for name in LAYERS if name not in PERMUTATIONS]
 
 # Each problem with each bias that its group allows: a scalar only where it permutes.
-WITH_BIAS = [(name, bias) for name in PROBLEMS for bias in ("invariant", None)]
+WITH_BIAS = [(name, bias) for name in LAYERS for bias in ("invariant", None)]
 WITH_BIAS += [(name, "scalar") for name in PERMUTATIONS]
 
 
@@ -202,7 +206,7 @@ def test_every_weight_commutes_with_the_group(group: str, m: int, k: int, seed: 
         assert np.abs(rho2 @ weight - weight @ rho1.toarray()).max() < 1e-5
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.usefixtures("in_float64")
 def test_the_weight_is_the_sum_of_coefficients_times_basis_matrices_times_the_scale(
     name: str,
@@ -296,7 +300,7 @@ def test_a_layer_cast_to_float64_is_as_exact_as_one_built_in_float64(name: str) 
 # --- the bias ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("name", LAYERS)
 def test_an_invariant_bias_is_kept_by_every_g(name: str, tolerance: float) -> None:
     basis, fixed = maps(name), invariants(name)
     layer = randomize(EquivariantLinear(basis, fixed))
@@ -316,14 +320,14 @@ def test_a_scalar_bias_is_one_number_for_all_outputs(name: str) -> None:
     assert at_zero[0] != 0
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_without_bias_sends_zero_to_zero(name: str) -> None:
     layer = randomize(EquivariantLinear(maps(name), None))
     assert layer.bias() is None
     assert not layer(torch.zeros(maps(name).space.m)).any()
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("name", LAYERS)
 def test_every_bias_starts_at_zero(name: str) -> None:
     assert not EquivariantLinear(maps(name), invariants(name)).bias().any()
 
@@ -331,9 +335,6 @@ def test_every_bias_starts_at_zero(name: str) -> None:
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_scalar_bias_is_refused_where_the_group_does_not_permute(name: str) -> None:
     basis = maps(name)
-    if name == "sign, no map but zero":  # its output is a scalar that every g keeps
-        EquivariantLinear(basis, "scalar")
-        return
     with pytest.raises(eb.ModelError, match="only under permutations") as caught:
         EquivariantLinear(basis, "scalar")
     assert str(basis.space) in str(caught.value)
@@ -607,7 +608,7 @@ def test_forward_and_backward_never_create_a_stack_of_basis_matrices(name: str) 
 # --- deployment and state ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["c4", "space, dense", "space, sparse", "sign, no map but zero"])
+@pytest.mark.parametrize("name", ["c4", "space, dense", "space, sparse"])
 @pytest.mark.parametrize("bias", ["invariant", None])
 def test_the_plain_layer_has_equal_outputs(name: str, bias: str | None, tolerance: float) -> None:
     layer = randomize(EquivariantLinear(maps(name), invariants(name) if bias else None))
@@ -640,11 +641,15 @@ def every_layer() -> list[nn.Module]:
     ]
 
 
-def test_the_state_holds_parameters_and_nothing_of_the_basis() -> None:
+def test_the_state_holds_parameters_and_of_the_basis_its_name_alone() -> None:
     for layer in every_layer():
         parameters = {name: p.shape for name, p in layer.named_parameters()}
-        assert {name: t.shape for name, t in layer.state_dict().items()} == parameters
+        state = {name: t.shape for name, t in layer.state_dict().items()}
+        names = {name for name in state if name.endswith("_extra_state")}
+        assert {name: shape for name, shape in state.items() if name not in names} == parameters
         assert parameters
+        assert len(names) == 1
+        assert max(state[name].numel() for name in names) < 300
 
 
 def test_a_loaded_state_gives_the_same_outputs() -> None:

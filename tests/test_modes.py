@@ -26,6 +26,12 @@ from equibasis.nn.expansion import BasisExpansion
 from equibasis.symmetry.coordinates.finding import symmetry_coordinates
 from test_coordinates import EVERY
 
+# Some spaces here have parts that share no irrep with the other end: test_reach.py is of those.
+pytestmark = pytest.mark.filterwarnings("ignore::equibasis.nn.UnreachedWarning")
+
+# Those of which there are maps but zero, so that they make a layer.
+LAYERS = [name for name in EVERY if name != "sign, no map but zero"]
+
 TOLERANCES = {torch.float32: 1e-5, torch.float64: 1e-10}
 
 
@@ -88,7 +94,7 @@ def assert_modes_agree(
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES, ids=["float32", "float64"])
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", LAYERS)
 def test_both_modes_give_one_output_and_one_gradient(name: str, dtype: torch.dtype) -> None:
     expand, block = layers(name, dtype)
     x, y = assert_modes_agree(expand, block)
@@ -99,7 +105,7 @@ def test_both_modes_give_one_output_and_one_gradient(name: str, dtype: torch.dty
 
 
 SMALL = ["c4", "sign field", "to a vector field", "space, dense", "stretched", "quaternions"]
-SMALL += ["sign, no map but zero", "a torus"]
+SMALL += ["a torus"]
 
 
 @pytest.mark.parametrize("mode", ["expand", "block"])
@@ -118,8 +124,6 @@ def test_gradients_are_those_of_differences(name: str, mode: str, evaluating: bo
     torch.manual_seed(3)
     x = torch.randn(2, basis.space.m, dtype=torch.float64, requires_grad=True)
     parameters = [torch.randn_like(p, requires_grad=True) for p in layer.parameters()]
-    if not basis.rank:
-        pytest.skip("zero has no gradient to check")
     assert torch.autograd.gradcheck(apply, (x, *parameters))
     if basis.space.dimension < 200:
         assert torch.autograd.gradgradcheck(apply, (x, *parameters))
@@ -133,7 +137,7 @@ def as_large(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("as_large")
 @pytest.mark.parametrize("dtype", TOLERANCES, ids=["float32", "float64"])
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", LAYERS)
 def test_samples_gathered_as_for_large_layers_are_the_same(name: str, dtype: torch.dtype) -> None:
     assert_modes_agree(*layers(name, dtype))
 
@@ -215,7 +219,7 @@ def test_lifted_orbits_of_any_kind_have_the_right_gradients(
 def test_x_of_the_wrong_width_is_refused_in_both_modes() -> None:
     for made in layers("c4", torch.float32):
         for width in (35, 37):
-            with pytest.raises(RuntimeError):
+            with pytest.raises(eb.ModelError, match=rf"\.\.\., 36\).*not float32 \(2, {width}\)"):
                 made(torch.randn(2, width))
 
 
@@ -282,13 +286,6 @@ def test_a_call_on_shapes_alone_leaves_the_layer_as_it_was() -> None:
         with FakeTensorMode(allow_non_fake_inputs=True) as mode:
             assert layer(mode.from_tensor(x)).shape == expected.shape
         torch.testing.assert_close(layer(x), expected)
-
-
-def test_second_derivatives_of_a_layer_that_is_zero_are_zero() -> None:
-    for layer in layers("sign, no map but zero", torch.float64):
-        x = torch.randn(2, layer.in_features, dtype=torch.float64, requires_grad=True)
-        (gradient,) = torch.autograd.grad(layer(x).sum(), x, create_graph=True)
-        assert not gradient.any()
 
 
 @pytest.mark.parametrize("mode", ["expand", "block"])
@@ -430,6 +427,11 @@ def test_in_evaluation_weights_are_made_once(layer: EquivariantLinear, x: Tensor
         assert made_in(layer, lambda: layer(x)) == 0
 
 
+def raised(layer: EquivariantLinear) -> dict[str, Tensor]:
+    """A state with other coefficients."""
+    return layer.state_dict() | {name: p + 1 for name, p in layer.named_parameters()}
+
+
 CHANGES: dict[str, Callable[[EquivariantLinear], Any]] = {
     "in place": lambda layer: layer.coefficients.mul_(2),
     "the bias": lambda layer: layer.bias.coefficients.add_(1),
@@ -442,12 +444,8 @@ CHANGES: dict[str, Callable[[EquivariantLinear], Any]] = {
     "a new bias": lambda layer: setattr(
         layer.bias, "coefficients", nn.Parameter(layer.bias.coefficients + 1)
     ),
-    "load_state_dict": lambda layer: layer.load_state_dict(
-        {name: value + 1 for name, value in layer.state_dict().items()}
-    ),
-    "load_state_dict, assigning": lambda layer: layer.load_state_dict(
-        {name: value + 1 for name, value in layer.state_dict().items()}, assign=True
-    ),
+    "load_state_dict": lambda layer: layer.load_state_dict(raised(layer)),
+    "load_state_dict, assigning": lambda layer: layer.load_state_dict(raised(layer), assign=True),
     "reset_parameters": lambda layer: layer.reset_parameters(),
     "vector_to_parameters": lambda layer: nn.utils.vector_to_parameters(
         torch.ones(sum(p.numel() for p in layer.parameters())), layer.parameters()

@@ -14,6 +14,9 @@ from equibasis.nn import EquivariantBatchNorm, EquivariantLayerNorm
 from test_activations import SIXTH, assert_equivariant, in_float64, skewed_group  # noqa: F401
 from test_layers import PROBLEMS, assert_close, invariants, maps, matrices, randomize
 
+# Some spaces here have parts that share no irrep with the other end: test_reach.py is of those.
+pytestmark = pytest.mark.filterwarnings("ignore::equibasis.nn.UnreachedWarning")
+
 LAYERS = [EquivariantLayerNorm, EquivariantBatchNorm]
 
 
@@ -27,6 +30,8 @@ def moved(x: torch.Tensor, rho: list[torch.Tensor]) -> torch.Tensor:
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_normalization_is_equivariant_in_training_and_evaluation(problem: str, layer: Any) -> None:
+    if (problem, layer) == ("sign, no map but zero", EquivariantLayerNorm):
+        return  # a single number, which is its own mean: refused
     torch.manual_seed(0)
     norm = randomize(layer(invariants(problem)))
     assert_equivariant(norm)
@@ -115,9 +120,9 @@ def test_one_orbit_is_a_channel_of_torch() -> None:
 
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_a_layer_norm_leaves_mean_0_and_mean_square_1(problem: str) -> None:
+    if invariants(problem).space.k == 1:
+        return  # a single number, which is its own mean: refused
     norm = EquivariantLayerNorm(invariants(problem), eps=0.0)
-    if norm.domain.dimension == 1:
-        return  # a single number that its own mean is taken from
     y = norm(4 * torch.randn(5, norm.domain.dimension) + 1).detach()
     assert_close(norm.metric.squares(y).sum(dim=-1), torch.full((5,), float(y.shape[1])), 1e-10)
     assert_close((y * norm.axis[1]).sum(dim=-1), torch.zeros(5), 1e-10)
@@ -167,9 +172,10 @@ def test_the_gradients_are_the_derivatives(problem: str, layer: Any) -> None:
 
 def test_the_state_is_what_was_learned_and_seen() -> None:
     layer_norm, batch_norm = (layer(invariants("c4")) for layer in LAYERS)
-    assert set(layer_norm.state_dict()) == {"scale", "shift.coefficients"}
+    learned = {"scale", "shift.coefficients", "_extra_state"}
+    assert set(layer_norm.state_dict()) == learned
     seen = {"running_mean", "running_var", "num_batches_tracked"}
-    assert set(batch_norm.state_dict()) == {"scale", "shift.coefficients"} | seen
+    assert set(batch_norm.state_dict()) == learned | seen
     batch_norm(torch.randn(5, 9))
     other = EquivariantBatchNorm(invariants("c4"))
     other.load_state_dict(batch_norm.state_dict())

@@ -14,6 +14,9 @@ from equibasis.nn import FeatureSpace, NormPool, OrbitMeanPool
 from test_activations import SIXTH, in_float64, output_of, skewed_group, space_of  # noqa: F401
 from test_layers import PROBLEMS, assert_close, invariants, matrices
 
+# Some spaces here have parts that share no irrep with the other end: test_reach.py is of those.
+pytestmark = pytest.mark.filterwarnings("ignore::equibasis.nn.UnreachedWarning")
+
 
 def assert_invariant(pool: Any, tolerance: float = 1e-10) -> None:
     torch.manual_seed(0)
@@ -151,4 +154,4 @@ def test_pools_there_and_back_between_precisions_lose_nothing() -> None:
 def test_the_spaces_are_those_of_the_basis() -> None:
     basis = eb.solve("c4", output="3x3")
     assert OrbitMeanPool(basis).domain.same_as(FeatureSpace.output_of(basis.space))
-    assert not OrbitMeanPool(basis).state_dict()
+    assert set(OrbitMeanPool(basis).state_dict()) == {"_extra_state"}

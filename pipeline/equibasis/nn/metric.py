@@ -44,7 +44,7 @@ class InvariantMetric(ExactBuffers):
         block = np.empty(features.dimension, dtype=np.int64)
         for number, part in enumerate(parts):
             block[part] = number
-        self.blocks = len(parts)
+        self.dimension, self.blocks = features.dimension, len(parts)
         # (size, number of blocks of it), ascending: blocks of one size are added up together.
         self.counts = [(int(size), int((sizes == size).sum())) for size in np.unique(sizes)]
         by_size = np.concatenate([parts[number] for number in order])
