@@ -59,22 +59,27 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
     WriteError
         If the folder is missing or cannot be written, or the disk is full.
     """
+    with _replacing(path) as temporary:
+        yield temporary
+        _flush_to_disk(temporary)
+
+
+@contextlib.contextmanager
+def _replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """`writing`, for those who flush what they wrote to the disk themselves."""
     try:
         target = _destination(Path(path))
         remove_abandoned(target.parent)
         with _temporary_file(target.parent) as temporary:
             yield temporary
-            _flush_to_disk(temporary)
             _hand_on_mode(target, temporary)
             temporary.replace(target)
     except OSError as error:
-        raise _write_error(path, error) from error
-
-
-def _write_error(path: str | os.PathLike[str], error: OSError) -> WriteError:
-    reason = error.strerror or str(error).partition("\n")[0]
-    remedy = _REMEDIES.get(error.errno or 0)
-    return WriteError(f"cannot write {Path(path)}: {reason}" + (f": {remedy}" if remedy else ""))
+        reason = error.strerror or str(error).partition("\n")[0]
+        remedy = _REMEDIES.get(error.errno or 0)
+        raise WriteError(
+            f"cannot write {Path(path)}: {reason}" + (f": {remedy}" if remedy else "")
+        ) from error
 
 
 def _destination(path: Path) -> Path:
@@ -197,7 +202,7 @@ def write_bytes(
         If the file cannot be written, or what was written is not what is read back; what was
         there before is still there.
     """
-    with writing(path) as temporary:
+    with _replacing(path) as temporary:
         temporary.write_bytes(content)
         _flush_to_disk(temporary)
         try:
@@ -265,17 +270,14 @@ def write_hdf5(
     attributes
         Of a group or dataset, at most eight each, by its path: ``/`` for the file's own.
     check
-        As for `write_bytes`, beside h5py, which finds the datasets and attributes in any case.
+        As for `write_bytes`; without it, h5py has to find every dataset and attribute again.
     """
     attributes = attributes or {}
-    content = _hdf5_image(datasets, attributes)
 
-    def check_both(temporary: Path) -> None:
+    def find_all(temporary: Path) -> None:
         _check_hdf5(temporary, datasets, attributes)
-        if check is not None:
-            check(temporary)
 
-    write_bytes(path, content, check_both)
+    write_bytes(path, _hdf5_image(datasets, attributes), check or find_all)
 
 
 def _hdf5_image(datasets: Mapping[str, np.ndarray], attributes: Mapping[str, Attributes]) -> bytes:
