@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,12 +29,16 @@ import basis_files
 import by_hand
 import equibasis as eb
 from equibasis.artifact import store
+from equibasis.artifact.normalise import import_basis
 from equibasis.artifact.plain_hdf5 import PlainFile
 from equibasis.symmetry.coordinates.encoding import as_arrays
 
 # Seconds and MiB that one mutation may take beyond what its process has.
 _SECONDS = 30
 _MEBIBYTES = 512
+
+# Of so many mutations one is imported too, which takes a process of its own.
+_IMPORTED = 25
 
 LABELLED = ("labels", "labels with signs")
 
@@ -65,6 +70,7 @@ def originals(folder: Path) -> list[Original]:
         "sums": by_hand.solved("c4", input="dual(3x3:vector) + 2x2", output="2*(2x2 + 1)"),
         "coordinates": by_hand.solved("c4", input="4x4:vector", output="4x4"),
         "cycles": by_hand.solved("z7*z7", input="7x7", output="7x7"),
+        "a heap": by_hand.solved("c4", input="4x4:vector", output="4x4"),
         "labels": by_hand.solved("c4", input="5x5", output="3x3"),
         "labels with signs": by_hand.solved("d4", input="5x5:pseudoscalar", output="4x4"),
     }
@@ -75,6 +81,8 @@ def originals(folder: Path) -> list[Original]:
         store._MOST_SPARSE_ROWS = 0 if name in LABELLED else usual
         eb.save_basis(basis, path)
         store._MOST_SPARSE_ROWS = usual
+        if name == "a heap":
+            basis_files.edit(path, _annotated)
         content, basis = path.read_bytes(), eb.load_basis(path)  # with its coordinates
         found.append(
             Original(
@@ -89,12 +97,19 @@ def originals(folder: Path) -> list[Original]:
     return found
 
 
+def _annotated(opened: h5py.File) -> None:
+    """More attributes and links than HDF5 keeps in a header, so that it makes heaps of them."""
+    for number in range(12):
+        opened.attrs[f"remark {number}"] = np.int64(number)
+        opened[f"group/link {number}"] = h5py.SoftLink("/nowhere")
+
+
 def _data(path: Path) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """Where the numbers of the group and the basis are, and those of the coordinates."""
     with h5py.File(path) as opened, PlainFile(path) as file:
         names: list[str] = []
         opened.visit(lambda name: names.append(f"/{name}"))
-        places: dict[str, list[tuple[int, int]]] = {"content": [], "coordinates": [], "plot": []}
+        places: dict[str, list[tuple[int, int]]] = {"content": [], "coordinates": []}
         for name in names:
             found, part = file.find(name), name.split("/")[1]
             assert found is not None
@@ -282,8 +297,30 @@ KINDS = {
 def outcome(mutated: Mutation, path: Path) -> str:
     """What comes of a mutation: ``rejected``, ``equal``, or what is wrong."""
     path.write_bytes(mutated.content)
+    return _outcome(mutated, path, lambda: eb.load_basis(path))
+
+
+def outcome_of_import(mutated: Mutation, path: Path) -> str:
+    """The same of a mutation that the HDF5 library reads, in a process of its own."""
+    path.write_bytes(mutated.content)
+    out = path.with_name("imported.h5")
+    out.write_bytes(b"before")
+
+    def load() -> eb.Basis:
+        import_basis(path, out)
+        return eb.load_basis(out)
+
+    result = _outcome(mutated, path, load, out)
+    if "rejected" == result and out.read_bytes() != b"before":
+        return "WRONG: rejected, and written"
+    return f"{result} by import"
+
+
+def _outcome(
+    mutated: Mutation, path: Path, load: Callable[[], eb.Basis], written: Path | None = None
+) -> str:
     try:
-        basis = eb.load_basis(path)
+        basis = load()
     except eb.BasisFileError as error:
         message = str(error)
         if len(message.splitlines()) != 1 or not message.startswith(str(path)):
@@ -295,7 +332,7 @@ def outcome(mutated: Mutation, path: Path) -> str:
     if not same and not mutated.rehashed:
         return "WRONG: accepted, and not equal"
     try:
-        store.verify_file(path)
+        store.verify_file(written or path)
     except eb.BasisFileError:
         return "equal" if same else "rejected by verify"
     if not _close(basis, mutated.original):
@@ -329,6 +366,9 @@ def _work(folder: Path, start: int, step: int, count: int) -> None:
         try:
             mutated = mutation(files, number)
             result = outcome(mutated, path)
+            if number // step % _IMPORTED == 0 and not result.startswith("WRONG"):
+                by_import = outcome_of_import(mutated, path)
+                result = by_import if by_import.startswith("WRONG") else f"{result}, {by_import}"
         except Exception as error:
             result = f"WRONG: {type(error).__name__}: {error}"
             print(f"{number} {files[number % len(files)].name}\t?\t{result}", flush=True)

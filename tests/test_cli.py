@@ -510,15 +510,18 @@ def test_verify_tells_of_every_file(command, c4_file, wrong_file):
     assert f"{c4_file}: ok" in verified.out
 
 
-def test_verify_fails_a_picture_of_another_basis(command, c4_file):
+def test_inspect_names_what_decides_nothing_and_verify_holds(command, c4_file):
     with h5py.File(c4_file, "r+") as opened:
-        opened["plot/vectors"][0, 0, 0] = 0.75
-    assert command("inspect", c4_file).status == 0
-    verified = command("verify", c4_file)
-    assert verified.status == 1
-    assert verified.err == (
-        f"{c4_file}: FAILED: /plot/vectors does not show the basis of this file\n"
-    )
+        opened.attrs["solver"] = "by hand"
+        opened["checks"].attrs["solver"] = 7
+    told = json.loads(command("inspect", c4_file, "--json").out)
+    assert told["solver"] == "unknown"
+    assert told["besides"] == [
+        "/@solver",
+        "/checks@solver (left out: attribute 'solver' of /checks has type <i8, expected utf-8)",
+    ]
+    assert "/@solver, /checks@solver (left out" in command("inspect", c4_file).out
+    assert command("verify", c4_file).status == 0
 
 
 def test_verify_asks_for_all_files_before_it_verifies_any(command, c4_file):

@@ -27,9 +27,13 @@ BASES = {
 }
 
 
+def solved(name: str) -> eb.Basis:
+    return eb.solve(**BASES[name])
+
+
 @pytest.fixture(params=BASES)
 def basis(request: pytest.FixtureRequest) -> eb.Basis:
-    return eb.solve(**BASES[request.param])
+    return solved(request.param)
 
 
 def dense(matrix: object) -> np.ndarray:
@@ -37,10 +41,9 @@ def dense(matrix: object) -> np.ndarray:
 
 
 def test_the_bases_exported_here_are_sparse_and_dense_and_empty():
-    solved = {name: eb.solve(**problem) for name, problem in BASES.items()}
-    assert isinstance(solved["dense"].matrix, np.ndarray)
-    assert sparse.issparse(solved["signs"].matrix)
-    assert solved["rank 0"].rank == 0
+    assert isinstance(solved("dense").matrix, np.ndarray)
+    assert sparse.issparse(solved("signs").matrix)
+    assert solved("rank 0").rank == 0
 
 
 def test_npz_is_opened_by_scipy_where_it_is_sparse_and_by_numpy_where_it_is_dense(basis, tmp_path):
@@ -170,7 +173,7 @@ import equibasis as eb
 from equibasis.artifact.export import export_basis
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-basis = eb.solve("c4", input="14x14", output="6x6")
+basis = eb.solve(group="c4", input="14x14", output="6x6")
 resource.setrlimit(resource.RLIMIT_FSIZE, (4000, resource.RLIM_INFINITY))
 try:
     export_basis(basis, sys.argv[1])

@@ -19,9 +19,9 @@ import equibasis as eb
 from basis_files import BASES
 from digits.figures import attention_figure, comparison_figure, curves_figure, rotations_figure
 from digits.stages.report import label, results_table
-from equibasis.artifact import images as pictures
-from equibasis.artifact.images import entries, layout_of, orbit_image, shrunk
+from equibasis.show import images as pictures
 from equibasis.show.figures import COLOURS, basis_figure, orbits_figure, save_figure, vector_image
+from equibasis.show.images import entries, layout_of, orbit_image, shrunk
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 

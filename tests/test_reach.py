@@ -56,8 +56,19 @@ SPACES = {
     "oh": (OH, ["1", "V", "2*V", "V*V", "V + 1", "V*V + V"]),
     "skewed": (SKEWED, ["1", "V", "2*V + 1", "V*V", "dual(V) + 1"]),
     "flip": (FLIP, ["1", "2", "3", "2*1", "2 + 3", "3 + 1", "2*2 + 1"]),
-    "d4": ("d4", ["1", "2x2", "2x2:sign", "3x3:sign", "3x3:vector", "1 + 2x2:sign", "4x4"]),
-    "d2": ("d2", ["3x2", "3x2:sign", "1", "3x2:vector + 1"]),
+    "d4": (
+        "d4",
+        [
+            "1",
+            "2x2",
+            "2x2:pseudoscalar",
+            "3x3:pseudoscalar",
+            "3x3:vector",
+            "1 + 2x2:pseudoscalar",
+            "4x4",
+        ],
+    ),
+    "d2": ("d2", ["3x2", "3x2:pseudoscalar", "1", "3x2:vector + 1"]),
     "c4": ("c4", ["1", "3x3", "2x2:vector", "2*2x2 + 1"]),
 }
 
@@ -205,12 +216,16 @@ def test_a_network_that_ends_in_such_a_layer_is_refused() -> None:
 
 
 def test_so_is_one_whose_layers_all_have_maps_but_not_their_product() -> None:
-    # Numbers reach the trivial part of 2x2 alone, and 2x2:sign shares only its vectors.
-    layers = [linear("d4", "3*1", "2x2"), nn.ELU(), linear("d4", "2x2", "2x2:sign")]
-    with pytest.raises(eb.ModelError, match="gets past EquivariantLinear 2x2 -> 2x2:sign of d4"):
+    # Numbers reach the trivial part of 2x2 alone, and 2x2:pseudoscalar shares only its vectors.
+    layers = [linear("d4", "3*1", "2x2"), nn.ELU(), linear("d4", "2x2", "2x2:pseudoscalar")]
+    with pytest.raises(
+        eb.ModelError, match="gets past EquivariantLinear 2x2 -> 2x2:pseudoscalar of d4"
+    ):
         EquivariantSequential(*layers)
     inner = EquivariantSequential(linear("d4", "3*1", "2x2"), nn.ELU())
-    with pytest.raises(eb.ModelError, match="gets past EquivariantLinear 2x2 -> 2x2:sign of d4"):
+    with pytest.raises(
+        eb.ModelError, match="gets past EquivariantLinear 2x2 -> 2x2:pseudoscalar of d4"
+    ):
         EquivariantSequential(inner, EquivariantSequential(*layers[2:]))
 
 
@@ -223,13 +238,13 @@ def test_lengths_are_the_way_out() -> None:
 def test_a_middle_summand_that_dies_takes_along_the_output_that_hangs_on_it() -> None:
     network, said = built(
         lambda: EquivariantSequential(
-            linear("d4", "3*1", "2x2 + 2x2"), linear("d4", "2x2 + 2x2", "2x2 + 2x2:sign")
+            linear("d4", "3*1", "2x2 + 2x2"), linear("d4", "2x2 + 2x2", "2x2 + 2x2:pseudoscalar")
         )
     )
     assert network.reach.outputs.tolist() == [True] * 4 + [False] * 4
     (text,) = said
-    assert "EquivariantSequential 3*1 -> 2x2 + 2x2:sign of d4" in text
-    assert "1 of the 2 summands, '2x2:sign' at entries 4 to 7 (counted from 0)" in text
+    assert "EquivariantSequential 3*1 -> 2x2 + 2x2:pseudoscalar of d4" in text
+    assert "1 of the 2 summands, '2x2:pseudoscalar' at entries 4 to 7 (counted from 0)" in text
 
 
 def test_an_input_that_goes_nowhere_is_named_by_the_network_where_layers_cannot_know() -> None:
@@ -323,7 +338,7 @@ def test_modules_of_others_are_taken_to_join_all_that_comes_in() -> None:
         def forward(self, x: Any) -> Any:
             raise AssertionError("it is not run")
 
-    layers = linear("d4", "3*1", "2x2"), Own(), linear("d4", "2x2", "2x2:sign")
+    layers = linear("d4", "3*1", "2x2"), Own(), linear("d4", "2x2", "2x2:pseudoscalar")
     _, said = built(lambda: EquivariantSequential(*layers))
     assert not said
 
@@ -362,7 +377,7 @@ def test_it_is_seen_whatever_the_device_the_dtype_and_the_context(mode: Any) -> 
     def dead() -> EquivariantSequential:
         layers = [
             EquivariantLinear(basis("d4", "2x2", "3*1"), mode=mode),
-            EquivariantLinear(basis("d4", "2x2:sign", "2x2"), mode=mode),
+            EquivariantLinear(basis("d4", "2x2:pseudoscalar", "2x2"), mode=mode),
         ]
         return EquivariantSequential(*layers)
 
@@ -390,7 +405,7 @@ def test_it_is_seen_whatever_the_device_the_dtype_and_the_context(mode: Any) -> 
         (OH, "4*V + 1", range(6, 12), "2 of the 5 summands, '2*V' at entries 6 to 11"),
         (OH, "4*V + 1", [12], "1 of the 5 summands, '1' at entry 12"),
         (OH, "dual(V) + V*V", [3, 7], "1 of the 2 summands, 'V**2' in part, at entries 3, 7"),
-        ("d4", "3x3:sign", [4], "'3x3:sign' in part, at entry 4"),
+        ("d4", "3x3:pseudoscalar", [4], "'3x3:pseudoscalar' in part, at entry 4"),
         (
             "d4",
             "2x2:regular + 2x2",

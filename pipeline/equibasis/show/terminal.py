@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from equibasis.artifact.images import Layout, layout_of, leading_images, orbit_image, shrunk
+from equibasis.show.images import Layout, layout_of, leading_images, orbit_image, shrunk
 from equibasis.solvers.basis import Basis
 
 # Colours of the largest negative entry and the largest positive one, and greys of zero.
