@@ -437,7 +437,7 @@ def test_images_of_bytes_do_not_wrap_around():
         {"generators": "e"},
         {"generators": {"e"}},
     ],
-    ids=str,
+    ids=lambda wrong: " ".join(f"{key} {type(value).__name__}" for key, value in wrong.items()),
 )
 def test_a_group_of_the_wrong_kinds_is_refused_when_it_is_made(wrong):
     right = {"name": "own", "elements": ("e", "a"), "transform": doing_nothing}
