@@ -147,8 +147,8 @@ WRONG = {
         "expected one of scalar, pseudoscalar, vector",
     ),
     "field of one point": (
-        [*SOLVE, *C4, "--output", "1:pseudoscalar"],
-        "1:pseudoscalar is no space",
+        [*SOLVE, "--group", "trivial", "--output", "1:vector"],
+        "give the point its axes, as in 1x1:vector",
     ),
     "bracket not closed": ([*SOLVE, *C4, "--output", "2*(3x3 + 1"], "expected ), at character 11"),
     "input with a slip": ([*SOLVE, *C4, *SMALL, "--input", "3x3 + 3y3"], "3x3 + 3»y3"),
