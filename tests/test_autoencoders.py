@@ -622,10 +622,10 @@ STATES = {
     "infinity": (lambda s: s[FIRST].view(-1)[3:4].fill_(float("inf")), "not finite"),
     "float64": (lambda s: s.__setitem__(FIRST, s[FIRST].double()), "torch.float64, not"),
     "integers": (lambda s: s.__setitem__(FIRST, s[FIRST].long()), "torch.int64, not"),
-    "a weight too many": (lambda s: s.__setitem__("extra", torch.ones(1)), "cannot load"),
-    "a weight missing": (lambda s: s.pop(FIRST), "cannot load"),
-    "another shape": (lambda s: s.__setitem__(FIRST, s[FIRST].T.contiguous()), "cannot load"),
-    "none": (dict.clear, "cannot load"),
+    "a weight too many": (lambda s: s.__setitem__("extra", torch.ones(1)), "cannot read"),
+    "a weight missing": (lambda s: s.pop(FIRST), "cannot read"),
+    "another shape": (lambda s: s.__setitem__(FIRST, s[FIRST].T.contiguous()), "cannot read"),
+    "none": (dict.clear, "cannot read"),
 }
 
 

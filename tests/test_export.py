@@ -193,6 +193,6 @@ def test_a_disk_without_room_is_a_write_error_and_leaves_nothing(python, tmp_pat
 
 def test_without_safetensors_the_error_says_what_to_install(c4_basis, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
-    with pytest.raises(eb.WriteError, match="pip install safetensors"):
+    with pytest.raises(eb.MissingExtraError, match=r"pip install 'equibasis\[nn\]'"):
         export_basis(c4_basis, tmp_path / "basis.safetensors")
     assert list(Path(tmp_path).iterdir()) == []

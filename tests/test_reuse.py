@@ -19,7 +19,7 @@ from projects import REPOSITORY, attempt, commit
 from test_pipeline import set_parameter, succeed
 
 BASIS = "bases/equivariant/c4_3x3_to_3x3.h5"
-UNPUSHED = "bases/equivariant/c4_6x6_to_3x3.h5"
+UNPUSHED = "bases/invariant/c4_6x6.h5"
 
 
 def new_repository(folder: Path) -> Path:
@@ -32,9 +32,9 @@ def new_repository(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone of this project, ``equibasis``, with one basis pushed to a remote, tagged ``v1``.
+    """A clone of this project, ``equibasis``, with maps pushed to a remote, tagged ``v1``.
 
-    Its own cache is gone, so that the basis can come from the remote only.
+    Its own cache is gone, so that a basis can come from the remote only.
     """
     folder = tmp_path_factory.mktemp("published") / "equibasis"
     listed = succeed(
@@ -47,13 +47,13 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     new_repository(folder)
     set_parameter(folder)
     commit(folder, "The project")
-    succeed(folder, "dvc", "repro", "--single-item", "equivariant@latent_to_latent")
+    succeed(folder, "dvc", "repro", "equivariant", "invariant")
     remote = folder.parent / "remote"
-    succeed(folder, "dvc", "remote", "add", "--quiet", "--default", "store", str(remote))
-    succeed(folder, "dvc", "push", "--quiet", "equivariant@latent_to_latent")
+    succeed(folder, "dvc", "remote", "add", "--quiet", "-d", "storage", str(remote))
+    succeed(folder, "dvc", "push", "--quiet", "equivariant")
     commit(folder, "A basis")
     succeed(folder, "git", "tag", "v1")
-    (folder / BASIS).unlink()
+    shutil.rmtree(folder / "bases")
     shutil.rmtree(folder / ".dvc" / "cache")
     return folder
 
@@ -172,7 +172,11 @@ def cannot_load(*arguments: object, **keywords: object) -> str:
         ("bases/none.h5", "v1", "there is no such file: name it by its path from the root"),
         ("bases", "v1", "there is no such file"),
         ("../../etc/passwd", "v1", "there is no such file"),
-        (UNPUSHED, "v1", "its data cannot be had .*: run 'dvc push'"),
+        (
+            UNPUSHED,
+            "v1",
+            "its data cannot be had: .*: that project needs a DVC remote .* 'dvc push'",
+        ),
         ("README.md", "v1", "not an HDF5 file"),
     ],
     ids=["revision", "path", "folder", "outside", "not pushed", "no basis"],
@@ -189,7 +193,8 @@ def test_a_place_that_is_no_repository_is_one_line_that_says_so(tmp_path):
 
 def test_without_dvc_the_error_says_what_to_install(published, monkeypatch, c4_file):
     monkeypatch.setitem(sys.modules, "dvc.api", None)
-    assert "pip install dvc" in cannot_load(BASIS, repo=published)
+    with pytest.raises(eb.MissingExtraError, match=r"dvc.*pip install 'equibasis\[pipeline\]'$"):
+        eb.load_basis(BASIS, repo=published)
     assert eb.load_basis(c4_file).rank == 81
 
 

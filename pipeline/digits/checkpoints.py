@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from equibasis.errors import WriteError
+from equibasis.errors import WriteError, cannot_write
 from equibasis.files import write_bytes
 
 # Epochs from one checkpoint to the next.
@@ -78,20 +79,24 @@ def load(path: Path, run: str) -> Checkpoint | None:
 def alone(path: Path, doing: str) -> Iterator[None]:
     """Wait until no other process of this project is ``doing`` the same, and keep others out.
 
-    A killed process holds nothing. Raises `WriteError` if the lock cannot be made.
+    A killed process holds nothing, so on a file system that knows no such locks none is held: the
+    files that it guards are written whole all the same. Raises `WriteError` if the lock cannot be
+    made.
     """
-    lock = filelock.FileLock(path)
+    lock = filelock.FileLock(path, fallback_to_soft=False)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise NotADirectoryError(errno.ENOTDIR, "Not a directory") from error
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
             print(f"waiting for another process that is {doing}", flush=True)
             lock.acquire()
     except OSError as error:
-        raise WriteError(
-            f"cannot write {path} ({error.strerror}): run in a folder that you may write to"
-        ) from error
+        if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP):
+            raise WriteError(cannot_write(path, error)) from error
     try:
         yield
     finally:

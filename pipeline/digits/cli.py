@@ -7,19 +7,20 @@ from pathlib import Path
 
 import click
 
-from equibasis.console import run
+from equibasis.console import Group, run
+from equibasis.errors import naming_extras
 
 PARAMETERS = click.option(
     "--params",
     "parameters",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),  # what opens it says why it cannot
     default=Path("params.yaml"),
     show_default=True,
     help="The file of parameters.",
 )
 
 
-class _Commands(click.Group):
+class _Commands(Group):
     """The stages, and all commands of the library, which is imported when one of them is called."""
 
     def list_commands(self, context: click.Context) -> list[str]:
@@ -47,10 +48,11 @@ def main() -> None:
 
 
 def _run_stage(name: str, parameters: Path, *arguments: str) -> None:
-    from digits.parameters import load_parameters
+    with naming_extras(f"stage {name}", "pipeline"):
+        from digits.parameters import load_parameters
 
-    loaded = load_parameters(parameters)  # before torch is imported, so that slips show at once
-    importlib.import_module(f"digits.stages.{name}").run(loaded, *arguments)
+        loaded = load_parameters(parameters)  # before torch is imported, so that slips show at once
+        importlib.import_module(f"digits.stages.{name}").run(loaded, *arguments)
 
 
 @commands.command()

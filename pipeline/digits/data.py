@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from equibasis.errors import DataError
-from equibasis.files import write_hdf5
+from equibasis.errors import DataError, cannot_read, cannot_write, cause
+from equibasis.files import open_regular, write_hdf5
 
 SOURCES = ("mnist5k", "mnist", "fashionmnist", "kmnist", "qmnist")
 
@@ -55,9 +55,10 @@ def fetch(source: str, root: str | Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         train, test = (kinds[source](root, train=flag, download=True) for flag in (True, False))
     except Exception as error:  # network, disk and archive errors of several libraries
-        reason = str(error).strip().partition("\n")[0]
+        if isinstance(error, OSError) and error.errno and error.filename:  # the disk, no network
+            raise DataError(cannot_write(error.filename, error)) from error
         raise DataError(
-            f"cannot download {source} to {root} ({type(error).__name__}: {reason}): put its "
+            f"cannot download {source} to {root} ({type(error).__name__}: {cause(error)}): put its "
             "files there, set data.root to a folder that has them, or use data.source=mnist5k, "
             "which needs no download"
         ) from error
@@ -103,14 +104,15 @@ def load_digits(path: str | Path, size: int) -> Digits:
     Raises
     ------
     DataError
-        If the file is missing or damaged, or holds images of another size.
+        If the file is missing, cannot be read or is damaged, or holds images of another size.
     """
     remake = "make it with 'python pipeline prepare'"
     try:
+        open_regular(path).close()  # says plainly what HDF5 would not
         with h5py.File(path, "r") as file:
             train, test = file["train"][()], file["test"][()]
     except (OSError, KeyError, TypeError) as error:
-        raise DataError(f"cannot read {path} ({error}): {remake}") from error
+        raise DataError(cannot_read(path, error, remake)) from error
     for images in (train, test):
         if images.dtype != np.uint8 or images.shape[1:] != (size, size):
             raise DataError(f"{path} does not hold digits of {size}x{size} pixels: {remake}")

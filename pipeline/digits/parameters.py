@@ -8,7 +8,8 @@ from typing import Annotated, Literal, TypeAlias
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from equibasis.errors import ParametersError
+from equibasis.errors import ParametersError, cannot_read
+from equibasis.files import read_text
 
 BiasChoice: TypeAlias = Literal["invariant", "scalar", "none"]
 Start: TypeAlias = Literal["reference", "variance"]
@@ -67,11 +68,12 @@ def load_parameters(path: str | Path = "params.yaml") -> Parameters:
         If the file is missing or malformed, or a value is unknown or impossible, naming it.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ParametersError(
-            f"cannot read {path} ({error}): run from the project's folder, or name it by --params"
-        ) from error
+        text = read_text(path)
+    except OSError as error:
+        remedy = "run from the project's folder, or name a file of parameters by --params"
+        raise ParametersError(cannot_read(path, error, remedy)) from error
+    except UnicodeDecodeError as error:
+        raise ParametersError(f"{path} is not text in UTF-8: {error}") from error
     try:
         content = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number cut short

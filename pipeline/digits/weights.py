@@ -16,7 +16,7 @@ from torch import Tensor
 from digits.build import build_autoencoder
 from digits.config import AutoencoderConfig
 from digits.plain import Autoencoder
-from equibasis.errors import ModelError
+from equibasis.errors import ModelError, cannot_read
 from equibasis.files import open_regular, write_bytes, write_text
 
 
@@ -64,10 +64,8 @@ def load_autoencoder(
     except ModelError as error:
         raise ModelError(f"{weights}: {error}") from error
     except (safetensors.SafetensorError, *_UNREADABLE) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ModelError(
-            f"cannot load {weights} ({reason}): make it with 'python pipeline train {config.model}'"
-        ) from error
+        remedy = f"make it with 'python pipeline train {config.model}'"
+        raise ModelError(cannot_read(weights, error, remedy)) from error
     return model.eval(), config
 
 
@@ -121,11 +119,8 @@ def _read_config(path: Path) -> tuple[AutoencoderConfig, dict[str, str]]:
             raise TypeError("parameters is no whole number")
         return AutoencoderConfig(**fields), _hashes(record["bases"])
     except _UNREADABLE as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(
-            f"cannot read {path} ({type(error).__name__}: {reason}): make it with "
-            f"'python pipeline train {path.stem}'"
-        ) from error
+        remedy = f"make it with 'python pipeline train {path.stem}'"
+        raise ModelError(cannot_read(path, error, remedy)) from error
 
 
 def _hashes(record: object) -> dict[str, str]:

@@ -10,10 +10,24 @@ group, `save_basis` and `load_basis` keep it as an HDF5 file, `get_basis` keeps 
 cache folder, and `equibasis.nn` trains on it.
 """
 
-import lazy_loader
-
-# Names are listed in __init__.pyi, and imported when they are first used: a command that needs
-# one wing does not pay for the others.
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-
 __version__ = "0.1.0"
+
+
+# Nothing is imported here: of `python -m equibasis` this runs while Python still has the current
+# folder first on its path. Names are listed in __init__.pyi, and imported when they are first
+# used: a command that needs one wing does not pay for the others.
+def _attach() -> None:
+    import lazy_loader
+
+    functions = lazy_loader.attach_stub(__name__, __file__)
+    globals().update(zip(("__getattr__", "__dir__", "__all__"), functions, strict=True))
+
+
+def __getattr__(name: str) -> object:
+    _attach()
+    return globals()[name] if name == "__all__" else globals()["__getattr__"](name)
+
+
+def __dir__() -> list[str]:
+    _attach()
+    return globals()["__dir__"]()

@@ -7,6 +7,7 @@ from .errors import BasisFileError as BasisFileError
 from .errors import DataError as DataError
 from .errors import EquibasisError as EquibasisError
 from .errors import GroupError as GroupError
+from .errors import MissingExtraError as MissingExtraError
 from .errors import ModelError as ModelError
 from .errors import ParametersError as ParametersError
 from .errors import SolverError as SolverError

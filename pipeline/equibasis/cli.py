@@ -6,7 +6,6 @@ Exit status: 0 fine, 1 a check failed, 2 wrong usage or input.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -15,14 +14,14 @@ from typing import TYPE_CHECKING
 import click
 
 from equibasis import __version__
-from equibasis.console import fail, run
-from equibasis.errors import BasisFileError, EquibasisError
+from equibasis.console import Group, fail, run
+from equibasis.errors import BasisFileError, EquibasisError, printable
 
 if TYPE_CHECKING:
     from equibasis.artifact.cache import CachedFile
     from equibasis.show.tables import Verified
 
-FILE = click.Path(path_type=Path)
+FILE = click.Path(path_type=Path, readable=False)  # what opens it says why it cannot
 
 
 def main() -> None:
@@ -30,7 +29,9 @@ def main() -> None:
     run(commands, "equibasis")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__)
 def commands() -> None:
     """Equivariant and invariant subspaces: solved once, exactly, and kept as files."""
@@ -89,7 +90,8 @@ def solve(
     basis = solve_space(space, chosen)
     seconds = time.perf_counter() - start
     save_basis(basis, out)
-    click.echo(f"{out}: {space}, rank {basis.rank} (solver {basis.solver}, {seconds:.2g} s)")
+    what = f"{space}, rank {basis.rank} (solver {basis.solver}, {seconds:.2g} s)"
+    click.echo(f"{printable(out)}: {what}")
 
 
 @commands.command()
@@ -117,10 +119,11 @@ def verify(files: tuple[Path, ...]) -> None:
     """
     from tqdm import tqdm
 
+    from equibasis.files import is_missing
     from equibasis.show.tables import print_table, verification_table
 
     for file in files:
-        if not os.path.exists(file):  # noqa: PTH110 - Path.exists raises where a name is too long
+        if is_missing(file):
             raise BasisFileError(f"{file}: it does not exist: name a basis file")
     in_table = sys.stdout.isatty()
     results = []
@@ -141,9 +144,9 @@ def _verified(file: Path) -> Verified:
     try:
         basis, checks = verify_file(file)
     except EquibasisError as error:
-        return Verified(str(file), reason=str(error).removeprefix(f"{file}: "))
+        return Verified(printable(file), reason=str(error).removeprefix(f"{printable(file)}: "))
     errors = checks.orthonormality_error, checks.equivariance_error
-    return Verified(str(file), str(basis.space), basis.rank, *errors)
+    return Verified(printable(file), str(basis.space), basis.rank, *errors)
 
 
 def _line(result: Verified) -> str:
@@ -186,7 +189,7 @@ def show(file: Path, out: Path | None, view: str | None, count: int | None) -> N
         view = "orbits" if are_orbits and count is None else "vectors"
     if out is not None:
         save_figure(orbits_figure(basis) if view == "orbits" else basis_figure(basis, count), out)
-        click.echo(out)
+        click.echo(printable(out))
     else:
         from equibasis.show.terminal import print_basis, print_orbits
 
@@ -242,7 +245,7 @@ def export(file: Path, out: Path) -> None:
     basis = load_basis(file)
     reader = export_basis(basis, out)
     rows, rank = basis.columns.shape
-    click.echo(f"{out}: {basis.space}, a {rows} x {rank} matrix for {reader}")
+    click.echo(f"{printable(out)}: {basis.space}, a {rows} x {rank} matrix for {reader}")
 
 
 @commands.command("import")
@@ -288,7 +291,7 @@ def cache_ls() -> None:
             used = time.strftime("%Y-%m-%d %H:%M", time.localtime(file.last_used))
             table.add_row(file.path.name, decimal(file.bytes), used)
         print_table(table)
-    click.echo(f"{_counted(files)} of {decimal(most_bytes)}, in {cache_folder()}")
+    click.echo(f"{_counted(files)} of {decimal(most_bytes)}, in {printable(cache_folder())}")
 
 
 @cache.command("prune")
@@ -308,7 +311,9 @@ def cache_prune(everything: bool, max_size: str | None) -> None:
         raise click.UsageError("--all and --max-size exclude each other: give one")
     most_bytes = 0 if everything else cache_size() if max_size is None else parse_size(max_size)
     removed, left = prune_cache(most_bytes), cached_files()
-    click.echo(f"removed {_counted(removed)}; kept {_counted(left)}, in {cache_folder()}")
+    click.echo(
+        f"removed {_counted(removed)}; kept {_counted(left)}, in {printable(cache_folder())}"
+    )
 
 
 def _counted(files: list[CachedFile]) -> str:

@@ -1,11 +1,23 @@
-"""The errors of equibasis: a small tree under one root, each message one line with its remedy."""
+"""The errors of equibasis: a small tree under one root, each message one line.
+
+It says what was wrong, and the remedy where there is one: a file that is locked, or that may not
+be read, is not mended by making it anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import re
+from collections.abc import Iterator
+from pathlib import Path
 
 
 class EquibasisError(Exception):
-    """Root of every error raised on purpose by equibasis; its message is always one line."""
+    """Root of every error raised on purpose by equibasis; its message is one printable line."""
 
     def __str__(self) -> str:
-        return " ".join(super().__str__().split())
+        return printable(" ".join(super().__str__().split()))
 
 
 class GroupError(EquibasisError):
@@ -42,3 +54,91 @@ class DataError(EquibasisError):
 
 class AuditError(EquibasisError):
     """A project that cannot be audited."""
+
+
+class MissingExtraError(EquibasisError, ModuleNotFoundError):
+    """A module that is not installed, of an optional part of equibasis."""
+
+
+# What each extra of the package installs, by the names that are imported.
+_EXTRAS = {
+    "nn": ("safetensors", "torch"),
+    "pipeline": ("dvc", "dvclive", "mlxtend", "PIL", "pydantic", "sklearn", "torchvision", "yaml"),
+}
+
+
+@contextlib.contextmanager
+def naming_extras(what: str, extra: str | None = None) -> Iterator[None]:
+    """Inside it, a module that ``what`` needs and that is not installed is a `MissingExtraError`.
+
+    It names ``extra``, or the smallest extra that has the module.
+    """
+    try:
+        yield
+    except MissingExtraError:
+        raise
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        extras = [name for name, modules in _EXTRAS.items() if module in modules]
+        if not extras:
+            raise
+        raise MissingExtraError(
+            f"{what} needs {module}, which is not installed: "
+            f"pip install 'equibasis[{extra or extras[0]}]'"
+        ) from error
+
+
+def printable(name: object) -> str:
+    r"""A name or text with what does not print spelled out, as ``\x1b`` or ``\udcff``.
+
+    So a file name that is not UTF-8 can be told, and none can play with a terminal.
+    """
+    text = str(name)
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def cause(error: BaseException) -> str:
+    """What went wrong, on one line; of a system error the system's own words alone."""
+    if isinstance(error, BlockingIOError):
+        return "another process has locked it"
+    text = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+    wrapped_by_hdf5 = re.search(r"error message = '([^']*)'", text)
+    return wrapped_by_hdf5[1] if wrapped_by_hdf5 else " ".join(text.split())
+
+
+def cannot_read(path: str | Path, error: BaseException, remedy: str) -> str:
+    """The line for a file that cannot be read; ``remedy`` where it is missing or damaged."""
+    if isinstance(error, FileNotFoundError):
+        return f"{printable(path)} does not exist: {remedy}"
+    if isinstance(error, OSError) and error.errno:  # HDF5's complaints of content have no number
+        return f"cannot read {printable(path)}: {cause(error)}"
+    if isinstance(error, MemoryError):
+        return f"cannot read {printable(path)}: out of memory"
+    return f"cannot read {printable(path)} ({type(error).__name__}: {cause(error)[:200]}): {remedy}"
+
+
+def cannot_write(path: str | Path, error: OSError) -> str:
+    """The line for a file that cannot be written, with the remedy that helps, if one does."""
+    remedy = _REMEDIES.get(error.errno or 0)
+    return f"cannot write {printable(path)}: {cause(error)}" + (f"; {remedy}" if remedy else "")
+
+
+_REMEDIES = {
+    errno.ENOENT: "name a file in a folder that exists",
+    errno.ENOTDIR: "name a file in a folder that exists",
+    errno.EISDIR: "name a file, not a folder",
+    errno.EACCES: "name a file in a folder that you may write to",
+    errno.EPERM: "name a file in a folder that you may write to",
+    errno.EROFS: "name a file in a folder that you may write to",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOSPC: "make room there",
+    errno.EFBIG: "make room there, or raise the limit on the size of files (ulimit -f)",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+}
+if hasattr(errno, "EDQUOT"):  # not on Windows
+    _REMEDIES[errno.EDQUOT] = "make room there"

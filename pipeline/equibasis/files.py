@@ -16,7 +16,7 @@ from typing import TypeAlias
 import h5py
 import numpy as np
 
-from equibasis.errors import EquibasisError, WriteError
+from equibasis.errors import EquibasisError, WriteError, cannot_write
 
 if sys.platform != "win32":
     import fcntl
@@ -29,17 +29,6 @@ _BYTES_AT_ONCE = 2**20
 
 # Names and values of attributes.
 Attributes: TypeAlias = Mapping[str, "np.ndarray | np.generic"]
-
-_REMEDIES = {
-    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR), "name a file in an existing folder"),
-    **dict.fromkeys(
-        (errno.EACCES, errno.EPERM, errno.EROFS), "name a file in a folder that you may write to"
-    ),
-    **dict.fromkeys(
-        (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room, or name a file on another disk"
-    ),
-    **dict.fromkeys((errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG), "name another file"),
-}
 
 
 @contextlib.contextmanager
@@ -75,11 +64,7 @@ def _replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             _hand_on_mode(target, temporary)
             temporary.replace(target)
     except OSError as error:
-        reason = error.strerror or str(error).partition("\n")[0]
-        remedy = _REMEDIES.get(error.errno or 0)
-        raise WriteError(
-            f"cannot write {Path(path)}: {reason}" + (f": {remedy}" if remedy else "")
-        ) from error
+        raise WriteError(cannot_write(Path(path), error)) from error
 
 
 def _destination(path: Path) -> Path:
@@ -157,6 +142,17 @@ def remove_abandoned(folder: Path) -> None:
                     os.close(descriptor)
 
 
+def is_missing(path: str | os.PathLike[str]) -> bool:
+    """Whether there is nothing of that name; what may not be looked at is no proof of it."""
+    try:
+        os.stat(path)  # noqa: PTH116 - whatever a path may be
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
+
+
 def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
     """A regular file, opened to read; never waits, as opening a pipe would.
 
@@ -221,6 +217,12 @@ def _check_same(path: Path, content: bytes) -> None:
         for start in range(0, len(content) + 1, _BYTES_AT_ONCE):
             if file.read(_BYTES_AT_ONCE) != content[start : start + _BYTES_AT_ONCE]:
                 raise OSError(errno.EIO, "other bytes came back: the disk may be failing")
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """The text of a regular file in UTF-8; raises as `open_regular`."""
+    with open_regular(path) as file:
+        return file.read().decode("utf-8-sig")  # some editors mark it
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

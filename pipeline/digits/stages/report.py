@@ -23,7 +23,8 @@ from digits.plain import Autoencoder
 from digits.stages.evaluate import random_nonzero_turns, rotate
 from digits.weights import load_autoencoder
 from equibasis.artifact.store import load_basis_for
-from equibasis.errors import ModelError
+from equibasis.errors import ModelError, cannot_read
+from equibasis.files import read_text
 from equibasis.show.figures import basis_figure, save_figure
 from equibasis.show.tables import print_table
 
@@ -45,7 +46,7 @@ def run(parameters: Parameters) -> None:
     save_figure(curves_figure(curves), FIGURES / "curves.png")
     errors = {label(name): metrics[name]["rotations"] for name in MODEL_NAMES}
     save_figure(rotations_figure(errors), FIGURES / "rotations.png")
-    timings = json.loads(TIMINGS.read_text(encoding="utf-8")) if TIMINGS.exists() else {}
+    timings = _read_json(TIMINGS, "python pipeline train MODEL") if TIMINGS.exists() else {}
     print_table(results_table(metrics, timings))
 
 
@@ -127,16 +128,15 @@ def _angle(element: str) -> str:
 def _training_curve(name: str) -> list[float]:
     path = CURVES / name / "plots" / "metrics" / "train_mse.tsv"
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return [float(row["train_mse"]) for row in csv.DictReader(file, delimiter="\t")]
+        rows = csv.DictReader(read_text(path).splitlines(), delimiter="\t")
+        return [float(row["train_mse"]) for row in rows]
     except (OSError, KeyError, ValueError) as error:
-        raise ModelError(
-            f"cannot read {path} ({error}): make it with 'python pipeline train {name}'"
-        ) from error
+        remedy = f"make it with 'python pipeline train {name}'"
+        raise ModelError(cannot_read(path, error, remedy)) from error
 
 
 def _read_json(path: Path, command: str) -> dict[str, Any]:
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(json.loads(read_text(path)))
     except (OSError, ValueError) as error:
-        raise ModelError(f"cannot read {path} ({error}): make it with '{command}'") from error
+        raise ModelError(cannot_read(path, error, f"make it with '{command}'")) from error

@@ -31,8 +31,8 @@ from digits.fitting import (
 from digits.parameters import Parameters, Train
 from digits.paths import BASES, CHECKPOINTS, CURVES, DIGITS, MODELS, TIMINGS
 from digits.weights import save_autoencoder
-from equibasis.errors import ModelError, WriteError
-from equibasis.files import write_text
+from equibasis.errors import ModelError, WriteError, cannot_write
+from equibasis.files import read_text, write_text
 
 
 def run(parameters: Parameters, name: str) -> None:
@@ -134,16 +134,13 @@ def _curve(
                 log(errors)
             yield log
     except OSError as error:
-        raise WriteError(
-            f"cannot write {folder} ({error.strerror or error}): make room, or run in a folder "
-            "that you may write to"
-        ) from error
+        raise WriteError(cannot_write(folder, error)) from error
 
 
 def _record_time(name: str, seconds: float, epochs: int) -> None:
     """Note the time in a file that nothing compares, as it differs from run to run."""
     try:
-        timings = json.loads(TIMINGS.read_text(encoding="utf-8"))
+        timings = json.loads(read_text(TIMINGS))
     except (OSError, ValueError):
         timings = {}
     timings[name] = {"seconds": round(seconds, 2), "seconds_per_epoch": round(seconds / epochs, 4)}

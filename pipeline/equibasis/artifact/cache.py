@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from equibasis.artifact.store import FORMAT_VERSION, basis_path, load_basis, save_basis
-from equibasis.errors import BasisFileError, EquibasisError, WriteError
+from equibasis.errors import BasisFileError, EquibasisError, WriteError, cause
 from equibasis.files import remove_abandoned
 from equibasis.solvers import find_solver, problem, solve_space
 from equibasis.solvers.basis import Basis
@@ -68,20 +68,23 @@ def get_basis(
         larger than the whole cache may be. It is solved and returned all the same.
     """
     chosen = find_solver(solver)
-    folder, most_bytes = cache_folder(), cache_size()
+    most_bytes = cache_size()
     space = problem(group, input=input, output=output, workers=workers)
+    try:
+        folder = cache_folder()
+    except EquibasisError as error:
+        _warn_not_kept(space, str(error))
+        return solve_space(space, chosen)
     key = problem_sha256(space)
     path = folder / _file_name(space, key)
     kept = _load(path, key)
     if kept is not None:
         return kept
     with contextlib.ExitStack() as held:
-        try:
+        # Where there are no locks two processes may solve one basis, and both write it whole.
+        with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             held.enter_context(_lock(path))
-        except (OSError, NotImplementedError) as error:  # a file system without locks
-            _warn_not_kept(space, f"no file in {folder} can be locked: {error}")
-            return solve_space(space, chosen)
         kept = _load(path, key)  # solved while this process waited
         if kept is not None:
             return kept
@@ -91,19 +94,38 @@ def get_basis(
         except WriteError as error:
             _warn_not_kept(space, str(error))
             return basis
-    if path in (file.path for file in prune_cache(most_bytes)):
+    removed: list[CachedFile] = []
+    with contextlib.suppress(EquibasisError):  # a folder may be written and yet not be listed
+        removed = prune_cache(most_bytes)
+    if path in (file.path for file in removed):
         _warn_not_kept(space, f"it is larger than the whole cache may be, {most_bytes:,} bytes")
     return basis
 
 
 def cache_folder() -> Path:
-    """Where bases are kept: ``EQUIBASIS_CACHE``, or the platform's cache folder for equibasis."""
+    """Where bases are kept: ``EQUIBASIS_CACHE``, or the platform's cache folder for equibasis.
+
+    Raises
+    ------
+    EquibasisError
+        If there is no such folder: nobody's home is meant by a ``~``, a relative path is relative
+        to a folder that was removed, or the platform names none because there is no home.
+    """
     import platformdirs
 
     named = os.environ.get(FOLDER_VARIABLE)
-    if named:
-        return Path(named).expanduser()
-    return platformdirs.user_cache_path("equibasis", appauthor=False)
+    try:
+        if named:
+            return Path(named).expanduser().absolute()
+        folder = platformdirs.user_cache_path("equibasis", appauthor=False)
+        if not folder.is_absolute():  # a ~ that stands for no home, or XDG_CACHE_HOME=here
+            raise RuntimeError(f"{folder} is no full path")
+    except (OSError, RuntimeError) as error:
+        place = f"{FOLDER_VARIABLE}={named} names no" if named else "there is no"
+        raise EquibasisError(
+            f"{place} folder for the cache ({cause(error)}): set {FOLDER_VARIABLE} to one"
+        ) from error
+    return folder
 
 
 def cache_size() -> int:
@@ -166,7 +188,13 @@ class CachedFile:
 
 
 def cached_files() -> list[CachedFile]:
-    """The bases in the cache, the most recently used first."""
+    """The bases in the cache, the most recently used first.
+
+    Raises
+    ------
+    EquibasisError
+        If there is a cache that cannot be looked into.
+    """
     return _files(cache_folder(), _BASIS_NAME)
 
 
@@ -179,6 +207,11 @@ def prune_cache(most_bytes: int) -> list[CachedFile]:
     -------
     list
         The bases removed. Files that may not be removed stay.
+
+    Raises
+    ------
+    EquibasisError
+        As `cached_files`.
     """
     folder = cache_folder()
     removed = []
@@ -198,20 +231,25 @@ def _remove_unused_locks(folder: Path) -> None:
     for lock in _files(folder, _LOCK_NAME):
         basis = lock.path.with_suffix("")
         if not basis.exists():
-            with contextlib.suppress(OSError, NotImplementedError), _lock(basis, blocking=False):
+            with contextlib.suppress(OSError), _lock(basis, blocking=False):
                 if not basis.exists():
                     _unlink(lock.path)
 
 
 def _files(folder: Path, name: re.Pattern[str]) -> list[CachedFile]:
-    """The files of such a name, the most recently used first."""
+    """The files of such a name, the most recently used first; raises `EquibasisError`."""
     found = []
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            if name.fullmatch(entry.name):
-                with contextlib.suppress(OSError):  # another process removed it
-                    status = entry.stat(follow_symlinks=False)
-                    found.append(CachedFile(Path(entry.path), status.st_size, status.st_mtime))
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if name.fullmatch(entry.name):
+                    with contextlib.suppress(OSError):  # another process removed it
+                        status = entry.stat(follow_symlinks=False)
+                        found.append(CachedFile(Path(entry.path), status.st_size, status.st_mtime))
+    except FileNotFoundError:  # nothing was kept yet
+        return []
+    except OSError as error:
+        raise EquibasisError(f"cannot look into the cache {folder}: {cause(error)}") from error
     return sorted(found, key=lambda file: (-file.last_used, file.path.name))
 
 
@@ -265,10 +303,15 @@ def _file_name(space: HomSpace, key: str) -> str:
 
 @contextlib.contextmanager
 def _lock(path: Path, blocking: bool = True) -> Iterator[None]:
-    """The lock of a cached file, which the system releases if its holder dies."""
+    """The lock of a cached file, which the system releases if its holder dies.
+
+    Raises `OSError` where the file system has no such locks: one whose mere existence locks would
+    outlive its holder.
+    """
     import filelock
 
-    with filelock.FileLock(f"{path}.lock", timeout=-1 if blocking else 0):
+    timeout = -1 if blocking else 0
+    with filelock.FileLock(f"{path}.lock", timeout=timeout, fallback_to_soft=False):
         yield
 
 

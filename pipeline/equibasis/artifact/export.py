@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from equibasis.artifact.store import content_sha256
-from equibasis.errors import WriteError
+from equibasis.errors import WriteError, naming_extras
 from equibasis.files import write_bytes
 from equibasis.solvers.basis import Basis
 
@@ -74,6 +74,8 @@ def export_basis(basis: Basis, path: str | os.PathLike[str]) -> str:
     WriteError
         If the ending names no format, or the file cannot be written; what was there before is
         still there.
+    MissingExtraError
+        If the format needs a package that is not installed.
     """
     chosen = find_format(path)
     write_bytes(path, chosen.content(basis))
@@ -139,13 +141,8 @@ def _matrix_market(basis: Basis) -> bytes:
 
 
 def _safetensors(basis: Basis) -> bytes:
-    try:
+    with naming_extras("an export to .safetensors"):
         import safetensors.numpy
-    except ImportError as error:
-        raise WriteError(
-            "cannot export to .safetensors: safetensors is not installed: pip install safetensors"
-        ) from error
-
     matrix = _matrix(basis)
     if isinstance(matrix, np.ndarray):
         tensors = {"basis": matrix}

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from equibasis.artifact import store
-from equibasis.errors import BasisFileError
+from equibasis.errors import BasisFileError, cause, naming_extras
 from equibasis.solvers.basis import Basis
 
 
@@ -32,41 +32,45 @@ def load_basis(
     Raises
     ------
     BasisFileError
-        If the file is missing, damaged, or not a basis file, saying which part is wrong; if DVC is
-        not installed, or the repository, revision, path or its data cannot be had.
+        If the file is missing, damaged, or not a basis file, saying which part is wrong; if the
+        repository, revision, path or its data cannot be had.
+    MissingExtraError
+        If another repository is to be read, and DVC is not installed.
     """
     if repo is None and rev is None:
         return store.load_basis(path)
     name = Path(path).as_posix()
     place = name if repo is None else f"{name} in {os.fspath(repo)}"
     place += f" at {rev}" if rev else ""
-    with tempfile.TemporaryDirectory(prefix="equibasis-") as folder:
-        local = Path(folder) / "basis.h5"
-        _download(name, None if repo is None else os.fspath(repo), rev, place, local)
-        try:
-            return store.load_basis(local)
-        except BasisFileError as error:
-            reason = str(error).removeprefix(f"{local}: ")
-            raise BasisFileError(f"{place}: {reason}") from error
+    try:
+        with tempfile.TemporaryDirectory(prefix="equibasis-") as folder:
+            local = Path(folder) / "basis.h5"
+            _download(name, None if repo is None else os.fspath(repo), rev, place, local)
+            return _load(local, place)
+    except OSError as error:
+        raise BasisFileError(f"{place}: no temporary folder: {cause(error)}") from error
+
+
+def _load(local: Path, place: str) -> Basis:
+    try:
+        return store.load_basis(local)
+    except BasisFileError as error:
+        raise BasisFileError(f"{place}: {str(error).removeprefix(f'{local}: ')}") from error
 
 
 def _download(name: str, repo: str | None, rev: str | None, place: str, local: Path) -> None:
-    try:
+    with naming_extras(place):
         from dvc.api import DVCFileSystem
-    except ImportError as error:
-        raise BasisFileError(
-            f"{place}: DVC is needed to read other repositories: pip install dvc"
-        ) from error
+        from dvc_data.index import DataIndexDirError
     try:
         files = DVCFileSystem(repo, rev=rev)
         known = files.info(name)["type"] == "file"  # isfile would hide what is wrong
-    except FileNotFoundError:
-        known = False
+    except DataIndexDirError as error:
+        raise _no_data(place, error) from error
     except Exception as error:  # whatever Git, DVC and the network may raise
-        raise BasisFileError(
-            f"{place}: {_reason(error)}: name the URL or folder of a Git repository that you may "
-            "read, and a commit, branch or tag of it"
-        ) from error
+        if not _is_about(error, name):
+            raise _no_repository(place, error) from error
+        known = False
     if not known:
         raise BasisFileError(
             f"{place}: there is no such file: name it by its path from the root of the repository"
@@ -74,14 +78,38 @@ def _download(name: str, repo: str | None, rev: str | None, place: str, local: P
     try:
         files.get_file(name, str(local))
     except Exception as error:  # whatever the library of a remote raises
-        raise BasisFileError(
-            f"{place}: its data cannot be had ({_reason(error)}): run 'dvc push' where it was "
-            "made, or ask for access to that project's remote"
-        ) from error
+        raise _no_data(place, error) from error
 
 
-def _reason(error: BaseException) -> str:
-    """What the innermost cause says."""
+def _is_about(error: BaseException, name: str) -> bool:
+    """Whether it is the file that does not exist, and not a folder that DVC works in."""
+    path = str(getattr(error, "filename", ""))
+    return isinstance(error, FileNotFoundError) and Path(path).name == Path(name).name
+
+
+def _no_repository(place: str, error: BaseException) -> BasisFileError:
+    first = _first_cause(error)
+    if isinstance(first, OSError) and first.errno:  # a folder, the disk or the network
+        where = f"{first.filename}: " if first.filename else ""
+        return BasisFileError(f"{place}: {where}{cause(first)}")
+    return BasisFileError(
+        f"{place}: {cause(first)}: name the URL or folder of a Git repository that you may read, "
+        "and a commit, branch or tag of it"
+    )
+
+
+def _no_data(place: str, error: BaseException) -> BasisFileError:
+    first = _first_cause(error)
+    line = f"{place}: its data cannot be had: {cause(first)}"
+    if isinstance(first, OSError) and first.errno and not isinstance(first, FileNotFoundError):
+        return BasisFileError(line)
+    return BasisFileError(
+        f"{line}: that project needs a DVC remote that you may read ('dvc remote add -d'), and "
+        "'dvc push' run where the file was made"
+    )
+
+
+def _first_cause(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
         error = error.__cause__
-    return str(error) or type(error).__name__
+    return error

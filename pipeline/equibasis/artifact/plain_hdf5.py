@@ -21,7 +21,7 @@ import numpy as np
 
 from equibasis.artifact.dense_storage import heap_messages
 from equibasis.artifact.hdf5_bytes import NOWHERE, Bytes, TooShortError, checksum
-from equibasis.errors import BasisFileError
+from equibasis.errors import BasisFileError, cause
 from equibasis.files import open_regular
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -383,11 +383,10 @@ def opened(path: str | os.PathLike[str]) -> io.BufferedReader:
     """A regular file, opened to read; raises `BasisFileError` without its name."""
     try:
         return open_regular(path)
-    except (FileNotFoundError, NotADirectoryError) as error:
+    except FileNotFoundError as error:
         raise BasisFileError("it does not exist: make it with 'equibasis solve'") from error
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise BasisFileError(f"it cannot be read: {reason}") from error
+        raise BasisFileError(f"it cannot be read: {cause(error)}") from error
 
 
 # --- messages ---------------------------------------------------------------------------------

@@ -28,8 +28,8 @@ from equibasis.artifact.schema import (
     text,
 )
 from equibasis.artifact.verification import check_coordinates, verify_basis
-from equibasis.errors import BasisFileError, EquibasisError, WriteError
-from equibasis.files import write_hdf5
+from equibasis.errors import BasisFileError, EquibasisError, WriteError, printable
+from equibasis.files import is_missing, write_hdf5
 from equibasis.linalg.columns import (
     Columns,
     OrbitColumns,
@@ -332,9 +332,12 @@ def load_basis_for(
     """
     of_input = f" --input {input}" if input else ""
     command = f"equibasis solve {path} --group {group}{of_input} --output {output}"
-    if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises where a name is too long
-        raise BasisFileError(f"{path} does not exist: make it with '{command}'")
-    basis = load_basis(path)
+    try:
+        basis = load_basis(path)
+    except BasisFileError as error:
+        if is_missing(path):
+            raise BasisFileError(f"{path} does not exist: make it with '{command}'") from error
+        raise
     wanted = (group_name(group), as_space(input), as_space(output))
     if (basis.group, basis.space.input_space, basis.space.output_space) != wanted:
         raise BasisFileError(f"{path} holds {basis.space}: make the right one with '{command}'")
@@ -402,7 +405,7 @@ def _open(
         reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
         if isinstance(error, OtherLayoutError):
             reason += f"; {_IMPORT}"
-        raise BasisFileError(f"{Path(name or path)}: {reason}") from error
+        raise BasisFileError(f"{printable(Path(name or path))}: {reason}") from error
 
 
 def _read(file: PlainFile, any_encoding: bool = False) -> tuple[Basis, Outline]:

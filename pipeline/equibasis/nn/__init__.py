@@ -1,5 +1,10 @@
 """Torch layers and models built on a stored `equibasis.Basis`."""
 
+from equibasis.errors import naming_extras
+
+with naming_extras("equibasis.nn"):
+    import torch as _torch  # noqa: F401
+
 from equibasis.nn.activations import (
     DirectSumActivation,
     GatedActivation,

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
+from equibasis.errors import printable
+from equibasis.show.screen import screen
+
 
 def print_table(table: Table) -> None:
     """Print a table as wide as it needs to be where the output is not a terminal."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=max(80, Console(width=10_000).measure(table).maximum))
+    console = screen()
+    if not sys.stdout.isatty():  # nor if FORCE_COLOR asks for a terminal's colours
+        unbounded = console.options.update(width=10_000)
+        console.width = max(80, console.measure(table, options=unbounded).maximum)
     console.print(table)
 
 
@@ -27,7 +31,7 @@ def description_table(descriptions: list[dict[str, Any]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_header=True, header_style="bold")
     table.add_column("file", style="bold")
     for each in descriptions:
-        table.add_column(Text(each["file"]), overflow="fold")
+        table.add_column(Text(printable(each["file"])), overflow="fold")
     for name, value in _PROPERTIES.items():
         cells = [value(each) for each in descriptions]
         if any(cells):
@@ -110,6 +114,10 @@ def verification_table(results: list[Verified]) -> Table:
             continue
         error = max(each.orthonormality_error, each.equivariance_error)
         table.add_row(
-            Text(each.file), "[green]ok[/]", Text(each.holds), f"{each.rank:,}", f"{error:.1g}"
+            Text(each.file),
+            "[green]ok[/]",
+            Text(each.holds),
+            f"{each.rank:,}",
+            f"{error:.1g}",
         )
     return table

@@ -9,6 +9,7 @@ from rich.style import Style
 from rich.text import Text
 
 from equibasis.show.images import Layout, layout_of, leading_images, orbit_image, shrunk
+from equibasis.show.screen import is_coloured, screen
 from equibasis.solvers.basis import Basis
 
 # Colours of the largest negative entry and the largest positive one, and greys of zero.
@@ -32,7 +33,7 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 def print_basis(basis: Basis, count: int | None = None, console: Console | None = None) -> None:
     """Show the first basis vectors: ``count``, or as many as the terminal has room for."""
-    console = console or Console()
+    console = console or screen()
     wanted = min(basis.rank, count or _MOST_PANELS)
     across = _panels_across(console, layout_of(basis.space), wanted)
     panels = _panels(console, basis, wanted, (console.width + _GAP) // across - _GAP)
@@ -43,7 +44,7 @@ def print_basis(basis: Basis, count: int | None = None, console: Console | None 
     _title(console, basis, what)
     for start in range(0, shown, across):
         _print_row(console, panels[start : start + across], start)
-    if shown and not layout_of(basis.space).is_line and not _is_coloured(console):
+    if shown and not is_coloured(console) and not _in_bars(console, layout_of(basis.space)):
         console.print("#  +  .  -  =   large, small, zero, small and negative, large and negative")
 
 
@@ -51,7 +52,7 @@ def _panels_across(console: Console, layout: Layout, wanted: int) -> int:
     if layout.is_line:
         needed = _LARGEST_PIXEL * layout.height * layout.width
     else:
-        needed = layout.width * (1 if _is_coloured(console) else 2)
+        needed = layout.width * (1 if is_coloured(console) else 2)
     room = min(max(needed, _PANEL), console.width) + _GAP
     return max(1, min(wanted, (console.width + _GAP) // room))
 
@@ -60,9 +61,9 @@ def _panels(console: Console, basis: Basis, wanted: int, width: int) -> list[lis
     if not wanted:
         return []
     layout = layout_of(basis.space)
-    if layout.is_line:
+    if _in_bars(console, layout):
         return [_line(values, width) for values in _vectors(basis, wanted, width)]
-    if not _is_coloured(console):
+    if not is_coloured(console):
         images = _fitting(basis, wanted, (width + 1) // 2, 2 * console.height)
         return [_characters(image) for image in images]
     images = _fitting(basis, wanted, width, 2 * console.height)
@@ -77,10 +78,10 @@ def print_orbits(basis: Basis, console: Console | None = None) -> None:
     SpaceError
         If the basis is not made of orbits.
     """
-    console = console or Console()
+    console = console or screen()
     orbits = orbit_image(basis, _MOST_PIXELS)
     step = max(1, -(-orbits.labels.shape[1] // console.width))
-    if _is_coloured(console):
+    if is_coloured(console):
         _title(console, basis, "a colour for each orbit")
         panel = _half_blocks(_enlarged(orbits.colours[::step, ::step], console.width))
     else:
@@ -92,8 +93,9 @@ def print_orbits(basis: Basis, console: Console | None = None) -> None:
     console.print(*panel, sep="\n", soft_wrap=True)
 
 
-def _is_coloured(console: Console) -> bool:
-    return console.is_terminal and console.color_system is not None
+def _in_bars(console: Console, layout: Layout) -> bool:
+    """Whether vectors are drawn as bars, of characters that not every encoding has."""
+    return layout.is_line and not console.options.ascii_only
 
 
 def _title(console: Console, basis: Basis, what: str) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import re
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +11,7 @@ from equibasis.symmetry.families import FAMILIES, GROUPS, grids, permutations  #
 from equibasis.symmetry.families.generator_files import FILE_ENDINGS, read_permutation_group
 from equibasis.symmetry.families.products import product_group
 from equibasis.symmetry.group import Group
+from equibasis.symmetry.user_module import import_module
 
 KNOWN = ", ".join([*GROUPS, *(f"{letter}{{n}}" for letter in FAMILIES)])
 
@@ -92,18 +90,15 @@ def _read_group(path: str) -> Group:
 
 def _import_group(spec: str, module_name: str, object_name: str) -> Group:
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # what it prints is not our output
-            module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:  # whatever a user's module does on import
-        raise GroupError(
-            f"group {spec!r}: module {module_name!r} does not import "
-            f"({type(error).__name__}: {error}); mend it, or run from the folder that holds it"
-        ) from error
+        module = import_module(module_name)
+    except GroupError as error:
+        raise GroupError(f"group {spec!r}: {error}") from error
     found = getattr(module, object_name, None)
     if found is None:
         raise GroupError(
-            f"group {spec!r}: module {module_name!r} has no {object_name!r}; "
-            "define it there as equibasis.Group(name, elements, transform)"
+            f"group {spec!r}: module {module_name!r} has no {object_name!r}; define it there "
+            f"({getattr(module, '__file__', None) or 'in Python itself'}) as "
+            "equibasis.Group(name, elements, transform)"
         )
     if isinstance(found, Group):
         return replace(found, name=spec)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import pickle
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
@@ -45,6 +48,7 @@ class Workers:
         self._patience = _POOL_START if count is None else 0.0
         self._count = count or os.cpu_count() or 1
         self._pool: ProcessPoolExecutor | None = None
+        self._others: set[BaseProcess] = set()
 
     def __enter__(self) -> Workers:
         return self
@@ -56,6 +60,9 @@ class Workers:
         traceback: TracebackType | None,
     ) -> None:
         if self._pool is not None:
+            if kind is not None and not issubclass(kind, Exception):  # interrupted, or asked to end
+                for process in set(multiprocessing.active_children()) - self._others:
+                    process.terminate()
             self._pool.shutdown(cancel_futures=True)
 
     def map(
@@ -85,7 +92,9 @@ class Workers:
             return
         _check_pickles(function, rest[0])
         try:
-            yield from self._started().map(function, *zip(*rest, strict=True))
+            with _without_current_folder():
+                results = self._started().map(function, *zip(*rest, strict=True))
+            yield from results
         except BrokenProcessPool as error:
             raise EquibasisError(
                 "a worker process died: it was killed, or out of memory (try fewer with "
@@ -94,7 +103,10 @@ class Workers:
 
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(self._count, _start_method())
+            self._others = set(multiprocessing.active_children())
+            # Ctrl-C ends a worker without a word: the process that it works for says it.
+            without_a_word = (signal.signal, (signal.SIGINT, signal.SIG_DFL))
+            self._pool = ProcessPoolExecutor(self._count, _start_method(), *without_a_word)
         return self._pool
 
 
@@ -104,6 +116,23 @@ def _start_method() -> BaseContext:
     if method is None and "forkserver" in multiprocessing.get_all_start_methods():
         method = "forkserver"
     return multiprocessing.get_context(method)
+
+
+@contextlib.contextmanager
+def _without_current_folder() -> Iterator[None]:
+    """Start processes that do not look there for what they import before our path is handed on.
+
+    Python 3.10 knows no such thing.
+    """
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
 
 
 def _check_pickles(function: Callable[..., Any], task: tuple[Any, ...]) -> None:

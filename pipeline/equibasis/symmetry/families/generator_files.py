@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from equibasis.errors import GroupError
+from equibasis.errors import GroupError, cause, naming_extras
+from equibasis.files import read_text
 from equibasis.linalg.numbers import whole_numbers
 from equibasis.symmetry.families import named
 from equibasis.symmetry.families.permutations import permutation_group
@@ -54,20 +55,20 @@ def read_permutation_group(path: str | Path, name: str) -> Group:
 
 def _content(path: Path) -> Any:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
         if path.suffix == ".json":
             return json.loads(text, object_pairs_hook=lambda pairs: dict(_one_each(pairs)))
-        return _yaml(text)
-    except (OSError, ValueError, RecursionError) as error:
+        with naming_extras(f"group {path}: YAML"):
+            return _yaml(text)
+    except OSError as error:
+        raise GroupError(f"cannot read the group {path}: {cause(error)}") from error
+    except (ValueError, RecursionError) as error:
         raise GroupError(f"cannot read the group {path}: {error}") from error
 
 
 def _yaml(text: str) -> Any:
     """YAML without what has a second reading: keys twice, and numbers such as 010, which is 8."""
-    try:
-        import yaml
-    except ImportError as error:
-        raise ValueError("PyYAML is not there: pip install pyyaml, or write it as JSON") from error
+    import yaml
 
     class Loader(yaml.SafeLoader):
         """One of our own, so that the constructors below are nobody else's."""
