@@ -37,8 +37,8 @@ from equibasis.symmetry.coordinates.encoding import as_arrays
 _SECONDS = 30
 _MEBIBYTES = 512
 
-# Of so many mutations one is imported too, which takes a process of its own.
-_IMPORTED = 25
+# Of so many mutations one is imported too, which takes a process of its own; `--import-every`.
+_IMPORT_EVERY = 25
 
 LABELLED = ("labels", "labels with signs")
 
@@ -311,7 +311,7 @@ def outcome_of_import(mutated: Mutation, path: Path) -> str:
         return eb.load_basis(out)
 
     result = _outcome(mutated, path, load, out)
-    if "rejected" == result and out.read_bytes() != b"before":
+    if result == "rejected" and out.read_bytes() != b"before":
         return "WRONG: rejected, and written"
     return f"{result} by import"
 
@@ -357,7 +357,7 @@ def _close(basis: eb.Basis, original: Original) -> bool:
     return all(a.shape == b.shape and np.allclose(a, b, rtol=0, atol=1e-8) for a, b in arrays)
 
 
-def _work(folder: Path, start: int, step: int, count: int) -> None:
+def _work(folder: Path, start: int, step: int, count: int, import_every: int) -> None:
     files = originals(folder)
     path = folder / "mutated.h5"
     _limit_memory()
@@ -366,7 +366,7 @@ def _work(folder: Path, start: int, step: int, count: int) -> None:
         try:
             mutated = mutation(files, number)
             result = outcome(mutated, path)
-            if number // step % _IMPORTED == 0 and not result.startswith("WRONG"):
+            if number // step % import_every == 0 and not result.startswith("WRONG"):
                 by_import = outcome_of_import(mutated, path)
                 result = by_import if by_import.startswith("WRONG") else f"{result}, {by_import}"
         except Exception as error:
@@ -416,8 +416,8 @@ class Report:
 class _Worker:
     """A process that tries every ``step``-th mutation, started again after one that kills it."""
 
-    def __init__(self, start: int, step: int, count: int) -> None:
-        self.next, self.step, self.count = start, step, count
+    def __init__(self, start: int, step: int, count: int, import_every: int) -> None:
+        self.next, self.step, self.count, self.import_every = start, step, count, import_every
         self.current: int | None = None
         self.folder = tempfile.TemporaryDirectory(prefix="equibasis-fuzz-")
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `stop`
@@ -427,7 +427,7 @@ class _Worker:
         environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
             [sys.executable, __file__, "--worker", self.folder.name,
-             str(self.next), str(self.step), str(self.count)],
+             *map(str, (self.next, self.step, self.count, self.import_every))],
             stdout=subprocess.PIPE,
             stderr=self.errors,
             env=environment,
@@ -447,10 +447,16 @@ class _Worker:
         self.folder.cleanup()
 
 
-def run(count: int, first: int = 0, processes: int = 2, seconds: float = 1e9) -> Report:
+def run(
+    count: int,
+    first: int = 0,
+    processes: int = 2,
+    seconds: float = 1e9,
+    import_every: int = _IMPORT_EVERY,
+) -> Report:
     """Try mutations ``first`` to ``first + count - 1``, or as many as there is time for."""
     report, ends = Report(), time.monotonic() + seconds
-    workers = [_Worker(first + n, processes, first + count) for n in range(processes)]
+    workers = [_Worker(first + n, processes, first + count, import_every) for n in range(processes)]
     waiting = selectors.DefaultSelector()
     for worker in workers:
         waiting.register(worker.process.stdout, selectors.EVENT_READ, worker)
@@ -522,7 +528,10 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first mutation")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", type=int, help="run one mutation, here")
-    parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--import-every", type=int, default=_IMPORT_EVERY, help="import one of so many mutations"
+    )
+    parser.add_argument("--worker", nargs=5, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.worker:
         folder, *numbers = asked.worker
@@ -533,9 +542,11 @@ def main() -> int:
             mutated = mutation(originals(Path(folder)), asked.only)
             print(mutated.original.name, mutated.kind, hashlib.sha256(mutated.content).hexdigest())
             print(outcome(mutated, Path(folder) / "mutated.h5"))
+            print(outcome_of_import(mutated, Path(folder) / "mutated.h5"))
         return 0
     begun = time.monotonic()
-    report = run(asked.count, asked.first, asked.processes, 60 * asked.minutes)
+    seconds = 60 * asked.minutes
+    report = run(asked.count, asked.first, asked.processes, seconds, asked.import_every)
     print(*report.wrong, sep="\n", end="\n" if report.wrong else "")
     for title, counts in (("files", report.files), ("mutations", report.kinds)):
         print(f"{title}: " + ", ".join(f"{n:,} {name}" for name, n in sorted(counts.items())))

@@ -255,6 +255,10 @@ def test_an_object_of_before_hdf5_1_8_is_refused(file):
     edit(
         file, replaced("group/input", lambda o: o.create_dataset("group/input", data=1)), "earliest"
     )
+    with h5py.File(file) as opened:
+        address = h5py.h5o.get_info(opened["group/input"].id).addr
+    if file.read_bytes()[address : address + 4] == b"OHDR":
+        pytest.skip("HDF5 1.14 makes new headers in such a file")
     assert "the header of /group/input is of before HDF5 1.8" in refusal(file)
 
 

@@ -448,8 +448,15 @@ def test_the_death_of_the_process_is_one_line(c4_file, tmp_path, monkeypatch, na
     with pytest.raises(eb.BasisFileError) as refused:
         import_basis(c4_file, tmp_path / "out.h5")
     assert str(refused.value) == (
-        f"{c4_file}: reading it ended the HDF5 library (signal {int(number)}): the file is damaged"
+        f"{c4_file}: the process that reads it with HDF5 was ended by signal {int(number)}: the "
+        "file is damaged, or memory is short"
     )
+
+
+def test_the_failure_of_the_process_is_one_line_that_tells_of_it(c4_file, tmp_path, monkeypatch):
+    in_the_process(monkeypatch, "import none_of_that_name")
+    with pytest.raises(eb.BasisFileError, match="failed: ModuleNotFoundError: No module named"):
+        import_basis(c4_file, tmp_path / "out.h5")
 
 
 def test_a_process_that_hangs_is_ended(c4_file, tmp_path, monkeypatch):

@@ -37,11 +37,15 @@ _FOR_HDF5 = 2**29
 _FOR_A_BYTE = 8
 
 
-def copy_entries(source: str, target: str) -> NoReturn:
-    """Copy the entries of the format from any HDF5 file to a plain one, within limits, and exit."""
+def copy_entries(source: str, target: str, seconds: str) -> NoReturn:
+    """Copy the entries of the format from any HDF5 file to a plain one, within limits, and exit.
+
+    For `normalise`, on the command line of a process: what the exit status does not say is on the
+    standard output. ``seconds`` of computing end the process even if nobody waits for it any more.
+    """
     status, said = 0, ""
     try:
-        _limit(_FOR_HDF5)
+        _limit(_FOR_HDF5, int(seconds))
         datasets, attributes = _entries(source)
         write_hdf5(target, datasets, attributes)
     except WriteError as error:
@@ -57,14 +61,16 @@ def copy_entries(source: str, target: str) -> NoReturn:
     os._exit(status)  # HDF5 may crash while it closes what was damaged
 
 
-def _limit(more_bytes: int) -> None:
+def _limit(more_bytes: int, seconds: int | None = None) -> None:
     """Let this process take so many bytes more than it has, and leave no image of it behind."""
     with contextlib.suppress(ImportError, ValueError, OSError):  # not on Windows
         import resource
 
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if seconds is not None:
+            resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
         most = psutil.Process().memory_info().vms + more_bytes
         resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _entries(

@@ -8,6 +8,7 @@ of what it found is believed before that file has been read as every basis file 
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -25,8 +26,8 @@ from equibasis.solvers.basis import Basis
 _SECONDS, _SECONDS_A_MEBIBYTE = 60.0, 1.0
 
 _PROGRAM = (
-    "import sys; sys.path[:] = sys.argv[3:]; "
-    "from equibasis.artifact.foreign_hdf5 import copy_entries; copy_entries(*sys.argv[1:3])"
+    "import sys; sys.path[:] = sys.argv[4:]; "
+    "from equibasis.artifact.foreign_hdf5 import copy_entries; copy_entries(*sys.argv[1:4])"
 )
 
 
@@ -63,11 +64,12 @@ def import_basis(path: str | os.PathLike[str], out: str | os.PathLike[str]) -> B
 
 def _copy_in_a_process(path: str | os.PathLike[str], plain: Path) -> None:
     with opened(path) as file:  # and no pipe, nor device
-        seconds = _SECONDS + _SECONDS_A_MEBIBYTE * os.fstat(file.fileno()).st_size / 2**20
-    command = [sys.executable, "-c", _PROGRAM, str(Path(path).absolute()), str(plain), *sys.path]
+        megabytes = os.fstat(file.fileno()).st_size / 2**20
+    seconds = math.ceil(_SECONDS + _SECONDS_A_MEBIBYTE * megabytes)
+    arguments = [str(Path(path).absolute()), str(plain), str(seconds), *sys.path]
     try:
         done = subprocess.run(
-            command,
+            [sys.executable, "-c", _PROGRAM, *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=seconds,
@@ -75,16 +77,22 @@ def _copy_in_a_process(path: str | os.PathLike[str], plain: Path) -> None:
             cwd=plain.parent,
         )
     except subprocess.TimeoutExpired as error:
-        raise BasisFileError(f"HDF5 did not read it within {seconds:.0f} s") from error
-    said = _one_line(done.stdout.decode("utf-8", "backslashreplace"))
+        raise BasisFileError(f"HDF5 did not read it within {seconds} s") from error
+    said = _one_line(done.stdout)
     if done.returncode == REFUSED:
         raise BasisFileError(said)
     if done.returncode == NOT_WRITTEN:
         raise WriteError(said)
-    if done.returncode != 0:
-        how = f"signal {-done.returncode}" if done.returncode < 0 else f"status {done.returncode}"
-        raise BasisFileError(f"reading it ended the HDF5 library ({how}): the file is damaged")
+    if done.returncode < 0:
+        raise BasisFileError(
+            f"the process that reads it with HDF5 was ended by signal {-done.returncode}: the file "
+            "is damaged, or memory is short"
+        )
+    if done.returncode > 0:
+        last_words = _one_line(done.stderr.strip().rpartition(b"\n")[2])
+        raise BasisFileError(f"the process that reads it with HDF5 failed: {last_words}")
 
 
-def _one_line(text: str) -> str:
+def _one_line(said: bytes) -> str:
+    text = said.decode("utf-8", "backslashreplace")
     return "".join(letter if letter.isprintable() else " " for letter in text)[:500].strip()
