@@ -154,6 +154,13 @@ def test_a_product_of_two_own_groups_of_strings_and_numbers():
     np.testing.assert_array_equal(moved, [[-3.0, -2.0, -1.0]])
 
 
+@pytest.mark.parametrize("shape", [(), (2,), (2, 2, 3), (3, 3)])
+def test_the_transform_of_a_product_refuses_what_does_not_fit(shape):
+    product = find_group("s2*z4")
+    with pytest.raises(eb.SpaceError, match="does not act on"):
+        product.transform(np.zeros(shape), product.elements[0])
+
+
 def test_names_stand_for_groups_in_a_product():
     one = eb.direct_product("c4", OWN["mirrored"], "z2")
     assert one.name == "c4*mirrored*z2"

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy import linalg
 
-from equibasis.errors import GroupError
+from equibasis.errors import GroupError, SpaceError
 from equibasis.symmetry.families import FEW
 from equibasis.symmetry.group import Group, shape_text
 from equibasis.symmetry.spaces import Shape
@@ -146,7 +146,15 @@ def _refuses(factors: Factors, shape: Shape) -> str | None:
 
 
 def share(factors: Factors, shape: Shape) -> tuple[int, ...]:
-    """Where the axes of each factor start, and their number, on arrays that a product acts on."""
+    """Where the axes of each factor start, and their number.
+
+    Raises
+    ------
+    SpaceError
+        If the axes cannot be shared out, or in two ways.
+    """
+    if reason := _refuses(factors, shape):
+        raise SpaceError(f"a product of groups does not act on {shape_text(shape)}: {reason}")
     return next(
         starts for starts in _shares(factors, len(shape)) if not _refusal(factors, shape, starts)
     )
