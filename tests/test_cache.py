@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -20,6 +21,7 @@ from equibasis import solvers
 from equibasis.artifact.cache import cache_folder, cache_size, cached_files, parse_size, prune_cache
 from equibasis.solvers import svd
 
+PIPELINE = Path(eb.__file__).parents[1]
 POSIX = pytest.mark.skipif(os.name != "posix", reason="kills and limits as POSIX does")
 
 # A group that shifts, or, in its second form, mirrors: one name, two actions.
@@ -408,6 +410,206 @@ def test_the_folder_is_the_platform_s_own_unless_it_is_named(monkeypatch, tmp_pa
     assert cache_folder() == Path.home() / "bases"
     monkeypatch.setenv("EQUIBASIS_CACHE", "")
     assert "equibasis" in cache_folder().parts
+
+
+# --- where there is no home, no folder, no lock ---------------------------------------------------
+
+
+def run(folder: Path, *command: object, **environment: str | None) -> subprocess.CompletedProcess:
+    """A process in a folder, with variables set, or unset where they are None."""
+    changed = {name: text for name, text in os.environ.items() if name not in environment}
+    changed |= {name: text for name, text in environment.items() if text is not None}
+    return subprocess.run(
+        list(map(str, command)), cwd=folder, env=changed | {"PYTHONPATH": str(PIPELINE)},
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def as_a_stranger() -> list[str]:
+    """What runs a command as a user whom the system does not know, who may read everything."""
+    command = [
+        "setpriv", "--reuid=54321", "--clear-groups",
+        "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search",
+    ]  # fmt: skip
+    with contextlib.suppress(OSError):
+        if not subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
+            return command
+    pytest.skip("takes root, and a program that puts its rights down")
+
+
+GETTING = """
+import equibasis as eb
+print(eb.get_basis(group="c4", output="3x3").rank)
+"""
+HOMELESS = {"HOME": None, "XDG_CACHE_HOME": None}
+
+
+@POSIX
+@pytest.mark.parametrize(
+    "named",
+    [
+        HOMELESS | {"EQUIBASIS_CACHE": None},
+        HOMELESS | {"EQUIBASIS_CACHE": "~/bases"},
+        {"EQUIBASIS_CACHE": "~nobody_of_that_name/x"},
+    ],
+    ids=["no home", "a cache in no home", "a home of nobody"],
+)
+def test_where_there_is_no_home_none_is_made_up(tmp_path, as_a_stranger, named):
+    here = tmp_path / "here"
+    here.mkdir()
+    here.chmod(0o777)
+    python = [*as_a_stranger, sys.executable]
+    got = run(here, *python, "-c", GETTING, **named)
+    assert (got.returncode, got.stdout) == (0, "3\n")
+    (line,) = [line for line in got.stderr.splitlines() if "Warning: " in line]
+    assert "is not kept for next time" in line
+    assert "no folder for the cache" in line
+    for command in ("ls", "prune"):
+        done = run(here, *python, "-m", "equibasis", "cache", command, **named)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.count("\n") == 1
+        assert "no folder for the cache" in done.stderr
+        assert "set EQUIBASIS_CACHE to one" in done.stderr
+    assert list(here.iterdir()) == []
+
+
+@POSIX
+def test_every_other_command_works_without_a_home_and_says_nothing(tmp_path, as_a_stranger):
+    here = tmp_path / "here"
+    here.mkdir()
+    here.chmod(0o777)
+    for line in (
+        "solve a.h5 --group c4 --output 3x3", "inspect a.h5", "verify a.h5", "show a.h5",
+        "show a.h5 --out a.png", "diff a.h5 a.h5", "export a.h5 a.npz",
+    ):  # fmt: skip
+        command = [*as_a_stranger, sys.executable, "-m", "equibasis", *line.split()]
+        done = run(here, *command, **HOMELESS)
+        assert (done.returncode, done.stderr) == (0, ""), line
+    assert sorted(path.name for path in here.iterdir()) == ["a.h5", "a.npz", "a.png"]
+
+
+@pytest.mark.parametrize("named", ["bases", "./bases", "bases/", "../here/bases"])
+def test_a_relative_cache_is_in_the_current_folder(tmp_path, monkeypatch, named):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("EQUIBASIS_CACHE", named)
+    assert cache_folder().is_absolute()
+    eb.get_basis(group="c4", output="3x3")
+    assert len(names(tmp_path / "here" / "bases")) == 1
+
+
+@POSIX
+def test_a_relative_xdg_cache_home_is_not_followed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("EQUIBASIS_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "here")
+    try:
+        assert not cache_folder().is_relative_to(tmp_path)
+    except eb.EquibasisError as error:
+        assert "is no full path" in str(error)  # noqa: PT017 - versions of platformdirs differ
+
+
+@POSIX
+def test_in_a_folder_that_was_removed_every_command_works_or_says_so_in_one_line(tmp_path):
+    there = tmp_path / "there"
+    there.mkdir()
+    file = there / "a.h5"
+    eb.save_basis(eb.solve(group="c4", output="3x3"), file)
+    (there / "params.yaml").write_text("{}")
+    gone = tmp_path / "gone"
+    lines = {
+        f"solve {there}/b.h5 --group c4 --output 3x3": 0,
+        f"solve {there}/b.h5 --group none:g --output 3x3": 2,
+        "solve b.h5 --group c4 --output 3x3": 2,
+        f"inspect {file}": 0,
+        "inspect a.h5": 2,
+        f"verify {file}": 0,
+        f"show {file}": 0,
+        f"show {file} --out {there}/a.png": 0,
+        f"diff {file} {file}": 0,
+        f"export {file} {there}/a.mtx": 0,
+        "cache ls": 0,
+        "cache prune": 0,
+        "audit": 2,
+        "mend": 2,
+        "-h": 0,
+        "prepare": 2,
+        f"prepare --params {there}/params.yaml": 2,
+    }
+    for line, status in lines.items():
+        gone.mkdir(exist_ok=True)
+        program = f"'{PIPELINE}'" if line.startswith("prepare") else "-m equibasis"
+        shell = f"rmdir '{gone}' && exec '{sys.executable}' {program} {line}"
+        done = run(gone, "sh", "-c", shell)
+        assert done.returncode == status, done.stderr
+        assert done.stderr.count("\n") == (status > 0)
+    gone.mkdir(exist_ok=True)
+    relative = f"rmdir '{gone}' && exec '{sys.executable}' -m equibasis cache ls"
+    done = run(gone, "sh", "-c", relative, EQUIBASIS_CACHE="here")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "EQUIBASIS_CACHE=here names no folder" in done.stderr
+
+
+@POSIX
+def test_a_cache_that_cannot_be_looked_into_is_told(tmp_path, monkeypatch, command):
+    (tmp_path / "file").touch()
+    for place in ("file", "file/below"):
+        monkeypatch.setenv("EQUIBASIS_CACHE", str(tmp_path / place))
+        for asked in ("ls", "prune"):
+            told = command("cache", asked)
+            assert (told.status, told.out) == (2, "")
+            expected = (
+                f"equibasis: cannot look into the cache {tmp_path / place}: Not a directory\n"
+            )
+            assert told.err == expected
+
+
+# A process on a file system without flock, as some of networks are.
+WITHOUT_LOCKS = """
+import errno, fcntl, os, sys
+
+def flock(descriptor, operation):
+    raise OSError(getattr(errno, sys.argv[1]), os.strerror(getattr(errno, sys.argv[1])))
+
+fcntl.flock = flock
+"""
+
+
+@POSIX
+@pytest.mark.parametrize("refusal", ["ENOSYS", "ENOLCK", "EOPNOTSUPP"])
+@pytest.mark.parametrize("content", ["", "1\nanother-host\n", f"{2**22 - 3}\nanother-host\n7\n"])
+def test_a_lock_file_that_was_left_over_never_blocks_where_there_are_no_locks(
+    tmp_path, folder, refusal, content
+):
+    eb.get_basis(group="c4", output="3x3")
+    the_file(folder).unlink()
+    (lock,) = folder.glob("*.lock")
+    lock.write_text(content)
+    code = (
+        f"{WITHOUT_LOCKS}{GETTING}from equibasis.artifact.cache import prune_cache; prune_cache(0)"
+    )
+    got = run(tmp_path, sys.executable, "-W", "error", "-c", code, refusal)
+    assert (got.returncode, got.stdout, got.stderr) == (0, "3\n", "")
+    got = run(tmp_path, sys.executable, "-W", "error", "-c", WITHOUT_LOCKS + GETTING, refusal)
+    assert (got.returncode, got.stdout, got.stderr) == (0, "3\n", "")
+    eb.verify_basis(eb.load_basis(the_file(folder)))  # kept all the same
+
+
+TRAINING = """
+from pathlib import Path
+from digits import checkpoints
+with checkpoints.alone(Path("training.lock"), "training"):
+    print("begun")
+"""
+
+
+@POSIX
+@pytest.mark.parametrize("refusal", ["ENOSYS", "ENOLCK", "EOPNOTSUPP"])
+def test_nor_does_that_of_a_training(tmp_path, refusal):
+    (tmp_path / "training.lock").touch()
+    got = run(tmp_path, sys.executable, "-W", "error", "-c", WITHOUT_LOCKS + TRAINING, refusal)
+    assert (got.returncode, got.stdout, got.stderr) == (0, "begun\n", "")
 
 
 # --- the command --------------------------------------------------------------------------------

@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from equibasis.show.figures import COLOURS
+from equibasis.show.figures import COLOURS, plain_style
 
 
+@plain_style
 def comparison_figure(
     inputs: Sequence[np.ndarray],
     reconstructions: Mapping[str, Sequence[np.ndarray]],
@@ -33,6 +34,7 @@ def comparison_figure(
     return figure
 
 
+@plain_style
 def attention_figure(
     inputs: np.ndarray,
     reconstructions: np.ndarray,
@@ -61,6 +63,7 @@ def attention_figure(
     return figure
 
 
+@plain_style
 def curves_figure(curves: Mapping[str, Sequence[float]]) -> Figure:
     """Training error against epoch, logarithmic, a line for each model."""
     figure = Figure(figsize=(7, 4.2), layout="constrained")
@@ -78,6 +81,7 @@ def curves_figure(curves: Mapping[str, Sequence[float]]) -> Figure:
     return figure
 
 
+@plain_style
 def rotations_figure(errors: Mapping[str, Mapping[str, float]]) -> Figure:
     """Test error against the rotation of the test digits, a bar for each model."""
     figure = Figure(figsize=(7, 4.2), layout="constrained")

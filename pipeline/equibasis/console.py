@@ -91,7 +91,9 @@ def _status(group: Group, name: str) -> int:
             click.echo(err=True)  # the terminal has written ^C
         return fail("interrupted", _INTERRUPTED)
     except OSError as error:
-        return fail(f"{error.filename}: {cause(error)}" if error.filename else cause(error))
+        missing = isinstance(error, FileNotFoundError)  # what has no name is where we are
+        place = error.filename or ("the current folder" if missing else "the system says")
+        return fail(f"{place}: {cause(error)}")
     except Exception as error:
         if os.environ.get("EQUIBASIS_TRACEBACK"):
             raise

@@ -8,7 +8,7 @@ import os
 import textwrap
 from pathlib import Path
 
-import matplotlib
+import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
@@ -27,6 +27,9 @@ from equibasis.show.images import (
 )
 from equibasis.solvers.basis import Basis
 
+# Nobody's own style, not even one that lies in the current folder: the same bytes everywhere.
+plain_style = matplotlib.style.context("default")
+
 # Okabe and Ito (2008): told apart by readers of every kind of colour vision.
 COLOURS = ("#000000", "#E69F00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 _DPI = 120
@@ -40,6 +43,7 @@ _FEW = 64
 _MOST_PIXELS = 2**20
 
 
+@plain_style
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write a figure as PNG or SVG, by the name's ending: the same bytes for the same figure.
 
@@ -66,6 +70,7 @@ def check_ending(path: str | os.PathLike[str]) -> str:
     return ending[1:]
 
 
+@plain_style
 def basis_figure(basis: Basis, count: int | None = None) -> Figure:
     """The first basis vectors, 16 unless told, a panel each, on scales symmetric about zero.
 
@@ -98,6 +103,7 @@ def basis_figure(basis: Basis, count: int | None = None) -> Figure:
     return figure
 
 
+@plain_style
 def orbits_figure(basis: Basis) -> Figure:
     """All orbits of a (signed) permutation basis at once, a colour each; negative signs darker.
 
