@@ -3,10 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install repro test lint audit crash bench fuzz clean
+.PHONY: help install repro test test-lowest lint audit crash bench fuzz clean
 help:
 	@echo "make repro   install, then run the whole pipeline (dvc repro)"
 	@echo "make test    install, then run the tests"
+	@echo "make test-lowest  the same with the lowest versions allowed; TESTS=... for some of them"
 	@echo "make lint    style, format and types"
 	@echo "make audit   run the committed pipeline in a clean clone, and compare (a few minutes)"
 	@echo "make crash   kill 100 solves and 20 pipeline runs at random moments (five minutes)"
@@ -14,15 +15,23 @@ help:
 	@echo "make fuzz    mutated basis files for ten minutes; tells which, if any, broke something"
 	@echo "make clean   remove the environment and caches"
 
-install: $(BIN)/.installed
-$(BIN)/.installed: setup.cfg pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@# So that .venv/bin/dvc finds .venv/bin/equibasis even where nobody activated the environment.
-	@$(BIN)/python -c 'import pathlib, sysconfig; \
+# $(call environment,FOLDER,CONSTRAINTS): an environment with everything, and this tree's package.
+define environment
+	$(PYTHON) -m venv $(1)
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check -c $(2) -e '.[dev]'
+	@# So that its dvc finds its python even where nobody activated the environment.
+	@$(1)/bin/python -c 'import pathlib, sysconfig; \
 	  (pathlib.Path(sysconfig.get_path("purelib")) / "activate_path.pth").write_text( \
 	  "import os, sys; os.environ[\"PATH\"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get(\"PATH\", \"\")])\n")'
-	@touch $@
+	@touch $(1)/.installed
+endef
+
+install: $(BIN)/.installed
+$(BIN)/.installed: setup.cfg pyproject.toml constraints.txt
+	$(call environment,.venv,constraints.txt)
+
+.venv-lowest/.installed: setup.cfg pyproject.toml constraints-lowest.txt
+	$(call environment,.venv-lowest,constraints-lowest.txt)
 
 repro: install
 	@$(BIN)/equibasis mend
@@ -30,6 +39,9 @@ repro: install
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-lowest: .venv-lowest/.installed
+	PATH="$(CURDIR)/.venv-lowest/bin:$$PATH" .venv-lowest/bin/python -m pytest -n 2 --dist loadfile $(TESTS)
 
 lint: install
 	$(BIN)/ruff check .
@@ -50,4 +62,4 @@ fuzz: install
 	$(BIN)/python tests/fuzz.py
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-lowest .pytest_cache .mypy_cache .ruff_cache .hypothesis

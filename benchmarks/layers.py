@@ -163,8 +163,8 @@ def serve(connection: Connection, way: Way, problem: Problem) -> None:
     """
     torch.set_num_threads(problem.threads)
     torch.manual_seed(0)
-    basis = eb.solve(problem.group, problem.output, problem.input)
-    layer = way(basis, eb.solve(problem.group, problem.output))
+    basis = eb.solve(problem.group, input=problem.input, output=problem.output)
+    layer = way(basis, eb.solve(problem.group, output=problem.output))
     sizes = f"{problem.group}: {basis.space.m} → {basis.space.k}"
     connection.send((sizes, None if layer is None else getattr(layer, "mode", "")))
     if layer is None:

@@ -43,7 +43,7 @@ def peak():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 def once():
     start = time.perf_counter()
-    basis = solve_space(problem(group, output, input_), find_solver(solver))
+    basis = solve_space(problem(group, input=input_, output=output), find_solver(solver))
     return time.perf_counter() - start, basis.rank
 before = peak()
 seconds, rank = once()

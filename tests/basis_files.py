@@ -13,7 +13,7 @@ import pytest
 
 import by_hand
 import equibasis as eb
-from equibasis.artifact.plain_hdf5 import checksum
+from equibasis.artifact.hdf5_bytes import checksum
 
 
 def turn(vector, sixths):
@@ -36,21 +36,21 @@ def turn_slanted(vector, sixths):
 SLANTED = eb.Group("slanted", tuple(range(6)), turn_slanted)
 
 BASES = {
-    "sparse": lambda: by_hand.solved("c4", "3x3", "6x6"),
-    "dense": lambda: by_hand.solved(SLANTED, "3", "3"),
-    "invariant": lambda: by_hand.solved("d4", "5x5"),
-    "matrices": lambda: by_hand.solved(HEXAGON, "2", "2"),
-    "several entries a row": lambda: by_hand.solved(SLANTED, "2*3", "4*3"),
-    "rank 0": lambda: by_hand.solved(HEXAGON, "2"),
-    "signs": lambda: by_hand.solved("c4", "3x3", "4x4:vector"),
-    "signs, rows of zeros": lambda: by_hand.solved("d4", "5x5", "5x5:sign"),
-    "generators": lambda: by_hand.solved("s5", "5x5", "5x5"),
-    "generators and signs": lambda: by_hand.solved("p4", "4x4", "4x4:vector"),
+    "sparse": lambda: by_hand.solved("c4", input="6x6", output="3x3"),
+    "dense": lambda: by_hand.solved(SLANTED, input="3", output="3"),
+    "invariant": lambda: by_hand.solved("d4", output="5x5"),
+    "matrices": lambda: by_hand.solved(HEXAGON, input="2", output="2"),
+    "several entries a row": lambda: by_hand.solved(SLANTED, input="4*3", output="2*3"),
+    "rank 0": lambda: by_hand.solved(HEXAGON, output="2"),
+    "signs": lambda: by_hand.solved("c4", input="4x4:vector", output="3x3"),
+    "signs, rows of zeros": lambda: by_hand.solved("d4", input="5x5:pseudoscalar", output="5x5"),
+    "generators": lambda: by_hand.solved("s5", input="5x5", output="5x5"),
+    "generators and signs": lambda: by_hand.solved("p4", input="4x4:vector", output="4x4"),
     "generators of matrices": lambda: by_hand.solved(
-        eb.matrix_group("turns", [turn_slanted(np.eye(3), 1)]), "V", "V + 1"
+        eb.matrix_group("turns", [turn_slanted(np.eye(3), 1)]), input="V + 1", output="V"
     ),
-    "sums": lambda: by_hand.solved("c4", "2*(3x3 + 1)", "dual(3x3:vector) + 2x2**2"),
-    "one point": lambda: by_hand.solved("c4", "1x1", "1x1"),
+    "sums": lambda: by_hand.solved("c4", input="dual(3x3:vector) + 2x2**2", output="2*(3x3 + 1)"),
+    "one point": lambda: by_hand.solved("c4", input="1x1", output="1x1"),
 }
 
 
@@ -59,13 +59,13 @@ def saved(basis: eb.Basis, path: Path) -> Path:
     return path
 
 
-SPACES = {"input_space", "output_space", "input_shape", "output_shape"}
-HASHED_OF_ROOT = {"format", "format_version", "kind", "group", "group_order", "rank", "vec_order"}
-HASHED_OF_ROOT |= SPACES
+SPACES = {"input_space", "output_space"}
+HASHED_OF_ROOT = {"format", "format_version", "kind", "group", "rank", *SPACES}
+NOT_HASHED = {"/basis@vec_order", "/checks@solver"}
 
 
 def hash_by_hand(file: h5py.File) -> str:
-    """SHA-256 of all of /basis, /group and /checks and of some attributes of /, sorted by path.
+    """SHA-256 of most of /basis, /group and /checks and of attributes of /, sorted by path.
 
     Each is "path type shape\\n" and its little-endian bytes; strings are "utf-8", each with its
     length in 8 bytes before it. h5py gives the fixed-length strings of a file as bytes.
@@ -83,7 +83,7 @@ def hash_by_hand(file: h5py.File) -> str:
 
     file.visititems(visit)
     digest = hashlib.sha256()
-    for path in sorted(values):
+    for path in sorted(values.keys() - NOT_HASHED):
         array = np.array(values[path])
         shape = "x".join(str(size) for size in array.shape) or "scalar"
         if array.dtype.kind == "S":
@@ -126,6 +126,9 @@ def fixed(text):
 
 # --- metadata and their checksums ---------------------------------------------------------------
 
+# How many bytes of a fractal heap's header, and a B-tree's, precede the checksum.
+HEAP_HEADERS = {b"FRHP": 142, b"BTHD": 34}
+
 
 def headers(content: bytes) -> list[tuple[int, int]]:
     """Where each checksummed piece of a file begins, and where its checksum stands."""
@@ -141,6 +144,15 @@ def headers(content: bytes) -> list[tuple[int, int]]:
         pointer = content.index(struct.pack("<Q", start))
         (length,) = struct.unpack_from("<Q", content, pointer + 8)
         found.append((start, start + length - 4))
+    for signature, size in HEAP_HEADERS.items():
+        found += [
+            (match.start(), match.start() + size) for match in re.finditer(signature, content)
+        ]
+    for match in re.finditer(b"BTLF\0[\x05\x08]", content):
+        header = content.index(b"BTHD\0" + match.group()[-1:])
+        (size,) = struct.unpack_from("<H", content, header + 10)
+        (count,) = struct.unpack_from("<H", content, header + 24)
+        found.append((match.start(), match.start() + 6 + count * size))
     for start, end in found:
         assert checksum(content[start:end]) == struct.unpack_from("<I", content, end)[0]
     return found

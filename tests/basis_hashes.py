@@ -41,7 +41,9 @@ def hashes(folder: Path, workers: int | None = None) -> dict[str, str]:
     for group, input_, output in PROBLEMS:
         for solver in SOLVERS:
             try:
-                basis = eb.solve(group, output, input_, solver, workers)
+                basis = eb.solve(
+                    group=group, input=input_, output=output, solver=solver, workers=workers
+                )
             except eb.SolverError:
                 continue
             path = folder / "basis.h5"

@@ -143,8 +143,16 @@ def hom_space(
 ) -> eb.HomSpace:
     elements = tuple(f"g{number}" for number in range(rho1.order))
     # One dimension need not be the scalars, on which a group acts trivially.
-    sides = (eb.Grid((rho.dimension,)) if rho.dimension > 1 else eb.V for rho in (rho1, rho2))
-    return eb.HomSpace(name, elements, *sides, rho1, rho2, complete)
+    sides = [eb.Grid((rho.dimension,)) if rho.dimension > 1 else eb.V for rho in (rho1, rho2)]
+    return eb.HomSpace(
+        group=name,
+        elements=elements,
+        input_space=sides[0],
+        output_space=sides[1],
+        input=rho1,
+        output=rho2,
+        complete=complete,
+    )
 
 
 def conjugated(rho: np.ndarray, by: np.ndarray) -> np.ndarray:

@@ -94,7 +94,14 @@ def sign_to_trivial() -> eb.HomSpace:
     """Maps from the sign of C2 to the trivial representation: there is none but 0."""
     sign = MatrixRepresentation(np.array([[[1.0]], [[-1.0]]]))
     trivial = MatrixRepresentation(np.ones((2, 1, 1)))
-    return eb.HomSpace("c2", ("one", "flip"), eb.V, eb.SCALAR, sign, trivial)
+    return eb.HomSpace(
+        group="c2",
+        elements=("one", "flip"),
+        input_space=eb.V,
+        output_space=eb.SCALAR,
+        input=sign,
+        output=trivial,
+    )
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

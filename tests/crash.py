@@ -87,7 +87,7 @@ def crash_solve(folder: Path, kills: int, seed: int) -> collections.Counter[str]
     solve = (sys.executable, "-m", "equibasis", "solve", str(target), *PROBLEM)
     duration = max(timed(folder, *solve) for _ in range(2))
     new = target.read_bytes()
-    eb.save_basis(eb.solve("c4", "2x2", "2x2"), older)
+    eb.save_basis(eb.solve("c4", input="2x2", output="2x2"), older)
     old = older.read_bytes()
     left: collections.Counter[str] = collections.Counter()
     for index, moment in enumerate(moments(kills, seed)):

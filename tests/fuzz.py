@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,12 +29,16 @@ import basis_files
 import by_hand
 import equibasis as eb
 from equibasis.artifact import store
+from equibasis.artifact.normalise import import_basis
 from equibasis.artifact.plain_hdf5 import PlainFile
 from equibasis.symmetry.coordinates.encoding import as_arrays
 
 # Seconds and MiB that one mutation may take beyond what its process has.
 _SECONDS = 30
 _MEBIBYTES = 512
+
+# Of so many mutations one is imported too, which takes a process of its own; `--import-every`.
+_IMPORT_EVERY = 25
 
 LABELLED = ("labels", "labels with signs")
 
@@ -54,19 +59,20 @@ class Original:
 def originals(folder: Path) -> list[Original]:
     """One file of every kind that there is; labels too, which are for large ones otherwise."""
     solved = {
-        "sparse": by_hand.solved("c4", "3x3", "6x6"),
-        "signs": by_hand.solved("c4", "3x3", "3x3:vector"),
+        "sparse": by_hand.solved("c4", input="6x6", output="3x3"),
+        "signs": by_hand.solved("c4", input="3x3:vector", output="3x3"),
         "dense": basis_files.BASES["dense"](),
         "matrices": basis_files.BASES["several entries a row"](),
-        "invariants": by_hand.solved("d4", "5x5"),
-        "generators": by_hand.solved("s5", "5x5", "5x5"),
+        "invariants": by_hand.solved("d4", output="5x5"),
+        "generators": by_hand.solved("s5", input="5x5", output="5x5"),
         "generators of matrices": basis_files.BASES["generators of matrices"](),
         "rank 0": basis_files.BASES["rank 0"](),
-        "sums": by_hand.solved("c4", "2*(2x2 + 1)", "dual(3x3:vector) + 2x2"),
-        "coordinates": by_hand.solved("c4", "4x4", "4x4:vector"),
-        "cycles": by_hand.solved("z7*z7", "7x7", "7x7"),
-        "labels": by_hand.solved("c4", "3x3", "5x5"),
-        "labels with signs": by_hand.solved("d4", "4x4", "5x5:sign"),
+        "sums": by_hand.solved("c4", input="dual(3x3:vector) + 2x2", output="2*(2x2 + 1)"),
+        "coordinates": by_hand.solved("c4", input="4x4:vector", output="4x4"),
+        "cycles": by_hand.solved("z7*z7", input="7x7", output="7x7"),
+        "a heap": by_hand.solved("c4", input="4x4:vector", output="4x4"),
+        "labels": by_hand.solved("c4", input="5x5", output="3x3"),
+        "labels with signs": by_hand.solved("d4", input="5x5:pseudoscalar", output="4x4"),
     }
     found = []
     for name, basis in solved.items():
@@ -75,6 +81,8 @@ def originals(folder: Path) -> list[Original]:
         store._MOST_SPARSE_ROWS = 0 if name in LABELLED else usual
         eb.save_basis(basis, path)
         store._MOST_SPARSE_ROWS = usual
+        if name == "a heap":
+            basis_files.edit(path, _annotated)
         content, basis = path.read_bytes(), eb.load_basis(path)  # with its coordinates
         found.append(
             Original(
@@ -89,12 +97,19 @@ def originals(folder: Path) -> list[Original]:
     return found
 
 
+def _annotated(opened: h5py.File) -> None:
+    """More attributes and links than HDF5 keeps in a header, so that it makes heaps of them."""
+    for number in range(12):
+        opened.attrs[f"remark {number}"] = np.int64(number)
+        opened[f"group/link {number}"] = h5py.SoftLink("/nowhere")
+
+
 def _data(path: Path) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """Where the numbers of the group and the basis are, and those of the coordinates."""
     with h5py.File(path) as opened, PlainFile(path) as file:
         names: list[str] = []
         opened.visit(lambda name: names.append(f"/{name}"))
-        places: dict[str, list[tuple[int, int]]] = {"content": [], "coordinates": [], "plot": []}
+        places: dict[str, list[tuple[int, int]]] = {"content": [], "coordinates": []}
         for name in names:
             found, part = file.find(name), name.split("/")[1]
             assert found is not None
@@ -282,8 +297,30 @@ KINDS = {
 def outcome(mutated: Mutation, path: Path) -> str:
     """What comes of a mutation: ``rejected``, ``equal``, or what is wrong."""
     path.write_bytes(mutated.content)
+    return _outcome(mutated, path, lambda: eb.load_basis(path))
+
+
+def outcome_of_import(mutated: Mutation, path: Path) -> str:
+    """The same of a mutation that the HDF5 library reads, in a process of its own."""
+    path.write_bytes(mutated.content)
+    out = path.with_name("imported.h5")
+    out.write_bytes(b"before")
+
+    def load() -> eb.Basis:
+        import_basis(path, out)
+        return eb.load_basis(out)
+
+    result = _outcome(mutated, path, load, out)
+    if result == "rejected" and out.read_bytes() != b"before":
+        return "WRONG: rejected, and written"
+    return f"{result} by import"
+
+
+def _outcome(
+    mutated: Mutation, path: Path, load: Callable[[], eb.Basis], written: Path | None = None
+) -> str:
     try:
-        basis = eb.load_basis(path)
+        basis = load()
     except eb.BasisFileError as error:
         message = str(error)
         if len(message.splitlines()) != 1 or not message.startswith(str(path)):
@@ -295,7 +332,7 @@ def outcome(mutated: Mutation, path: Path) -> str:
     if not same and not mutated.rehashed:
         return "WRONG: accepted, and not equal"
     try:
-        store.verify_file(path)
+        store.verify_file(written or path)
     except eb.BasisFileError:
         return "equal" if same else "rejected by verify"
     if not _close(basis, mutated.original):
@@ -320,7 +357,7 @@ def _close(basis: eb.Basis, original: Original) -> bool:
     return all(a.shape == b.shape and np.allclose(a, b, rtol=0, atol=1e-8) for a, b in arrays)
 
 
-def _work(folder: Path, start: int, step: int, count: int) -> None:
+def _work(folder: Path, start: int, step: int, count: int, import_every: int) -> None:
     files = originals(folder)
     path = folder / "mutated.h5"
     _limit_memory()
@@ -329,6 +366,9 @@ def _work(folder: Path, start: int, step: int, count: int) -> None:
         try:
             mutated = mutation(files, number)
             result = outcome(mutated, path)
+            if number // step % import_every == 0 and not result.startswith("WRONG"):
+                by_import = outcome_of_import(mutated, path)
+                result = by_import if by_import.startswith("WRONG") else f"{result}, {by_import}"
         except Exception as error:
             result = f"WRONG: {type(error).__name__}: {error}"
             print(f"{number} {files[number % len(files)].name}\t?\t{result}", flush=True)
@@ -376,8 +416,8 @@ class Report:
 class _Worker:
     """A process that tries every ``step``-th mutation, started again after one that kills it."""
 
-    def __init__(self, start: int, step: int, count: int) -> None:
-        self.next, self.step, self.count = start, step, count
+    def __init__(self, start: int, step: int, count: int, import_every: int) -> None:
+        self.next, self.step, self.count, self.import_every = start, step, count, import_every
         self.current: int | None = None
         self.folder = tempfile.TemporaryDirectory(prefix="equibasis-fuzz-")
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `stop`
@@ -387,7 +427,7 @@ class _Worker:
         environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
             [sys.executable, __file__, "--worker", self.folder.name,
-             str(self.next), str(self.step), str(self.count)],
+             *map(str, (self.next, self.step, self.count, self.import_every))],
             stdout=subprocess.PIPE,
             stderr=self.errors,
             env=environment,
@@ -407,10 +447,16 @@ class _Worker:
         self.folder.cleanup()
 
 
-def run(count: int, first: int = 0, processes: int = 2, seconds: float = 1e9) -> Report:
+def run(
+    count: int,
+    first: int = 0,
+    processes: int = 2,
+    seconds: float = 1e9,
+    import_every: int = _IMPORT_EVERY,
+) -> Report:
     """Try mutations ``first`` to ``first + count - 1``, or as many as there is time for."""
     report, ends = Report(), time.monotonic() + seconds
-    workers = [_Worker(first + n, processes, first + count) for n in range(processes)]
+    workers = [_Worker(first + n, processes, first + count, import_every) for n in range(processes)]
     waiting = selectors.DefaultSelector()
     for worker in workers:
         waiting.register(worker.process.stdout, selectors.EVENT_READ, worker)
@@ -482,7 +528,10 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first mutation")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", type=int, help="run one mutation, here")
-    parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--import-every", type=int, default=_IMPORT_EVERY, help="import one of so many mutations"
+    )
+    parser.add_argument("--worker", nargs=5, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.worker:
         folder, *numbers = asked.worker
@@ -493,9 +542,11 @@ def main() -> int:
             mutated = mutation(originals(Path(folder)), asked.only)
             print(mutated.original.name, mutated.kind, hashlib.sha256(mutated.content).hexdigest())
             print(outcome(mutated, Path(folder) / "mutated.h5"))
+            print(outcome_of_import(mutated, Path(folder) / "mutated.h5"))
         return 0
     begun = time.monotonic()
-    report = run(asked.count, asked.first, asked.processes, 60 * asked.minutes)
+    seconds = 60 * asked.minutes
+    report = run(asked.count, asked.first, asked.processes, seconds, asked.import_every)
     print(*report.wrong, sep="\n", end="\n" if report.wrong else "")
     for title, counts in (("files", report.files), ("mutations", report.kinds)):
         print(f"{title}: " + ", ".join(f"{n:,} {name}" for name, n in sorted(counts.items())))

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +36,18 @@ class FailedError(Exception):
     """A command that had to succeed, and what it printed."""
 
 
+def package_of(folder: Path) -> Path:
+    """Where Python finds the package in a folder: its own, if it has one, else this project's."""
+    own = folder / "pipeline"
+    return own if own.is_dir() else Path(eb.__file__).parents[1]
+
+
 def environment(folder: Path) -> dict[str, str]:
     """This Python's programs first, the folder's package if it has one, nobody's own settings."""
-    package = folder / "pipeline"
-    if not package.is_dir():
-        package = Path(eb.__file__).parents[1]
     cleared = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
     return cleared | {
         "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-        "PYTHONPATH": str(package),
+        "PYTHONPATH": str(package_of(folder)),
         "DVC_NO_ANALYTICS": "1",
         "DVC_GLOBAL_CONFIG_DIR": str(folder.parent / "dvc-global"),
         "DVC_SYSTEM_CONFIG_DIR": str(folder.parent / "dvc-system"),
@@ -111,3 +115,70 @@ def copy_of_this_project(folder: Path, **stages: Any) -> Path:
     start_git(folder)
     commit(folder, "The project")
     return folder
+
+
+def edit_lock(project: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    """Change the stages of dvc.lock by hand, and commit it."""
+    path = project / "dvc.lock"
+    lock = yaml.safe_load(path.read_text(encoding="utf-8"))
+    edit(lock["stages"])
+    path.write_text(yaml.safe_dump(lock, sort_keys=False), encoding="utf-8")
+    commit(project)
+
+
+def flipped(digest: str) -> str:
+    """Another hash, differing in one digit."""
+    return ("0" if digest[0] != "0" else "1") + digest[1:]
+
+
+# --- a small project of another kind -------------------------------------------------------------
+
+# Stage -> what it runs; each is python SCRIPT, and depends on the script.
+SCRIPTS = {
+    "numbers": "open('data/numbers.txt', 'w').write('1 2 3')",
+    "squares": (
+        "numbers = open('data/numbers.txt').read().split()\n"
+        "open('bases/squares.txt', 'w').write(str([int(n) ** 2 for n in numbers]))"
+    ),
+    "model": "import os\nopen('models/model.bin', 'wb').write(os.urandom(8))",
+    "score": (
+        "import json, os\n"
+        "noise = int.from_bytes(os.urandom(4), 'big') / 2**32\n"
+        "json.dump({'mse': 1 + 1e-4 * noise, 'n': 3}, open('reports/metrics.json', 'w'))"
+    ),
+}
+PIPELINE: dict[str, Any] = {
+    "numbers": {"outs": ["data/numbers.txt"]},
+    "squares": {
+        "deps": ["data/numbers.txt", "code"],
+        "outs": ["bases/squares.txt"],
+        "params": ["size"],
+    },
+    "model": {"deps": ["bases/squares.txt"], "outs": ["models/model.bin"]},
+    "score": {
+        "deps": ["models/model.bin"],
+        "metrics": [{"reports/metrics.json": {"cache": False}}],
+    },
+}
+
+
+def write_pipeline(folder: Path, stages: dict[str, Any]) -> None:
+    stages = {
+        name: each | {"cmd": f"python {name}.py", "deps": [f"{name}.py", *each.get("deps", [])]}
+        for name, each in stages.items()
+    }
+    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}), encoding="utf-8")
+
+
+def small_project(folder: Path) -> Path:
+    """A project with `PIPELINE`, a folder of code among its dependencies, run and committed."""
+    for name in ("data", "bases", "models", "reports", "code"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / ".gitkeep").touch()
+    for name, text in SCRIPTS.items():
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    for name in ("one", "two", "three"):
+        (folder / "code" / f"{name}.py").write_text(f"# {name}\n", encoding="utf-8")
+    (folder / "params.yaml").write_text("size: 3\n", encoding="utf-8")
+    write_pipeline(folder, PIPELINE)
+    return finish(folder)

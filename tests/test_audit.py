@@ -16,12 +16,26 @@ import psutil
 import pytest
 import yaml
 
-from equibasis.audit.audit import Audit, Finding, audit, compare_metrics, summary
+from equibasis.audit.audit import Audit, audit
+from equibasis.audit.compare import Finding, compare_metrics
+from equibasis.audit.report import summary
 from equibasis.errors import AuditError
-from projects import attempt, commit, copy_of_this_project, environment, finish, run, start_git
+from projects import (
+    PIPELINE,
+    SCRIPTS,
+    attempt,
+    commit,
+    copy_of_this_project,
+    edit_lock,
+    environment,
+    flipped,
+    run,
+    small_project,
+    start_git,
+    write_pipeline,
+)
 
-EQUIVARIANT = "equivariant@latent_to_latent"
-INVARIANT = "invariant@latent"
+EQUIVARIANT, INVARIANT = "equivariant", "invariant"
 
 
 @pytest.fixture(autouse=True)
@@ -33,20 +47,6 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("tempfile.tempdir", None)
     yield folder
     assert list(folder.iterdir()) == []
-
-
-def edit_lock(project: Path, edit: Any) -> None:
-    """Change dvc.lock by hand, and commit it."""
-    path = project / "dvc.lock"
-    lock = yaml.safe_load(path.read_text(encoding="utf-8"))
-    edit(lock["stages"])
-    path.write_text(yaml.safe_dump(lock, sort_keys=False), encoding="utf-8")
-    commit(project)
-
-
-def flipped(digest: str) -> str:
-    """Another hash, differing in one digit."""
-    return ("0" if digest[0] != "0" else "1") + digest[1:]
 
 
 def verdicts(found: Audit) -> dict[tuple[str, str], str]:
@@ -64,13 +64,8 @@ def failures(found: Audit) -> set[tuple[str, str]]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run once and committed; to look at, not to change."""
     stages = yaml.safe_load((Path(__file__).parents[1] / "dvc.yaml").read_text("utf-8"))["stages"]
-    kept = {
-        "equivariant": {"latent_to_latent": {"input": "2", "output": "2"}},
-        "invariant": {"latent": "2"},
-    }
-    cut = {name: stages[name] | {"foreach": each} for name, each in kept.items()}
-    left_out = {name: None for name in stages if name not in ("prepare", *kept)}
-    folder = copy_of_this_project(tmp_path_factory.mktemp("audit") / "project", **cut, **left_out)
+    left_out = {name: None for name in stages if name not in ("prepare", EQUIVARIANT, INVARIANT)}
+    folder = copy_of_this_project(tmp_path_factory.mktemp("audit") / "project", **left_out)
     run(folder, "dvc", "repro")
     commit(folder)
     return folder
@@ -127,88 +122,24 @@ def test_a_line_of_a_solver_changed_without_running_again_names_the_stages(proje
 
 
 def test_the_clone_runs_its_own_code_and_not_that_which_is_installed(project: Path) -> None:
-    path = project / "pipeline" / "equibasis" / "cli.py"
+    path = project / "pipeline" / "equibasis" / "solvers" / "svd.py"
     text = path.read_text(encoding="utf-8")
-    assert text.count("    check_writable(out)\n") == 1
-    path.write_text(
-        text.replace(
-            "    check_writable(out)\n",
-            "    check_writable(out)\n    raise EquibasisError('the code of the clone')\n",
-        ),
-        encoding="utf-8",
-    )
+    told = "from equibasis.errors import EquibasisError\nraise EquibasisError('the clone runs')\n"
+    path.write_text(text.replace("import numpy", f"{told}import numpy", 1), encoding="utf-8")
     commit(project)
+    path.write_text(text, encoding="utf-8")  # which an installation for editing would run
     found = audit(project, ["bases"])
     assert {each.verdict for each in found.findings} == {"not made"}
-    assert all("the code of the clone" in each.reason for each in found.findings)
-
-
-# What solving imports besides, and its result does not depend on.
-ASIDE = {"__init__", "cache", "errors", "loading"}
-
-
-def test_a_change_to_any_module_that_solving_imports_is_on_record(finished: Path) -> None:
-    script = (
-        "import sys\nfrom equibasis.cli import main\n"
-        "try:\n    main()\nfinally:\n"
-        "    print(*(m for m in sys.modules if m.startswith('equibasis')))"
-    )
-    command = ["solve", finished.parent / "basis.h5", "--group", "c4", "--output", "2x2"]
-    loaded = run(finished, sys.executable, "-c", script, *command).splitlines()[-1].split()
-    modules = {name.split(".")[1] for name in loaded if "." in name} - ASIDE
-    assert "basis" in modules
-    lock = yaml.safe_load((finished / "dvc.lock").read_text(encoding="utf-8"))["stages"]
-    recorded = {Path(dep["path"]).stem for dep in lock[EQUIVARIANT]["deps"]}
-    assert modules <= recorded
+    reasons = {each.stage: each.reason for each in found.findings}
+    assert reasons == dict.fromkeys((EQUIVARIANT, INVARIANT), "equibasis: the clone runs")
 
 
 # --- a small project of another kind -------------------------------------------------------------
 
-# Stage -> what it runs; each is python SCRIPT, and depends on the script.
-SCRIPTS = {
-    "numbers": "open('data/numbers.txt', 'w').write('1 2 3')",
-    "squares": (
-        "numbers = open('data/numbers.txt').read().split()\n"
-        "open('bases/squares.txt', 'w').write(str([int(n) ** 2 for n in numbers]))"
-    ),
-    "model": "import os\nopen('models/model.bin', 'wb').write(os.urandom(8))",
-    "score": (
-        "import json, os\n"
-        "noise = int.from_bytes(os.urandom(4), 'big') / 2**32\n"
-        "json.dump({'mse': 1 + 1e-4 * noise, 'n': 3}, open('reports/metrics.json', 'w'))"
-    ),
-}
-PIPELINE: dict[str, Any] = {
-    "numbers": {"outs": ["data/numbers.txt"]},
-    "squares": {"deps": ["data/numbers.txt"], "outs": ["bases/squares.txt"], "params": ["size"]},
-    "model": {"deps": ["bases/squares.txt"], "outs": ["models/model.bin"]},
-    "score": {
-        "deps": ["models/model.bin"],
-        "metrics": [{"reports/metrics.json": {"cache": False}}],
-    },
-}
-
-
-def write_pipeline(folder: Path, stages: dict[str, Any]) -> None:
-    stages = {
-        name: each | {"cmd": f"python {name}.py", "deps": [f"{name}.py", *each.get("deps", [])]}
-        for name, each in stages.items()
-    }
-    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}), encoding="utf-8")
-
 
 @pytest.fixture(scope="module")
 def finished_other(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("other") / "a project, of another kind"
-    folder.mkdir()
-    for name in ("data", "bases", "models", "reports"):
-        (folder / name).mkdir()
-        (folder / name / ".gitkeep").touch()
-    for name, text in SCRIPTS.items():
-        (folder / f"{name}.py").write_text(text, encoding="utf-8")
-    (folder / "params.yaml").write_text("size: 3\n", encoding="utf-8")
-    write_pipeline(folder, PIPELINE)
-    return finish(folder)
+    return small_project(tmp_path_factory.mktemp("other") / "a project, of another kind")
 
 
 @pytest.fixture
@@ -237,7 +168,8 @@ def test_strictly_nothing_may_differ(other: Path) -> None:
 
 def test_every_kind_of_record_edited_by_hand_is_noticed(other: Path) -> None:
     def edit(stages: dict[str, Any]) -> None:
-        numbers, script = stages["squares"]["deps"]
+        code, numbers, script = stages["squares"]["deps"]
+        code["md5"] = flipped(code["md5"])
         assert numbers["path"] == "data/numbers.txt"
         script["md5"] = flipped(script["md5"])
         numbers["md5"] = flipped(numbers["md5"])
@@ -253,6 +185,7 @@ def test_every_kind_of_record_edited_by_hand_is_noticed(other: Path) -> None:
     found = audit(other)
     assert failures(found) == {
         ("numbers", "dvc.lock"),
+        ("squares", "dependency code"),
         ("squares", "dependency squares.py"),
         ("squares", "dependency data/numbers.txt"),
         ("squares", "parameter size"),
@@ -307,6 +240,37 @@ def test_a_stage_that_fails_is_named_and_the_others_run_on(other: Path) -> None:
     assert reasons["score"] == "a stage that it needs failed"
 
 
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("raise ValueError('no squares\\n  of these')", "ValueError: no squares"),
+        ("raise SystemExit('no squares')", "no squares"),
+        ("raise SystemExit(3)", "it exited with 3 and printed nothing"),
+        ("import missing_module", "ModuleNotFoundError: No module named 'missing_module'"),
+        ("print('WARNING: odd'); raise SystemExit('no squares')", "no squares"),
+        ("print('done')", "output 'bases/squares.txt' does not exist"),
+        ("import os; os.kill(os.getpid(), 9)", "it exited with -9 and printed nothing"),
+    ],
+)
+def test_a_stage_that_fails_is_told_with_its_own_last_words(
+    script: str, reason: str, other: Path
+) -> None:
+    (other / "squares.py").write_text(script, encoding="utf-8")
+    commit(other)
+    found = audit(other, ["bases"])
+    assert {each.stage: each.reason for each in found.findings if not each.passed}[
+        "squares"
+    ] == reason
+
+
+def test_a_stage_that_cannot_begin_is_told_with_the_words_of_dvc(other: Path) -> None:
+    write_pipeline(other, PIPELINE | {"model": {"deps": ["gone"], "outs": ["models/model.bin"]}})
+    commit(other)
+    reasons = {each.stage: each.reason for each in audit(other).findings if not each.passed}
+    assert "gone" in reasons["model"]
+    assert reasons["score"] == "a stage that it needs failed"
+
+
 def test_metrics_beyond_the_tolerance_fail_and_name_the_number(other: Path) -> None:
     text = SCRIPTS["score"].replace("1 + 1e-4", "2 + 1e-4")
     (other / "score.py").write_text(text, encoding="utf-8")
@@ -338,6 +302,220 @@ def test_downloads_below_a_relative_data_root_are_found_in_the_clone(other: Path
     run(other, "dvc", "repro")
     edit_lock(other, lambda stages: [stages.pop(name) for name in PIPELINE if name != "numbers"])
     assert audit(other).passed
+
+
+def test_paths_of_a_stage_in_a_folder_of_its_own_are_found_there(other: Path) -> None:
+    text = (other / "dvc.yaml").read_text(encoding="utf-8")
+    stages = yaml.safe_load(text)["stages"]
+    (other / "reports" / "score.py").write_text(
+        (other / "score.py").read_text(encoding="utf-8").replace("reports/", ""), encoding="utf-8"
+    )
+    stages["score"] = {
+        "cmd": "python score.py",
+        "wdir": "reports",
+        "deps": ["score.py", "../models/model.bin"],
+        "metrics": [{"metrics.json": {"cache": False}}],
+    }
+    (other / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}), encoding="utf-8")
+    run(other, "dvc", "repro")
+    commit(other)
+    found = audit(other, ["reports"])
+    assert failures(found) == set()
+    assert verdicts(found)["score", "metrics.json"] == "within tolerance"
+
+
+# --- folders -------------------------------------------------------------------------------------
+
+TABLE = "for name in {!r}:\n    open(f'bases/table/{{name}}.txt', 'w').write(name + {!r})"
+
+
+def write_table(project: Path, names: str, text: str) -> None:
+    script = f"import os\nos.makedirs('bases/table', exist_ok=True)\n{TABLE.format(names, text)}\n"
+    (project / "table.py").write_text(script, encoding="utf-8")
+
+
+def reason(found: Audit, artifact: str) -> str:
+    (each,) = [each for each in found.findings if each.artifact == artifact]
+    return each.reason
+
+
+def test_a_folder_that_differs_names_the_files_in_it(other: Path) -> None:
+    write_pipeline(other, PIPELINE | {"table": {"outs": ["bases/table"]}})
+    write_table(other, "abc", "1")
+    run(other, "dvc", "repro")
+    commit(other)
+    write_table(other, "abd", "1")
+    commit(other)
+    found = audit(other, ["bases"])
+    assert reason(found, "bases/table") == "not what HEAD makes: c.txt is gone, d.txt is new"
+    write_table(other, "abc", "2")
+    commit(other)
+    found = audit(other, ["bases"])
+    assert reason(found, "bases/table") == (
+        "not what HEAD makes: a.txt differs, b.txt differs, c.txt differs"
+    )
+    shutil.rmtree(other / ".dvc" / "cache")
+    found = audit(other, ["bases"])
+    assert reason(found, "bases/table").endswith(
+        "only the folder's hash is known here, not which of its files)"
+    )
+
+
+def test_a_folder_of_code_that_changed_names_the_files_in_it(other: Path) -> None:
+    (other / "code" / "one.py").write_text("# changed", encoding="utf-8")
+    (other / "code" / "two.py").unlink()
+    (other / "code" / "deeper").mkdir()
+    (other / "code" / "deeper" / "four.py").touch()
+    commit(other)
+    found = audit(other, ["bases"])
+    assert failures(found) == {("squares", "dependency code")}
+    assert reason(found, "dependency code").endswith(
+        ": deeper/four.py is new, one.py differs, two.py is gone"
+    )
+
+
+def test_of_many_files_that_differ_a_few_are_named(other: Path) -> None:
+    for number in range(9):
+        (other / "code" / f"{number}.py").touch()
+    commit(other)
+    said = reason(audit(other, ["bases"]), "dependency code")
+    assert said.endswith(": 0.py is new, 1.py is new, 2.py is new, 3.py is new, 5 more")
+
+
+# --- whose code runs -----------------------------------------------------------------------------
+
+
+def test_a_stage_that_would_run_an_installed_package_and_not_the_clones_fails(
+    project: Path,
+) -> None:
+    text = (project / "dvc.yaml").read_text(encoding="utf-8")
+    stages = yaml.safe_load(text)["stages"]
+    stages[INVARIANT]["cmd"] = "equibasis --version"
+    stages[EQUIVARIANT]["cmd"] = "python -m equibasis --version"
+    (project / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}), encoding="utf-8")
+    commit(project)
+    found = audit(project, ["bases"])
+    assert {each.verdict for each in found.findings} == {"not made"}
+    assert all("would run the installed equibasis" in each.reason for each in found.findings)
+
+
+def test_a_project_that_only_uses_an_installed_package_is_audited(other: Path) -> None:
+    stages = {
+        "basis": {
+            "cmd": "equibasis solve bases/c2.h5 --group c2 --output 2x2",
+            "outs": ["bases/c2.h5"],
+        }
+    }
+    (other / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}), encoding="utf-8")
+    (other / "dvc.lock").unlink()
+    run(other, "dvc", "repro")
+    commit(other)
+    done = attempt(other, "equibasis", "audit", "--json")
+    assert done.returncode == 0, done.stderr
+    assert {each["verdict"] for each in json.loads(done.stdout)["findings"]} == {"identical"}
+
+
+def test_what_python_finds_in_the_working_tree_it_finds_in_the_clone(
+    other: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (other / "library").mkdir()
+    (other / "library" / "counting.py").write_text("NUMBERS = '1 2 3'\n", encoding="utf-8")
+    (other / "numbers.py").write_text(
+        "import counting\nopen('data/numbers.txt', 'w').write(counting.NUMBERS)", encoding="utf-8"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(other / "library"), prepend=os.pathsep)
+    done = attempt(other, "dvc", "repro", PYTHONPATH=str(other / "library"))
+    assert done.returncode == 0, done.stderr
+    commit(other)
+    (other / "library" / "counting.py").write_text("NUMBERS = '4'\n", encoding="utf-8")
+    assert audit(other, ["data"]).passed
+
+
+# --- the user's own Git --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def traps(other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home whose settings of Git run programs that leave a mark; returns the mark's path.
+
+    The project asks for the filter, as one that is kept with Git LFS does.
+    """
+    (other / ".gitattributes").write_text("*.txt filter=trap\n*.py filter=trap\n", "utf-8")
+    commit(other)
+    home, mark = tmp_path / "home", tmp_path / "mark"
+    for folder in ("hooks", "template/hooks", "template/info", "xdg/git"):
+        (home / folder).mkdir(parents=True)
+    for path in ("program", "hooks/post-checkout", "template/hooks/post-checkout"):
+        (home / path).write_text(f"#!/bin/sh\ntouch '{mark}'\ntr a-z A-Z\n", encoding="utf-8")
+        (home / path).chmod(0o755)
+    attributes = "* text eol=crlf\n*.py filter=trap\n"
+    for path in ("attributes", "xdg/git/attributes", "template/info/attributes"):
+        (home / path).write_text(attributes, encoding="utf-8")
+    (home / ".gitconfig").write_text(
+        f"[core]\n autocrlf = true\n eol = crlf\n hooksPath = {home}/hooks\n"
+        f" attributesFile = {home}/attributes\n fsmonitor = {home}/program\n"
+        f"[init]\n templateDir = {home}/template\n defaultBranch = strange\n"
+        f'[filter "trap"]\n smudge = {home}/program\n clean = {home}/program\n required = true\n'
+        f"[commit]\n gpgSign = true\n[gpg]\n program = {home}/program\n"
+        "[log]\n showSignature = true\n[clone]\n rejectShallow = true\n"
+        "[status]\n short = true\n branch = true\n[color]\n ui = always\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "xdg"))
+    monkeypatch.setenv("GIT_TEMPLATE_DIR", str(home / "template"))
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "core.hooksPath")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", str(home / "hooks"))
+    for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"):
+        monkeypatch.delenv(name, raising=False)
+    return mark
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="programs of POSIX")
+def test_the_traps_work(traps: Path, other: Path, tmp_path: Path) -> None:
+    subprocess.run(["git", "clone", "--quiet", other, tmp_path / "theirs"], check=False)
+    assert traps.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="programs of POSIX")
+def test_the_clone_obeys_no_setting_of_the_users(traps: Path, other: Path) -> None:
+    found = audit(other)
+    assert failures(found) == set()
+    assert found.uncommitted == 0
+    assert not traps.exists()
+
+
+@pytest.fixture
+def of_another_user(other: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        for path in [other, *other.rglob("*")]:
+            os.chown(path, 65534, 65534, follow_symlinks=False)
+    else:
+        monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.delenv("SUDO_UID", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"):
+        monkeypatch.delenv(name, raising=False)
+    return other
+
+
+def test_a_repository_of_another_user_is_refused_with_the_remedy_of_git(
+    of_another_user: Path,
+) -> None:
+    with pytest.raises(AuditError) as caught:
+        audit(of_another_user)
+    assert "detected dubious ownership in repository" in str(caught.value)
+    assert "git config --global --add safe.directory" in str(caught.value)
+    assert str(of_another_user) in str(caught.value)
+
+
+def test_the_remedy_of_git_for_a_repository_of_another_user_works(of_another_user: Path) -> None:
+    subprocess.run(
+        ["git", "config", "--global", "--add", "safe.directory", str(of_another_user)], check=True
+    )
+    assert audit(of_another_user, ["data"]).passed
 
 
 # --- what cannot be audited ----------------------------------------------------------------------
@@ -387,6 +565,27 @@ def no_dvc(project: Path) -> None:
     commit(project)
 
 
+def head_of_no_commit(project: Path) -> None:
+    head = (project / ".git" / "HEAD").read_text(encoding="utf-8").split()[1]
+    (project / ".git" / head).write_text("1" * 40 + "\n", encoding="utf-8")
+
+
+def no_objects(project: Path) -> None:
+    for path in (project / ".git" / "objects").rglob("*"):
+        if path.is_file():
+            path.chmod(0o644)
+            path.write_bytes(b"")
+
+
+def broken_settings(project: Path) -> None:
+    (project / ".git" / "config").write_text("[core\n", encoding="utf-8")
+
+
+def broken_settings_of_dvc(project: Path) -> None:
+    (project / ".dvc" / "config").write_text("[core\n", encoding="utf-8")
+    commit(project)
+
+
 def no_folder(project: Path) -> None:
     shutil.rmtree(project)
 
@@ -395,15 +594,19 @@ def no_folder(project: Path) -> None:
     ("spoil", "said"),
     [
         (no_repository, "not a git repository"),
-        (no_commit, "no commit yet"),
-        (no_lock, "dvc.lock"),
+        (no_commit, "does not have any commits yet"),
+        (no_lock, "path 'dvc.lock' does not exist"),
         (empty_lock, "dvc.lock of commit"),
         (conflicts, "dvc.lock of commit"),
         (lock_of_something_else, "dvc.lock of commit"),
         (no_pipeline, "has no dvc.yaml"),
-        (broken_pipeline, "DVC cannot read the pipeline"),
+        (broken_pipeline, "required key not provided @ data['stages']['numbers']['cmd']"),
         (no_dvc, "has no .dvc"),
         (no_folder, "not a folder"),
+        (head_of_no_commit, "bad object HEAD"),
+        (no_objects, "is empty"),
+        (broken_settings, "bad config line 1 in file .git/config"),
+        (broken_settings_of_dvc, "Invalid line ('[core')"),
     ],
 )
 def test_what_is_no_project_is_refused_in_one_line(
@@ -415,6 +618,20 @@ def test_what_is_no_project_is_refused_in_one_line(
         audit(other)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="a small disk is for root to mount"
+)
+def test_a_full_disk_is_named(other: Path, temporary: Path) -> None:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(temporary)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        with pytest.raises(AuditError, match="No space left on device"):
+            audit(other)
+    finally:
+        subprocess.run(["umount", str(temporary)], check=True)
 
 
 def test_an_unknown_folder_of_outputs_names_those_there_are(other: Path) -> None:

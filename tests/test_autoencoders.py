@@ -47,7 +47,7 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / kind).mkdir()
     for group in ("c4", "d4"):
         for input_, output in bases_needed(config_of("equivariant_attention", group)):
-            basis = eb.solve(group, output, input_)
+            basis = eb.solve(group, input=input_, output=output)
             eb.save_basis(basis, basis_file(folder, group, (input_, output)))
     return folder
 
@@ -186,7 +186,7 @@ def test_a_model_cannot_be_built_without_saying_of_which_bases(model: str) -> No
 
 def test_attention_needs_all_elements_of_the_group_and_says_so() -> None:
     config = AutoencoderConfig("equivariant_attention", 5, (5, 5), "s5")
-    found = {key: eb.solve("s5", key[1], key[0]) for key in bases_needed(config)}
+    found = {key: eb.solve("s5", input=key[0], output=key[1]) for key in bases_needed(config)}
     with pytest.raises(eb.ModelError, match="generators only") as caught:
         equivariant_autoencoder(config, found)
     one_line(caught)
@@ -251,7 +251,7 @@ def test_a_loaded_model_saves_to_the_bytes_it_was_loaded_from(
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_weights_file_holds_the_parameters_and_nothing_else(
+def test_a_weights_file_holds_the_parameters_and_what_they_are_of(
     model: str, bases: Path, tmp_path: Path
 ) -> None:
     config = config_of(model)
@@ -261,12 +261,17 @@ def test_a_weights_file_holds_the_parameters_and_nothing_else(
     content = path.read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
     header = json.loads(content[8 : 8 + length])
+    state = autoencoder.state_dict()
     shapes = {name: list(p.shape) for name, p in autoencoder.named_parameters()}
-    assert {name: entry["shape"] for name, entry in header.items()} == shapes
-    assert {entry["dtype"] for entry in header.values()} == {"F32"}
-    assert len(content) == 8 + length + 4 * sum(p.numel() for p in autoencoder.parameters())
+    names = {name: [len(state[name])] for name in state if name.endswith("_extra_state")}
+    assert bool(names) == config.is_equivariant
+    assert {name: entry["shape"] for name, entry in header.items()} == shapes | names
+    assert {header[name]["dtype"] for name in shapes} == {"F32"}
+    assert {header[name]["dtype"] for name in names} <= {"U8"}
+    numbers = sum(p.numel() for p in autoencoder.parameters())
+    assert len(content) == 8 + length + 4 * numbers + sum(size for (size,) in names.values())
     with safetensors.safe_open(path, "np") as file:
-        assert sorted(file.keys()) == sorted(shapes)
+        assert sorted(file.keys()) == sorted(state)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["weights.json", "weights.safetensors"]
 
 
@@ -293,7 +298,7 @@ def test_weights_load_with_a_basis_that_another_solver_found(
     shutil.copytree(bases, folder)
     path = folder / "equivariant" / "c4_14x14_to_6x6.h5"
     before = path.read_bytes()
-    eb.save_basis(eb.solve("c4", "6x6", "14x14", solver="svd"), path)
+    eb.save_basis(eb.solve("c4", input="14x14", output="6x6", solver="svd"), path)
     assert path.read_bytes() != before  # the solver's name
     x = torch.rand(2, 196)
     assert torch.equal(load_autoencoder(saved, folder)[0](x), load_autoencoder(saved, bases)[0](x))
@@ -370,7 +375,7 @@ def test_weights_refuse_another_basis_of_the_same_group_and_shapes(
 ) -> None:
     path = altered / "equivariant" / "c4_6x6_to_3x3.h5"
     clockwise = eb.Group("c4", ("r0", "r90", "r180", "r270"), turned_clockwise, axes=2)
-    eb.save_basis(eb.solve(clockwise, "3x3", "6x6"), path)
+    eb.save_basis(eb.solve(clockwise, input="6x6", output="3x3"), path)
     with pytest.raises(eb.ModelError) as caught:
         load_autoencoder(saved, altered)
     message = one_line(caught)

@@ -164,7 +164,7 @@ def test_copies_of_a_coefficient_in_lifted_orbits_count_each(
 ) -> None:
     """As c ↦ U is linear, ⟨U(c), U(v)⟩ = ⟨c, its adjoint on U(v)⟩, which is alike on copies."""
     monkeypatch.setattr(orbit_blocks, "_FEWEST_MOVED", 0 if moved else 2**62)
-    basis = eb.solve(group, output, input_)
+    basis = eb.solve(group, input=input_, output=output)
     made = BlockMap(basis).double()
     assert made.orbits is not None, "too small to be gathered as large layers are"
     in_order = (group, output) == ("c4", "20x20")
@@ -184,7 +184,7 @@ def test_indices_are_of_the_dtype_that_torch_gathers_by(
 ) -> None:
     """Others are converted at every call."""
     monkeypatch.setattr(orbit_blocks, "_FEWEST_MOVED", 0 if moved else 2**62)
-    made = BlockMap(eb.solve("d4", "24x24", "24x24"))
+    made = BlockMap(eb.solve("d4", input="24x24", output="24x24"))
     assert made.orbits is not None, "too small to be gathered as large layers are"
     assert made.orbits.others is not None
     parts = made.orbits, made.blocks
@@ -194,7 +194,7 @@ def test_indices_are_of_the_dtype_that_torch_gathers_by(
 
 @pytest.mark.parametrize("bias", ["invariant", "scalar"])
 def test_the_gradient_of_a_bias_is_its_adjoint(bias: str) -> None:
-    basis, invariants = eb.solve("d4", "7x7", "5x5"), eb.solve("d4", "7x7")
+    basis, invariants = eb.solve("d4", input="5x5", output="7x7"), eb.solve("d4", output="7x7")
     made = InvariantBias(basis, invariants if bias == "invariant" else "scalar").double()
     vector = made()
     gradient = torch.randn(49, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -206,7 +206,7 @@ def test_the_gradient_of_a_bias_is_its_adjoint(bias: str) -> None:
 @pytest.mark.parametrize("bias", ["invariant", "scalar"])
 def test_a_bias_in_adapted_coordinates_is_the_bias(name: str, bias: str) -> None:
     basis, coordinates = solved(name)
-    invariants = eb.solve(EVERY[name].group, EVERY[name].output)
+    invariants = eb.solve(EVERY[name].group, output=EVERY[name].output)
     rho = basis.space.output
     permuted = isinstance(rho, PermutationRepresentation)
     if bias == "scalar" and not (permuted and rho.signs is None):

@@ -53,7 +53,7 @@ def solve(space):
 solvers.SOLVERS["counting"] = dataclasses.replace(svd.SOLVER, name="counting", solve=solve)
 print("ready", flush=True)
 sys.stdin.readline()
-basis = eb.get_basis(group="c4", input="14x14", output="6x6", solver="counting")
+basis = eb.get_basis("c4", input="14x14", output="6x6", solver="counting")
 print(basis.rank, eb.content_sha256(basis), flush=True)
 """
 
@@ -99,13 +99,13 @@ def used_long_ago(path: Path) -> None:
 
 
 def test_the_second_time_the_basis_is_read_and_not_solved(folder, solved):
-    first = eb.get_basis(group="c4", output="6x6", input="14x14", solver="counting")
+    first = eb.get_basis("c4", input="14x14", output="6x6", solver="counting")
     again = eb.get_basis(group="c4", input="14x14", output="6x6", solver="counting")
     assert len(solved) == 1
     assert again.rank == 1764
     assert eb.content_sha256(again) == eb.content_sha256(first)
     assert eb.content_sha256(again) == eb.content_sha256(
-        eb.solve(group="c4", output="6x6", input="14x14")
+        eb.solve("c4", input="14x14", output="6x6")
     )
     assert (again.matrix != first.matrix).nnz == 0
     assert the_file(folder).name.startswith("c4_14x14_to_6x6-")
@@ -123,30 +123,30 @@ def test_the_second_time_the_basis_is_read_and_not_solved(folder, solved):
     ids=["invariants", "sums and products", "generators", "matrices"],
 )
 def test_any_problem_is_kept(folder, group, output, input_):
-    first, again = (eb.get_basis(group=group, output=output, input=input_) for _ in range(2))
+    first, again = (eb.get_basis(group, input=input_, output=output) for _ in range(2))
     assert eb.content_sha256(first) == eb.content_sha256(again)
     assert eb.content_sha256(again) == eb.content_sha256(eb.load_basis(the_file(folder)))
 
 
 def test_ways_to_write_one_problem_share_a_file(folder, solved):
     for output in ("6x6", (6, 6), eb.Grid((6, 6))):
-        eb.get_basis(group="c4", output=output, solver="counting")
+        eb.get_basis("c4", output=output, solver="counting")
     assert len(solved) == len(names(folder)) == 1
 
 
 def test_the_solver_is_no_part_of_the_key(folder):
     bases = [
-        eb.get_basis(group="c4", output="3x3", input="6x6", solver=solver)
+        eb.get_basis("c4", input="6x6", output="3x3", solver=solver)
         for solver in ("svd", "orbits", "auto")
     ]
     assert {basis.solver for basis in bases} == {"svd"}
     with pytest.raises(eb.SolverError, match="unknown solver"):
-        eb.get_basis(group="c4", output="3x3", input="6x6", solver="best")
+        eb.get_basis("c4", input="6x6", output="3x3", solver="best")
 
 
 def test_a_group_whose_action_has_changed_is_solved_anew(folder, write_module):
     def rank() -> int:
-        return eb.get_basis(group="acting:group", output="4").rank
+        return eb.get_basis("acting:group", output="4").rank
 
     write_module("acting", SHIFTS)
     assert rank() == rank() == 1
@@ -162,8 +162,7 @@ def test_eight_threads_solve_once(solved):
     with ThreadPoolExecutor(8) as pool:
         bases = list(
             pool.map(
-                lambda _: eb.get_basis(group="c4", output="3x3", input="6x6", solver="counting"),
-                range(8),
+                lambda _: eb.get_basis("c4", input="6x6", output="3x3", solver="counting"), range(8)
             )
         )
     assert len(solved) == 1
@@ -200,7 +199,7 @@ def test_eight_processes_solve_once_and_get_equal_bases(tmp_path, folder, start)
     for process in processes:
         begin(process)
     results = [process.communicate()[0].splitlines()[-1] for process in processes]
-    expected = eb.content_sha256(eb.solve(group="c4", output="6x6", input="14x14"))
+    expected = eb.content_sha256(eb.solve("c4", input="14x14", output="6x6"))
     assert results == [f"1764 {expected}"] * 8
     assert [process.returncode for process in processes] == [0] * 8
     assert (tmp_path / "solved.log").read_text() == "solved\n"
@@ -225,7 +224,7 @@ def test_when_the_process_that_solves_is_killed_one_that_waits_takes_over(tmp_pa
     ranks = [process.communicate(timeout=60)[0].split()[-2] for process in waiting]
     assert ranks == ["1764", "1764"]
     assert (tmp_path / "solved.log").read_text() == "solved\n" * 2
-    assert eb.get_basis(group="c4", output="6x6", input="14x14").solver == "counting"
+    assert eb.get_basis("c4", input="14x14", output="6x6").solver == "counting"
 
 
 # Children that fill an empty cache again and again, each killed after a while; then a report.
@@ -292,18 +291,18 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_solved_again(folder, damage):
-    expected = eb.content_sha256(eb.get_basis(group="c4", output="3x3", input="6x6"))
+    expected = eb.content_sha256(eb.get_basis("c4", input="6x6", output="3x3"))
     path = the_file(folder)
     whole = path.read_bytes()
     path.write_bytes(DAMAGES[damage](whole))
-    assert eb.content_sha256(eb.get_basis(group="c4", output="3x3", input="6x6")) == expected
+    assert eb.content_sha256(eb.get_basis("c4", input="6x6", output="3x3")) == expected
     assert path.read_bytes() == whole
 
 
 def test_a_whole_file_under_the_name_of_another_problem_is_not_believed(folder):
-    right = eb.get_basis(group="c4", output="3x3", input="6x6")
-    eb.save_basis(eb.solve(group="d4", output="3x3", input="6x6"), the_file(folder))
-    assert eb.get_basis(group="c4", output="3x3", input="6x6").rank == right.rank
+    right = eb.get_basis("c4", input="6x6", output="3x3")
+    eb.save_basis(eb.solve("d4", input="6x6", output="3x3"), the_file(folder))
+    assert eb.get_basis("c4", input="6x6", output="3x3").rank == right.rank
     assert eb.load_basis(the_file(folder)).group == "c4"
 
 
@@ -318,7 +317,7 @@ def test_where_nothing_can_be_kept_the_basis_is_solved_with_a_warning(tmp_path, 
     with pytest.warns(
         RuntimeWarning, match=r"is not kept for next time.*EQUIBASIS_CACHE"
     ) as caught:
-        basis = eb.get_basis(group="c4", output="6x6", input="14x14")
+        basis = eb.get_basis("c4", input="14x14", output="6x6")
     assert basis.rank == 1764
     assert caught[0].filename == __file__
     with pytest.raises(eb.EquibasisError, match=r"cannot look into the cache .*: Not a directory"):
@@ -327,17 +326,17 @@ def test_where_nothing_can_be_kept_the_basis_is_solved_with_a_warning(tmp_path, 
 
 @POSIX
 def test_a_read_only_folder_is_read(folder):
-    eb.get_basis(group="c4", output="3x3", input="6x6")
+    eb.get_basis("c4", input="6x6", output="3x3")
     for lock in folder.glob("*.lock"):
         lock.unlink()
     folder.chmod(0o555)
     try:
         before = names(folder)
-        assert eb.get_basis(group="c4", output="3x3", input="6x6").rank == 81
+        assert eb.get_basis("c4", input="6x6", output="3x3").rank == 81
         assert [path.name for path in folder.iterdir()] == before  # not even a lock
         if os.geteuid():  # root may write all the same
             with pytest.warns(RuntimeWarning, match="is not kept"):
-                assert eb.get_basis(group="d4", output="3x3").rank == 3
+                assert eb.get_basis("d4", output="3x3").rank == 3
     finally:
         folder.chmod(0o755)
 
@@ -348,7 +347,7 @@ import equibasis as eb
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4000, resource.RLIM_INFINITY))
-print(eb.get_basis(group="c4", input="14x14", output="6x6").rank)
+print(eb.get_basis("c4", input="14x14", output="6x6").rank)
 """
 
 
@@ -366,23 +365,23 @@ def test_a_full_disk_costs_a_warning_and_leaves_nothing(folder, python):
 
 def test_the_least_recently_used_is_removed_first(tmp_path, folder, monkeypatch):
     for group in ("c2", "c4"):
-        eb.get_basis(group=group, output="6x6", input="6x6")
+        eb.get_basis(group, input="6x6", output="6x6")
     for path in folder.glob("*.h5"):
         used_long_ago(path)
-    eb.get_basis(group="c2", output="6x6", input="6x6")  # used again: now c4 is the older one
-    eb.save_basis(eb.solve(group="d4", output="6x6", input="6x6"), tmp_path / "d4.h5")
+    eb.get_basis("c2", input="6x6", output="6x6")  # used again: now c4 is the older one
+    eb.save_basis(eb.solve("d4", input="6x6", output="6x6"), tmp_path / "d4.h5")
     room_for_all = sum(f.bytes for f in cached_files()) + (tmp_path / "d4.h5").stat().st_size
     monkeypatch.setenv("EQUIBASIS_CACHE_SIZE", str(room_for_all - 1))
-    eb.get_basis(group="d4", output="6x6", input="6x6")
+    eb.get_basis("d4", input="6x6", output="6x6")
     assert [file.path.name[:2] for file in cached_files()] == ["d4", "c2"]
     assert sum(file.bytes for file in cached_files()) <= cache_size()
 
 
 def test_a_basis_larger_than_the_cache_is_returned_but_not_kept(folder, monkeypatch):
-    eb.get_basis(group="c4", output="3x3")
+    eb.get_basis("c4", output="3x3")
     monkeypatch.setenv("EQUIBASIS_CACHE_SIZE", "20kB")
     with pytest.warns(RuntimeWarning, match="larger than the whole cache may be, 20,000 bytes"):
-        assert eb.get_basis(group="c4", output="14x14", input="14x14").rank == 9604
+        assert eb.get_basis("c4", input="14x14", output="14x14").rank == 9604
     assert [name.partition("-")[0] for name in names(folder)] == ["c4_3x3"]
 
 
@@ -390,7 +389,7 @@ def test_a_basis_larger_than_the_cache_is_returned_but_not_kept(folder, monkeypa
 def test_a_limit_that_is_no_size_is_an_error_that_names_the_variable(folder, monkeypatch, size):
     monkeypatch.setenv("EQUIBASIS_CACHE_SIZE", size)
     with pytest.raises(eb.EquibasisError, match=r"^EQUIBASIS_CACHE_SIZE: .* is not a size"):
-        eb.get_basis(group="c4", output="3x3")
+        eb.get_basis("c4", output="3x3")
     assert not folder.exists()
 
 
@@ -621,7 +620,7 @@ def test_ls_lists_what_is_kept_the_last_used_first(folder, command):
     assert (empty.status, empty.err) == (0, "")
     assert empty.out == f"0 bases, 0 bytes of 1.0 GB, in {folder}\n"
     for size in ("3x3", "6x6"):
-        eb.get_basis(group="c4", output=size)
+        eb.get_basis("c4", output=size)
     used_long_ago(next(folder.glob("c4_6x6-*.h5")))
     listed = command("cache", "ls")
     assert listed.status == 0
@@ -631,7 +630,7 @@ def test_ls_lists_what_is_kept_the_last_used_first(folder, command):
 
 
 def test_prune_removes_what_is_ours_and_nothing_else(folder, command):
-    eb.get_basis(group="c4", output="3x3")
+    eb.get_basis("c4", output="3x3")
     mine = ["c4_6x6.h5", "notes.txt", f"data-{'0' * 32}.csv", f"{'0' * 32}.h5", "x.h5.lock"]
     for name in mine:
         (folder / name).write_text("mine")
@@ -648,7 +647,7 @@ def test_prune_removes_what_is_ours_and_nothing_else(folder, command):
 
 def test_prune_leaves_as_much_as_it_is_told(folder, command):
     for size in ("3x3", "6x6", "14x14"):
-        eb.get_basis(group="c4", output=size)
+        eb.get_basis("c4", output=size)
     for path in folder.glob("c4_6x6-*"):
         used_long_ago(path)
     limit = sum(file.bytes for file in cached_files()) - 1
@@ -665,7 +664,7 @@ def test_prune_leaves_as_much_as_it_is_told(folder, command):
     ],
 )
 def test_prune_refuses_what_it_cannot_read(folder, command, arguments, reason):
-    eb.get_basis(group="c4", output="3x3")
+    eb.get_basis("c4", output="3x3")
     refused = command("cache", "prune", *arguments)
     assert (refused.status, refused.out) == (2, "")
     assert reason in refused.err

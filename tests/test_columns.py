@@ -200,7 +200,7 @@ SPOILT = {
 
 @pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
 def test_orbits_that_are_not_the_basis_do_not_verify(spoil):
-    basis = by_hand.solved("c4", "3x3", "3x3")
+    basis = by_hand.solved("c4", input="3x3", output="3x3")
     assert eb.verify_basis(basis).rank_expected == 21
     with pytest.raises(eb.EquibasisError):
         eb.verify_basis(replace(basis, columns=spoil(basis.columns)))

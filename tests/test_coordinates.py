@@ -15,8 +15,9 @@ from scipy import sparse
 import equibasis as eb
 from equibasis.artifact.store import verify_file
 from equibasis.artifact.verification import check_coordinates
-from equibasis.symmetry.coordinates import LONGEST_ORBIT, Coordinates, symmetry_coordinates
+from equibasis.symmetry.coordinates import Coordinates
 from equibasis.symmetry.coordinates.encoding import as_arrays, from_arrays
+from equibasis.symmetry.coordinates.finding import LONGEST_ORBIT, symmetry_coordinates
 from equibasis.symmetry.coordinates.irreps import decompose
 from equibasis.symmetry.coordinates.jacobi import eigenvectors, product
 from equibasis.symmetry.coordinates.parts import matrix_parts, permutation_parts
@@ -55,7 +56,7 @@ EVERY = {**PROBLEMS, **MORE}
 
 def solved(name: str) -> tuple[eb.Basis, Coordinates]:
     problem = EVERY[name]
-    basis = eb.solve(problem.group, problem.output, problem.input)
+    basis = eb.solve(problem.group, input=problem.input, output=problem.output)
     coordinates = symmetry_coordinates(basis.space)
     assert coordinates is not None
     return basis, coordinates
@@ -132,19 +133,19 @@ def test_multiplications_fall_to_the_share_that_the_irreps_give(
     group: str, side: int, share: float
 ) -> None:
     """Σ q δ² n p beside k m; what is left are the transforms, and orbits on mirrors."""
-    space = eb.solve(group, (side, side), (side, side)).space
+    space = eb.solve(group, input=(side, side), output=(side, side)).space
     coordinates = symmetry_coordinates(space)
     assert coordinates is not None
     assert share < coordinates.multiplications / space.dimension < 1.12 * share + 0.06
 
 
 def test_orbits_that_are_too_long_have_no_coordinates() -> None:
-    space = eb.solve("s12", "12x12").space
+    space = eb.solve("s12", output="12x12").space
     assert (
         max(len(part.places) for part in permutation_parts(space.output, space.generating)) == 132
     )
     assert LONGEST_ORBIT < 132
-    assert symmetry_coordinates(eb.solve("s12", "12x12", "12").space) is None
+    assert symmetry_coordinates(eb.solve("s12", input="12", output="12x12").space) is None
 
 
 # --- parts --------------------------------------------------------------------------------------
@@ -153,7 +154,7 @@ def test_orbits_that_are_too_long_have_no_coordinates() -> None:
 @pytest.mark.parametrize("name", ["mirrors", "sums", "voxels", "quaternions", "generators"])
 def test_a_group_acts_on_each_orbit_of_a_kind_as_its_representation_says(name: str) -> None:
     problem = EVERY[name]
-    space = eb.solve(problem.group, problem.output, problem.input).space
+    space = eb.solve(problem.group, input=problem.input, output=problem.output).space
     for rho in (space.input, space.output):
         parts = permutation_parts(rho, space.generating)
         covered = np.concatenate([part.places.ravel() for part in parts])
@@ -170,17 +171,17 @@ def test_a_group_acts_on_each_orbit_of_a_kind_as_its_representation_says(name: s
 
 
 def test_orbits_on_mirrors_are_lifted_where_they_are_few() -> None:
-    space = eb.solve("d4", "20x20").space
+    space = eb.solve("d4", output="20x20").space
     (part,) = permutation_parts(space.output, space.generating)
     assert part.places.shape == (8, 45 + 10)
     assert sorted(set(part.repeats.tolist())) == [1, 2]
-    few = eb.solve("d4", "4x4").space
+    few = eb.solve("d4", output="4x4").space
     assert len(permutation_parts(few.output, few.generating)) == 2
 
 
 def test_equal_matrices_make_one_kind() -> None:
-    space = eb.solve(UNITS, "3*V").space
-    listed = eb.solve(UNITS, "V", "V").space
+    space = eb.solve(UNITS, output="3*V").space
+    listed = eb.solve(UNITS, input="V", output="V").space
     assert [part.places.shape for part in matrix_parts(space.output)] == [(4, 3)]
     assert [part.places.shape for part in matrix_parts(listed.output)] == [(4, 1)]
 
@@ -192,7 +193,7 @@ def test_equal_matrices_make_one_kind() -> None:
 def test_matching_copies_of_an_irrep_are_moved_alike(name: str) -> None:
     """In adapted coordinates ρ(g) is D(g) ⊗ 1 over copies, one D for all representations."""
     problem = EVERY[name]
-    space = eb.solve(problem.group, problem.output, problem.input).space
+    space = eb.solve(problem.group, input=problem.input, output=problem.output).space
     kinds = [part.representation for part in permutation_parts(space.output, space.generating)]
     found = decompose(kinds)
     for number, irrep in enumerate(found.irreps):

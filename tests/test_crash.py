@@ -95,7 +95,7 @@ def test_what_only_looks_like_a_temporary_file_stops_nobody(tmp_path: Path) -> N
 
 def test_many_write_and_read_one_file_at_once_and_all_see_it_whole(tmp_path: Path) -> None:
     path, wrong = tmp_path / "shared.h5", []
-    bases = [eb.solve("c4", "3x3", "3x3"), eb.solve("d4", "3x3", "3x3")]
+    bases = [eb.solve("c4", input="3x3", output="3x3"), eb.solve("d4", input="3x3", output="3x3")]
     eb.save_basis(bases[0], path)
 
     def guarded(work: Callable[[], object]) -> threading.Thread:
@@ -321,10 +321,10 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing(small_disk: Path) -> 
 
 def test_a_full_disk_keeps_the_older_file(small_disk: Path) -> None:
     path = small_disk / "basis.h5"
-    eb.save_basis(eb.solve("c4", "2x2", "2x2"), path)
+    eb.save_basis(eb.solve("c4", input="2x2", output="2x2"), path)
     before = path.read_bytes()
     with pytest.raises(eb.WriteError, match="No space left"):
-        eb.save_basis(eb.solve("c4", "6x6", "14x14"), path)
+        eb.save_basis(eb.solve("c4", input="14x14", output="6x6"), path)
     assert path.read_bytes() == before
     assert names(small_disk) == ["basis.h5"]
 
@@ -396,13 +396,13 @@ def test_a_read_only_folder_is_refused_before_solving(read_only: Path) -> None:
 def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(eb.WriteError, match="cannot write"):
-        eb.save_basis(eb.solve("c4", "2x2"), tmp_path / "file" / "basis.h5")
+        eb.save_basis(eb.solve("c4", output="2x2"), tmp_path / "file" / "basis.h5")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_device_is_never_replaced_by_a_file() -> None:
     with pytest.raises(eb.WriteError, match="device"):
-        eb.save_basis(eb.solve("c4", "2x2"), "/dev/full")
+        eb.save_basis(eb.solve("c4", output="2x2"), "/dev/full")
     assert Path("/dev/full").is_char_device()
 
 

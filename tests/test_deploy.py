@@ -43,7 +43,7 @@ def seeded(tmp_path_factory: Any, monkeypatch: Any) -> None:
 
 @functools.cache
 def basis(group: str, output: str, input_: str | None = None) -> eb.Basis:
-    return eb.solve(group, output, input_)
+    return eb.solve(group, input=input_, output=output)
 
 
 def autoencoder(model: str, group: str = "c4") -> nn.Module:
@@ -67,7 +67,9 @@ OTHERS = {
     "images": lambda: EquivariantMLP(["6x6", "4x4", "3x3"], "c4", normalization="batch"),
     "vectors": lambda: EquivariantMLP(["4x4", "3x3:vector + 2*3x3", "4x4"], "d4"),
     "gated": lambda: EquivariantMLP(["4x4", "3x3:vector + 2*3x3", "4x4"], "d4", "gated"),
-    "matrices": lambda: EquivariantMLP(["V", "4*V + 2*1", "V"], SIXTH, normalization="layer"),
+    "matrices": lambda: EquivariantMLP(
+        ["V + 1", "4*V + 2*1", "V + 1"], SIXTH, normalization="layer"
+    ),
     "norms of a batch": lambda: EquivariantMLP(["V", "4*V", "V"], SIXTH, "norm", True, "batch"),
     "sets": lambda: EquivariantMLP(["5x5", "2*5", "5"], "s5"),
     "a classifier": lambda: EquivariantSequential(

@@ -19,17 +19,21 @@ UNIT = np.array([1.0, 2.0, 3.0]) / np.sqrt(14.0)
 HOUSEHOLDER = eb.matrix_group("mirror é", {"m": np.eye(3) - 2 * np.outer(UNIT, UNIT)})
 
 BASES = {
-    "maps": ("c4", "3x3", "6x6"),
-    "invariants": ("d4", "5x5", None),
-    "signs": ("d4", "3x3:sign", "3x3"),
-    "dense": (HOUSEHOLDER, "V", "V"),
-    "rank 0": ("d4", "1x1:vector", None),
+    "maps": {"group": "c4", "input": "6x6", "output": "3x3"},
+    "invariants": {"group": "d4", "input": None, "output": "5x5"},
+    "signs": {"group": "d4", "input": "3x3", "output": "3x3:pseudoscalar"},
+    "dense": {"group": HOUSEHOLDER, "input": "V", "output": "V"},
+    "rank 0": {"group": "d4", "input": None, "output": "1x1:vector"},
 }
+
+
+def solved(name: str) -> eb.Basis:
+    return eb.solve(**BASES[name])
 
 
 @pytest.fixture(params=BASES)
 def basis(request: pytest.FixtureRequest) -> eb.Basis:
-    return eb.solve(*BASES[request.param])
+    return solved(request.param)
 
 
 def dense(matrix: object) -> np.ndarray:
@@ -37,10 +41,9 @@ def dense(matrix: object) -> np.ndarray:
 
 
 def test_the_bases_exported_here_are_sparse_and_dense_and_empty():
-    solved = {name: eb.solve(*problem) for name, problem in BASES.items()}
-    assert isinstance(solved["dense"].matrix, np.ndarray)
-    assert sparse.issparse(solved["signs"].matrix)
-    assert solved["rank 0"].rank == 0
+    assert isinstance(solved("dense").matrix, np.ndarray)
+    assert sparse.issparse(solved("signs").matrix)
+    assert solved("rank 0").rank == 0
 
 
 def test_npz_is_opened_by_scipy_where_it_is_sparse_and_by_numpy_where_it_is_dense(basis, tmp_path):
@@ -66,7 +69,7 @@ def test_npz_is_opened_by_scipy_where_it_is_sparse_and_by_numpy_where_it_is_dens
 def test_matrix_market_keeps_every_digit(basis, tmp_path):
     path = tmp_path / "basis.mtx"
     assert export_basis(basis, path) == "scipy.io.mmread"
-    assert np.array_equal(dense(io.mmread(path, spmatrix=False)), dense(basis.matrix))
+    assert np.array_equal(dense(io.mmread(path)), dense(basis.matrix))
     text = path.read_text(encoding="ascii")
     assert f"%content_sha256 {eb.content_sha256(basis)}\n" in text
     assert f"%output_space {basis.space.output_space}\n" in text
@@ -170,7 +173,7 @@ import equibasis as eb
 from equibasis.artifact.export import export_basis
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-basis = eb.solve("c4", "6x6", "14x14")
+basis = eb.solve(group="c4", input="14x14", output="6x6")
 resource.setrlimit(resource.RLIMIT_FSIZE, (4000, resource.RLIM_INFINITY))
 try:
     export_basis(basis, sys.argv[1])

@@ -19,9 +19,9 @@ import equibasis as eb
 from basis_files import BASES
 from digits.figures import attention_figure, comparison_figure, curves_figure, rotations_figure
 from digits.stages.report import label, results_table
-from equibasis.artifact import images as pictures
-from equibasis.artifact.images import entries, layout_of, orbit_image, shrunk
+from equibasis.show import images as pictures
 from equibasis.show.figures import COLOURS, basis_figure, orbits_figure, save_figure, vector_image
+from equibasis.show.images import entries, layout_of, orbit_image, shrunk
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 
@@ -62,19 +62,21 @@ def rotations() -> Figure:
 
 
 FIGURES: dict[str, Callable[[], Figure]] = {
-    "maps between grids": lambda: basis_figure(eb.solve("c4", "6x6", "14x14")),
-    "invariants of a grid": lambda: basis_figure(eb.solve("c4", "6x6")),
-    "dense": lambda: basis_figure(eb.solve("trivial", "1x1", "1x1")),
-    "maps that are no grids": lambda: basis_figure(eb.solve(PLANE, (2,), (3, 2))),
-    "invariants that are no grid": lambda: basis_figure(eb.solve(SIGN, (3,), (3,)), count=2),
-    "one vector": lambda: basis_figure(eb.solve("d4", "6x6", "14x14"), count=1),
-    "lines": lambda: basis_figure(eb.solve("z12", "12")),
-    "long lines": lambda: basis_figure(eb.solve("z200", "200")),
-    "voxels": lambda: basis_figure(eb.solve("oh", "3x3x3")),
-    "large": lambda: basis_figure(eb.solve("d4", "40x40", "40x40"), 2),
-    "orbits of maps": lambda: orbits_figure(eb.solve("c4", "6x6", "14x14")),
-    "orbits with signs": lambda: orbits_figure(eb.solve("d4", "5x5", "5x5:vector")),
-    "few orbits": lambda: orbits_figure(eb.solve("oh", "3x3x3")),
+    "maps between grids": lambda: basis_figure(eb.solve("c4", input="14x14", output="6x6")),
+    "invariants of a grid": lambda: basis_figure(eb.solve("c4", output="6x6")),
+    "dense": lambda: basis_figure(eb.solve("trivial", input="1x1", output="1x1")),
+    "maps that are no grids": lambda: basis_figure(eb.solve(PLANE, input=(3, 2), output=(2,))),
+    "invariants that are no grid": lambda: basis_figure(
+        eb.solve(SIGN, input=(3,), output=(3,)), count=2
+    ),
+    "one vector": lambda: basis_figure(eb.solve("d4", input="14x14", output="6x6"), count=1),
+    "lines": lambda: basis_figure(eb.solve("z12", output="12")),
+    "long lines": lambda: basis_figure(eb.solve("z200", output="200")),
+    "voxels": lambda: basis_figure(eb.solve("oh", output="3x3x3")),
+    "large": lambda: basis_figure(eb.solve("d4", input="40x40", output="40x40"), 2),
+    "orbits of maps": lambda: orbits_figure(eb.solve("c4", input="14x14", output="6x6")),
+    "orbits with signs": lambda: orbits_figure(eb.solve("d4", input="5x5:vector", output="5x5")),
+    "few orbits": lambda: orbits_figure(eb.solve("oh", output="3x3x3")),
     "comparison": comparison,
     "attention": attention,
     "attention, one digit": lambda: attention(order=8, digits=1),
@@ -132,7 +134,7 @@ def test_a_picture_of_another_ending_is_refused(name: str, tmp_path: Path) -> No
 
 
 def test_a_figure_without_basis_vectors_is_a_figure_still(tmp_path: Path) -> None:
-    empty = eb.solve(SIGN, (3,))
+    empty = eb.solve(SIGN, output=(3,))
     assert empty.rank == 0
     save_figure(basis_figure(empty), tmp_path / "empty.png")
     assert pixels(tmp_path / "empty.png").std() > 0
@@ -140,7 +142,9 @@ def test_a_figure_without_basis_vectors_is_a_figure_still(tmp_path: Path) -> Non
 
 def test_two_bases_have_two_pictures(tmp_path: Path) -> None:
     for group in ("c4", "d4"):
-        save_figure(basis_figure(eb.solve(group, "4x4", "4x4")), tmp_path / f"{group}.png")
+        save_figure(
+            basis_figure(eb.solve(group, input="4x4", output="4x4")), tmp_path / f"{group}.png"
+        )
     assert (tmp_path / "c4.png").read_bytes() != (tmp_path / "d4.png").read_bytes()
 
 
@@ -153,7 +157,7 @@ def test_a_figure_is_not_saved_to_a_folder_that_is_not_there(tmp_path: Path) -> 
 
 
 def test_a_map_of_14x14_to_6x6_is_a_picture_of_84x84_with_a_tile_for_each_output() -> None:
-    basis = eb.solve("c4", "6x6", "14x14")
+    basis = eb.solve("c4", input="14x14", output="6x6")
     vector = np.arange(7056.0)  # every entry its own number: W[o, i] = 196 o + i
     image = vector_image(vector, basis)
     assert image.shape == (84, 84)
@@ -165,7 +169,7 @@ def test_a_map_of_14x14_to_6x6_is_a_picture_of_84x84_with_a_tile_for_each_output
 
 
 def test_an_oblong_map_is_a_picture_of_oblong_tiles() -> None:
-    basis = eb.solve("c2", "2x5", "3x4")
+    basis = eb.solve("c2", input="3x4", output="2x5")
     vector = np.arange(120.0)
     image = vector_image(vector, basis)
     assert image.shape == (2 * 3, 5 * 4)
@@ -173,7 +177,7 @@ def test_an_oblong_map_is_a_picture_of_oblong_tiles() -> None:
 
 
 def test_an_invariant_vector_of_a_grid_is_a_picture_of_the_grid_and_symmetric() -> None:
-    basis = eb.solve("c4", "6x6")
+    basis = eb.solve("c4", output="6x6")
     for vector in basis.matrix.toarray().T:
         image = vector_image(vector, basis)
         assert image.shape == (6, 6)
@@ -182,14 +186,14 @@ def test_an_invariant_vector_of_a_grid_is_a_picture_of_the_grid_and_symmetric() 
 
 
 def test_a_map_of_other_arrays_is_drawn_flat_outputs_downwards() -> None:
-    basis = eb.solve(PLANE, (2,), (3, 2))
+    basis = eb.solve(PLANE, input=(3, 2), output=(2,))
     vector = np.arange(12.0)
     assert np.array_equal(vector_image(vector, basis), vector.reshape(2, 6))
 
 
 @pytest.mark.parametrize(("count", "panels"), [(1, 1), (4, 4), (16, 16), (100, 21)])
 def test_as_many_vectors_are_drawn_as_asked_for_and_there_are(count: int, panels: int) -> None:
-    figure = basis_figure(eb.solve("c4", "3x3", "3x3"), count)
+    figure = basis_figure(eb.solve("c4", input="3x3", output="3x3"), count)
     drawn = [axes for axes in figure.axes if axes.get_images()]
     assert len(drawn) == panels
     titles = [str(n) for n in range(1, panels + 1)] if panels > 1 else [""]
@@ -197,17 +201,23 @@ def test_as_many_vectors_are_drawn_as_asked_for_and_there_are(count: int, panels
 
 
 def test_colours_are_symmetric_about_zero() -> None:
-    figure = basis_figure(eb.solve("c4", "3x3", "3x3"), 4)
+    figure = basis_figure(eb.solve("c4", input="3x3", output="3x3"), 4)
     for axes in figure.axes:
         low, high = axes.get_images()[0].get_clim()
         assert low == -high < 0
 
 
 @pytest.mark.parametrize(
-    "problem", [("c4", "4x4", "4x4"), ("d4", "3x3:vector"), ("oh", "3x3x3"), ("z6", "6", "6")]
+    "problem",
+    [
+        {"group": "c4", "input": "4x4", "output": "4x4"},
+        {"group": "d4", "output": "3x3:vector"},
+        {"group": "oh", "output": "3x3x3"},
+        {"group": "z6", "input": "6", "output": "6"},
+    ],
 )
 def test_an_entry_s_place_in_the_picture_and_back(problem: tuple[str, ...]) -> None:
-    space = eb.solve(*problem).space
+    space = eb.solve(**problem).space
     rows, columns = pictures.pixels(space, np.arange(space.dimension))
     layout = layout_of(space)
     assert (rows.max() + 1, columns.max() + 1) == (layout.height, layout.width)
@@ -215,22 +225,29 @@ def test_an_entry_s_place_in_the_picture_and_back(problem: tuple[str, ...]) -> N
 
 
 def test_turning_the_picture_of_all_orbits_leaves_it_as_it_is() -> None:
-    image = orbit_image(eb.solve("c4", "6x6", "14x14"), 10**6)
+    image = orbit_image(eb.solve("c4", input="14x14", output="6x6"), 10**6)
     assert image.colours.shape == (84, 84, 3)
     np.testing.assert_array_equal(np.rot90(image.colours), image.colours)
     np.testing.assert_array_equal(np.rot90(image.labels), image.labels)
 
 
-@pytest.mark.parametrize("problem", [("d4", "6x6"), ("s5", "5x5", "5x5"), ("c4", "4x4", "4x4")])
+@pytest.mark.parametrize(
+    "problem",
+    [
+        {"group": "d4", "output": "6x6"},
+        {"group": "s5", "input": "5x5", "output": "5x5"},
+        {"group": "c4", "input": "4x4", "output": "4x4"},
+    ],
+)
 def test_every_orbit_has_a_colour_of_its_own(problem: tuple[str, ...]) -> None:
-    basis = eb.solve(*problem)
+    basis = eb.solve(**problem)
     image = orbit_image(basis, 10**6)
     colours = {tuple(colour) for colour in image.colours.reshape(-1, 3).tolist()}
     assert len(colours) == basis.rank
 
 
 def test_where_no_orbit_is_the_picture_is_white_and_negative_signs_are_darker() -> None:
-    basis = eb.solve("d4", "5x5", "5x5:sign")
+    basis = eb.solve("d4", input="5x5:pseudoscalar", output="5x5")
     image = orbit_image(basis, 10**6)
     assert (image.colours[image.labels < 0] == 255).all()
     places = entries(basis.space, *np.indices(image.labels.shape))

@@ -40,7 +40,7 @@ def test_a_mutation_is_the_same_each_time(tmp_path):
         ("while True: pass", "took more than 2 s"),
         ("bytearray(2**34)", "MemoryError"),
         ("raise KeyError('what')", "KeyError"),
-        ("return fuzz.eb.solve('c2', '2x2')", "accepted, and not equal"),
+        ("return fuzz.eb.solve(group='c2', output='2x2')", "accepted, and not equal"),
     ],
 )
 def test_whatever_a_reader_could_do_wrong_is_noticed(tmp_path, fault, said):

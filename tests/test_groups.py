@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -9,18 +10,16 @@ import pytest
 
 import by_hand
 import equibasis as eb
-from equibasis.symmetry.groups import BUILT_IN, find_group
-from equibasis.symmetry.representations import (
-    check_group,
-    hom_space,
-    representation,
-    with_all_elements,
-)
+from equibasis.symmetry.building import representation
+from equibasis.symmetry.catalog import find_group
+from equibasis.symmetry.closure import check_group
+from equibasis.symmetry.families import GROUPS
+from equibasis.symmetry.hom_space import hom_space, with_all_elements
 from equibasis.symmetry.workers import Workers
 
 SQUARE = np.arange(9).reshape(3, 3)
 CUBE = np.arange(27).reshape(3, 3, 3)
-LISTED = {name: group for name, group in BUILT_IN.items() if group.complete}
+LISTED = {name: group for name, group in GROUPS.items() if group.complete}
 ORDERS = [
     ("trivial", 1),
     ("c2", 2),
@@ -44,7 +43,7 @@ def transformed(group: eb.Group, array: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def element(group: str, name: str) -> object:
-    return next(g for g in BUILT_IN[group].elements if str(g) == name)
+    return next(g for g in GROUPS[group].elements if str(g) == name)
 
 
 def names_of_products(group: eb.Group) -> dict[tuple[str, str], str | None]:
@@ -60,7 +59,7 @@ def names_of_products(group: eb.Group) -> dict[tuple[str, str], str | None]:
 
 @pytest.mark.parametrize(("name", "order"), ORDERS)
 def test_a_built_in_group_has_its_order(name, order):
-    images = transformed(BUILT_IN[name], told_apart_on(BUILT_IN[name])).values()
+    images = transformed(GROUPS[name], told_apart_on(GROUPS[name])).values()
     assert len(images) == len({image.tobytes() for image in images}) == order
 
 
@@ -87,29 +86,29 @@ def test_every_element_has_an_inverse(group):
     [("c2", True), ("c4", True), ("d1", True), ("d2", True), ("d4", False), ("o", False)],
 )
 def test_rotations_commute_and_reflections_do_not(name, abelian):
-    products = names_of_products(BUILT_IN[name])
+    products = names_of_products(GROUPS[name])
     assert all(products[g, h] == products[h, g] for g, h in products) == abelian
 
 
 def test_r90_turns_counter_clockwise_as_rot90_does():
-    turned = BUILT_IN["c4"].transform(np.array([[1, 2], [3, 4]]), element("c4", "r90"))
+    turned = GROUPS["c4"].transform(np.array([[1, 2], [3, 4]]), element("c4", "r90"))
     np.testing.assert_array_equal(turned, [[2, 4], [1, 3]])
     np.testing.assert_array_equal(turned, np.rot90([[1, 2], [3, 4]]))
 
 
 def test_f0_mirrors_left_and_right():
-    mirrored = BUILT_IN["d4"].transform(np.array([[1, 2], [3, 4]]), element("d4", "f0"))
+    mirrored = GROUPS["d4"].transform(np.array([[1, 2], [3, 4]]), element("d4", "f0"))
     np.testing.assert_array_equal(mirrored, [[2, 1], [4, 3]])
 
 
 def test_f90_mirrors_before_it_turns():
-    np.testing.assert_array_equal(BUILT_IN["d4"].transform(SQUARE, element("d4", "f90")), SQUARE.T)
+    np.testing.assert_array_equal(GROUPS["d4"].transform(SQUARE, element("d4", "f90")), SQUARE.T)
 
 
 @pytest.mark.parametrize("name", by_hand.ELEMENTS["d4"])
 def test_the_action_is_the_one_computed_pixel_by_pixel(name):
     by_pixels = SQUARE.ravel()[by_hand.grid_permutation(name, 3)]
-    moved = BUILT_IN["d4"].transform(SQUARE, element("d4", name))
+    moved = GROUPS["d4"].transform(SQUARE, element("d4", name))
     np.testing.assert_array_equal(moved.ravel(), by_pixels)
 
 
@@ -230,7 +229,9 @@ def rho(group: str | eb.Group, space: str) -> np.ndarray:
     ],
 )
 def test_a_group_has_its_order(group, space, order):
-    found = hom_space(find_group(group), eb.SCALAR, eb.as_space(space), Workers(1))
+    found = hom_space(
+        find_group(group), input=eb.SCALAR, output=eb.as_space(space), workers=Workers(1)
+    )
     elements = with_all_elements(found)
     assert len(set(elements.elements)) == len(elements.elements) == elements.output.order
     distinct = {index.tobytes() for index in elements.output.index}
@@ -244,16 +245,16 @@ def test_a_group_has_its_order(group, space, order):
 @pytest.mark.parametrize("group", ["c4", "d4"])
 def test_rotations_are_those_of_numpy(group, turns):
     image = np.random.default_rng(0).standard_normal((5, 5))
-    turned = BUILT_IN[group].transform(image, element(group, f"r{90 * turns}"))
+    turned = GROUPS[group].transform(image, element(group, f"r{90 * turns}"))
     np.testing.assert_array_equal(turned, np.rot90(image, turns))
     if group == "d4":
-        mirrored = BUILT_IN[group].transform(image, element(group, f"f{90 * turns}"))
+        mirrored = GROUPS[group].transform(image, element(group, f"f{90 * turns}"))
         np.testing.assert_array_equal(mirrored, np.rot90(np.fliplr(image), turns))
 
 
 @pytest.mark.parametrize("group", ["c2", "d1", "d2"])
 def test_half_turns_and_mirrors_act_on_rectangles(group):
-    moved = transformed(BUILT_IN[group], np.arange(15).reshape(3, 5))
+    moved = transformed(GROUPS[group], np.arange(15).reshape(3, 5))
     known = {
         "r0": np.arange(15).reshape(3, 5),
         "r180": np.arange(15)[::-1].reshape(3, 5),
@@ -263,7 +264,7 @@ def test_half_turns_and_mirrors_act_on_rectangles(group):
     for name, image in moved.items():
         np.testing.assert_array_equal(image, known[name])
     explicit = np.stack([image.ravel() for image in moved.values()])
-    assert eb.solve(group, "3x5", "3x5").rank == by_hand.burnside(explicit, explicit)
+    assert eb.solve(group, input="3x5", output="3x5").rank == by_hand.burnside(explicit, explicit)
 
 
 @pytest.mark.parametrize("group", ["c4", "d4", "p4", "p4m"])
@@ -271,19 +272,19 @@ def test_quarter_turns_do_not_act_on_rectangles(group):
     with pytest.raises(
         eb.SpaceError, match=f"'{group}' does not act on 3x5: r90 turns it into 5x3"
     ):
-        eb.solve(group, "3x5")
+        eb.solve(group, output="3x5")
 
 
 @pytest.mark.parametrize(("group", "space"), [("o", "3x3x4"), ("oh", "3x4x3")])
 def test_the_cube_group_needs_a_cube(group, space):
     with pytest.raises(eb.SpaceError, match=f"'{group}' does not act on {space}: .* turns it into"):
-        eb.solve(group, space)
+        eb.solve(group, output=space)
 
 
 def test_rotations_of_the_cube_have_determinant_1():
-    determinants = np.linalg.det([BUILT_IN["o"].linear(g, 3) for g in BUILT_IN["o"].elements])
+    determinants = np.linalg.det([GROUPS["o"].linear(g, 3) for g in GROUPS["o"].elements])
     np.testing.assert_allclose(determinants, 1)
-    assert set(BUILT_IN["o"].element_names) < set(BUILT_IN["oh"].element_names)
+    assert set(GROUPS["o"].element_names) < set(GROUPS["oh"].element_names)
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 6])
@@ -292,13 +293,13 @@ def test_shifts_act_on_sequences_whose_length_divides_their_number(length):
     np.testing.assert_array_equal(
         index_of("z6", grid), [np.roll(np.arange(length), step) for step in range(6)]
     )
-    assert eb.solve("z6", grid, grid).rank == length
+    assert eb.solve("z6", input=grid, output=grid).rank == length
 
 
 @pytest.mark.parametrize("length", [4, 5, 7, 12])
 def test_shifts_do_not_act_on_other_sequences(length):
     with pytest.raises(eb.SpaceError, match=f"6 shifts by one do not bring a sequence of {length}"):
-        eb.solve("z6", str(length))
+        eb.solve("z6", output=str(length))
 
 
 def test_symmetric_groups_permute_every_axis_alike():
@@ -315,12 +316,6 @@ def test_a_direct_product_moves_the_axes_of_each_factor():
         for steps in range(3):
             by_axes = np.roll(np.rot90(array, turns, (0, 1)), steps, axis=2)
             np.testing.assert_array_equal(moved[f"r{90 * turns},s{steps}"], by_axes)
-
-
-@pytest.mark.parametrize("spec", ["s3*z3", "z3*trivial"])
-def test_a_direct_product_needs_to_know_the_axes_of_its_factors(spec):
-    with pytest.raises(eb.GroupError, match="does not say on which axes it acts"):
-        find_group(spec)
 
 
 @pytest.mark.parametrize("spec", ["z0", "z03", "s0", "q8", "z3*", "*z3", "z3**2", "z1234567", "Z3"])
@@ -342,7 +337,7 @@ def test_a_generator_sends_i_to_its_image():
 
 def test_generators_may_be_arrays():
     group = eb.permutation_group("mine", {"a": np.array([1, 0])})
-    assert eb.solve(group, "2", "2").rank == 2
+    assert eb.solve(group, input="2", output="2").rank == 2
 
 
 @pytest.mark.parametrize(
@@ -368,24 +363,28 @@ def test_what_is_no_permutation_is_refused(generators, said):
 
 def test_a_permutation_group_acts_on_axes_of_its_degree_alone():
     with pytest.raises(eb.SpaceError, match="its axes must have length 3, not 4"):
-        eb.solve("s3", "3x4")
+        eb.solve("s3", output="3x4")
+
+
+THREE = "degree: 3\ngenerators: [[1, 2, 0], [1, 0, 2]]\n"
+THREE_BY_NAME = "degree: 3\ngenerators: {turn: [1, 2, 0], swap: [1, 0, 2]}\n"
+THREE_AS_JSON = '{"degree": 3, "generators": [[1, 2, 0], [1, 0, 2]]}'
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "suffix"),
     [
-        "degree: 3\ngenerators: [[1, 2, 0], [1, 0, 2]]\n",
-        "degree: 3\ngenerators: {turn: [1, 2, 0], swap: [1, 0, 2]}\n",
-        '{"degree": 3, "generators": [[1, 2, 0], [1, 0, 2]]}',
+        *itertools.product([THREE, THREE_BY_NAME, THREE_AS_JSON], ["yaml", "yml"]),
+        (THREE_AS_JSON, "json"),
+        ("\ufeff" + THREE_AS_JSON, "json"),
     ],
 )
-@pytest.mark.parametrize("suffix", ["yaml", "yml", "json"])
 def test_a_file_holds_a_permutation_group(tmp_path, text, suffix):
     path = tmp_path / f"three.{suffix}"
     path.write_text(text, encoding="utf-8")
     group = find_group(str(path))
     assert (group.name, len(group.elements)) == ("three", 2)
-    one, other = eb.solve(group, "3x3", "3"), eb.solve("s3", "3x3", "3")
+    one, other = eb.solve(group, input="3", output="3x3"), eb.solve("s3", input="3", output="3x3")
     np.testing.assert_array_equal(one.columns.labels, other.columns.labels)
 
 
@@ -442,13 +441,15 @@ MIRROR = [[1.0, 0.0], [0.0, -1.0]]
     ("generators", "order"), [([TURN_60], 6), ([TURN_60, MIRROR], 12), ({"m": MIRROR}, 2)]
 )
 def test_matrices_generate_their_group(generators, order):
-    space = hom_space(eb.matrix_group("m", generators), eb.SCALAR, eb.V, Workers(1))
+    space = hom_space(
+        eb.matrix_group("m", generators), input=eb.SCALAR, output=eb.V, workers=Workers(1)
+    )
     assert with_all_elements(space).output.order == order
 
 
 def test_matrices_act_on_v_alone():
     with pytest.raises(eb.SpaceError, match="acts on V, not on arrays"):
-        eb.solve(eb.matrix_group("m", [MIRROR]), "2")
+        eb.solve(eb.matrix_group("m", [MIRROR]), output="2")
 
 
 @pytest.mark.parametrize(
@@ -460,8 +461,8 @@ def test_matrices_act_on_v_alone():
         ([np.eye(2), np.eye(3)], "g1 has shape (3, 3)"),
         ([[[1.0, 1.0], [1.0, 1.0]]], "g0 is not an invertible matrix"),
         ([np.zeros((2, 2))], "g0 is not an invertible matrix"),
-        ([[[np.nan]]], "g0 is not an invertible matrix"),
-        ({"a": [[np.inf]]}, "a is not an invertible matrix"),
+        ([[[np.nan]]], "g0 holds NaN or infinity"),
+        ({"a": [[np.inf]]}, "a holds NaN or infinity"),
         ([1.0], "g0"),
         ([[[1.0, 2.0], [3.0]]], "g0"),
         ([[["x"]]], "g0"),
@@ -487,7 +488,7 @@ def test_what_is_no_invertible_matrix_is_refused(generators, said):
 )
 def test_matrices_that_generate_no_finite_group_are_refused(generator):
     with pytest.raises(eb.EquibasisError, match=r"more than|not finite|not form a group"):
-        eb.solve(eb.matrix_group("endless", [generator]), eb.V, eb.V)
+        eb.solve(eb.matrix_group("endless", [generator]), input=eb.V, output=eb.V)
 
 
 def mean_of_all(array, element):
@@ -509,7 +510,7 @@ def first_everywhere(array, element):
 )
 def test_generators_that_have_no_inverse_are_refused(monoid):
     with pytest.raises(eb.GroupError, match="'monoid'"):
-        eb.solve(monoid, "3", "3")
+        eb.solve(monoid, input="3", output="3")
 
 
 # --- fields: the value turns when its point moves -----------------------------------------------
@@ -528,14 +529,14 @@ def test_the_field_of_positions_is_invariant(group, axes, side):
     grid = "x".join([str(side)] * axes)
     for matrix in rho(group, f"{grid}:vector"):
         np.testing.assert_allclose(matrix @ v, v, atol=0)
-    B = by_hand.dense(eb.solve(group, f"{grid}:vector"))
+    B = by_hand.dense(eb.solve(group, output=f"{grid}:vector"))
     np.testing.assert_allclose(B @ (B.T @ v), v, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", by_hand.ELEMENTS["d4"])
 def test_a_vector_is_carried_to_where_its_point_goes_and_turned(name):
     """A move of the grid is p -> R p + t, found from where three points go; vectors turn by R."""
-    side, d4 = 4, BUILT_IN["d4"]
+    side, d4 = 4, GROUPS["d4"]
     g = list(by_hand.ELEMENTS["d4"]).index(name)
     numbered = by_hand.grid_permutation(name, side)
     goes_to = {int(old): divmod(new, side) for new, old in enumerate(numbered)}
@@ -549,8 +550,8 @@ def test_a_vector_is_carried_to_where_its_point_goes_and_turned(name):
     np.testing.assert_array_equal(d4.linear(d4.elements[g], 2), R)
 
 
-def test_a_sign_field_changes_sign_under_reflections_alone():
-    scalar, sign = rho("d4", "3x3"), rho("d4", "3x3:sign")
+def test_a_pseudoscalar_field_changes_sign_under_reflections_alone():
+    scalar, sign = rho("d4", "3x3"), rho("d4", "3x3:pseudoscalar")
     np.testing.assert_array_equal(sign[:4], scalar[:4])
     np.testing.assert_array_equal(sign[4:], -scalar[4:])
 
@@ -581,19 +582,21 @@ def test_the_gradient_is_equivariant(group, shape):
     for scalars, vectors in zip(rho(group, grid), rho(group, f"{grid}:vector"), strict=True):
         np.testing.assert_array_equal(vectors @ D, D @ scalars)
     if len(shape) == 2:
-        B = by_hand.dense(eb.solve(group, f"{grid}:vector", grid))
+        B = by_hand.dense(eb.solve(group, input=grid, output=f"{grid}:vector"))
         np.testing.assert_allclose(B @ (B.T @ D.ravel()), D.ravel(), atol=1e-12)
 
 
-def test_the_curl_of_a_plane_field_is_a_sign_field():
+def test_the_curl_of_a_plane_field_is_a_pseudoscalar_field():
     n, D = 16, gradient((4, 4))
     along_0, along_1 = D[:n], D[n:]
     curl = np.hstack([-along_1, along_0])
-    for vectors, signs in zip(rho("p4m", "4x4:vector"), rho("p4m", "4x4:sign"), strict=True):
+    for vectors, signs in zip(
+        rho("p4m", "4x4:vector"), rho("p4m", "4x4:pseudoscalar"), strict=True
+    ):
         np.testing.assert_array_equal(signs @ curl, curl @ vectors)
 
 
-@pytest.mark.parametrize("field", ["scalar", "sign", "vector", "regular"])
+@pytest.mark.parametrize("field", ["scalar", "pseudoscalar", "vector", "pseudovector", "regular"])
 @pytest.mark.parametrize(
     ("group", "grid"),
     [("d4", "3x3"), ("c4", "2x2"), ("d2", "2x3"), ("o", "2x2x2"), ("oh", "2x2x2"), ("z4", "4")],
@@ -619,14 +622,14 @@ def test_a_regular_field_has_a_component_for_each_element_of_the_point_group(gro
 def test_maps_to_a_regular_field_are_free(group, grid):
     """R[G] ⊗ Y ≅ R[G] ^ dim Y, and Hom(X, R[G]) ≅ X: the rank is dim X dim Y."""
     points = int(np.prod([int(size) for size in grid.split("x")]))
-    assert eb.solve(group, f"{grid}:regular", grid).rank == points**2
-    assert eb.solve(group, grid, f"{grid}:regular").rank == points**2
+    assert eb.solve(group, input=grid, output=f"{grid}:regular").rank == points**2
+    assert eb.solve(group, input=f"{grid}:regular", output=grid).rank == points**2
 
 
-@pytest.mark.parametrize("field", ["vector", "sign", "regular"])
+@pytest.mark.parametrize("field", ["vector", "pseudovector", "pseudoscalar", "regular"])
 def test_a_group_that_does_not_say_how_vectors_turn_has_scalars_alone(field):
     with pytest.raises(eb.SpaceError, match="'s3' does not say how vectors turn"):
-        eb.solve("s3", f"3:{field}")
+        eb.solve("s3", output=f"3:{field}")
 
 
 # --- generators ---------------------------------------------------------------------------------
@@ -644,7 +647,7 @@ KNOWN_GENERATORS = [
 def test_the_generators_of_a_listed_group_generate_all_its_elements(name, grid):
     group = find_group(name)
     listed = {tuple(row) for row in index_of(group, grid).tolist()}
-    space = hom_space(group, eb.SCALAR, eb.as_space(grid), Workers(1))
+    space = hom_space(group, input=eb.SCALAR, output=eb.as_space(grid), workers=Workers(1))
     chosen = [tuple(space.output.index[g].tolist()) for g in space.generating]
     identity = tuple(space.output.index[0].tolist())
     assert set(by_hand.generated_group([identity, *chosen])) == listed
@@ -657,5 +660,5 @@ def test_a_product_too_large_to_list_has_the_generators_of_its_factors():
     group = find_group("z40*d4*z30")
     assert not group.complete
     assert len(group.elements) == 4
-    space = hom_space(group, eb.SCALAR, eb.as_space("4x3x3x3"), Workers(1))
+    space = hom_space(group, input=eb.SCALAR, output=eb.as_space("4x3x3x3"), workers=Workers(1))
     assert with_all_elements(space).output.order == 4 * 8 * 3

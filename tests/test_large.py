@@ -25,7 +25,7 @@ def rank_by_burnside(group: str, m: int, k: int) -> int:
 
 @pytest.mark.parametrize(("group", "m", "k"), [("c4", 28, 28), ("d4", 32, 32), ("c4", 40, 30)])
 def test_a_large_basis_is_solved_and_verified(group, m, k):
-    basis = eb.solve(group, (k, k), (m, m))
+    basis = eb.solve(group, input=(m, m), output=(k, k))
     assert isinstance(basis.columns, OrbitColumns)
     assert basis.rank == rank_by_burnside(group, m, k)
     assert basis.columns.nnz == len(basis.columns.labels) == (m * k) ** 2
@@ -35,7 +35,7 @@ def test_a_large_basis_is_solved_and_verified(group, m, k):
 
 # Traces of how vectors turn, of determinants, and of the point group acting on itself.
 FIELDS = {
-    "sign": {"r": [1, 1, 1, 1], "f": [-1, -1, -1, -1]},
+    "pseudoscalar": {"r": [1, 1, 1, 1], "f": [-1, -1, -1, -1]},
     "vector": {"r": [2, 0, -2, 0], "f": [0, 0, 0, 0]},
     "regular": {"r": [8, 0, 0, 0], "f": [0, 0, 0, 0]},
 }
@@ -43,7 +43,7 @@ FIELDS = {
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_large_basis_of_fields_is_solved_and_verified(field):
-    basis = eb.solve("d4", f"24x24:{field}", "32x32:sign")
+    basis = eb.solve("d4", input="32x32:pseudoscalar", output=f"24x24:{field}")
     signs, traces, total = FIELDS["sign"], FIELDS[field], 0
     for name in by_hand.ELEMENTS["d4"]:
         turns = int(name[1:]) // 90
@@ -58,7 +58,7 @@ def test_a_large_basis_of_fields_is_solved_and_verified(field):
 
 def test_a_large_basis_from_generators_is_solved_and_verified():
     """Two-dimensional translations and quarter turns: circulant filters on a torus."""
-    basis = eb.solve("p4", "32x32", "32x32")
+    basis = eb.solve("p4", input="32x32", output="32x32")
     # Filters up to quarter turns about a point: offsets (i, j) mod 32, fixed by r90 and r180.
     assert basis.rank == (32**2 + 2 * 2 + 4) // 4
     assert len(basis.columns.labels) == 2**20
@@ -66,7 +66,7 @@ def test_a_large_basis_from_generators_is_solved_and_verified():
 
 
 def test_large_bases_from_generators_and_elements_are_one():
-    listed = eb.solve("z256*z4", "256x4", "256x4")
+    listed = eb.solve("z256*z4", input="256x4", output="256x4")
     generated = eb.Group(
         "torus",
         listed_generators := ("down", "right"),
@@ -74,7 +74,7 @@ def test_large_bases_from_generators_and_elements_are_one():
         complete=False,
         rearranges=True,
     )
-    other = eb.solve(generated, "256x4", "256x4")
+    other = eb.solve(generated, input="256x4", output="256x4")
     assert listed.rank == other.rank == 1024
     np.testing.assert_array_equal(listed.columns.labels, other.columns.labels)
 
@@ -88,7 +88,7 @@ def peak():
     return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 before = peak()
-basis = eb.solve("d4", "64x64", "64x64")
+basis = eb.solve("d4", input="64x64", output="64x64")
 print(basis.rank, peak() - before)
 """
 

@@ -24,6 +24,9 @@ from equibasis.linalg.columns import OrbitColumns
 from equibasis.nn import EquivariantCombine, EquivariantLinear, InvariantAttentionPool
 from equibasis.nn.expansion import BasisExpansion
 
+# Some spaces here have parts that share no irrep with the other end: test_reach.py is of those.
+pytestmark = pytest.mark.filterwarnings("ignore::equibasis.nn.UnreachedWarning")
+
 # --- groups that are no permutations of pixels ---------------------------------------------------
 
 AXIS = np.array([1.0, 2.0, 3.0]) / math.sqrt(14)
@@ -96,36 +99,37 @@ PROBLEMS = {
     "sign": Problem(SIGN, "3", "2"),
     "sign, no map but zero": Problem(SIGN, "3", "1"),
     "stretched": Problem(STRETCHED, "2", "2"),
-    "sign field": Problem("d4", "5x5:sign", "5x5"),
+    "sign field": Problem("d4", "5x5:pseudoscalar", "5x5"),
     "vector field": Problem("c4", "5x5:vector", "3x3"),
     "to a vector field": Problem("d4", "3x3", "3x3:vector + 1"),
     "generators": Problem("s5", "5x5", "5x5 + 5"),
     "generators and signs": Problem("p4", "4x4", "4x4:vector"),
 }
+LAYERS = [name for name in PROBLEMS if name != "sign, no map but zero"]
 PERMUTATIONS = ["c4", "d4", "c2", "trivial", "sign field", "vector field", "generators"]
-OTHERS = [name for name in PROBLEMS if name not in PERMUTATIONS]
+OTHERS = [name for name in LAYERS if name not in PERMUTATIONS]
 
 # Each problem with each bias that its group allows: a scalar only where it permutes.
-WITH_BIAS = [(name, bias) for name in PROBLEMS for bias in ("invariant", None)]
+WITH_BIAS = [(name, bias) for name in LAYERS for bias in ("invariant", None)]
 WITH_BIAS += [(name, "scalar") for name in PERMUTATIONS]
 
 
 @functools.cache
 def maps(name: str) -> eb.Basis:
     problem = PROBLEMS[name]
-    return eb.solve(problem.group, problem.output, problem.input)
+    return eb.solve(problem.group, input=problem.input, output=problem.output)
 
 
 @functools.cache
 def self_maps(name: str) -> eb.Basis:
     problem = PROBLEMS[name]
-    return eb.solve(problem.group, problem.output, problem.output)
+    return eb.solve(problem.group, input=problem.output, output=problem.output)
 
 
 @functools.cache
 def invariants(name: str) -> eb.Basis:
     problem = PROBLEMS[name]
-    return eb.solve(problem.group, problem.output)
+    return eb.solve(problem.group, output=problem.output)
 
 
 def entries_a_row(basis: eb.Basis) -> set[int]:
@@ -194,7 +198,7 @@ def test_y_of_rho1_x_is_rho2_y_of_x_for_every_g(
 )
 @settings(max_examples=25, deadline=None)
 def test_every_weight_commutes_with_the_group(group: str, m: int, k: int, seed: int) -> None:
-    basis = eb.solve(group, (k, k), (m, m))
+    basis = eb.solve(group, input=(m, m), output=(k, k))
     torch.manual_seed(seed)
     weight = EquivariantLinear(basis).weight().detach().numpy()
     for g in range(basis.space.output.order):
@@ -202,7 +206,7 @@ def test_every_weight_commutes_with_the_group(group: str, m: int, k: int, seed: 
         assert np.abs(rho2 @ weight - weight @ rho1.toarray()).max() < 1e-5
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.usefixtures("in_float64")
 def test_the_weight_is_the_sum_of_coefficients_times_basis_matrices_times_the_scale(
     name: str,
@@ -229,7 +233,7 @@ def test_any_number_of_batch_axes_goes_in_and_out() -> None:
 
 def test_a_layer_has_as_many_coefficients_as_the_basis_has_columns() -> None:
     layer = EquivariantLinear(
-        eb.solve("c4", "6x6", "14x14"), eb.solve("c4", "6x6"), start="variance"
+        eb.solve("c4", input="14x14", output="6x6"), eb.solve("c4", output="6x6"), start="variance"
     )
     assert sorted(p.numel() for p in layer.parameters()) == [9, 1764]
 
@@ -296,7 +300,7 @@ def test_a_layer_cast_to_float64_is_as_exact_as_one_built_in_float64(name: str) 
 # --- the bias ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("name", LAYERS)
 def test_an_invariant_bias_is_kept_by_every_g(name: str, tolerance: float) -> None:
     basis, fixed = maps(name), invariants(name)
     layer = randomize(EquivariantLinear(basis, fixed))
@@ -316,14 +320,14 @@ def test_a_scalar_bias_is_one_number_for_all_outputs(name: str) -> None:
     assert at_zero[0] != 0
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_without_bias_sends_zero_to_zero(name: str) -> None:
     layer = randomize(EquivariantLinear(maps(name), None))
     assert layer.bias() is None
     assert not layer(torch.zeros(maps(name).space.m)).any()
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("name", LAYERS)
 def test_every_bias_starts_at_zero(name: str) -> None:
     assert not EquivariantLinear(maps(name), invariants(name)).bias().any()
 
@@ -331,9 +335,6 @@ def test_every_bias_starts_at_zero(name: str) -> None:
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_scalar_bias_is_refused_where_the_group_does_not_permute(name: str) -> None:
     basis = maps(name)
-    if name == "sign, no map but zero":  # its output is a scalar that every g keeps
-        EquivariantLinear(basis, "scalar")
-        return
     with pytest.raises(eb.ModelError, match="only under permutations") as caught:
         EquivariantLinear(basis, "scalar")
     assert str(basis.space) in str(caught.value)
@@ -349,14 +350,18 @@ CLOCKWISE = eb.Group("c4", ("r0", "r90", "r180", "r270"), turned_the_other_way, 
 @pytest.mark.parametrize(
     "bias",
     [
-        pytest.param(lambda: eb.solve("c4", "6x6"), id="invariants of another shape"),
-        pytest.param(lambda: eb.solve("c4", "3x3", "3x3"), id="equivariant, not invariant"),
-        pytest.param(lambda: eb.solve("c2", "3x3"), id="invariants of a subgroup"),
-        pytest.param(lambda: eb.solve("d4", "3x3"), id="invariants of a larger group"),
-        pytest.param(lambda: eb.solve("trivial", "3x3"), id="invariants of the trivial group"),
-        pytest.param(lambda: eb.solve(CLOCKWISE, "3x3"), id="same names, another action"),
-        pytest.param(lambda: eb.solve("c4", "9*1"), id="as many numbers, another space"),
-        pytest.param(lambda: eb.solve("c4", "2*3x3"), id="invariants of a sum"),
+        pytest.param(lambda: eb.solve("c4", output="6x6"), id="invariants of another shape"),
+        pytest.param(
+            lambda: eb.solve("c4", input="3x3", output="3x3"), id="equivariant, not invariant"
+        ),
+        pytest.param(lambda: eb.solve("c2", output="3x3"), id="invariants of a subgroup"),
+        pytest.param(lambda: eb.solve("d4", output="3x3"), id="invariants of a larger group"),
+        pytest.param(
+            lambda: eb.solve("trivial", output="3x3"), id="invariants of the trivial group"
+        ),
+        pytest.param(lambda: eb.solve(CLOCKWISE, output="3x3"), id="same names, another action"),
+        pytest.param(lambda: eb.solve("c4", output="9*1"), id="as many numbers, another space"),
+        pytest.param(lambda: eb.solve("c4", output="2*3x3"), id="invariants of a sum"),
     ],
 )
 def test_a_bias_that_does_not_fit_is_refused_naming_both_bases(bias: Any) -> None:
@@ -386,7 +391,7 @@ def test_an_unknown_bias_is_refused(bias: Any) -> None:
 
 
 def test_coefficients_start_uniform_in_plus_minus_one_over_root_k() -> None:
-    basis = eb.solve("c4", "6x6", "14x14")
+    basis = eb.solve("c4", input="14x14", output="6x6")
     torch.manual_seed(0)
     layer = EquivariantLinear(basis)
     # Of the orthonormal basis matrices, that is: each holds an entry of 1/2 in four places.
@@ -399,7 +404,7 @@ def test_coefficients_start_uniform_in_plus_minus_one_over_root_k() -> None:
 
 @pytest.mark.parametrize("name", ["c4 up", "d4", "space, sparse", "fields"])
 def test_white_noise_keeps_its_variance_from_the_variance_start(name: str) -> None:
-    basis = eb.solve("c4", "6x6", "3x3") if name == "c4 up" else maps(name)
+    basis = eb.solve("c4", input="3x3", output="6x6") if name == "c4 up" else maps(name)
     torch.manual_seed(0)
     powers = []
     for _ in range(100):
@@ -409,7 +414,7 @@ def test_white_noise_keeps_its_variance_from_the_variance_start(name: str) -> No
 
 
 def test_white_noise_does_not_keep_its_variance_from_the_reference_start() -> None:
-    basis = eb.solve("c4", "6x6", "3x3")
+    basis = eb.solve("c4", input="3x3", output="6x6")
     torch.manual_seed(0)
     power = EquivariantLinear(basis)(torch.randn(100, 9)).square().mean()
     assert power < 0.2  # 9 inputs, coefficients of variance 1/36/3: 1/12
@@ -461,7 +466,7 @@ EXPANSIONS = {
     "dense, one column": lambda: invariants("space, dense"),
     "no column": lambda: invariants("sign"),
     "orbits with signs, rows of zeros": lambda: maps("sign field"),
-    "orbits with signs, few": lambda: eb.solve("c4", "2x2:vector", "2x2:vector"),
+    "orbits with signs, few": lambda: eb.solve("c4", input="2x2:vector", output="2x2:vector"),
     "orbits of generators": lambda: maps("generators"),
 }
 
@@ -537,7 +542,7 @@ def test_the_gradients_of_a_layer_are_its_derivatives(name: str) -> None:
 def test_an_entry_of_the_vector_is_as_large_as_its_coefficient_for_orbits_of_one_size(
     name: str,
 ) -> None:
-    basis = eb.solve("c4", "6x6") if name == "c4" else eb.solve(FIELDS, "2x4x4")
+    basis = eb.solve("c4", output="6x6") if name == "c4" else eb.solve(FIELDS, output="2x4x4")
     coefficients = torch.arange(1.0, basis.rank + 1)
     vector = BasisExpansion(basis)(coefficients)
     assert sorted({round(float(v), 4) for v in vector.abs()}) == coefficients.tolist()
@@ -570,10 +575,10 @@ class LargestTensor(TorchDispatchMode):
 
 
 STACKS = {
-    "orbits": lambda: eb.solve("c4", "6x6", "14x14"),
-    "signed orbits": lambda: eb.solve(FIELDS, "2x4x4", "2x6x6"),
-    "several entries a row": lambda: eb.solve(SPACE, "8x3", "10x3"),
-    "dense": lambda: eb.solve(SHIFTS, "20", "20"),
+    "orbits": lambda: eb.solve("c4", input="14x14", output="6x6"),
+    "signed orbits": lambda: eb.solve(FIELDS, input="2x6x6", output="2x4x4"),
+    "several entries a row": lambda: eb.solve(SPACE, input="10x3", output="8x3"),
+    "dense": lambda: eb.solve(SHIFTS, input="20", output="20"),
 }
 
 
@@ -603,7 +608,7 @@ def test_forward_and_backward_never_create_a_stack_of_basis_matrices(name: str) 
 # --- deployment and state ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["c4", "space, dense", "space, sparse", "sign, no map but zero"])
+@pytest.mark.parametrize("name", ["c4", "space, dense", "space, sparse"])
 @pytest.mark.parametrize("bias", ["invariant", None])
 def test_the_plain_layer_has_equal_outputs(name: str, bias: str | None, tolerance: float) -> None:
     layer = randomize(EquivariantLinear(maps(name), invariants(name) if bias else None))
@@ -636,11 +641,15 @@ def every_layer() -> list[nn.Module]:
     ]
 
 
-def test_the_state_holds_parameters_and_nothing_of_the_basis() -> None:
+def test_the_state_holds_parameters_and_of_the_basis_its_name_alone() -> None:
     for layer in every_layer():
         parameters = {name: p.shape for name, p in layer.named_parameters()}
-        assert {name: t.shape for name, t in layer.state_dict().items()} == parameters
+        state = {name: t.shape for name, t in layer.state_dict().items()}
+        names = {name for name in state if name.endswith("_extra_state")}
+        assert {name: shape for name, shape in state.items() if name not in names} == parameters
         assert parameters
+        assert len(names) == 1
+        assert max(state[name].numel() for name in names) < 300
 
 
 def test_a_loaded_state_gives_the_same_outputs() -> None:
@@ -720,7 +729,7 @@ def test_a_zero_query_pools_to_the_plain_mean_which_is_an_invariant_vector() -> 
 
 def test_the_query_starts_normal_of_deviation_one_hundredth() -> None:
     torch.manual_seed(0)
-    query = InvariantAttentionPool(eb.solve("c4", "40x40")).query.detach()
+    query = InvariantAttentionPool(eb.solve("c4", output="40x40")).query.detach()
     assert float(query.std()) == pytest.approx(0.01, rel=0.1)
     assert abs(float(query.mean())) < 0.001
 
@@ -762,7 +771,7 @@ def test_the_combination_is_the_linear_layer_from_the_sum_with_numbers(
     combine = EquivariantCombine(self_maps(name), invariants(name), features)
     problem = PROBLEMS[name]
     input_ = problem.output + (f" + {features}*1" if features else "")
-    basis = eb.solve(problem.group, problem.output, input_)
+    basis = eb.solve(problem.group, input=input_, output=problem.output)
     assert combine.linear.domain.dimension == basis.space.m
     expected = EquivariantLinear(basis, invariants(name))
     randomize(expected)

@@ -23,8 +23,14 @@ from equibasis.nn import EquivariantLinear, block
 from equibasis.nn.bias import InvariantBias
 from equibasis.nn.costs import block_cost, expand_cost, faster_mode
 from equibasis.nn.expansion import BasisExpansion
-from equibasis.symmetry.coordinates import symmetry_coordinates
+from equibasis.symmetry.coordinates.finding import symmetry_coordinates
 from test_coordinates import EVERY
+
+# Some spaces here have parts that share no irrep with the other end: test_reach.py is of those.
+pytestmark = pytest.mark.filterwarnings("ignore::equibasis.nn.UnreachedWarning")
+
+# Those of which there are maps but zero, so that they make a layer.
+LAYERS = [name for name in EVERY if name != "sign, no map but zero"]
 
 TOLERANCES = {torch.float32: 1e-5, torch.float64: 1e-10}
 
@@ -33,8 +39,8 @@ TOLERANCES = {torch.float32: 1e-5, torch.float64: 1e-10}
 def bases(name: str) -> tuple[eb.Basis, eb.Basis]:
     problem = EVERY[name]
     return (
-        eb.solve(problem.group, problem.output, problem.input),
-        eb.solve(problem.group, problem.output),
+        eb.solve(problem.group, input=problem.input, output=problem.output),
+        eb.solve(problem.group, output=problem.output),
     )
 
 
@@ -88,7 +94,7 @@ def assert_modes_agree(
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES, ids=["float32", "float64"])
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", LAYERS)
 def test_both_modes_give_one_output_and_one_gradient(name: str, dtype: torch.dtype) -> None:
     expand, block = layers(name, dtype)
     x, y = assert_modes_agree(expand, block)
@@ -99,7 +105,7 @@ def test_both_modes_give_one_output_and_one_gradient(name: str, dtype: torch.dty
 
 
 SMALL = ["c4", "sign field", "to a vector field", "space, dense", "stretched", "quaternions"]
-SMALL += ["sign, no map but zero", "a torus"]
+SMALL += ["a torus"]
 
 
 @pytest.mark.parametrize("mode", ["expand", "block"])
@@ -118,8 +124,6 @@ def test_gradients_are_those_of_differences(name: str, mode: str, evaluating: bo
     torch.manual_seed(3)
     x = torch.randn(2, basis.space.m, dtype=torch.float64, requires_grad=True)
     parameters = [torch.randn_like(p, requires_grad=True) for p in layer.parameters()]
-    if not basis.rank:
-        pytest.skip("zero has no gradient to check")
     assert torch.autograd.gradcheck(apply, (x, *parameters))
     if basis.space.dimension < 200:
         assert torch.autograd.gradgradcheck(apply, (x, *parameters))
@@ -133,7 +137,7 @@ def as_large(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("as_large")
 @pytest.mark.parametrize("dtype", TOLERANCES, ids=["float32", "float64"])
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", LAYERS)
 def test_samples_gathered_as_for_large_layers_are_the_same(name: str, dtype: torch.dtype) -> None:
     assert_modes_agree(*layers(name, dtype))
 
@@ -194,14 +198,14 @@ S3 = eb.permutation_group("s3", {"cycle": [1, 2, 0], "swap": [1, 0, 2]})
         ("d4", "2*3x3 + 3*1", "4x4 + 2*1"),
         ("c4", "9x9", "7x7 + 2*1"),
         ("o", "3x3x3", "3x3x3 + 1"),
-        ("c4", "9x9:vector + 1", "7x7:sign + 2*1"),
+        ("c4", "9x9:vector + 1", "7x7:pseudoscalar + 2*1"),
     ],
     ids=lambda value: getattr(value, "name", value),
 )
 def test_lifted_orbits_of_any_kind_have_the_right_gradients(
     group: Any, output: str, input_: str
 ) -> None:
-    basis = eb.solve(group, output, input_)
+    basis = eb.solve(group, input=input_, output=output)
     torch.manual_seed(0)
     made = [EquivariantLinear(basis, mode=mode).double() for mode in ("expand", "block")]
     made[1].load_state_dict(made[0].state_dict())
@@ -215,7 +219,7 @@ def test_lifted_orbits_of_any_kind_have_the_right_gradients(
 def test_x_of_the_wrong_width_is_refused_in_both_modes() -> None:
     for made in layers("c4", torch.float32):
         for width in (35, 37):
-            with pytest.raises(RuntimeError):
+            with pytest.raises(eb.ModelError, match=rf"\.\.\., 36\).*not float32 \(2, {width}\)"):
                 made(torch.randn(2, width))
 
 
@@ -239,7 +243,7 @@ def test_derivatives_of_every_kind_are_there_in_both_modes(name: str) -> None:
 
 def test_a_layer_that_is_used_twice_has_its_derivatives_counted_once() -> None:
     """x depends on the coefficients that it is multiplied by, as where weights are tied."""
-    basis, invariants = eb.solve("d4", "5x5", "5x5"), eb.solve("d4", "5x5")
+    basis, invariants = eb.solve("d4", input="5x5", output="5x5"), eb.solve("d4", output="5x5")
     made = [EquivariantLinear(basis, invariants, mode=m).double() for m in ("expand", "block")]
     made[1].load_state_dict(made[0].state_dict())
     generator = torch.Generator().manual_seed(0)
@@ -284,18 +288,11 @@ def test_a_call_on_shapes_alone_leaves_the_layer_as_it_was() -> None:
         torch.testing.assert_close(layer(x), expected)
 
 
-def test_second_derivatives_of_a_layer_that_is_zero_are_zero() -> None:
-    for layer in layers("sign, no map but zero", torch.float64):
-        x = torch.randn(2, layer.in_features, dtype=torch.float64, requires_grad=True)
-        (gradient,) = torch.autograd.grad(layer(x).sum(), x, create_graph=True)
-        assert not gradient.any()
-
-
 @pytest.mark.parametrize("mode", ["expand", "block"])
 def test_a_bias_that_is_replaced_is_the_one_that_counts(mode: str) -> None:
-    basis = eb.solve("c4", "4x4", "4x4")
+    basis = eb.solve("c4", input="4x4", output="4x4")
     layer = EquivariantLinear(basis, "scalar", mode=mode)
-    layer.bias = InvariantBias(basis, eb.solve("c4", "4x4"))
+    layer.bias = InvariantBias(basis, eb.solve("c4", output="4x4"))
     nn.init.normal_(layer.bias.coefficients)
     x = torch.randn(3, 16, requires_grad=True)
     y = layer(x)
@@ -340,7 +337,7 @@ def test_small_layers_expand_and_large_ones_with_symmetry_go_by_blocks() -> None
         ("d4", "28x28", "28x28", "block"),
         ("z28*z28", "28x28", "28x28", "block"),
     ):
-        basis = eb.solve(group, output, input_)
+        basis = eb.solve(group, input=input_, output=output)
         assert EquivariantLinear(basis).mode == mode == faster_mode(basis)
 
 
@@ -354,8 +351,8 @@ def test_auto_takes_the_way_that_is_estimated_to_cost_less() -> None:
 
 
 def test_by_blocks_in_training_a_layer_may_keep_its_whole_weight_for_evaluation() -> None:
-    basis = eb.solve("d4", "28x28", "28x28")
-    auto = EquivariantLinear(basis, eb.solve("d4", "28x28"))
+    basis = eb.solve("d4", input="28x28", output="28x28")
+    auto = EquivariantLinear(basis, eb.solve("d4", output="28x28"))
     assert auto.mode == "block"
     x = torch.randn(3, 784)
     trained = auto(x)
@@ -376,7 +373,7 @@ def test_a_mode_that_is_not_there_is_refused() -> None:
     basis, _ = bases("c4")
     with pytest.raises(eb.ModelError, match="auto, expand, block"):
         EquivariantLinear(basis, mode="fast")  # type: ignore[arg-type]
-    long = eb.solve("s12", "12x12", "12")
+    long = eb.solve("s12", input="12", output="12x12")
     with pytest.raises(eb.ModelError, match="mode='expand'"):
         EquivariantLinear(long, mode="block")
     assert EquivariantLinear(long).mode == "expand"
@@ -430,6 +427,11 @@ def test_in_evaluation_weights_are_made_once(layer: EquivariantLinear, x: Tensor
         assert made_in(layer, lambda: layer(x)) == 0
 
 
+def raised(layer: EquivariantLinear) -> dict[str, Tensor]:
+    """A state with other coefficients."""
+    return layer.state_dict() | {name: p + 1 for name, p in layer.named_parameters()}
+
+
 CHANGES: dict[str, Callable[[EquivariantLinear], Any]] = {
     "in place": lambda layer: layer.coefficients.mul_(2),
     "the bias": lambda layer: layer.bias.coefficients.add_(1),
@@ -442,12 +444,8 @@ CHANGES: dict[str, Callable[[EquivariantLinear], Any]] = {
     "a new bias": lambda layer: setattr(
         layer.bias, "coefficients", nn.Parameter(layer.bias.coefficients + 1)
     ),
-    "load_state_dict": lambda layer: layer.load_state_dict(
-        {name: value + 1 for name, value in layer.state_dict().items()}
-    ),
-    "load_state_dict, assigning": lambda layer: layer.load_state_dict(
-        {name: value + 1 for name, value in layer.state_dict().items()}, assign=True
-    ),
+    "load_state_dict": lambda layer: layer.load_state_dict(raised(layer)),
+    "load_state_dict, assigning": lambda layer: layer.load_state_dict(raised(layer), assign=True),
     "reset_parameters": lambda layer: layer.reset_parameters(),
     "vector_to_parameters": lambda layer: nn.utils.vector_to_parameters(
         torch.ones(sum(p.numel() for p in layer.parameters())), layer.parameters()

@@ -14,6 +14,9 @@ from equibasis.nn import EquivariantBatchNorm, EquivariantLayerNorm
 from test_activations import SIXTH, assert_equivariant, in_float64, skewed_group  # noqa: F401
 from test_layers import PROBLEMS, assert_close, invariants, maps, matrices, randomize
 
+# Some spaces here have parts that share no irrep with the other end: test_reach.py is of those.
+pytestmark = pytest.mark.filterwarnings("ignore::equibasis.nn.UnreachedWarning")
+
 LAYERS = [EquivariantLayerNorm, EquivariantBatchNorm]
 
 
@@ -27,6 +30,8 @@ def moved(x: torch.Tensor, rho: list[torch.Tensor]) -> torch.Tensor:
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_normalization_is_equivariant_in_training_and_evaluation(problem: str, layer: Any) -> None:
+    if (problem, layer) == ("sign, no map but zero", EquivariantLayerNorm):
+        return  # a single number, which is its own mean: refused
     torch.manual_seed(0)
     norm = randomize(layer(invariants(problem)))
     assert_equivariant(norm)
@@ -38,7 +43,7 @@ def test_normalization_is_equivariant_in_training_and_evaluation(problem: str, l
 @pytest.mark.parametrize("group", [SIXTH, skewed_group()], ids=lambda group: group.name)
 def test_so_it_is_for_matrices_given_by_generators(group: eb.Group, layer: Any) -> None:
     torch.manual_seed(0)
-    norm = randomize(layer(eb.solve(group, "2*V + V*V + 2*1")))
+    norm = randomize(layer(eb.solve(group, output="2*V + V*V + 2*1")))
     assert_equivariant(norm)
     assert_equivariant(norm.eval())
 
@@ -59,7 +64,7 @@ def test_vectors_of_a_batch_may_be_moved_each_in_its_own_way(problem: str) -> No
 
 
 def test_with_the_trivial_group_a_layer_norm_is_that_of_torch() -> None:
-    ours, plain = EquivariantLayerNorm(eb.solve("trivial", "7")), nn.LayerNorm(7)
+    ours, plain = EquivariantLayerNorm(eb.solve("trivial", output="7")), nn.LayerNorm(7)
     x = 5 * torch.randn(4, 7) + 2
     assert_close(ours(x), plain(x), 1e-12)
     with torch.no_grad():
@@ -85,7 +90,7 @@ def test_for_permutations_it_is_that_of_torch_with_weights_tied() -> None:
 def test_with_the_trivial_group_a_batch_norm_is_that_of_torch(
     momentum: float | None, shape: tuple[int, ...]
 ) -> None:
-    ours = EquivariantBatchNorm(eb.solve("trivial", "5"), momentum=momentum)
+    ours = EquivariantBatchNorm(eb.solve("trivial", output="5"), momentum=momentum)
     plain = nn.BatchNorm1d(5, momentum=momentum)
     with torch.no_grad():
         plain.weight.copy_(torch.arange(5.0))
@@ -104,7 +109,7 @@ def test_with_the_trivial_group_a_batch_norm_is_that_of_torch(
 
 
 def test_one_orbit_is_a_channel_of_torch() -> None:
-    ours, plain = EquivariantBatchNorm(eb.solve("z6", "6 + (6)*1")), nn.BatchNorm1d(2)
+    ours, plain = EquivariantBatchNorm(eb.solve("z6", output="6 + (6)*(1)")), nn.BatchNorm1d(2)
     x = 3 * torch.randn(10, 12) + 1
     assert_close(ours(x), plain(x.view(10, 2, 6)).view(10, 12), 1e-12)
     assert_close(ours.running_var, plain.running_var, 1e-12)
@@ -115,9 +120,9 @@ def test_one_orbit_is_a_channel_of_torch() -> None:
 
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_a_layer_norm_leaves_mean_0_and_mean_square_1(problem: str) -> None:
+    if invariants(problem).space.k == 1:
+        return  # a single number, which is its own mean: refused
     norm = EquivariantLayerNorm(invariants(problem), eps=0.0)
-    if norm.domain.dimension == 1:
-        return  # a single number that its own mean is taken from
     y = norm(4 * torch.randn(5, norm.domain.dimension) + 1).detach()
     assert_close(norm.metric.squares(y).sum(dim=-1), torch.full((5,), float(y.shape[1])), 1e-10)
     assert_close((y * norm.axis[1]).sum(dim=-1), torch.zeros(5), 1e-10)
@@ -167,9 +172,10 @@ def test_the_gradients_are_the_derivatives(problem: str, layer: Any) -> None:
 
 def test_the_state_is_what_was_learned_and_seen() -> None:
     layer_norm, batch_norm = (layer(invariants("c4")) for layer in LAYERS)
-    assert set(layer_norm.state_dict()) == {"scale", "shift.coefficients"}
+    learned = {"scale", "shift.coefficients", "_extra_state"}
+    assert set(layer_norm.state_dict()) == learned
     seen = {"running_mean", "running_var", "num_batches_tracked"}
-    assert set(batch_norm.state_dict()) == {"scale", "shift.coefficients"} | seen
+    assert set(batch_norm.state_dict()) == learned | seen
     batch_norm(torch.randn(5, 9))
     other = EquivariantBatchNorm(invariants("c4"))
     other.load_state_dict(batch_norm.state_dict())
@@ -191,7 +197,7 @@ def test_one_vector_is_too_few_to_train_on_but_not_in_larger_blocks() -> None:
     with pytest.raises(eb.ModelError, match="more than 1 vectors a batch to train on 3x3 of c4"):
         norm(torch.randn(1, 9))
     assert norm.eval()(torch.randn(1, 9)).shape == (1, 9)
-    EquivariantBatchNorm(eb.solve("c4", "4x4"))(torch.randn(1, 16))
+    EquivariantBatchNorm(eb.solve("c4", output="4x4"))(torch.randn(1, 16))
 
 
 @pytest.mark.parametrize("layer", LAYERS)

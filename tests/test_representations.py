@@ -13,13 +13,14 @@ from scipy import ndimage
 
 import by_hand
 import equibasis as eb
-from equibasis.symmetry.groups import BUILT_IN, find_group
+from equibasis.symmetry.building import representation
+from equibasis.symmetry.catalog import find_group
+from equibasis.symmetry.closure import check_group
+from equibasis.symmetry.families import GROUPS
+from equibasis.symmetry.hom_space import hom_space
 from equibasis.symmetry.representations import (
     MatrixRepresentation,
     PermutationRepresentation,
-    check_group,
-    hom_space,
-    representation,
     trivial_representation,
 )
 from equibasis.symmetry.workers import Workers
@@ -30,7 +31,12 @@ ONE = Workers(1)
 def space(group: str | eb.Group, input_shape: tuple, output_shape: tuple, workers: int = 1):
     found = find_group(group) if isinstance(group, str) else group
     with Workers(workers) as pool:
-        return hom_space(found, eb.as_space(input_shape), eb.as_space(output_shape), pool)
+        return hom_space(
+            found,
+            input=eb.as_space(input_shape),
+            output=eb.as_space(output_shape),
+            workers=pool,
+        )
 
 
 def refusal(error: type, *arguments, **options) -> str:
@@ -84,7 +90,7 @@ def test_the_built_in_groups_permute_pixels(group, side):
 def test_every_form_of_a_permutation_is_the_transform(g):
     rho = space("d4", (4, 4), (3, 3)).input
     x = np.random.default_rng(g).standard_normal((4, 4))
-    moved = BUILT_IN["d4"].transform(x, BUILT_IN["d4"].elements[g]).ravel()
+    moved = GROUPS["d4"].transform(x, GROUPS["d4"].elements[g]).ravel()
     np.testing.assert_array_equal(x.ravel()[rho.index[g]], moved)
     np.testing.assert_array_equal(rho.apply(g, x.ravel()), moved)
     np.testing.assert_array_equal(rho.matrix(g) @ x.ravel(), moved)
@@ -163,7 +169,7 @@ def test_cyclic_shifts_of_a_sequence_are_permutations():
 
 
 def test_equivariant_maps_of_cyclic_shifts_are_the_circulant_matrices():
-    basis = eb.solve(CYCLIC, "5", "5")
+    basis = eb.solve(CYCLIC, input="5", output="5")
     circulants = [np.roll(np.eye(5), g, axis=0) / np.sqrt(5) for g in range(5)]
     np.testing.assert_array_equal(
         by_hand.dense(basis).T.reshape(5, 5, 5), sorted(circulants, key=lambda c: c[0].argmax())
@@ -177,14 +183,14 @@ def test_rotations_by_60_degrees_are_matrices():
 
 
 def test_maps_that_commute_with_plane_rotations_are_the_complex_numbers():
-    basis = eb.solve(HEXAGON, "2", "2")
+    basis = eb.solve(HEXAGON, input="2", output="2")
     one, i = np.eye(2), np.array([[0, -1], [1, 0]])
     span = np.stack([one.ravel(), i.ravel()]).T / np.sqrt(2)
     np.testing.assert_allclose(np.abs(span.T @ by_hand.dense(basis)), np.eye(2), atol=1e-15)
 
 
 def test_no_vector_of_the_plane_is_invariant_under_its_rotations():
-    assert eb.solve(HEXAGON, "2").rank == 0
+    assert eb.solve(HEXAGON, output="2").rank == 0
 
 
 def test_a_representation_that_is_not_orthogonal_is_taken_as_it_is():
@@ -197,7 +203,7 @@ def test_a_representation_that_is_not_orthogonal_is_taken_as_it_is():
     ("group", "shape", "rank"), [(HEXAGON, (2,), 2), (SKEWED, (5,), 5), (SIGN, (3,), 9)]
 )
 def test_every_basis_vector_of_a_group_of_the_user_intertwines(group, shape, rank):
-    basis = eb.solve(group, shape, shape)
+    basis = eb.solve(group, input=shape, output=shape)
     assert basis.rank == rank
     assert by_hand.invariance_error(basis.space, basis) < 1e-12
 
@@ -257,7 +263,7 @@ def test_a_monoid_is_no_group():
 
 def test_an_element_listed_under_two_names_is_refused():
     with pytest.raises(eb.GroupError, match="'twice'"):
-        eb.solve(eb.Group("twice", (*range(5), 5), shift), "5", "5")
+        eb.solve(eb.Group("twice", (*range(5), 5), shift), input="5", output="5")
 
 
 def absolute(array, element):
@@ -319,8 +325,8 @@ def always_complex(array, element):
 @pytest.mark.parametrize(
     ("transform", "said"),
     [
-        (column_7_is_nan, "gave NaN or infinity at element 1, column 7 of 9"),
-        (always_complex, "complex values; only real representations"),
+        (column_7_is_nan, "element 1, column 7 of 9, holds NaN or infinity"),
+        (always_complex, "holds complex numbers, and a basis is real"),
     ],
 )
 def test_values_that_are_not_finite_and_real_are_refused(transform, said):
@@ -383,7 +389,7 @@ def test_the_trivial_representation_fixes_the_scalars():
 
 
 def test_a_representation_of_many_columns_is_put_together_in_order():
-    by_one_hots = replace(BUILT_IN["c4"], rearranges=False)
+    by_one_hots = replace(GROUPS["c4"], rearranges=False)
     rho = representation(by_one_hots, eb.Grid((20, 20)), ONE)  # 400 columns, two tasks each
     np.testing.assert_array_equal(rho.index, by_hand.grid_permutations("c4", 20))
 

@@ -144,9 +144,7 @@ def test_plain_h5py_and_numpy_take_ten_lines():
 
 def test_a_basis_is_loaded_from_a_revision_of_another_repository(published):
     basis = eb.load_basis(BASIS, repo=published, rev="v1")
-    assert eb.content_sha256(basis) == eb.content_sha256(
-        eb.solve(group="c4", output="3x3", input="3x3")
-    )
+    assert eb.content_sha256(basis) == eb.content_sha256(eb.solve("c4", input="3x3", output="3x3"))
     assert basis.rank == 21
 
 
@@ -162,7 +160,7 @@ def test_without_a_repository_the_one_around_here_is_meant(published, monkeypatc
 
 def test_a_basis_that_git_tracks_is_loaded_too(published, tmp_path):
     other = new_repository(tmp_path / "other")
-    basis = eb.solve(group="d4", output="3x3", input="6x6")
+    basis = eb.solve("d4", input="6x6", output="3x3")
     eb.save_basis(basis, other / "b.h5")
     commit(other, "A basis")
     assert eb.load_basis("b.h5", repo=other, rev="HEAD").group == "d4"

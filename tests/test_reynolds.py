@@ -16,7 +16,7 @@ CHARACTERS = [1.0, 1.0, 1.0], [1.0, -1.0, -1.0]
 
 
 def grid_space(group: str, input_side: int, output_side: int) -> eb.HomSpace:
-    return by_hand.solved(group, (output_side,) * 2, (input_side,) * 2).space
+    return by_hand.solved(group, input=(input_side,) * 2, output=(output_side,) * 2).space
 
 
 @given(by_hand.spaces)

@@ -19,14 +19,12 @@ from equibasis.linalg.columns import OrbitColumns
 from equibasis.solvers import SOLVERS, find_solver, problem, solve_space
 from equibasis.solvers.interface import Solver, no_obstacle
 from equibasis.solvers.reynolds import hom_dimension
-from equibasis.symmetry.pair_orbits import orbit_leaders
+from equibasis.symmetry.hom_space import HomSpace, with_all_elements
+from equibasis.symmetry.pair_orbits import orbit_leaders, pair_images
 from equibasis.symmetry.representations import (
-    HomSpace,
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
-    pair_images,
-    with_all_elements,
 )
 
 SIZES = [("c4", 6, 3), ("d4", 6, 3), ("c4", 8, 4), ("d4", 8, 4)]
@@ -36,7 +34,7 @@ sizes_and_large = pytest.mark.parametrize(("group", "m", "k"), SIZES + LARGE)
 
 
 def solved(group: str, m: int, k: int, solver: str = "auto") -> eb.Basis:
-    return by_hand.solved(group, (k, k), (m, m), solver)
+    return by_hand.solved(group, input=(m, m), output=(k, k), solver=solver)
 
 
 def actions(group: str, m: int, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -51,7 +49,7 @@ SHEARED = by_hand.hom_space(*[MatrixRepresentation(np.stack(EXCHANGES))] * 2)
 def permutation_space(n: int) -> HomSpace:
     """All maps of R^n to itself, under the trivial group."""
     identity = PermutationRepresentation(np.arange(n)[None])
-    return HomSpace("trivial", ("e",), eb.Grid((n,)), eb.Grid((n,)), identity, identity)
+    return by_hand.hom_space(identity, identity, "trivial")
 
 
 FIRST_NEGATED = np.array([-1] + [1] * 80, dtype=np.int8)
@@ -82,7 +80,10 @@ def test_invariant_vectors_of_known_sizes(side, rank):
 
 
 def test_shapes_are_given_as_text_or_sizes():
-    by_text, by_sizes = eb.solve("c4", "3x3", "6x6"), eb.solve("c4", (3, 3), (6, 6))
+    by_text, by_sizes = (
+        eb.solve("c4", input="6x6", output="3x3"),
+        eb.solve("c4", input=(6, 6), output=(3, 3)),
+    )
     assert eb.content_sha256(by_text) == eb.content_sha256(by_sizes)
 
 
@@ -192,7 +193,7 @@ def test_for_random_groups_solvers_agree_within_rounding(space):
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("group", by_hand.ELEMENTS)
 def test_solvers_agree_on_invariant_vectors(group, solver):
-    one, other = eb.solve(group, "3x3", solver=solver), eb.solve(group, "3x3")
+    one, other = eb.solve(group, output="3x3", solver=solver), eb.solve(group, output="3x3")
     assert eb.content_sha256(one) == eb.content_sha256(other)
 
 
@@ -233,7 +234,7 @@ def test_orbits_need_permutations(sign_to_trivial):
 
 def test_a_solver_that_is_not_known_is_refused():
     with pytest.raises(eb.SolverError, match="'qr': choose auto, orbits, projector, svd, dense"):
-        eb.solve("c4", "3x3", solver="qr")
+        eb.solve("c4", output="3x3", solver="qr")
 
 
 def test_an_output_is_needed():
@@ -410,14 +411,14 @@ def test_bell_numbers():
 def test_maps_of_tensors_under_all_permutations_are_partitions_of_their_indices(n, a, b):
     """Orbits of index tuples are partitions into at most n blocks; Bell numbers where n ≥ a+b."""
     points = eb.Grid((n,))
-    rank = eb.solve(f"s{n}", points**b, points**a).rank
+    rank = eb.solve(f"s{n}", input=points**a, output=points**b).rank
     assert rank == sum(partitions(a + b, blocks) for blocks in range(n + 1))
     if a + b <= n:
         assert rank == bell(a + b)
 
 
 def test_all_permutations_of_50_points_leave_15_maps_of_matrices():
-    basis = eb.solve("s50", "50x50", "50x50")
+    basis = eb.solve("s50", input="50x50", output="50x50")
     assert (basis.rank, basis.columns.shape) == (15, (6_250_000, 15))
 
 
@@ -470,7 +471,7 @@ def listed_actions(moves: list, *shapes: tuple[int, ...]) -> list[np.ndarray]:
 @pytest.mark.parametrize(("name", "moves", "shapes"), FAMILIES, ids=[f[0] for f in FAMILIES])
 def test_ranks_of_the_families_are_those_of_burnside(name, moves, shapes):
     for input_, output in itertools.product(shapes, shapes):
-        rank = eb.solve(name, output, input_).rank
+        rank = eb.solve(name, input=input_, output=output).rank
         assert rank == by_hand.burnside(*listed_actions(moves, input_, output))
 
 
@@ -518,7 +519,7 @@ def test_the_cube_of_rubik_is_solved_from_its_six_face_turns(tmp_path):
     listed = "".join(f"  {name}: {images}\n" for name, images in turns.items())
     path = tmp_path / "rubik.yaml"
     path.write_text(f"degree: 48\ngenerators:\n{listed}", encoding="utf-8")
-    basis = eb.solve(str(path), "48", "48")
+    basis = eb.solve(str(path), input="48", output="48")
     smallest = orbits_by_union(
         48 * 48,
         [lambda p, g=g: g[p // 48] * 48 + g[p % 48] for g in turns.values()],
@@ -529,7 +530,7 @@ def test_the_cube_of_rubik_is_solved_from_its_six_face_turns(tmp_path):
     # so are those of edges; between corners and edges there is one relation each way.
     assert basis.rank == len(firsts) == 4 + 3 + 2
     assert basis.space.group == "rubik"
-    assert eb.solve(str(path), "48").rank == 2
+    assert eb.solve(str(path), output="48").rank == 2
     assert eb.verify_basis(basis).rank_expected == basis.rank
 
 
@@ -556,12 +557,12 @@ def icosahedral_rotations() -> np.ndarray:
 
 def test_a_fivefold_and_a_threefold_turn_generate_the_60_rotations_of_the_icosahedron():
     assert len(icosahedral_rotations()) == 60
-    assert hom_dimension(problem(ICOSAHEDRAL, "V", "V")) == 1
+    assert hom_dimension(problem(ICOSAHEDRAL, input="V", output="V")) == 1
 
 
 def test_a_large_sum_under_the_icosahedral_group():
     X = 12 * eb.V + eb.V**2
-    basis = eb.solve(ICOSAHEDRAL, X, X)
+    basis = eb.solve(ICOSAHEDRAL, input=X, output=X)
     traces = np.trace(icosahedral_rotations(), axis1=1, axis2=2)
     assert basis.solver == "projector"
     assert basis.rank == round(float(np.mean((12 * traces + traces**2) ** 2)))
@@ -578,16 +579,18 @@ def test_a_large_sum_under_the_icosahedral_group():
 @pytest.mark.parametrize("other", ["svd", "dense"])
 def test_the_projector_agrees_with_other_solvers_on_the_icosahedral_group(other):
     X = eb.V**2 + eb.V
-    one = eb.solve(ICOSAHEDRAL, X, X, solver="projector")
-    two = eb.solve(ICOSAHEDRAL, X, X, solver=other)
+    one = eb.solve(ICOSAHEDRAL, input=X, output=X, solver="projector")
+    two = eb.solve(ICOSAHEDRAL, input=X, output=X, solver=other)
     np.testing.assert_allclose(by_hand.dense(one), by_hand.dense(two), rtol=0, atol=1e-10)
 
 
 def test_equal_blocks_give_equal_columns():
     """Hom(3 X, 2 Y) is six times Hom(X, Y), to the last bit."""
     X, Y, k, m = eb.V**2, eb.V + eb.SCALAR, 4, 9
-    one = by_hand.dense(eb.solve(ICOSAHEDRAL, Y, X)).T.reshape(-1, k, m)
-    many = by_hand.dense(eb.solve(ICOSAHEDRAL, 2 * Y, 3 * X)).T.reshape(-1, 2 * k, 3 * m)
+    one = by_hand.dense(eb.solve(ICOSAHEDRAL, input=X, output=Y)).T.reshape(-1, k, m)
+    many = by_hand.dense(eb.solve(ICOSAHEDRAL, input=3 * X, output=2 * Y)).T.reshape(
+        -1, 2 * k, 3 * m
+    )
     assert len(many) == 6 * len(one)
     for a, b in itertools.product(range(3), range(2)):
         block = many[:, b * k : (b + 1) * k, a * m : (a + 1) * m]
@@ -599,7 +602,7 @@ def test_equal_blocks_give_equal_columns():
 
 
 def test_bilinear_maps_of_vectors_are_multiples_of_the_cross_product():
-    basis = eb.solve(ICOSAHEDRAL, "V", "V*V")
+    basis = eb.solve(ICOSAHEDRAL, input="V*V", output="V")
     cross = np.zeros((3, 3, 3))
     for i, j, k in itertools.permutations(range(3)):
         cross[i, j, k] = np.linalg.det(np.eye(3)[[i, j, k]])
@@ -611,20 +614,22 @@ def test_bilinear_maps_of_vectors_are_multiples_of_the_cross_product():
 
 def test_with_reflections_there_is_no_cross_product():
     reflected = eb.matrix_group("full", {"a": FIVEFOLD, "b": THREEFOLD, "c": -np.eye(3)})
-    assert eb.solve(reflected, "V", "V*V").rank == 0
-    assert eb.solve(reflected, "V*V").rank == 1  # the inner product is left
+    assert eb.solve(reflected, input="V*V", output="V").rank == 0
+    assert eb.solve(reflected, output="V*V").rank == 1  # the inner product is left
 
 
 def test_quadratic_features_that_are_invariant_are_the_norm():
-    invariant = by_hand.dense(eb.solve(ICOSAHEDRAL, "V*V"))[:, 0]
+    invariant = by_hand.dense(eb.solve(ICOSAHEDRAL, output="V*V"))[:, 0]
     np.testing.assert_allclose(invariant, np.eye(3).ravel() / 3**0.5, atol=1e-14)
 
 
 def test_invariant_polynomials_of_the_icosahedron_in_degree_6_are_two():
     """Its first invariant beyond powers of the norm; on tensors, the mean of tr(R)^6."""
     traces = np.trace(icosahedral_rotations(), axis1=1, axis2=2)
-    assert eb.solve(ICOSAHEDRAL, "V**4").rank == round(float(np.mean(traces**4)))
-    assert eb.solve(ICOSAHEDRAL, "V**3", "V**3").rank == round(float(np.mean(traces**6)))
+    assert eb.solve(ICOSAHEDRAL, output="V**4").rank == round(float(np.mean(traces**4)))
+    assert eb.solve(ICOSAHEDRAL, input="V**3", output="V**3").rank == round(
+        float(np.mean(traces**6))
+    )
 
 
 def test_the_projector_needs_orthogonal_matrices():
@@ -634,4 +639,4 @@ def test_the_projector_needs_orthogonal_matrices():
 
 def test_more_elements_than_can_be_listed_are_refused_where_they_must_be_listed():
     with pytest.raises(eb.GroupError, match=r"more than 20,000 elements .* use --solver orbits"):
-        eb.solve("s9", "9", "9", solver="svd")
+        eb.solve("s9", input="9", output="9", solver="svd")

@@ -292,7 +292,7 @@ def test_the_rotations_turn_in_the_direction_of_rot90(size: int) -> None:
 
 
 def test_the_rotations_are_the_action_of_c4() -> None:
-    assert np.array_equal(rotation_indices(6), eb.solve("c4", "6x6").space.output.index)
+    assert np.array_equal(rotation_indices(6), eb.solve("c4", output="6x6").space.output.index)
 
 
 def test_digits_come_back_as_they_were_saved(digits: Digits, tmp_path: Path) -> None:
@@ -464,7 +464,8 @@ def unseen(digits: Digits) -> Tensor:
 def autoencoder(name: str, seed: int = 0) -> nn.Module:
     config = AutoencoderConfig(name, 14, (6, 3), "c4")
     bases = {
-        (input_, output): eb.solve("c4", output, input_) for input_, output in bases_needed(config)
+        (input_, output): eb.solve("c4", input=input_, output=output)
+        for input_, output in bases_needed(config)
     }
     torch.manual_seed(seed)
     return from_bases(config, bases)
@@ -770,7 +771,7 @@ def test_the_train_stage_without_bases_names_the_command_that_solves_them(projec
 
 @pytest.fixture(scope="module")
 def action() -> Representation:
-    return eb.solve("c4", "6x6", "14x14").space.input
+    return eb.solve("c4", input="14x14", output="6x6").space.input
 
 
 def test_each_image_is_turned_by_its_own_number_of_quarter_turns(unseen: Tensor) -> None:
@@ -852,7 +853,7 @@ def test_the_equivariance_error_of_an_equivariant_layer_is_rounding_for_any_repr
     None
 ):
     plane = eb.Group("plane", tuple(range(6)), turn_plane)
-    basis = eb.solve(plane, (3, 2), (3, 2))
+    basis = eb.solve(plane, input=(3, 2), output=(3, 2))
     x = torch.randn(5, 6)
     assert equivariance_error(EquivariantLinear(basis), x, basis.space.input) < 1e-5
     assert equivariance_error(nn.Linear(6, 6), x, basis.space.input) > 0.1

@@ -52,7 +52,7 @@ def test_every_basis_can_be_shown_in_any_terminal(name, colour, width):
 
 def test_invariants_are_shown_pixel_by_pixel():
     terminal = console()
-    print_basis(eb.solve(group="c4", output="3x3"), console=terminal)
+    print_basis(eb.solve("c4", output="3x3"), console=terminal)
     assert said(terminal) == [
         "c4: invariants of 3x3, rank 3: basis vectors 1 to 3",
         "1      2      3",
@@ -66,20 +66,20 @@ def test_invariants_are_shown_pixel_by_pixel():
 
 def test_signs_are_shown():
     terminal = console()
-    print_basis(eb.solve(group="d1", output="2x2:sign"), console=terminal)
+    print_basis(eb.solve("d1", output="2x2:pseudoscalar"), console=terminal)
     assert {"#", "="} <= set("".join(said(terminal)[1:-1]))
 
 
 def test_orbits_are_shown_as_letters():
     terminal = console()
-    print_orbits(eb.solve(group="c4", output="4x4"), console=terminal)
+    print_orbits(eb.solve("c4", output="4x4"), console=terminal)
     assert said(terminal)[1:] == ["abca", "cddb", "bddc", "acba"]
 
 
 def test_where_there_is_no_orbit_there_is_a_dot():
     terminal = console()
-    print_orbits(eb.solve(group="d4", output="3x3", input="3x3:sign"), console=terminal)
-    labels = eb.solve(group="d4", output="3x3", input="3x3:sign").columns.labels
+    print_orbits(eb.solve("d4", input="3x3:pseudoscalar", output="3x3"), console=terminal)
+    labels = eb.solve("d4", input="3x3:pseudoscalar", output="3x3").columns.labels
     assert "".join(said(terminal)[1:]).count(".") == np.count_nonzero(labels < 0)
 
 
@@ -94,7 +94,7 @@ def colours(line: str) -> list[tuple[str, str]]:
 
 def test_a_half_block_is_two_pixels():
     terminal = console(colour=True)
-    print_orbits(eb.solve(group="c4", output="4x4"), console=terminal)
+    print_orbits(eb.solve("c4", output="4x4"), console=terminal)
     rows = [colours(line) for line in said(terminal)[1:]]
     pixels = np.array([list(side) for row in rows for side in zip(*row, strict=True)])
     scale = len(pixels) // 4
@@ -107,7 +107,7 @@ def test_a_half_block_is_two_pixels():
 
 
 def test_as_many_vectors_are_shown_as_there_is_room_for_or_as_are_asked_for():
-    basis = by_hand.solved("c4", "6x6", "6x6")
+    basis = by_hand.solved("c4", input="6x6", output="6x6")
     small, large = console(100, 24, colour=True), console(100, 100, colour=True)
     print_basis(basis, console=small)
     print_basis(basis, console=large)
@@ -119,7 +119,7 @@ def test_as_many_vectors_are_shown_as_there_is_room_for_or_as_are_asked_for():
 
 def test_a_line_of_numbers_has_bars_up_and_down():
     mirror = np.array([[0.0, -1.0], [-1.0, 0.0]])  # it keeps (1, -1)
-    basis = eb.solve(group=eb.matrix_group("mirror", [mirror]), output="V")
+    basis = eb.solve(eb.matrix_group("mirror", [mirror]), output="V")
     terminal = console()
     print_basis(basis, console=terminal)
     up, down = sorted(said(terminal)[2:4], key=len)
@@ -129,7 +129,7 @@ def test_a_line_of_numbers_has_bars_up_and_down():
 
 
 def test_a_name_that_looks_like_markup_is_shown_as_it_is():
-    basis = eb.solve(group=eb.Group("[red]x[/]", ("one",), lambda x, g: x), output="2x2")
+    basis = eb.solve(eb.Group("[red]x[/]", ("one",), lambda x, g: x), output="2x2")
     terminal = console()
     print_basis(basis, console=terminal)
     print_orbits(basis, console=terminal)

@@ -86,7 +86,7 @@ def test_a_column_negated_is_not_canonical(basis):
 
 @pytest.mark.parametrize("g", range(1, 8))
 def test_every_element_listed_is_looked_at(g):
-    basis = eb.solve("d4", "3x3", "5x5")
+    basis = eb.solve("d4", input="5x5", output="3x3")
     index = basis.space.input.index.copy()
     index[g] = index[1 if g != 1 else 2]
     space = dataclasses.replace(basis.space, input=PermutationRepresentation(index))
@@ -95,7 +95,7 @@ def test_every_element_listed_is_looked_at(g):
 
 @pytest.mark.parametrize("g", range(2))
 def test_every_generator_is_looked_at(g):
-    basis = eb.solve("s5", "5x5", "5x5")
+    basis = eb.solve("s5", input="5x5", output="5x5")
     index = basis.space.input.index.copy()
     index[g] = np.roll(index[g], 1)
     space = dataclasses.replace(basis.space, input=PermutationRepresentation(index))
@@ -104,7 +104,7 @@ def test_every_generator_is_looked_at(g):
 
 
 def test_a_large_basis_is_refused_by_the_element_that_moves_it():
-    basis = eb.solve("d4", "14x14", "14x14")
+    basis = eb.solve("d4", input="14x14", output="14x14")
     labels = basis.columns.labels.copy()
     labels[-1], labels[-2] = labels[-2], labels[-1]
     wrong = dataclasses.replace(basis.columns, labels=labels)
@@ -112,7 +112,7 @@ def test_a_large_basis_is_refused_by_the_element_that_moves_it():
 
 
 def test_a_smaller_subspace_than_the_group_gives_is_not_complete():
-    basis = eb.solve(SLANTED, "3", "3")
+    basis = eb.solve(SLANTED, input="3", output="3")
     assert reason(with_columns(basis, basis.matrix[:, :-1])) == (
         "the rank is 2, but the characters give 3"
     )
@@ -121,7 +121,15 @@ def test_a_smaller_subspace_than_the_group_gives_is_not_complete():
 def test_generators_of_ever_more_elements_are_refused_soon():
     turn = np.array([[[np.cos(1e-8 + 1), -np.sin(1e-8 + 1)], [np.sin(1e-8 + 1), np.cos(1e-8 + 1)]]])
     rho = MatrixRepresentation(turn)
-    space = eb.HomSpace("turns", ("one",), eb.V, eb.V, rho, rho, complete=False)
+    space = eb.HomSpace(
+        group="turns",
+        elements=("one",),
+        input_space=eb.V,
+        output_space=eb.V,
+        input=rho,
+        output=rho,
+        complete=False,
+    )
     columns = np.array([[1, 0], [0, -1], [0, 1], [1, 0]]) / np.sqrt(2)
-    basis = eb.Basis(space, columns, "by hand", eb.solve("c2", "2x2").checks)
+    basis = eb.Basis(space, columns, "by hand", eb.solve("c2", output="2x2").checks)
     assert "infinitely many" in reason(basis)

@@ -121,7 +121,10 @@ def test_a_task_that_cannot_be_sent_is_refused_too():
 
 @pytest.mark.parametrize("group", ["c4", "d4"])
 def test_the_basis_does_not_depend_on_the_number_of_workers(group):
-    hashes = {eb.content_sha256(eb.solve(group, "3x3", "4x4", workers=w)) for w in (None, 1, 2)}
+    hashes = {
+        eb.content_sha256(eb.solve(group, input="4x4", output="3x3", workers=w))
+        for w in (None, 1, 2)
+    }
     assert len(hashes) == 1
 
 
@@ -134,8 +137,8 @@ if __name__ == "__main__":
     multiprocessing.set_start_method("spawn")
     for group in ("c4", "shifts:cyclic"):
         shape = "3x3" if group == "c4" else "4"
-        alone = equibasis.solve(group, shape, shape, workers=1)
-        together = equibasis.solve(group, shape, shape, workers=2)
+        alone = equibasis.solve(group, input=shape, output=shape, workers=1)
+        together = equibasis.solve(group, input=shape, output=shape, workers=2)
         assert equibasis.content_sha256(alone) == equibasis.content_sha256(together)
         print(together.rank)
 """
@@ -161,7 +164,7 @@ def test_spawned_workers_find_the_groups_too(python, tmp_path):
 
 def test_a_group_of_the_user_is_solved_by_two_workers(write_module):
     write_module("shifts", SHIFTS)
-    basis = eb.solve("shifts:cyclic", "4", "4", workers=2)
+    basis = eb.solve("shifts:cyclic", input="4", output="4", workers=2)
     assert basis.rank == 4
     assert by_hand.invariance_error(basis.space, basis) < 1e-15
     np.testing.assert_allclose(by_hand.dense(basis).sum(), 8.0)

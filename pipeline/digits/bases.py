@@ -14,7 +14,7 @@ def basis_file(folder: str | Path, group: str, key: BasisKey) -> Path:
     """Where the pipeline keeps a basis below ``folder``."""
     input_, output = key
     kind = "invariant" if input_ is None else "equivariant"
-    return basis_path(Path(folder) / kind, group, output, input_)
+    return basis_path(Path(folder) / kind, group, input=input_, output=output)
 
 
 def load_bases(config: AutoencoderConfig, folder: str | Path) -> dict[BasisKey, Basis]:

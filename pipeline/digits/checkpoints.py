@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from equibasis.errors import WriteError, cannot_write
-from equibasis.files import writing
+from equibasis.files import write_bytes
 
 # Epochs from one checkpoint to the next.
 EVERY = 5
@@ -58,8 +58,7 @@ def save(path: Path, checkpoint: Checkpoint, run: str) -> None:
     """Write a checkpoint of the run of that `fingerprint`; raises `WriteError`."""
     tensors = checkpoint.state | {"curve": torch.tensor(checkpoint.curve, dtype=torch.float64)}
     metadata = {"run": run, "seconds": json.dumps(checkpoint.seconds)}
-    with writing(path) as temporary:
-        temporary.write_bytes(safetensors.torch.save(tensors, metadata))
+    write_bytes(path, safetensors.torch.save(tensors, metadata))
 
 
 def load(path: Path, run: str) -> Checkpoint | None:

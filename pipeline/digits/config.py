@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias, get_args
 
 from digits.parameters import BiasChoice, Parameters, Start
@@ -26,7 +27,7 @@ class AutoencoderConfig:
     image_size, hidden_sizes
         Edge lengths of the square grids: of the image, and inside the encoder.
     group
-        Name of the group; not used by the standard models.
+        Name of the group, the trivial one for the standard models.
     bias
         ``"invariant"``, ``"scalar"`` or ``"none"``.
     start
@@ -59,20 +60,30 @@ class AutoencoderConfig:
     @property
     def grids(self) -> list[str]:
         """Shapes along the network: image, hidden, latent, hidden, image."""
-        image, hidden, latent = (f"{size}x{size}" for size in (self.image_size, *self.hidden_sizes))
-        return [image, hidden, latent, hidden, image]
+        return grids_along(self.image_size, self.hidden_sizes)
+
+
+def grids_along(image_size: int, hidden_sizes: Sequence[int]) -> list[str]:
+    """Shapes along an autoencoder: image, hidden, latent, hidden, image.
+
+    >>> grids_along(14, (6, 3))
+    ['14x14', '6x6', '3x3', '6x6', '14x14']
+    """
+    image, hidden, latent = (f"{size}x{size}" for size in (image_size, *hidden_sizes))
+    return [image, hidden, latent, hidden, image]
 
 
 def autoencoder_config(parameters: Parameters, model: str) -> AutoencoderConfig:
     """The model that the parameters describe; raises `ModelError` if there is no such model."""
     hidden, latent = parameters.hidden_sizes
-    return AutoencoderConfig(
-        model,
-        parameters.image_size,
-        (hidden, latent),
-        parameters.group,
-        parameters.train.bias,
-        parameters.train.start,
+    config = AutoencoderConfig(model, parameters.image_size, (hidden, latent))
+    if not config.is_equivariant:
+        return config  # it does not depend on what is not its own
+    return replace(
+        config,
+        group=parameters.group,
+        bias=parameters.train.bias,
+        start=parameters.train.start,
     )
 
 

@@ -93,12 +93,9 @@ def resize(images: np.ndarray, size: int) -> np.ndarray:
 
 def save_digits(digits: Digits, path: str | Path) -> None:
     """Write ``/train`` and ``/test`` as HDF5, byte-identical for identical digits."""
-
-    def fill(file: h5py.File) -> None:
-        for name, images in (("train", digits.train), ("test", digits.test)):
-            file[name] = images.reshape(len(images), digits.size, digits.size)
-
-    write_hdf5(path, fill)
+    images = {"/train": digits.train, "/test": digits.test}
+    shape = (-1, digits.size, digits.size)
+    write_hdf5(path, {name: part.reshape(shape) for name, part in images.items()})
 
 
 def load_digits(path: str | Path, size: int) -> Digits:

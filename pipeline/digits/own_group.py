@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
 from digits.paths import GROUPS
 from equibasis.errors import GroupError
-from equibasis.symmetry.groups import Group, find_group
+from equibasis.symmetry.catalog import find_group
+from equibasis.symmetry.group import Group
+
+_INSTALLED = {"site-packages", "dist-packages"}
 
 
 def find_watched_group(spec: str) -> Group:
     """`find_group`, with modules of the user's looked for in groups/.
 
-    The stages that solve depend on that folder. A module or file of this project that lies
-    elsewhere would be used and its changes not be seen, so it is refused; what is installed,
-    as NumPy is, belongs to the environment.
+    The stages that solve depend on that folder. Code that lies elsewhere would be used and its
+    changes not be seen, so it is refused; what is installed, as NumPy is, belongs to the
+    environment.
 
     Raises
     ------
     GroupError
-        As `find_group`; or if code or a file of the project's own outside groups/ is used.
+        As `find_group`; or if it takes a module or a file that is neither in groups/ nor installed.
     """
     loaded = set(sys.modules)
     sys.path.append(str(GROUPS.resolve()))  # for worker processes too, so it stays there
     group = find_group(spec)
     for source in _sources(spec, set(sys.modules) - loaded):
-        if _is_of_project(source) and not _is_below(source, GROUPS):
+        if not _is_watched(source):
             raise GroupError(
-                f"group {spec!r} uses {source.relative_to(Path.cwd())}, whose changes no stage "
-                f"would see: move it to {GROUPS}/"
+                f"group {spec!r} uses {os.path.relpath(source)}, whose changes no stage would "
+                f"see: move it to {GROUPS}/"
             )
     return group
 
@@ -45,13 +50,9 @@ def _sources(spec: str, modules: set[str]) -> Iterator[Path]:
             yield Path(file).resolve()
 
 
-def _is_of_project(source: Path) -> bool:
-    """Whether a file is the project's own: below its folder, and neither ours nor installed."""
-    own = Path(__file__).resolve().parents[1]
-    return _is_below(source, Path.cwd()) and not (
-        _is_below(source, own) or _is_below(source, Path(sys.prefix))
-    )
-
-
-def _is_below(source: Path, folder: Path) -> bool:
-    return source.is_relative_to(folder.resolve())
+def _is_watched(source: Path) -> bool:
+    """Whether a file is in groups/, this pipeline's own code, Python's, or installed."""
+    pipeline = Path(__file__).resolve().parents[1]
+    python = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")]
+    folders = [GROUPS.resolve(), pipeline, *python]
+    return any(map(source.is_relative_to, folders)) or not _INSTALLED.isdisjoint(source.parts)

@@ -17,7 +17,7 @@ from digits.build import build_autoencoder
 from digits.config import AutoencoderConfig
 from digits.plain import Autoencoder
 from equibasis.errors import ModelError, cannot_read
-from equibasis.files import open_regular, write_text, writing
+from equibasis.files import open_regular, write_bytes, write_text
 
 
 def save_autoencoder(
@@ -36,8 +36,7 @@ def save_autoencoder(
         "bases": dict(hashes),
     }
     state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    with writing(weights) as temporary:
-        temporary.write_bytes(safetensors.torch.save(state))
+    write_bytes(weights, safetensors.torch.save(state))
     write_text(weights.with_suffix(".json"), json.dumps(record, indent=2) + "\n")
 
 

@@ -16,15 +16,15 @@ from .errors import WriteError as WriteError
 from .solvers import solve as solve
 from .solvers.basis import Basis as Basis
 from .solvers.basis import subspace_angle as subspace_angle
-from .symmetry.groups import Group as Group
-from .symmetry.groups import direct_product as direct_product
-from .symmetry.groups import matrix_group as matrix_group
-from .symmetry.groups import permutation_group as permutation_group
-from .symmetry.representations import HomSpace as HomSpace
+from .symmetry.catalog import direct_product as direct_product
+from .symmetry.families.matrices import matrix_group as matrix_group
+from .symmetry.families.permutations import permutation_group as permutation_group
+from .symmetry.group import Group as Group
+from .symmetry.hom_space import HomSpace as HomSpace
+from .symmetry.space_text import as_space as as_space
 from .symmetry.spaces import SCALAR as SCALAR
 from .symmetry.spaces import Grid as Grid
 from .symmetry.spaces import Space as Space
 from .symmetry.spaces import V as V
-from .symmetry.spaces import as_space as as_space
 
 __version__: str

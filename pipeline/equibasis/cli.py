@@ -88,7 +88,7 @@ def solve(
     check_writable(out)
     chosen = find_solver(solver)
     start = time.perf_counter()
-    space = problem(group, output, input_, workers)
+    space = problem(group, input=input_, output=output, workers=workers)
     if explain:
         click.echo(explanation(space, chosen))
     basis = solve_space(space, chosen)
@@ -256,6 +256,22 @@ def export(file: Path, out: Path) -> None:
     click.echo(f"{printable(out)}: {basis.space}, a {rows} x {rank} matrix for {reader}")
 
 
+@commands.command("import")
+@click.argument("file", type=FILE)
+@click.argument("out", type=FILE)
+def import_(file: Path, out: Path) -> None:
+    """Write basis FILE, which another program has rewritten, as OUT, a file that all commands read.
+
+    FILE may be what h5repack, h5copy, h5py, PyTables or AnnData made of a basis file: compressed,
+    chunked, or of another HDF5. It is read through the HDF5 library, in a process of its own.
+    """
+    from equibasis.artifact.normalise import import_basis
+    from equibasis.artifact.store import content_sha256
+
+    basis = import_basis(file, out)
+    click.echo(f"{out}: {basis.space}, rank {basis.rank}, content {content_sha256(basis)[:16]}")
+
+
 @commands.group()
 def cache() -> None:
     """List and remove the bases that `equibasis.get_basis` keeps.
@@ -331,8 +347,14 @@ def _counted(files: list[CachedFile]) -> str:
 @click.option("--strict", is_flag=True, help="Ask for identical models, curves and figures too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--summary", type=FILE, help="Write a summary to this file, in Markdown.")
+@click.option("--lock", is_flag=True, help="Run nothing: is dvc.lock that of the working tree?")
 def audit(
-    only: tuple[str, ...], repo: Path, strict: bool, as_json: bool, summary: Path | None
+    only: tuple[str, ...],
+    repo: Path,
+    strict: bool,
+    as_json: bool,
+    summary: Path | None,
+    lock: bool,
 ) -> None:
     """Run the pipeline in a clean clone; exit 1 if it differs.
 
@@ -340,7 +362,13 @@ def audit(
     Data and bases have to come out identical, metrics to 0.1%. Nothing is taken from a cache, and
     nothing of the project is changed.
     """
+    if lock:
+        if only or strict or summary:
+            raise click.UsageError("--lock runs nothing: leave --only, --strict and --summary out")
+        _check_lock(repo, as_json)
+        return
     from equibasis.audit import audit as auditing
+    from equibasis.audit import report
     from equibasis.files import check_writable, write_text
     from equibasis.show.tables import print_table
 
@@ -348,20 +376,39 @@ def audit(
         check_writable(summary)
     found = auditing.audit(repo, only, strict)
     if summary is not None:
-        write_text(summary, auditing.summary(found))
+        write_text(summary, report.summary(found))
     if as_json:
         click.echo(json.dumps(found.as_json(), indent=2))
     else:
-        print_table(auditing.findings_table(found))
+        print_table(report.findings_table(found.findings))
     if found.uncommitted:
         click.echo(
             f"equibasis: HEAD was audited, without {found.uncommitted} uncommitted changes",
             err=True,
         )
-    line = auditing.verdict_line(found)
+    line = report.verdict_line(found)
     if not found.passed:
         sys.exit(fail(line, 1))
     click.echo(line, err=as_json)
+
+
+def _check_lock(repo: Path, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from equibasis.audit import audit as auditing
+    from equibasis.audit import report
+
+    findings = auditing.stale_findings(repo)
+    if as_json:
+        listed = [asdict(finding) for finding in findings]
+        click.echo(json.dumps({"passed": not findings, "findings": listed}, indent=2))
+    elif findings:
+        from equibasis.show.tables import print_table
+
+        print_table(report.findings_table(findings))
+    if findings:
+        sys.exit(fail(report.stale_line(findings), 1))
+    click.echo("dvc.lock is that of the working tree", err=as_json)
 
 
 @commands.command()

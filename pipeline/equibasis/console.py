@@ -11,6 +11,7 @@ import io
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
@@ -26,6 +27,7 @@ _INTERRUPTED, _READER_HAS_GONE = 128 + 2, 128 + 13  # as of SIGINT and SIGPIPE
 
 def run(group: Group, name: str) -> NoReturn:
     """Run a command of a group and exit; report any failure as one line on stderr."""
+    warnings.showwarning = _warn
     with _streams() as output:
         try:
             with _asked_to_end():
@@ -48,6 +50,18 @@ class Group(click.Group):
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise click.Abort from error
+
+
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: object = None,
+    line: str | None = None,
+) -> None:
+    """Say a warning on one line of stderr, without the place in the code that gave it."""
+    click.echo("equibasis: warning: " + printable(" ".join(str(message).split())), err=True)
 
 
 def fail(message: str, status: int = 2) -> int:

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Writing files whole or not at all, and reading back what was written."""
 
 from __future__ import annotations
 
@@ -9,21 +9,26 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import h5py
+import numpy as np
 
-from equibasis.errors import WriteError, cannot_write
+from equibasis.errors import EquibasisError, WriteError, cannot_write
 
 if sys.platform != "win32":
     import fcntl
 
-# More than any of our objects has; beyond its own number, 8, HDF5 moves them to a heap.
-_MOST_ATTRIBUTES = 64
-
 # Names of temporary files; Git and DVC ignore *.tmp.
 _PREFIX, _SUFFIX = ".equibasis-", ".tmp"
+
+# What is read back at once.
+_BYTES_AT_ONCE = 2**20
+
+# Names and values of attributes.
+Attributes: TypeAlias = Mapping[str, "np.ndarray | np.generic"]
 
 
 @contextlib.contextmanager
@@ -34,24 +39,58 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
     process that is killed leaves its temporary file behind; the next to write to that folder
     removes it.
 
+    A file that is replaced hands on its mode and its group; a new one has what the umask says. A
+    symbolic link stays, and the file that it leads to is replaced; only where that file is
+    write-protected, as DVC protects its cache, the new file replaces the link itself.
+
     Raises
     ------
     WriteError
         If the folder is missing or cannot be written, or the disk is full.
     """
-    target = Path(path)
+    with _replacing(path) as temporary:
+        yield temporary
+        _flush_to_disk(temporary)
+
+
+@contextlib.contextmanager
+def _replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """`writing`, for those who flush what they wrote to the disk themselves."""
     try:
-        if target.is_dir() or not target.name:
-            raise IsADirectoryError(errno.EISDIR, "it is a folder")
-        if target.exists() and not target.is_file():
-            raise FileExistsError(errno.EEXIST, "it is a device or a pipe")
+        target = _destination(Path(path))
         remove_abandoned(target.parent)
         with _temporary_file(target.parent) as temporary:
             yield temporary
-            _flush_to_disk(temporary)
+            _hand_on_mode(target, temporary)
             temporary.replace(target)
     except OSError as error:
-        raise WriteError(cannot_write(target, error)) from error
+        raise WriteError(cannot_write(Path(path), error)) from error
+
+
+def _destination(path: Path) -> Path:
+    """The file to replace: behind a link the one that it leads to, unless write-protected."""
+    if path.is_symlink():
+        real = Path(os.path.realpath(path))
+        if real.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        protected = real.is_file() and not real.stat().st_mode & 0o222
+        path = path if protected else real
+    if path.is_dir() or not path.name:
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "it is a device or a pipe")
+    return path
+
+
+def _hand_on_mode(target: Path, temporary: Path) -> None:
+    """Give a new file mode and group of the one that it replaces; file systems may have neither."""
+    with contextlib.suppress(OSError):
+        old, new = target.lstat(), temporary.stat()
+        if stat.S_ISREG(old.st_mode):
+            if sys.platform != "win32" and old.st_gid != new.st_gid:
+                with contextlib.suppress(OSError):  # of a group that we are not in
+                    os.chown(temporary, -1, old.st_gid)
+            temporary.chmod(old.st_mode & 0o777)
 
 
 @contextlib.contextmanager
@@ -133,6 +172,53 @@ def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
     return os.fdopen(descriptor, "rb")
 
 
+# --- whole files ----------------------------------------------------------------------------------
+
+
+def write_bytes(
+    path: str | os.PathLike[str],
+    content: bytes,
+    check: Callable[[Path], object] | None = None,
+) -> None:
+    """Write a file, whole or not at all, as `writing` does, and read it back before it is renamed.
+
+    Parameters
+    ----------
+    path
+        The file to make or replace.
+    content
+        All of it.
+    check
+        Reads the temporary file as the readers of the new one will; whatever it raises means that
+        the file is not what it was meant to be.
+
+    Raises
+    ------
+    WriteError
+        If the file cannot be written, or what was written is not what is read back; what was
+        there before is still there.
+    """
+    with _replacing(path) as temporary:
+        temporary.write_bytes(content)
+        _flush_to_disk(temporary)
+        try:
+            _check_same(temporary, content)
+            if check is not None:
+                check(temporary)
+        except (EquibasisError, OSError, LookupError, ValueError, TypeError) as error:
+            reason = str(error).partition("\n")[0]
+            raise WriteError(
+                f"cannot write {Path(path)}: what was written does not read back: {reason}"
+            ) from error
+
+
+def _check_same(path: Path, content: bytes) -> None:
+    with path.open("rb") as file:
+        for start in range(0, len(content) + 1, _BYTES_AT_ONCE):
+            if file.read(_BYTES_AT_ONCE) != content[start : start + _BYTES_AT_ONCE]:
+                raise OSError(errno.EIO, "other bytes came back: the disk may be failing")
+
+
 def read_text(path: str | os.PathLike[str]) -> str:
     """The text of a regular file in UTF-8; raises as `open_regular`."""
     with open_regular(path) as file:
@@ -141,40 +227,12 @@ def read_text(path: str | os.PathLike[str]) -> str:
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a UTF-8 text file, whole or not at all; raises `WriteError`."""
-    with writing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-
-
-def write_hdf5(path: str | os.PathLike[str], fill: Callable[[h5py.File], None]) -> None:
-    """Write what ``fill`` puts into an HDF5 file, whole or not at all; raises `WriteError`.
-
-    Readable by every HDF5 since 1.8 (2008), and the same bytes whatever library wrote them. The
-    file is made in memory: where a disk is full, HDF5 itself would end the process.
-    """
-    with _file_in_memory() as file:
-        fill(file)
-        file.flush()
-        image = file.id.get_file_image()
-    with writing(path) as temporary:
-        temporary.write_bytes(image)
-
-
-def _file_in_memory() -> h5py.File:
-    """An HDF5 file whose root keeps its attributes in its header, where readers need no heap."""
-    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-    access.set_fapl_core(backing_store=False)
-    access.set_libver_bounds(h5py.h5f.LIBVER_V18, h5py.h5f.LIBVER_V18)
-    creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
-    creation.set_obj_track_times(False)
-    creation.set_attr_phase_change(_MOST_ATTRIBUTES, 0)
-    name = secrets.token_hex(8).encode()  # two of one name cannot be open in a process
-    return h5py.File(h5py.h5f.create(name, h5py.h5f.ACC_TRUNC, creation, access))
+    write_bytes(path, text.encode())
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise `WriteError` now, before any work, if ``path`` could not be written later."""
-    target = Path(path)
-    with contextlib.suppress(_TriedError), writing(target):
+    with contextlib.suppress(_TriedError), writing(path):
         raise _TriedError
 
 
@@ -188,3 +246,123 @@ def _flush_to_disk(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+# --- HDF5 -----------------------------------------------------------------------------------------
+
+
+def write_hdf5(
+    path: str | os.PathLike[str],
+    datasets: Mapping[str, np.ndarray],
+    attributes: Mapping[str, Attributes] | None = None,
+    check: Callable[[Path], object] | None = None,
+) -> None:
+    """Write an HDF5 file, whole or not at all, and read it back; raises `WriteError`.
+
+    Readable by every HDF5 since 1.8 (2008), and the same bytes whatever h5py and HDF5 wrote them
+    and however they are configured: no times, no orders of creation, no heaps. The file is made
+    in memory: where a disk is full, HDF5 itself would end the process.
+
+    Parameters
+    ----------
+    path
+        The file to make or replace.
+    datasets
+        Numbers, or strings of fixed length, by path: ``/basis/data``. Groups are made for them.
+    attributes
+        Of a group or dataset, at most eight each, by its path: ``/`` for the file's own.
+    check
+        As for `write_bytes`; without it, h5py has to find every dataset and attribute again.
+    """
+    attributes = attributes or {}
+
+    def find_all(temporary: Path) -> None:
+        _check_hdf5(temporary, datasets, attributes)
+
+    write_bytes(path, _hdf5_image(datasets, attributes), check or find_all)
+
+
+def _hdf5_image(datasets: Mapping[str, np.ndarray], attributes: Mapping[str, Attributes]) -> bytes:
+    """The bytes of an HDF5 file.
+
+    Groups and datasets are made by hand, as what h5py makes by itself depends on its version and
+    on its global configuration: whether a group notes the time, or the order of its attributes.
+    """
+    image = io.BytesIO()
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    # Not HDF5's own driver for files in memory, whose image of an open file HDF5 1.14 spoils.
+    access.set_fileobj_driver(h5py.h5fd.fileobj_driver, image)
+    access.set_libver_bounds(h5py.h5f.LIBVER_V18, h5py.h5f.LIBVER_V18)
+    name = secrets.token_hex(8).encode()  # two of one name cannot be open in a process
+    root = h5py.h5f.create(name, h5py.h5f.ACC_TRUNC, _untimed(h5py.h5p.FILE_CREATE), access)
+    made: dict[str, h5py.h5g.GroupID | h5py.h5d.DatasetID] = {"/": h5py.h5g.open(root, b"/")}
+    try:
+
+        def make_groups(path: str) -> None:
+            if path not in made:
+                make_groups(path.rpartition("/")[0] or "/")
+                made[path] = h5py.h5g.create(
+                    root, path.encode(), gcpl=_untimed(h5py.h5p.GROUP_CREATE)
+                )
+
+        for path, array in datasets.items():
+            make_groups(path.rpartition("/")[0] or "/")
+            made[path] = h5py.h5d.create(
+                root, path.encode(), *_type_and_shape(array), _untimed(h5py.h5p.DATASET_CREATE)
+            )
+            if array.size:
+                made[path].write(h5py.h5s.ALL, h5py.h5s.ALL, _little_endian(array))
+        for path, of_object in attributes.items():
+            make_groups(path)
+            for key, value in of_object.items():
+                attribute = h5py.h5a.create(made[path], key.encode(), *_type_and_shape(value))
+                attribute.write(_little_endian(value))
+                del attribute
+    finally:
+        made.clear()  # HDF5 closes a file when its last object is closed
+        root.close()
+    return image.getvalue()
+
+
+def _untimed(kind: h5py.h5p.PropClassID) -> h5py.h5p.PropCreateID:
+    properties = h5py.h5p.create(kind)
+    properties.set_obj_track_times(False)
+    return properties
+
+
+def _type_and_shape(
+    value: np.ndarray | np.generic,
+) -> tuple[h5py.h5t.TypeID, h5py.h5s.SpaceID]:
+    if value.dtype.kind not in "iufS":
+        raise TypeError(f"{value.dtype} is not stored: numbers and strings of fixed length are")
+    space = h5py.h5s.create_simple(value.shape) if value.shape else h5py.h5s.create(h5py.h5s.SCALAR)
+    return h5py.h5t.py_create(_little_endian(value).dtype, logical=True), space
+
+
+def _little_endian(value: np.ndarray | np.generic) -> np.ndarray:
+    """The same, contiguous; the type keeps what h5py notes in it, as that strings are UTF-8."""
+    array = np.asarray(value)
+    if array.dtype.kind != "S":
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    return np.require(array, requirements="C")
+
+
+def _check_hdf5(
+    path: Path, datasets: Mapping[str, np.ndarray], attributes: Mapping[str, Attributes]
+) -> None:
+    with h5py.File(path, "r", locking=False) as file:
+        for name, array in datasets.items():
+            _check_equal(name, file[name][()], array)
+        for name, of_object in attributes.items():
+            for key, value in of_object.items():
+                found = h5py.h5a.open(file[name].id, key.encode())
+                content = np.empty(found.shape, found.dtype)
+                found.read(content)
+                _check_equal(f"{name}@{key}", content, value)
+
+
+def _check_equal(name: str, found: np.ndarray, meant: np.ndarray | np.generic) -> None:
+    wanted = _little_endian(meant)
+    same = (found.dtype, found.shape) == (wanted.dtype, wanted.shape)
+    if not same or found.tobytes() != wanted.tobytes():
+        raise ValueError(f"{name} is another")

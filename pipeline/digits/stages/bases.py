@@ -6,7 +6,7 @@ import itertools
 from typing import Literal
 
 from digits.bases import basis_file
-from digits.config import BasisKey, autoencoder_config
+from digits.config import BasisKey, grids_along
 from digits.own_group import find_watched_group
 from digits.parameters import Parameters
 from digits.paths import BASES
@@ -33,7 +33,7 @@ def problems(parameters: Parameters, kind: Kind) -> list[BasisKey]:
 
     Where two sizes are equal, two maps are one problem.
     """
-    grids = autoencoder_config(parameters, "equivariant").grids
+    grids = grids_along(parameters.image_size, parameters.hidden_sizes)
     image, hidden, latent = grids[:3]
     if kind == "invariant":
         return list(dict.fromkeys((None, grid) for grid in (image, hidden, latent)))

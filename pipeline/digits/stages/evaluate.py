@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from digits.bases import basis_file
 from digits.config import MODELS as MODEL_NAMES
-from digits.config import autoencoder_config
+from digits.config import grids_along
 from digits.data import load_digits, rotation_indices
 from digits.fitting import as_images, compute_reproducibly, reconstruction_error
 from digits.parameters import Parameters
@@ -45,7 +45,7 @@ def run(parameters: Parameters) -> None:
 
 def image_representation(parameters: Parameters) -> Representation:
     """The group's action on images, as the first basis of the network records it."""
-    grids = autoencoder_config(parameters, "equivariant").grids
+    grids = grids_along(parameters.image_size, parameters.hidden_sizes)
     path = basis_file(BASES, parameters.group, (grids[0], grids[1]))
     return load_basis_for(path, parameters.group, output=grids[1], input=grids[0]).space.input
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from digits.bases import basis_file
 from digits.config import MODELS as MODEL_NAMES
-from digits.config import autoencoder_config
+from digits.config import grids_along
 from digits.data import load_digits
 from digits.equivariant import AttentionEncoder
 from digits.figures import attention_figure, comparison_figure, curves_figure, rotations_figure
@@ -75,7 +75,7 @@ def label(name: str) -> str:
 
 
 def _draw_basis(parameters: Parameters) -> None:
-    image, hidden = autoencoder_config(parameters, "equivariant").grids[:2]
+    image, hidden = grids_along(parameters.image_size, parameters.hidden_sizes)[:2]
     path = basis_file(BASES, parameters.group, (image, hidden))
     basis = load_basis_for(path, parameters.group, output=hidden, input=image)
     save_figure(basis_figure(basis), FIGURES / "basis.png")
@@ -102,7 +102,7 @@ def _draw_attention(model: Autoencoder, images: torch.Tensor, parameters: Parame
     encoder = model.encoder
     if not isinstance(encoder, AttentionEncoder):
         raise ModelError("models/equivariant_attention.safetensors is not an attention model")
-    latent = autoencoder_config(parameters, "equivariant_attention").grids[2]
+    latent = grids_along(parameters.image_size, parameters.hidden_sizes)[2]
     path = basis_file(BASES, parameters.group, (None, latent))
     elements = load_basis_for(path, parameters.group, output=latent).space.elements
     chosen = images[:_ATTENTION_DIGITS]

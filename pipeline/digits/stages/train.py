@@ -99,7 +99,8 @@ def _fingerprint(
     """Of all that the weights depend on to the last bit."""
     return checkpoints.fingerprint(
         model=asdict(config),
-        settings=settings.model_dump(),
+        # Bias and start are the config's, where they matter.
+        settings=settings.model_dump(exclude={"bias", "start", "device"}),
         digits=[hashlib.sha256(part.tobytes()).hexdigest() for part in (digits.train, digits.test)],
         bases=sorted(hashes.values()),
         device=device.type,

@@ -19,8 +19,9 @@ from equibasis.errors import BasisFileError, EquibasisError, WriteError, cause
 from equibasis.files import remove_abandoned
 from equibasis.solvers import find_solver, problem, solve_space
 from equibasis.solvers.basis import Basis
-from equibasis.symmetry.groups import Group
-from equibasis.symmetry.representations import HomSpace, PermutationRepresentation, Representation
+from equibasis.symmetry.group import Group
+from equibasis.symmetry.hom_space import HomSpace
+from equibasis.symmetry.representations import PermutationRepresentation, Representation
 from equibasis.symmetry.spaces import Space
 
 FOLDER_VARIABLE = "EQUIBASIS_CACHE"
@@ -34,8 +35,9 @@ _LOCK_NAME = re.compile(_BASIS_NAME.pattern + r"\.lock", re.ASCII)
 
 def get_basis(
     group: str | Group,
-    output: str | Sequence[int] | Space,
+    *,
     input: str | Sequence[int] | Space | None = None,
+    output: str | Sequence[int] | Space,
     solver: str = "auto",
     workers: int | None = None,
 ) -> Basis:
@@ -47,7 +49,7 @@ def get_basis(
 
     Parameters
     ----------
-    group, output, input, workers
+    group, input, output, workers
         As for `equibasis.solve`.
     solver
         Who solves a basis that is not there yet. Another solver's is the same basis.
@@ -67,7 +69,7 @@ def get_basis(
     """
     chosen = find_solver(solver)
     most_bytes = cache_size()
-    space = problem(group, output, input, workers)
+    space = problem(group, input=input, output=output, workers=workers)
     try:
         folder = cache_folder()
     except EquibasisError as error:
@@ -294,7 +296,7 @@ def _arrays(rho: Representation) -> list[np.ndarray | None]:
 
 def _file_name(space: HomSpace, key: str) -> str:
     of_input = None if space.kind == "invariant" else str(space.input_space)
-    stem = basis_path("", space.group, str(space.output_space), of_input).stem
+    stem = basis_path("", space.group, input=of_input, output=str(space.output_space)).stem
     readable = stem.lstrip("._-")[:60] or "basis"
     return f"{readable}-{key[:32]}.h5"
 

@@ -15,7 +15,7 @@ from scipy import sparse
 
 from equibasis.artifact.store import content_sha256
 from equibasis.errors import WriteError, naming_extras
-from equibasis.files import writing
+from equibasis.files import write_bytes
 from equibasis.solvers.basis import Basis
 
 
@@ -78,9 +78,7 @@ def export_basis(basis: Basis, path: str | os.PathLike[str]) -> str:
         If the format needs a package that is not installed.
     """
     chosen = find_format(path)
-    content = chosen.content(basis)
-    with writing(path) as temporary:
-        temporary.write_bytes(content)
+    write_bytes(path, chosen.content(basis))
     return chosen.readers[isinstance(basis.matrix, np.ndarray)]
 
 

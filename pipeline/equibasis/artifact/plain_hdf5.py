@@ -1,9 +1,10 @@
 """The plain part of HDF5, read without the HDF5 library, which a hostile file can crash or hang.
 
 Basis files use a small part of HDF5: superblock 2 or 3, version 2 object headers, attributes and
-links inside those headers, datasets contiguous and unfiltered. Here that part is read with Python
-and NumPy alone. Every checksum is compared, every offset and size is held against the length of
-the file before anything is allocated, and whatever lies outside that part is refused by name.
+links inside those headers (or, once other programs have added to them, in a heap), datasets
+contiguous and unfiltered. Here that part is read with Python and NumPy alone. Every checksum is
+compared, every offset and size is held against the length of the file before anything is
+allocated, and whatever lies outside that part is refused by name.
 Source: *HDF5 File Format Specification Version 3.0*, The HDF Group.
 """
 
@@ -13,18 +14,19 @@ import io
 import math
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from equibasis.artifact.dense_storage import heap_messages
+from equibasis.artifact.hdf5_bytes import NOWHERE, Bytes, TooShortError, checksum
 from equibasis.errors import BasisFileError, cause
 from equibasis.files import open_regular
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_NOWHERE = 2**64 - 1
 
-# The headers of one object: ours take a few kilobytes, and attributes beyond 64 KiB do not exist.
+# Headers and heaps of one object: ours take a few kilobytes.
 _MOST_HEADER_BYTES = 2**20
 _MOST_AXES = 32
 
@@ -33,6 +35,15 @@ _LAYOUT, _FILTERS, _ATTRIBUTE, _CONTINUATION, _SYMBOL_TABLE = 0x08, 0x0B, 0x0C, 
 _ATTRIBUTE_INFO = 0x15
 # What does not change what an object holds: padding, fill values, times, comments, hints.
 _PASSED_OVER = {0x00, 0x04, 0x05, 0x0A, 0x0D, 0x0E, 0x12, 0x16}
+
+# Why data are not read, by the class of their layout; and those classes that HDF5 reads from this
+# file alone.
+_LAYOUTS = {
+    0: "it is compact, in its object's header",
+    2: "it is chunked or compressed",
+    3: "it is virtual, in other files",
+}
+_IN_THIS_FILE = (0, 2)
 
 _UNREADABLE_CLASSES = {
     2: "time",
@@ -59,6 +70,10 @@ _NUMBERS = {
     (1, 0x1F20, struct.pack("<HHBBBBI", 0, 32, 23, 8, 0, 23, 127)): "<f4",
     (1, 0x3F20, struct.pack("<HHBBBBI", 0, 64, 52, 11, 0, 52, 1023)): "<f8",
 }
+
+
+class OtherLayoutError(BasisFileError):
+    """HDF5 that may be right, but is not stored as the files of equibasis are."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +123,8 @@ class Object:
         Type and shape of a dataset, ``None`` for a group.
     obstacle
         Why the data cannot be read from here, in words that end a sentence; ``None`` if they can.
+    elsewhere
+        Whether they are in other files, where nobody follows them.
     offset, stored
         Where the data begin in the file, and how many bytes of them are stored.
     """
@@ -117,7 +134,8 @@ class Object:
     links: dict[str, int | None] = field(default_factory=dict)
     kind: Kind | None = None
     obstacle: str | None = None
-    offset: int = _NOWHERE
+    elsewhere: bool = False
+    offset: int = NOWHERE
     stored: int = 0
     is_group: bool = False
 
@@ -130,7 +148,7 @@ class PlainFile:
         self._objects: dict[str, Object | None] = {}
 
     def __enter__(self) -> PlainFile:
-        self._file = _opened(self._path)
+        self._file = opened(self._path)
         try:
             self.size = os.fstat(self._file.fileno()).st_size
             self._root_address = self._superblock()
@@ -167,10 +185,11 @@ class PlainFile:
             raise BasisFileError(f"{path} is missing, or is not a dataset")
         kind = found.kind
         if found.obstacle is not None:
-            raise BasisFileError(f"{found.path} is not stored plainly: {found.obstacle}")
+            error = BasisFileError if found.elsewhere else OtherLayoutError
+            raise error(f"{found.path} is not stored plainly: {found.obstacle}")
         if kind.dtype is None:
             raise BasisFileError(f"{found.path} has type {kind.type}, which it must not have")
-        if kind.nbytes and found.offset == _NOWHERE:
+        if kind.nbytes and found.offset == NOWHERE:
             raise BasisFileError(f"{found.path} has a size but no data")
         if kind.nbytes and kind.nbytes != found.stored:
             raise BasisFileError(
@@ -227,30 +246,50 @@ class PlainFile:
         """The address of the root group."""
         start = self._bytes(0, min(48, self.size), "the superblock")
         if not start.startswith(_SIGNATURE):
+            self._refuse_user_block()
             raise BasisFileError("not an HDF5 file, or its beginning is damaged")
         if len(start) < 48:
             raise BasisFileError("the superblock is cut off")
         version, offset_size, length_size = start[8:11]
         if version not in (2, 3):
-            raise BasisFileError(
-                f"HDF5, but not a basis file: superblock {version}, where those have 2 or 3 (as "
-                "h5py writes with libver='v108')"
-            )
+            raise OtherLayoutError(f"HDF5 with superblock {version}, where basis files have 2 or 3")
         content = self._summed(start, "the superblock")
         base, _, end, root = struct.unpack_from("<4Q", content, 12)
         if (offset_size, length_size, base) != (8, 8, 0):
-            raise BasisFileError("HDF5, but not a basis file: addresses of another size or base")
+            raise OtherLayoutError("HDF5 with addresses of another size or base than basis files")
         if end > self.size:
             raise BasisFileError(f"the file has {self.size} bytes of {end}: it was cut off")
         return int(root)
+
+    def _refuse_user_block(self) -> None:
+        """Say so where HDF5 begins later, as it may at 512 bytes, 1024, 2048 and so on."""
+        place = 512
+        while place + 8 <= self.size:
+            if self._bytes(place, 8, "the superblock") == _SIGNATURE:
+                raise OtherLayoutError(f"HDF5 that begins after a user block of {place} bytes")
+            place *= 2
+
+    def _bounded(self, what: str) -> Callable[[int, int], bytes]:
+        """Bytes at an offset, as many as the headers of an object may have in all."""
+        total = 0
+
+        def read(offset: int, count: int) -> bytes:
+            nonlocal total
+            total += count
+            if total > _MOST_HEADER_BYTES:
+                raise OtherLayoutError(f"{what} has more than {_MOST_HEADER_BYTES:,} bytes")
+            return self._bytes(offset, count, what)
+
+        return read
 
     # --- object headers -------------------------------------------------------------------------
 
     def _object(self, path: str, address: int) -> Object:
         what = f"the header of {path}"
         found = Object(path)
-        datatype: _Bytes | None = None
+        datatype: Bytes | None = None
         shape: tuple[int, ...] | None = None
+        heaps: list[tuple[int, Bytes]] = []
         try:
             for kind, content in self._messages(address, what):
                 if kind == _DATASPACE:
@@ -264,49 +303,70 @@ class PlainFile:
                     _link(content, found)
                 elif kind in (_LINK_INFO, _ATTRIBUTE_INFO):
                     found.is_group |= kind == _LINK_INFO
-                    _heap(kind, content, found)
+                    heaps.append((kind, content))
                 elif kind == _ATTRIBUTE:
                     _attribute(content, found)
                 elif kind == _FILTERS:
-                    found.obstacle = "it is filtered or compressed"
+                    found.obstacle = found.obstacle or "it is filtered or compressed"
                 elif kind == _EXTERNAL_FILES:
-                    found.obstacle = "it is in another file"
+                    found.obstacle, found.elsewhere = "it is in another file", True
                 elif kind == _SYMBOL_TABLE:
-                    raise BasisFileError(f"{path} is a group of before HDF5 1.8")
+                    raise OtherLayoutError(f"{path} is a group of before HDF5 1.8")
                 elif kind not in _PASSED_OVER:
-                    raise BasisFileError(f"{what} holds a message of unknown type {kind}")
+                    raise OtherLayoutError(f"{what} holds a message of unknown type {kind}")
             if datatype is not None and shape is not None:
                 found.kind = _kind(datatype, shape)
-        except _TooShortError as error:
+            for kind, content in heaps:
+                self._read_heap(kind, content, found)
+        except TooShortError as error:
             raise BasisFileError(f"{what} is damaged") from error
         return found
 
-    def _messages(self, address: int, what: str) -> Iterator[tuple[int, _Bytes]]:
+    def _read_heap(self, kind: int, content: Bytes, found: Object) -> None:
+        """The links or attributes that are not in an object's header, where there are such."""
+        of_links = kind == _LINK_INFO
+        _, flags = content.unpack("<BB")
+        if flags & 0x01:
+            content.take(8 if of_links else 2)
+        heap, index = content.unpack("<QQ")
+        if heap == NOWHERE:
+            return
+        what = "links" if of_links else "attributes"
+        read = self._bounded(f"the heap of {what} of {found.path}")
+        for number, message in enumerate(heap_messages(read, heap, index, what)):
+            if message is None:
+                unread = Attribute(Kind(f"{what} kept elsewhere", None, ()), b"")
+                found.attributes[f"(one of its {what}, number {number})"] = unread
+            elif of_links:
+                _link(Bytes(message), found)
+            else:
+                _attribute(Bytes(message), found)
+
+    def _messages(self, address: int, what: str) -> Iterator[tuple[int, Bytes]]:
         """Type and content of each message of an object's header, its continuations included."""
         start = self._bytes(address, 16, what)
         if start[:5] != b"OHDR\x02":
-            raise BasisFileError(f"{what} is damaged, or of before HDF5 1.8")
+            if start[:2] == b"\1\0":
+                raise OtherLayoutError(f"{what} is of before HDF5 1.8")
+            raise BasisFileError(f"{what} is damaged")
         flags = start[5]
         width = 1 << (flags & 3)
         prefix = 6 + (16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0)
         head = self._bytes(address, prefix + width, what)
         length = int.from_bytes(head[prefix:], "little")
         chunks = [(address, prefix + width, prefix + width + length + 4)]
-        seen, total = {address}, 0
+        seen, read = {address}, self._bounded(what)
         for offset, skipped, count in chunks:  # grows while it is walked
-            total += count
-            if total > _MOST_HEADER_BYTES:
-                raise BasisFileError(f"{what} has more than {_MOST_HEADER_BYTES:,} bytes")
-            content = self._summed(self._bytes(offset, count, what), what)
-            rest = _Bytes(content, skipped)
+            content = self._summed(read(offset, count), what)
+            rest = Bytes(content, skipped)
             message_head = 6 if flags & 0x04 else 4
             while rest.left() >= message_head:
                 kind, size, message_flags = rest.unpack("<BHB")
                 if flags & 0x04:
                     rest.take(2)
-                message = _Bytes(rest.take(size))
+                message = Bytes(rest.take(size))
                 if message_flags & 0x02:
-                    raise BasisFileError(f"{what} shares a message with another object")
+                    raise OtherLayoutError(f"{what} shares a message with another object")
                 if kind == _CONTINUATION:
                     there, long = message.unpack("<QQ")
                     if there in seen or long < 8:
@@ -319,7 +379,8 @@ class PlainFile:
                     yield kind, message
 
 
-def _opened(path: str | os.PathLike[str]) -> io.BufferedReader:
+def opened(path: str | os.PathLike[str]) -> io.BufferedReader:
+    """A regular file, opened to read; raises `BasisFileError` without its name."""
     try:
         return open_regular(path)
     except FileNotFoundError as error:
@@ -328,50 +389,26 @@ def _opened(path: str | os.PathLike[str]) -> io.BufferedReader:
         raise BasisFileError(f"it cannot be read: {cause(error)}") from error
 
 
-class _TooShortError(Exception):
-    """A message ends before what it must hold."""
-
-
-class _Bytes:
-    """Bytes taken one after the other, never beyond their end."""
-
-    def __init__(self, content: bytes, position: int = 0) -> None:
-        self.content = content
-        self.position = position
-
-    def left(self) -> int:
-        return len(self.content) - self.position
-
-    def take(self, count: int) -> bytes:
-        if count > self.left():
-            raise _TooShortError
-        self.position += count
-        return self.content[self.position - count : self.position]
-
-    def unpack(self, form: str) -> tuple[int, ...]:
-        return struct.unpack(form, self.take(struct.calcsize(form)))
-
-
 # --- messages ---------------------------------------------------------------------------------
 
 
-def _dataspace(content: _Bytes) -> tuple[int, ...] | None:
+def _dataspace(content: Bytes) -> tuple[int, ...] | None:
     """Sizes; ``None`` for a null dataspace."""
     version, axes, _, kind = content.unpack("<4B")
     if version == 1:
         content.take(4)
         kind = 1 if axes else 0
     if version not in (1, 2) or axes > _MOST_AXES or kind not in (0, 1, 2):
-        raise _TooShortError
+        raise TooShortError
     return None if kind == 2 else content.unpack(f"<{axes}Q")
 
 
-def _kind(content: _Bytes, shape: tuple[int, ...]) -> Kind:
+def _kind(content: Bytes, shape: tuple[int, ...]) -> Kind:
     class_and_version, *bits, size = content.unpack("<B3BI")
     of_class, class_bits = class_and_version & 0x0F, int.from_bytes(bytes(bits), "little")
     if of_class == 3:
         if size == 0 or class_bits & 0x0F > 2:
-            raise _TooShortError
+            raise TooShortError
         if size > _MOST_HEADER_BYTES:
             return Kind(f"strings of {size} bytes", None, shape)
         return Kind("utf-8", np.dtype(f"S{size}"), shape)
@@ -384,18 +421,19 @@ def _kind(content: _Bytes, shape: tuple[int, ...]) -> Kind:
     return Kind(_UNREADABLE_CLASSES.get(of_class, "unknown"), None, shape)
 
 
-def _layout(content: _Bytes, found: Object) -> None:
+def _layout(content: Bytes, found: Object) -> None:
     version, of_class = content.unpack("<BB")
     if version not in (3, 4, 5) or of_class != 1:
-        found.obstacle = found.obstacle or "it is not contiguous in this file"
+        found.obstacle = found.obstacle or _LAYOUTS.get(of_class, "it is not contiguous")
+        found.elsewhere |= version in (3, 4, 5) and of_class not in _IN_THIS_FILE
         return
     found.offset, found.stored = content.unpack("<QQ")
 
 
-def _link(content: _Bytes, found: Object) -> None:
+def _link(content: Bytes, found: Object) -> None:
     version, flags = content.unpack("<BB")
     if version != 1:
-        raise _TooShortError
+        raise TooShortError
     kind = content.unpack("<B")[0] if flags & 0x08 else 0
     content.take((8 if flags & 0x04 else 0) + (1 if flags & 0x10 else 0))
     length = int.from_bytes(content.take(1 << (flags & 3)), "little")
@@ -405,23 +443,11 @@ def _link(content: _Bytes, found: Object) -> None:
     found.links[name] = int(content.unpack("<Q")[0]) if kind == 0 else None
 
 
-def _heap(kind: int, content: _Bytes, found: Object) -> None:
-    """Links and attributes are in the header itself, not in a heap of their own."""
-    _, flags = content.unpack("<BB")
-    if flags & 0x01:
-        content.take(8 if kind == _LINK_INFO else 2)
-    if content.unpack("<Q")[0] != _NOWHERE:
-        what = "links" if kind == _LINK_INFO else "attributes"
-        raise BasisFileError(
-            f"{found.path} has so many {what} that HDF5 keeps them in a heap, which basis files "
-            "do not have: write the file anew with equibasis"
-        )
-
-
-def _attribute(content: _Bytes, found: Object) -> None:
+def _attribute(content: Bytes, found: Object) -> None:
     version, flags, name_size, type_size, space_size = content.unpack("<BBHHH")
-    if version not in (1, 2, 3) or (version > 1 and flags):
-        raise _TooShortError
+    if version not in (1, 2, 3):
+        raise TooShortError
+    shared = version > 1 and flags
     if version == 3:
         content.take(1)
 
@@ -432,57 +458,18 @@ def _attribute(content: _Bytes, found: Object) -> None:
         return taken
 
     name = _text(part(name_size).split(b"\0")[0])
-    datatype, dataspace = _Bytes(part(type_size)), _Bytes(part(space_size))
+    datatype, dataspace = Bytes(part(type_size)), Bytes(part(space_size))
     if name in found.attributes:
         raise BasisFileError(f"{found.path} has two attributes of one name, {name!r}")
+    if shared:
+        found.attributes[name] = Attribute(Kind("shared with others", None, ()), b"")
+        return
     shape = _dataspace(dataspace)
     kind = Kind("null", None, ()) if shape is None else _kind(datatype, shape)
     if kind.nbytes > content.left():
-        raise _TooShortError
+        raise TooShortError
     found.attributes[name] = Attribute(kind, content.take(kind.nbytes))
 
 
 def _text(content: bytes) -> str:
     return content.decode("utf-8", "backslashreplace")
-
-
-# --- checksums --------------------------------------------------------------------------------
-
-
-def checksum(content: bytes) -> int:
-    """The checksum of HDF5's metadata.
-
-    Source: Jenkins (2006), *lookup3.c*, hashlittle with initial value 0.
-    """
-    mask = 0xFFFFFFFF
-    a = b = c = (0xDEADBEEF + len(content)) & mask
-    if not content:
-        return c
-    last = max(0, (len(content) - 1) // 12 * 12)
-    words = struct.unpack_from(f"<{last // 4}I", content)
-    for place in range(0, len(words), 3):
-        a = (a + words[place]) & mask
-        b = (b + words[place + 1]) & mask
-        c = (c + words[place + 2]) & mask
-        a = (a - c) & mask ^ (c << 4 & mask | c >> 28)
-        c = (c + b) & mask
-        b = (b - a) & mask ^ (a << 6 & mask | a >> 26)
-        a = (a + c) & mask
-        c = (c - b) & mask ^ (b << 8 & mask | b >> 24)
-        b = (b + a) & mask
-        a = (a - c) & mask ^ (c << 16 & mask | c >> 16)
-        c = (c + b) & mask
-        b = (b - a) & mask ^ (a << 19 & mask | a >> 13)
-        a = (a + c) & mask
-        c = (c - b) & mask ^ (b << 4 & mask | b >> 28)
-        b = (b + a) & mask
-    tail = content[last:].ljust(12, b"\0")
-    x, y, z = struct.unpack("<3I", tail)
-    a, b, c = (a + x) & mask, (b + y) & mask, (c + z) & mask
-    c = ((c ^ b) - (b << 14 & mask | b >> 18)) & mask
-    a = ((a ^ c) - (c << 11 & mask | c >> 21)) & mask
-    b = ((b ^ a) - (a << 25 & mask | a >> 7)) & mask
-    c = ((c ^ b) - (b << 16 & mask | b >> 16)) & mask
-    a = ((a ^ c) - (c << 4 & mask | c >> 28)) & mask
-    b = ((b ^ a) - (a << 14 & mask | a >> 18)) & mask
-    return ((c ^ b) - (b << 24 & mask | b >> 8)) & mask

@@ -6,23 +6,25 @@ headers alone, before any data are read or memory is allocated for them.
 
 from __future__ import annotations
 
+import contextlib
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
 
-from equibasis.artifact.plain_hdf5 import Attribute, Kind, PlainFile
+from equibasis.artifact.plain_hdf5 import Attribute, Kind, Object, OtherLayoutError, PlainFile
 from equibasis.errors import BasisFileError
 
 FORMAT = "equibasis"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 Value: TypeAlias = str | int | float | np.ndarray
 Sizes: TypeAlias = tuple[int | str, ...]
 
-_TEXT, _INT64, _INT32, _INT8, _FLOAT64, _FLOAT32 = "utf-8", "<i8", "<i4", "|i1", "<f8", "<f4"
+_TEXT, _INT64, _INT32, _INT8, _FLOAT64 = "utf-8", "<i8", "<i4", "|i1", "<f8"
 _INDEX = (_INT32, _INT64)
 
 # Rows that a file may declare for each byte that it has, beyond a first million: no basis comes
@@ -52,7 +54,8 @@ class Entry:
     required
         Whether it is always there, if its group is.
     hashed
-        Whether it is part of ``content_sha256``.
+        Whether it is part of ``content_sha256``. What is not decides nothing: where it cannot be
+        read, the file is read without it.
     """
 
     name: str
@@ -89,6 +92,9 @@ class Entry:
         return self.name
 
 
+# Types that are not read here, but by the HDF5 library as others that are.
+_CONVERTIBLE = ("variable length", "an unusual number", "shared with others")
+
 # Objects that other entries belong to: whether they are always there.
 GROUPS = {
     "/": True,
@@ -99,7 +105,6 @@ GROUPS = {
     "/coordinates/input": False,
     "/coordinates/output": False,
     "/coordinates/blocks": False,
-    "/plot": False,
 }
 
 
@@ -144,37 +149,36 @@ def _coordinates() -> list[Entry]:
 
 _SPARSE, _ORBITS, _DENSE = ("csc_matrix",), ("equibasis-orbits",), ("array",)
 
+SEAL = Entry("/@content_sha256", (_TEXT,), hashed=False)
+
 TABLE = (
     Entry("/@format", (_TEXT,), values=(FORMAT,)),
     Entry("/@format_version", (_INT64,), values=(FORMAT_VERSION,)),
     Entry("/@kind", (_TEXT,), values=("equivariant", "invariant")),
     Entry("/@group", (_TEXT,)),
-    Entry("/@group_order", (_INT64,)),
     Entry("/@input_space", (_TEXT,)),
     Entry("/@output_space", (_TEXT,)),
-    Entry("/@input_shape", (_INT64,), (("a",),)),
-    Entry("/@output_shape", (_INT64,), (("b",),)),
     Entry("/@rank", (_INT64,)),
-    Entry("/@solver", (_TEXT,), hashed=False),
-    Entry("/@vec_order", (_TEXT,), values=("row-major",)),
-    Entry("/@content_sha256", (_TEXT,), hashed=False),
-    Entry("/@NX_class", (_TEXT,), values=("NXroot",), required=False, hashed=False),
-    Entry("/@default", (_TEXT,), values=("plot",), required=False, hashed=False),
+    SEAL,
     Entry("/group@listed", (_TEXT,), values=("elements", "generators")),
+    Entry("/group@order", (_INT64,)),
     Entry("/group/elements", (_TEXT,), (("L",),)),  # at least one
     Entry(
         "/group/input",
         (_INT32, _INT32, _FLOAT64),
         (("L", "m"), ("L", 2, "m"), ("L", "m", "m")),
     ),
+    Entry("/group/input@shape", (_INT64,), (("a",),)),
     Entry(
         "/group/output",
         (_INT32, _INT32, _FLOAT64),
         (("L", "k"), ("L", 2, "k"), ("L", "k", "k")),
     ),
+    Entry("/group/output@shape", (_INT64,), (("b",),)),
     Entry("/basis@encoding-type", (_TEXT,), values=_SPARSE + _ORBITS + _DENSE),
     Entry("/basis@encoding-version", (_TEXT,), values=("0.1.0", "0.2.0")),
     Entry("/basis@shape", (_INT64,), ((2,),), _SPARSE + _ORBITS),
+    Entry("/basis@vec_order", (_TEXT,), values=("row-major",), required=False, hashed=False),
     Entry("/basis/data", (_FLOAT64,), (("n",),), _SPARSE),
     Entry("/basis/indices", _INDEX, (("n",),), _SPARSE),
     Entry("/basis/indptr", _INDEX, (("r+1",),), _SPARSE),
@@ -184,25 +188,16 @@ TABLE = (
     Entry("/checks@orthonormality_error", (_FLOAT64,)),
     Entry("/checks@equivariance_error", (_FLOAT64,)),
     Entry("/checks@rank_expected", (_INT64,)),
-    # What follows is derived from the basis: first, how layers apply it fast.
+    Entry("/checks@solver", (_TEXT,), required=False, hashed=False),
+    # What follows is derived from the basis: how layers apply it fast.
     *_coordinates(),
-    # And for viewers.
-    Entry("/plot@NX_class", (_TEXT,), values=("NXdata",), hashed=False),
-    Entry("/plot@signal", (_TEXT,), values=("vectors",), hashed=False),
-    Entry("/plot@axes", (_TEXT,), (("d",),), hashed=False),
-    Entry("/plot/vectors", (_FLOAT32,), (("v", "p", "q"), ("v", "e")), hashed=False),
-    Entry("/plot/vectors@interpretation", (_TEXT,), values=("image", "spectrum"), hashed=False),
-    Entry("/plot/vectors@long_name", (_TEXT,), hashed=False),
-    Entry("/plot/vector", (_INT64,), (("v",),), hashed=False),
-    Entry("/plot/row", (_INT64,), (("p",),), required=False, hashed=False),
-    Entry("/plot/row@long_name", (_TEXT,), required=False, hashed=False),
-    Entry("/plot/column", (_INT64,), (("q",),), required=False, hashed=False),
-    Entry("/plot/column@long_name", (_TEXT,), required=False, hashed=False),
-    Entry("/plot/entry", (_INT64,), (("e",),), required=False, hashed=False),
-    Entry("/plot/entry@long_name", (_TEXT,), required=False, hashed=False),
 )
 
 HASHED = frozenset(entry.name for entry in TABLE if entry.hashed)
+_BY_NAME = {entry.name: entry for entry in TABLE}
+
+# The group whose entries stand or fall together.
+COORDINATES = "/coordinates"
 
 
 @dataclass
@@ -217,14 +212,22 @@ class Outline:
         Every dataset of the table that is there, by path, none of them read.
     sizes
         What the letters of the table stand for in this file.
-    unknown
-        Names of attributes and objects beside those of the table; nothing else is known of them.
+    besides
+        Names of attributes and objects beside those of the table, of which nothing else is known;
+        and what is in the table but not hashed and cannot be read, with the reason.
     """
 
     values: dict[str, Value] = field(default_factory=dict)
     datasets: dict[str, Kind] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
-    unknown: list[str] = field(default_factory=list)
+    besides: list[str] = field(default_factory=list)
+
+    def leave_out(self, name: str, reason: Exception) -> None:
+        """Forget an entry, or a group with all that is in it, and tell of it."""
+        for found in (self.values, self.datasets):
+            for each in [each for each in found if each.startswith(name)]:
+                del found[each]
+        self.besides.append(f"{name} (left out: {reason})")
 
 
 def check(file: PlainFile) -> Outline:
@@ -233,19 +236,24 @@ def check(file: PlainFile) -> Outline:
     Raises
     ------
     BasisFileError
-        Naming the first dataset or attribute that is missing or not as the table says.
+        Naming the first dataset or attribute that is missing or not as the table says, of those
+        that are hashed.
     """
     outline = Outline()
     _check_what_it_is(file)
-    _check_groups(file)
-    for entry in TABLE:
-        if entry.attribute and _belongs(entry, file, outline.values):
+    for path, required in GROUPS.items():
+        if required:
+            _check_group(file, path)
+    decisive = [entry for entry in TABLE if entry.hashed or entry is SEAL]
+    for entry in decisive:
+        if entry.attribute and _belongs(entry, file, outline):
             _check_attribute(entry, file, outline)
     outline.sizes |= _declared_sizes(outline.values, file.size)
-    for entry in TABLE:
-        if not entry.attribute and _belongs(entry, file, outline.values):
+    for entry in decisive:
+        if not entry.attribute and _belongs(entry, file, outline):
             _check_dataset(entry, file, outline)
-    outline.unknown = _unknown(file)
+    outline.besides = _unknown(file)
+    _check_what_decides_nothing(file, outline)
     return outline
 
 
@@ -253,11 +261,22 @@ def _check_what_it_is(file: PlainFile) -> None:
     root = file.find("/")
     assert root is not None
     found = root.attributes.get("format")
-    if found is None or found.kind.type != _TEXT or _decoded(TABLE[0], found) != FORMAT:
-        raise BasisFileError("HDF5, but not a basis file: attribute 'format' is not 'equibasis'")
+    if found is None:
+        raise BasisFileError("HDF5, but not a basis file: attribute 'format' of / is missing")
+    _check_kind(TABLE[0], found.kind, {})
+    if (said := _decoded(TABLE[0], found)) != FORMAT:
+        raise BasisFileError(
+            f"HDF5, but not a basis file: attribute 'format' of / is {said!r}, not {FORMAT!r}"
+        )
     found = root.attributes.get("format_version")
     if found is not None and (found.kind.type, found.kind.shape) == (_INT64, ()):
         version = _decoded(TABLE[1], found)
+        assert isinstance(version, int)
+        if 0 < version < FORMAT_VERSION:
+            raise BasisFileError(
+                f"format_version {version} is no longer read, only {FORMAT_VERSION}: make the file "
+                f"anew with '{_solve_command(root)}'"
+            )
         if version != FORMAT_VERSION:
             raise BasisFileError(
                 f"format_version {version} is not known to this equibasis "
@@ -265,21 +284,56 @@ def _check_what_it_is(file: PlainFile) -> None:
             )
 
 
-def _check_groups(file: PlainFile) -> None:
-    for path, required in GROUPS.items():
-        found = file.find(path)
-        if found is None and required:
-            raise BasisFileError(f"{path} is missing")
-        if found is not None and not found.is_group and path != "/basis":
-            raise BasisFileError(f"{path} is not a group")
+def _solve_command(root: Object) -> str:
+    """The command that solves what the attributes of / name, as far as they can be read."""
+    words = ["equibasis", "solve", "OUT.h5"]
+    for name in ("group", "input_space", "output_space"):
+        said: Value = "..."
+        with contextlib.suppress(KeyError, BasisFileError):
+            said = _decoded(_BY_NAME[f"/@{name}"], root.attributes[name])
+        if (name, said) != ("input_space", "1"):  # which invariants have
+            words += [f"--{name.partition('_')[0]}", shlex.quote(str(said))]
+    return " ".join(words)
 
 
-def _belongs(entry: Entry, file: PlainFile, values: Mapping[str, Value]) -> bool:
+def _check_group(file: PlainFile, path: str) -> None:
+    found = file.find(path)
+    if found is None and GROUPS[path]:
+        raise BasisFileError(f"{path} is missing")
+    if found is not None and not found.is_group and path != "/basis":
+        raise BasisFileError(f"{path} is not a group")
+
+
+def _check_what_decides_nothing(file: PlainFile, outline: Outline) -> None:
+    """Look at the rest of the table; what cannot be read is told of, and left out."""
+    rest = [entry for entry in TABLE if not entry.hashed and entry is not SEAL]
+    coordinates = [entry for entry in rest if entry.name.startswith(COORDINATES)]
+    for entry in rest:
+        if entry not in coordinates:
+            try:
+                if _belongs(entry, file, outline):
+                    _check_attribute(entry, file, outline)
+            except BasisFileError as error:
+                outline.leave_out(entry.name, error)
+    try:
+        if file.find(COORDINATES) is not None:
+            for path in GROUPS:
+                if path.startswith(COORDINATES):
+                    _check_group(file, path)
+            for entry in coordinates:
+                if _belongs(entry, file, outline):
+                    check_one = _check_attribute if entry.attribute else _check_dataset
+                    check_one(entry, file, outline)
+    except BasisFileError as error:
+        outline.leave_out(COORDINATES, error)
+
+
+def _belongs(entry: Entry, file: PlainFile, outline: Outline) -> bool:
     """Whether an entry is to be looked for: its group is there, and so is its encoding."""
-    if entry.encodings and values.get("/basis@encoding-type") not in entry.encodings:
+    if entry.encodings and outline.values.get("/basis@encoding-type") not in entry.encodings:
         return False
     holder = file.find(entry.holder)
-    if holder is None and entry.required and GROUPS.get(entry.holder, False):
+    if holder is None and entry.required:
         raise BasisFileError(f"{entry.holder} is missing")
     return holder is not None
 
@@ -310,11 +364,14 @@ def _check_dataset(entry: Entry, file: PlainFile, outline: Outline) -> None:
         return
     if found.kind is None:
         raise BasisFileError(f"{entry} is not a dataset")
+    if found.kind.dtype is None:
+        _check_kind(entry, found.kind, outline.sizes)
     kind = file.stored(entry.name)
     _check_kind(entry, kind, outline.sizes)
-    outline.datasets[entry.name] = kind
-    if sum(each.nbytes for each in outline.datasets.values()) > file.size:
+    claimed = kind.nbytes + sum(each.nbytes for each in outline.datasets.values())
+    if claimed > file.size:
         raise BasisFileError(f"{entry} and those before it claim more bytes than the file has")
+    outline.datasets[entry.name] = kind
 
 
 def _check_kind(entry: Entry, kind: Kind, sizes: dict[str, int]) -> None:
@@ -322,7 +379,8 @@ def _check_kind(entry: Entry, kind: Kind, sizes: dict[str, int]) -> None:
     forms = [shape for type_, shape in entry.forms if type_ == kind.type]
     if not forms:
         expected = " or ".join(dict.fromkeys(entry.types))
-        raise BasisFileError(f"{entry} has type {kind.type}, expected {expected}")
+        error = OtherLayoutError if _may_be_converted(kind, entry.types) else BasisFileError
+        raise error(f"{entry} has type {kind.type}, expected {expected}")
     if kind.shape and 0 in kind.shape and "L" in forms[0]:
         raise BasisFileError(f"{entry} is empty")
     for form in forms:
@@ -332,6 +390,14 @@ def _check_kind(entry: Entry, kind: Kind, sizes: dict[str, int]) -> None:
     fitting = [form for form in forms if len(form) == len(kind.shape)] or forms
     expected = " or ".join(text(tuple(sizes.get(str(s), s) for s in form)) for form in fitting)
     raise BasisFileError(f"{entry} has shape {text(kind.shape)}, expected {expected}")
+
+
+def _may_be_converted(kind: Kind, types: tuple[str, ...]) -> bool:
+    """Whether the same strings or whole numbers may be stored in another type."""
+    if kind.dtype is None:
+        return kind.type.startswith(_CONVERTIBLE)
+    wanted = {np.dtype(type_).kind for type_ in types if type_ != _TEXT}
+    return kind.type != _TEXT and kind.dtype.kind in "iu" and "i" in wanted
 
 
 def _bound(form: Sizes, shape: tuple[int, ...], sizes: Mapping[str, int]) -> dict[str, int] | None:
@@ -352,14 +418,14 @@ def _bound(form: Sizes, shape: tuple[int, ...], sizes: Mapping[str, int]) -> dic
 
 def _declared_sizes(values: Mapping[str, Value], file_bytes: int) -> dict[str, int]:
     """m, k and r, and what follows from them."""
-    m, k = (_points(values, f"/@{side}_shape") for side in ("input", "output"))
+    m, k = (_points(values, f"/group/{side}@shape") for side in ("input", "output"))
     rank = values["/@rank"]
     assert isinstance(rank, int)
     rows = k * m
     if rows > max(_ROWS_ALWAYS, _ROWS_A_BYTE * file_bytes):
         raise BasisFileError(
-            f"attributes 'input_shape' and 'output_shape' declare {rows:,} index pairs, which no "
-            f"file of {file_bytes:,} bytes describes"
+            f"the shapes of /group/input and /group/output declare {rows:,} index pairs, which "
+            f"no file of {file_bytes:,} bytes describes"
         )
     if rank > rows:
         raise BasisFileError(f"attribute 'rank' of / is {rank}, but there are {rows} index pairs")
@@ -374,15 +440,18 @@ def _points(values: Mapping[str, Value], name: str) -> int:
     assert isinstance(shape, np.ndarray)
     sizes = shape.tolist()
     if len(sizes) > 64 or any(size < 1 for size in sizes) or math.prod(sizes) >= 2**62:
-        raise BasisFileError(f"attribute {name[2:]!r} of / holds an impossible size")
+        raise BasisFileError(f"{_BY_NAME[name]} holds an impossible size")
     return math.prod(sizes)
 
 
 def _unknown(file: PlainFile) -> list[str]:
     names = []
-    known = {entry.name for entry in TABLE} | set(GROUPS)
-    for path in sorted({entry.holder for entry in TABLE} | set(GROUPS)):
-        found = file.find(path)
+    known = _BY_NAME.keys() | GROUPS.keys()
+    for path in sorted({entry.holder for entry in TABLE} | GROUPS.keys()):
+        try:
+            found = file.find(path)
+        except BasisFileError:  # of the coordinates, which are told of as a whole
+            continue
         if found is not None:
             below = path.rstrip("/")
             names += [f"{path}@{name}" for name in found.attributes]

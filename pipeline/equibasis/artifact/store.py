@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,9 +15,9 @@ import h5py
 import numpy as np
 from scipy import sparse
 
-from equibasis.artifact.images import default_plot
-from equibasis.artifact.plain_hdf5 import PlainFile
+from equibasis.artifact.plain_hdf5 import OtherLayoutError, PlainFile
 from equibasis.artifact.schema import (
+    COORDINATES,
     FORMAT,
     FORMAT_VERSION,
     HASHED,
@@ -38,16 +39,17 @@ from equibasis.linalg.columns import (
     structured,
 )
 from equibasis.solvers.basis import TOLERANCE, Basis, Checks
-from equibasis.symmetry.coordinates import Coordinates, symmetry_coordinates
+from equibasis.symmetry.catalog import group_name
+from equibasis.symmetry.coordinates import Coordinates
 from equibasis.symmetry.coordinates.encoding import as_arrays, from_arrays
-from equibasis.symmetry.groups import group_name
+from equibasis.symmetry.coordinates.finding import symmetry_coordinates
+from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.representations import (
-    HomSpace,
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
 )
-from equibasis.symmetry.spaces import as_space
+from equibasis.symmetry.space_text import as_space
 
 # Orbits of more index pairs than this are written as labels, 4 bytes a pair; fewer as a sparse
 # matrix, 12 bytes a pair, which more programs read.
@@ -59,6 +61,9 @@ _MOST_GAINED = 0.75
 # HDF5 keeps longer attributes in a heap.
 _LONGEST_TEXT = 60_000
 
+# What to do about a file that may be right, but is not stored as ours are.
+_IMPORT = "if another program rewrote it, 'equibasis import FILE OUT' makes it a basis file again"
+
 # By how much an error may differ from the one stated: rounding differs between libraries.
 _ROUNDING_FACTOR, _ROUNDING = 10.0, 1e-13
 
@@ -66,24 +71,21 @@ _ROUNDING_FACTOR, _ROUNDING = 10.0, 1e-13
 Contents: TypeAlias = tuple[dict[str, dict[str, Value]], dict[str, np.ndarray]]
 
 
-def basis_path(folder: str | Path, group: str, output: str, input: str | None = None) -> Path:
+def basis_path(folder: str | Path, group: str, *, input: str | None = None, output: str) -> Path:
     """The name of a basis file: ``c4_14x14_to_6x6.h5`` for maps, ``c4_6x6.h5`` for invariants.
 
     Characters that a name of a file had better not have become ``_``.
     """
-    stem = (
-        f"{group_name(group)}_{output}"
-        if input is None
-        else f"{group_name(group)}_{input}_to_{output}"
-    )
-    return Path(folder) / f"{re.sub(r'[^0-9A-Za-z_.+-]+', '_', stem)}.h5"
+    spaces = output if input is None else f"{input}_to_{output}"
+    name = re.sub(r"[^0-9A-Za-z_.+-]+", "_", f"{group_name(group)}_{spaces}")
+    return Path(folder) / f"{name}.h5"
 
 
 # --- what a file says ---------------------------------------------------------------------------
 
 
 def content_sha256(basis: Basis) -> str:
-    """SHA-256 over what the basis is: all in its file but ``solver``, the hash and the picture.
+    """SHA-256 over what the basis is: all in its file but the solver and the coordinates.
 
     For (signed) permutations two files of one problem agree in it whichever solver, machine or day
     made them. Others agree to rounding, about 1e-15, which shows in the hash; compare those by
@@ -101,20 +103,21 @@ def _contents(basis: Basis) -> Contents:
             "format_version": FORMAT_VERSION,
             "kind": space.kind,
             "group": space.group,
-            "group_order": len(space.elements) if space.complete else 0,
             "input_space": str(space.input_space),
             "output_space": str(space.output_space),
-            "input_shape": np.array(space.input_shape, dtype=np.int64),
-            "output_shape": np.array(space.output_shape, dtype=np.int64),
             "rank": basis.rank,
-            "solver": basis.solver,
-            "vec_order": "row-major",
         },
-        "/group": {"listed": "elements" if space.complete else "generators"},
+        "/group": {
+            "listed": "elements" if space.complete else "generators",
+            "order": len(space.elements) if space.complete else 0,
+        },
+        "/group/input": {"shape": np.array(space.input_shape, dtype=np.int64)},
+        "/group/output": {"shape": np.array(space.output_shape, dtype=np.int64)},
         "/checks": {
             "orthonormality_error": basis.checks.orthonormality_error,
             "equivariance_error": basis.checks.equivariance_error,
             "rank_expected": basis.checks.rank_expected,
+            "solver": basis.solver,
         },
     }
     datasets: dict[str, np.ndarray] = {
@@ -123,16 +126,8 @@ def _contents(basis: Basis) -> Contents:
         "/group/output": _representation_array(space.output),
     }
     attributes["/basis"], parts = _encoded(basis.columns)
+    attributes["/basis"]["vec_order"] = "row-major"
     return attributes, {**datasets, **parts}
-
-
-def _plot(basis: Basis, datasets: Mapping[str, np.ndarray]) -> Contents:
-    """The picture that viewers show at once: derived from the basis, no part of what it is."""
-    basis_bytes = sum(array.nbytes for path, array in datasets.items() if "/basis" in path)
-    attributes, parts = default_plot(basis, basis_bytes)
-    if attributes:
-        attributes["/"] = {"NX_class": "NXroot", "default": "plot"}
-    return attributes, parts
 
 
 def _coordinates(basis: Basis) -> Contents:
@@ -142,8 +137,8 @@ def _coordinates(basis: Basis) -> Contents:
     coordinates = basis.coordinates or symmetry_coordinates(basis.space)
     if coordinates is None or coordinates.multiplications > _MOST_GAINED * basis.space.dimension:
         return {}, {}
-    datasets = {f"/coordinates/{name}": part for name, part in as_arrays(coordinates).items()}
-    return {"/coordinates": {"sha256": _sha256(datasets)}}, datasets
+    datasets = {f"{COORDINATES}/{name}": part for name, part in as_arrays(coordinates).items()}
+    return {COORDINATES: {"sha256": _sha256(datasets)}}, datasets
 
 
 def _encoded(columns: Columns) -> tuple[dict[str, Value], dict[str, np.ndarray]]:
@@ -226,22 +221,24 @@ def save_basis(basis: Basis, path: str | os.PathLike[str]) -> None:
         If the file cannot be written; what was there before is still there.
     """
     attributes, datasets = _contents(basis)
-    attributes["/"]["content_sha256"] = _digest(attributes, datasets)
-    for extra_attributes, extra_datasets in (_coordinates(basis), _plot(basis, datasets)):
-        for name, of_object in extra_attributes.items():
-            attributes.setdefault(name, {}).update(of_object)
-        datasets |= extra_datasets
+    content = attributes["/"]["content_sha256"] = _digest(attributes, datasets)
+    of_coordinates, coordinates = _coordinates(basis)
 
-    def fill(file: h5py.File) -> None:
-        for name, array in datasets.items():
-            # Not file[name] = array: groups made on that way note the time.
-            file.create_dataset(name, data=_stored(array))
-        for name, of_object in attributes.items():
-            target = file.require_group(name) if name not in file else file[name]
-            for key, value in of_object.items():
-                target.attrs[key] = _stored(value)
+    def check(temporary: Path) -> None:
+        with PlainFile(temporary) as file:
+            outline = _read(file)[1]
+        if outline.values["/@content_sha256"] != content or outline.besides:
+            raise BasisFileError(f"another basis, or more: {', '.join(outline.besides)}")
 
-    write_hdf5(path, fill)
+    write_hdf5(
+        path,
+        {name: _stored(array) for name, array in (datasets | coordinates).items()},
+        {
+            name: {key: _stored(value) for key, value in of_object.items()}
+            for name, of_object in (attributes | of_coordinates).items()
+        },
+        check,
+    )
 
 
 def _encode(text: str) -> bytes:
@@ -259,14 +256,15 @@ def _encode(text: str) -> bytes:
     return encoded
 
 
-def _stored(value: Value) -> Any:
+def _stored(value: Value) -> np.ndarray:
     """Strings as fixed-length UTF-8: HDF5 keeps others in a heap."""
     if isinstance(value, str):
         value = np.array(_encode(value), dtype=object)
-    if isinstance(value, np.ndarray) and value.dtype == object:
-        length = max(len(content) for content in value.ravel().tolist())
-        return value.astype(h5py.string_dtype("utf-8", max(1, length)))
-    return value
+    array = np.asarray(value)
+    if array.dtype == object:
+        length = max(len(content) for content in array.ravel().tolist())
+        array = array.astype(h5py.string_dtype("utf-8", max(1, length)))
+    return array
 
 
 # --- reading ------------------------------------------------------------------------------------
@@ -284,12 +282,23 @@ def load_basis(path: str | os.PathLike[str]) -> Basis:
         return _read(file)[0]
 
 
+def load_rewritten(path: str | os.PathLike[str], name: str | os.PathLike[str]) -> Basis:
+    """`load_basis` of a copy of the file ``name``, its basis encoded in whichever way.
+
+    Raises
+    ------
+    BasisFileError
+        As `load_basis`, but naming the file ``name``.
+    """
+    with _open(path, name) as file:
+        return _read(file, any_encoding=True)[0]
+
+
 def verify_file(path: str | os.PathLike[str]) -> tuple[Basis, Checks]:
     """Prove a basis file from itself alone: all that `load_basis` and `verify_basis` check.
 
     And that the errors which it states are its errors, that the basis is encoded as the format
-    prescribes, that maps are block diagonal in its coordinates as they should, and that the picture
-    shows this basis.
+    prescribes, and that maps are block diagonal in its coordinates as they should.
 
     Returns
     -------
@@ -308,12 +317,11 @@ def verify_file(path: str | os.PathLike[str]) -> tuple[Basis, Checks]:
         _check_encoding(outline, basis)
         if basis.coordinates is not None:
             check_coordinates(basis)
-        _check_plot(file, outline, basis)
         return basis, checks
 
 
 def load_basis_for(
-    path: str | os.PathLike[str], group: str, output: str, input: str | None = None
+    path: str | os.PathLike[str], group: str, *, input: str | None = None, output: str
 ) -> Basis:
     """`load_basis` for a known problem: the file must hold the basis of just this one.
 
@@ -372,12 +380,14 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         "bytes": size,
         "format_version": outline.values["/@format_version"],
         "content_sha256": outline.values["/@content_sha256"],
-        "unknown": outline.unknown,
+        "besides": outline.besides,
     }
 
 
 @contextlib.contextmanager
-def _open(path: str | os.PathLike[str]) -> Iterator[PlainFile]:
+def _open(
+    path: str | os.PathLike[str], name: str | os.PathLike[str] | None = None
+) -> Iterator[PlainFile]:
     """The file, opened to read; whatever goes wrong inside becomes one `BasisFileError`."""
     try:
         with PlainFile(path) as file:
@@ -393,63 +403,71 @@ def _open(path: str | os.PathLike[str]) -> Iterator[PlainFile]:
         MemoryError,
     ) as error:
         reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
-        raise BasisFileError(f"{printable(Path(path))}: {reason}") from error
+        if isinstance(error, OtherLayoutError):
+            reason += f"; {_IMPORT}"
+        raise BasisFileError(f"{printable(Path(name or path))}: {reason}") from error
 
 
-def _read(file: PlainFile) -> tuple[Basis, Outline]:
+def _read(file: PlainFile, any_encoding: bool = False) -> tuple[Basis, Outline]:
     outline = check(file)
     said: dict[str, Any] = outline.values
-    # The picture is derived from the rest: `verify_file` alone looks at it.
     hashed = [path for path in outline.datasets if path in HASHED]
     datasets = {path: file.read(path) for path in hashed}
     elements = _names(datasets["/group/elements"])
     datasets["/group/elements"] = np.array([name.encode() for name in elements], dtype=object)
     complete = said["/group@listed"] == "elements"
     space = HomSpace(
-        said["/@group"],
-        elements,
-        as_space(said["/@input_space"]),
-        as_space(said["/@output_space"]),
-        _representation(datasets["/group/input"], "/group/input"),
-        _representation(datasets["/group/output"], "/group/output"),
-        complete,
+        group=said["/@group"],
+        elements=elements,
+        input_space=as_space(said["/@input_space"]),
+        output_space=as_space(said["/@output_space"]),
+        input=_representation(datasets["/group/input"], "/group/input"),
+        output=_representation(datasets["/group/output"], "/group/output"),
+        complete=complete,
     )
     for name, shape in (("input", space.input_shape), ("output", space.output_shape)):
-        if shape != tuple(said[f"/@{name}_shape"].tolist()):
-            raise BasisFileError(f"attribute '{name}_shape' of / does not fit '{name}_space'")
-    if said["/@group_order"] != (len(elements) if complete else 0):
-        raise BasisFileError("attribute 'group_order' of / differs from the number of elements")
+        if shape != tuple(said[f"/group/{name}@shape"].tolist()):
+            raise BasisFileError(f"attribute 'shape' of /group/{name} does not fit '{name}_space'")
+    if said["/group@order"] != (len(elements) if complete else 0):
+        raise BasisFileError("attribute 'order' of /group differs from the number of elements")
     if said["/@kind"] != space.kind:
         raise BasisFileError("attribute 'kind' of / does not fit 'input_space'")
     columns = _columns(datasets, (space.dimension, said["/@rank"]))
-    if _digest_of(said | datasets) != said["/@content_sha256"]:
-        raise BasisFileError("content_sha256 does not match: the file was changed or damaged")
     checks = Checks(
         said["/checks@orthonormality_error"],
         said["/checks@equivariance_error"],
         said["/checks@rank_expected"],
     )
-    coordinates = _read_coordinates(file, outline)
-    return Basis(space, columns, said["/@solver"], checks, coordinates), outline
+    basis = Basis(space, columns, said.get("/checks@solver", "unknown"), checks)
+    if _digest_of(said | datasets) != said["/@content_sha256"]:
+        if content_sha256(basis) != said["/@content_sha256"]:
+            raise BasisFileError("content_sha256 does not match: the file was changed or damaged")
+        if not any_encoding:
+            raise OtherLayoutError(
+                "the content is what it was, but encoded otherwise than the format prescribes"
+            )
+    return replace(basis, coordinates=_read_coordinates(file, outline)), outline
 
 
 def _read_coordinates(file: PlainFile, outline: Outline) -> Coordinates | None:
-    said = outline.values.get("/coordinates@sha256")
+    """The coordinates of a file; none where it has none, or such as are left out."""
+    said = outline.values.get(f"{COORDINATES}@sha256")
     if said is None:
         return None
-    stored = {
-        path: file.read(path) for path in outline.datasets if path.startswith("/coordinates/")
-    }
-    if _sha256(stored) != said:
-        raise BasisFileError("sha256 of /coordinates does not match: it was changed or damaged")
-    arrays = {path.removeprefix("/coordinates/"): array for path, array in stored.items()}
     try:
+        stored = {
+            path: file.read(path) for path in outline.datasets if path.startswith(f"{COORDINATES}/")
+        }
+        if _sha256(stored) != said:
+            raise BasisFileError("sha256 does not match: changed or damaged")
+        arrays = {path.removeprefix(f"{COORDINATES}/"): part for path, part in stored.items()}
         for array in arrays.values():
             if not np.isfinite(array).all():
                 raise EquibasisError("numbers that are not finite")
         return from_arrays(arrays, outline.sizes["m"], outline.sizes["k"])
     except EquibasisError as error:
-        raise BasisFileError(f"/coordinates does not fit together: {error}") from error
+        outline.leave_out(COORDINATES, error)
+        return None
 
 
 def _names(stored: np.ndarray) -> tuple[str, ...]:
@@ -540,31 +558,3 @@ def _check_encoding(outline: Outline, basis: Basis) -> None:
             f"/basis is not encoded as the format prescribes, {attributes['encoding-type']} of "
             f"{', '.join(prescribed.values())}"
         )
-
-
-def _check_plot(file: PlainFile, outline: Outline, basis: Basis) -> None:
-    """The picture, where there is one, is the one that follows from the basis."""
-    attributes, datasets = _plot(basis, _contents(basis)[1])
-    expected = {
-        f"{path}@{name}": value
-        for path, of_object in attributes.items()
-        for name, value in of_object.items()
-    } | datasets
-    derived = ("/plot", "/@NX_class", "/@default")
-    stored: dict[str, Value] = {
-        name: value for name, value in outline.values.items() if name.startswith(derived)
-    }
-    stored |= {name: file.read(name) for name in outline.datasets if name.startswith(derived)}
-    if not stored:
-        return
-    for name in sorted(expected.keys() | stored.keys()):
-        if name not in stored or name not in expected:
-            raise BasisFileError(f"{name} is {'missing' if name in expected else 'too much'}")
-        if not _equal(stored[name], expected[name]):
-            raise BasisFileError(f"{name} does not show the basis of this file")
-
-
-def _equal(stored: Value, expected: Value) -> bool:
-    if isinstance(expected, np.ndarray) and expected.dtype == object:
-        expected = np.array([name.decode() for name in expected], dtype=object)
-    return np.array_equal(np.asarray(stored), np.asarray(expected))

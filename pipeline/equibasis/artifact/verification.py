@@ -19,7 +19,8 @@ from equibasis.linalg.canonical import pivoted_cholesky
 from equibasis.linalg.columns import Columns, OrbitColumns, in_order, row_blocks
 from equibasis.solvers.basis import TOLERANCE, Basis, Checks, check_errors, check_rank, measure
 from equibasis.solvers.reynolds import hom_dimension
-from equibasis.symmetry.representations import HomSpace, PermutationRepresentation
+from equibasis.symmetry.hom_space import HomSpace
+from equibasis.symmetry.representations import PermutationRepresentation
 
 # How far, relative to what is compared, a random probe may be off: far above rounding, far below
 # what one wrong entry among a billion does.

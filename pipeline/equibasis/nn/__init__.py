@@ -16,9 +16,11 @@ from equibasis.nn.deploy import export
 from equibasis.nn.init import activation_gain, variance_preserving_
 from equibasis.nn.interface import EquivariantMap, FeatureSpace
 from equibasis.nn.layers import EquivariantCombine, EquivariantLinear, InvariantAttentionPool
-from equibasis.nn.mlp import EquivariantMLP, EquivariantSequential, OnInvariants
+from equibasis.nn.mlp import EquivariantMLP, EquivariantSequential
 from equibasis.nn.normalization import EquivariantBatchNorm, EquivariantLayerNorm
+from equibasis.nn.on_invariants import OnInvariants
 from equibasis.nn.pooling import NormPool, OrbitMeanPool
+from equibasis.nn.reach import Reach, UnreachedWarning
 
 __all__ = [
     "DirectSumActivation",
@@ -37,6 +39,8 @@ __all__ = [
     "OnInvariants",
     "OrbitMeanPool",
     "Pointwise",
+    "Reach",
+    "UnreachedWarning",
     "activation_for",
     "activation_gain",
     "export",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -11,21 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from equibasis.errors import ModelError
+from equibasis.nn.border import check_vectors
 from equibasis.nn.buffers import ExactBuffers
-from equibasis.nn.interface import EquivariantMap, FeatureSpace
-from equibasis.nn.metric import InvariantMetric
-from equibasis.symmetry.representations import (
-    TOLERANCE,
-    PermutationRepresentation,
-    Representation,
-    invariant_coordinates,
-    restriction,
+from equibasis.nn.commuting import (
+    Elementwise,
+    check_commutes,
+    entries_by_block,
+    title,
 )
-
-Elementwise: TypeAlias = Callable[[Tensor], Tensor]
-
-# How many times the parameters of an activation are drawn anew when it is tried out.
-_DRAWS = 3
+from equibasis.nn.identity import IdentifiedWeights
+from equibasis.nn.interface import EquivariantMap, FeatureSpace, features_of, shown
+from equibasis.nn.metric import InvariantMetric
+from equibasis.solvers.basis import Basis
+from equibasis.symmetry.representations import invariant_coordinates
 
 
 class Pointwise(nn.Module):
@@ -50,22 +47,27 @@ class Pointwise(nn.Module):
         If it would break equivariance, naming function and space.
     """
 
-    def __init__(self, function: Elementwise, features: FeatureSpace) -> None:
+    def __init__(self, function: Elementwise, features: FeatureSpace | Basis) -> None:
         super().__init__()
-        _check_commutes(function, features)
+        if not callable(function) or isinstance(function, type):
+            raise ModelError(f"Pointwise needs a function or a module, not {shown(function)}")
+        space = features_of(features, "Pointwise")
+        check_commutes(function, space)
         self.function = function
-        self.domain = self.codomain = features
+        self.domain = self.codomain = space
+        self._width = space.dimension
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., n)."""
+        check_vectors(self, x, self._width)
         return self.function(x)
 
     def extra_repr(self) -> str:
         """The function, where it is not a module that shows itself, for ``repr``."""
-        return "" if isinstance(self.function, nn.Module) else _name(self.function)
+        return "" if isinstance(self.function, nn.Module) else title(self.function)
 
 
-class NormActivation(nn.Module):
+class NormActivation(IdentifiedWeights):
     """y_b = x_b · gate(a_b |x_b|/√n_b + c_b) for each invariant block b, of n_b coordinates.
 
     For any representation, since the gate is invariant and multiplies a whole block: lengths are
@@ -85,11 +87,12 @@ class NormActivation(nn.Module):
         As `InvariantMetric`.
     """
 
-    def __init__(self, features: FeatureSpace, gate: Elementwise | None = None) -> None:
+    def __init__(self, features: FeatureSpace | Basis, gate: Elementwise | None = None) -> None:
         super().__init__()
-        self.domain = self.codomain = features
-        self.metric = InvariantMetric(features)
-        self.gate = gate or nn.Sigmoid()
+        space = features_of(features, "NormActivation")
+        self.domain = self.codomain = space
+        self.metric = InvariantMetric(space)
+        self.gate = _gate(gate)
         self.scale = nn.Parameter(torch.empty(self.metric.blocks))
         self.shift = nn.Parameter(torch.empty(self.metric.blocks))
         self.reset_parameters()
@@ -101,6 +104,7 @@ class NormActivation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., n)."""
+        check_vectors(self, x, self.metric.dimension, self.scale.dtype)
         lengths = self.metric.norms(x) / self.metric.sizes.to(x).sqrt()
         return x * self.metric.spread(self.gate(self.scale * lengths + self.shift))
 
@@ -108,8 +112,12 @@ class NormActivation(nn.Module):
         """Sizes, for ``repr``."""
         return f"{self.domain.dimension} in {self.metric.blocks} blocks"
 
+    def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
+        """A scale and a shift for each block."""
+        return "NormActivation", (self.domain,), f"{self.metric.blocks} blocks"
 
-class GatedActivation(ExactBuffers):
+
+class GatedActivation(IdentifiedWeights, ExactBuffers):
     """y_b = x_b · gate(t_b) for each invariant block b, with invariant numbers t from before.
 
     For any representation: an invariant number multiplies a whole block. The layer before makes
@@ -126,28 +134,34 @@ class GatedActivation(ExactBuffers):
 
     block: Tensor
 
-    def __init__(self, features: FeatureSpace, gate: Elementwise | None = None) -> None:
+    def __init__(self, features: FeatureSpace | Basis, gate: Elementwise | None = None) -> None:
         super().__init__()
-        parts = invariant_coordinates(features.representation)
+        space = features_of(features, "GatedActivation")
+        parts = invariant_coordinates(space.representation)
         self.blocks = len(parts)
-        self.domain, self.codomain = features + features.scalars(self.blocks), features
-        self.gate = gate or nn.Sigmoid()
-        block = np.empty(features.dimension, dtype=np.int64)
+        self.domain, self.codomain = space + space.scalars(self.blocks), space
+        self.gate = _gate(gate)
+        block = np.empty(space.dimension, dtype=np.int64)
         for number, part in enumerate(parts):
-            block[part] = features.dimension + number
+            block[part] = space.dimension + number
         self.register_exact("block", block)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n + blocks) -> (..., n)."""
-        gates = self.gate(x.index_select(-1, self.block))
-        return x[..., : self.codomain.dimension] * gates
+        n = self.block.shape[0]
+        check_vectors(self, x, n + self.blocks)
+        return x[..., :n] * self.gate(x.index_select(-1, self.block))
 
     def extra_repr(self) -> str:
         """Sizes, for ``repr``."""
         return f"{self.codomain.dimension} in {self.blocks} blocks"
 
+    def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
+        """A gate for each block, made by the weights before it."""
+        return "GatedActivation", (self.codomain,), f"{self.blocks} blocks"
 
-class DirectSumActivation(ExactBuffers):
+
+class DirectSumActivation(IdentifiedWeights, ExactBuffers):
     """An activation for each of several sets of coordinates that the group keeps apart.
 
     Parameters
@@ -166,52 +180,62 @@ class DirectSumActivation(ExactBuffers):
     places: Tensor
 
     def __init__(
-        self, features: FeatureSpace, parts: Sequence[tuple[np.ndarray, nn.Module]]
+        self, features: FeatureSpace | Basis, parts: Sequence[tuple[np.ndarray, nn.Module]]
     ) -> None:
         super().__init__()
-        order = np.concatenate([coordinates for coordinates, _ in parts])
-        if not np.array_equal(np.sort(order), np.arange(features.dimension)):
-            raise ModelError(f"the parts do not make up {features}: give each coordinate once")
+        space = features_of(features, "DirectSumActivation")
+        parts = _partition(space, parts)
         for coordinates, activation in parts:
-            _check_part(features, coordinates, activation)
-        self.domain = self.codomain = features
+            _check_part(space, coordinates, activation)
+        order = np.concatenate([coordinates for coordinates, _ in parts])
+        self.domain = self.codomain = space
         self.activations = nn.ModuleList(activation for _, activation in parts)
         for number, (coordinates, _) in enumerate(parts):
-            self.register_exact(f"coordinates{number}", coordinates.astype(np.int64))
+            self.register_exact(f"coordinates{number}", coordinates)
         self.register_exact("places", np.argsort(order))
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., n)."""
+        check_vectors(self, x, self.places.shape[0])
         parts = [
             activation(x.index_select(-1, self.get_buffer(f"coordinates{number}")))
             for number, activation in enumerate(self.activations)
         ]
         return torch.cat(parts, dim=-1).index_select(-1, self.places)
 
+    def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
+        """Those of the parts, by their coordinates."""
+        parts = [
+            ",".join(map(str, self.exact(f"coordinates{number}").tolist()))
+            for number in range(len(self.activations))
+        ]
+        return "DirectSumActivation", (self.domain,), f"parts {' | '.join(parts)}"
+
 
 AnyActivation: TypeAlias = Pointwise | NormActivation | GatedActivation | DirectSumActivation
 
 
-def activation_for(features: FeatureSpace) -> AnyActivation:
+def activation_for(features: FeatureSpace | Basis) -> AnyActivation:
     """An activation that suits a space: ELU, tanh or a `NormActivation`, block by block.
 
     ELU where the group permutes the coordinates of an invariant block, tanh where it changes
     signs as well, lengths where it does anything else.
     """
+    space = features_of(features, "activation_for")
     kinds: dict[str, list[np.ndarray]] = {}
-    for coordinates, entries in _entries_by_block(features.representation):
+    for coordinates, entries in entries_by_block(space.representation):
         if entries is None or not np.isin(entries, (-1.0, 1.0)).all():
             kind = "norm"
         else:
             kind = "signed" if (entries < 0).any() else "permuted"
         kinds.setdefault(kind, []).append(coordinates)
     if len(kinds) == 1:
-        return _activation_of(next(iter(kinds)), features)
+        return _activation_of(next(iter(kinds)), space)
     parts = {kind: np.sort(np.concatenate(blocks)) for kind, blocks in kinds.items()}
     return DirectSumActivation(
-        features,
+        space,
         [
-            (coordinates, _activation_of(kind, features.part(coordinates)))
+            (coordinates, _activation_of(kind, space.part(coordinates)))
             for kind, coordinates in parts.items()
         ],
     )
@@ -223,120 +247,38 @@ def _activation_of(kind: str, features: FeatureSpace) -> Pointwise | NormActivat
     return Pointwise(nn.ELU() if kind == "permuted" else nn.Tanh(), features)
 
 
+def _gate(gate: Elementwise | None) -> Elementwise:
+    if gate is None:
+        return nn.Sigmoid()
+    if not callable(gate) or isinstance(gate, type):
+        raise ModelError(f"gate {shown(gate)}: give a function of numbers, such as torch.tanh")
+    return gate
+
+
+def _partition(
+    features: FeatureSpace, parts: Sequence[tuple[np.ndarray, nn.Module]]
+) -> list[tuple[np.ndarray, nn.Module]]:
+    """The same with coordinates int64, which have to be all, each once and ascending in a part."""
+    try:
+        found = [(np.asarray(coordinates), activation) for coordinates, activation in parts]
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"the parts of {features} are pairs (coordinates, activation)") from error
+    every = [coordinates for coordinates, _ in found if coordinates.dtype.kind in "iu"]
+    if (
+        len(every) < max(1, len(found))
+        or any(each.ndim != 1 or (np.diff(each) <= 0).any() for each in every)
+        or not np.array_equal(np.sort(np.concatenate(every)), np.arange(features.dimension))
+    ):
+        raise ModelError(
+            f"the parts do not make up {features}: give each coordinate once, as whole numbers, "
+            "ascending in each part"
+        )
+    return [(coordinates.astype(np.int64), activation) for coordinates, activation in found]
+
+
 def _check_part(features: FeatureSpace, coordinates: np.ndarray, activation: nn.Module) -> None:
     if not isinstance(activation, EquivariantMap):
-        raise ModelError(f"{_name(activation)} does not say which space it acts on")
+        raise ModelError(f"{title(activation)} does not say which space it acts on")
     part = features.part(coordinates)
     for end in (activation.domain, activation.codomain):
-        end.check_same(part, f"{_name(activation)} acts on", f"this part of {features} is")
-
-
-# --- what commutes with what ---------------------------------------------------------------------
-
-
-def _entries_by_block(rho: Representation) -> list[tuple[np.ndarray, np.ndarray | None]]:
-    """Each finest invariant set of coordinates with the `_monomial_entries` of ρ on it."""
-    return [
-        (coordinates, _monomial_entries(restriction(rho, coordinates)))
-        for coordinates in invariant_coordinates(rho)
-    ]
-
-
-def _monomial_entries(rho: Representation) -> np.ndarray | None:
-    """The distinct non-zero entries of all ρ(g), or ``None`` if a row of one has two."""
-    if isinstance(rho, PermutationRepresentation):
-        return np.unique(rho.signs).astype(np.float64) if rho.signs is not None else np.ones(1)
-    filled = np.abs(rho.matrices) > TOLERANCE
-    if (filled.sum(axis=2) != 1).any():
-        return None
-    entries = rho.matrices[filled]
-    near_one = np.abs(np.abs(entries) - 1.0) < TOLERANCE
-    return np.unique(np.where(near_one, np.sign(entries), entries.round(9)))
-
-
-def _check_commutes(function: Elementwise, features: FeatureSpace) -> None:
-    entries = _monomial_entries(features.representation)
-    for trial in _trials(function):
-        _check_elementwise(trial, function, features)
-        x = _numbers()
-        y = trial(x.clone())
-        if entries is None:
-            if not _close(y, x * trial(torch.ones_like(x))):
-                raise ModelError(
-                    f"{_name(function)} does not commute with {features}: the group mixes "
-                    "coordinates there, as rotations of vectors do; use NormActivation or "
-                    "GatedActivation, or activation_for"
-                )
-            continue
-        for entry in entries[entries != 1.0]:
-            if not _close(trial(entry * x), entry * y):
-                raise ModelError(
-                    f"{_name(function)} does not commute with {features}: the group multiplies "
-                    f"coordinates by {entry:.3g} there, and f({entry:.3g} x) is not "
-                    f"{entry:.3g} f(x); use "
-                    + ("an odd function such as Tanh, " if entry == -1.0 else "NormActivation, ")
-                    + "or activation_for"
-                )
-
-
-def _check_elementwise(trial: Elementwise, function: Elementwise, features: FeatureSpace) -> None:
-    """One function of one number, on whatever place of the tensor it stands."""
-    generator = torch.Generator().manual_seed(0)
-    x = 3 * torch.randn(8, features.dimension, generator=generator, dtype=torch.float64)
-    try:
-        y = trial(x.clone())
-        others = [
-            trial(x.clone()),
-            trial(x.flip(0, 1)).flip(0, 1),
-            trial(x.reshape(-1, 1)).reshape(x.shape),
-        ]
-        same = y.shape == x.shape and all(_close(y, other) for other in others)
-        same = same and _close(trial(x[:3, :1].clone()), y[:3, :1])
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        raise ModelError(
-            f"{_name(function)} cannot act on each coordinate of {features}: {error}"
-        ) from error
-    if not same:
-        raise ModelError(
-            f"{_name(function)} does not commute with {features}: it is not one function of each "
-            "coordinate alone (it mixes them, treats them differently, or is random)"
-        )
-
-
-def _trials(function: Elementwise) -> list[Elementwise]:
-    """The function, and where it has parameters, the same with others: training changes them."""
-    if not isinstance(function, nn.Module):
-        return [function]
-    trials = [copy.deepcopy(function).cpu().double() for _ in range(_DRAWS)]
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for trial in trials[1:]:
-            for parameter in trial.parameters():
-                parameter.uniform_(-2, 2, generator=generator)
-    return [_without_gradients(trial) for trial in trials]
-
-
-def _without_gradients(module: nn.Module) -> Elementwise:
-    def apply(x: Tensor) -> Tensor:
-        with torch.no_grad():
-            result: Tensor = module(x)
-        return result
-
-    return apply
-
-
-def _numbers() -> Tensor:
-    """(many, 1): a fine grid about zero, and large and small numbers of both signs."""
-    fine = torch.linspace(-30.0, 30.0, 4001, dtype=torch.float64)
-    sizes = torch.logspace(-6, 6, 49, dtype=torch.float64)
-    return torch.cat([fine, sizes, -sizes, torch.zeros(1, dtype=torch.float64)])[:, None]
-
-
-def _close(a: Tensor, b: Tensor) -> bool:
-    return torch.allclose(a, b, rtol=1e-7, atol=1e-9, equal_nan=True)
-
-
-def _name(function: Elementwise) -> str:
-    if isinstance(function, nn.Module):
-        return type(function).__name__
-    return getattr(function, "__name__", repr(function))
+        end.check_same(part, f"{title(activation)} acts on", f"this part of {features} is")

@@ -13,6 +13,7 @@ from equibasis.linalg.columns import OrbitColumns
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.expansion import BasisExpansion, row_factors
 from equibasis.nn.fourier import FourierProducts
+from equibasis.nn.interface import shown
 from equibasis.nn.irreps import IrrepProducts
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.representations import PermutationRepresentation, same_representation
@@ -57,7 +58,7 @@ class InvariantBias(nn.Module):
             check_invariants(basis, bias)
             self.expansion = BasisExpansion(bias)
             self.coefficients = nn.Parameter(torch.empty(bias.rank))
-        elif bias == "scalar":
+        elif isinstance(bias, str) and bias == "scalar":
             rho = basis.space.output
             if not isinstance(rho, PermutationRepresentation) or rho.signs is not None:
                 raise ModelError(
@@ -66,7 +67,7 @@ class InvariantBias(nn.Module):
                 )
             self.coefficients = nn.Parameter(torch.empty(1))
         else:
-            raise ModelError(f"bias {bias!r}: give an invariant basis, 'scalar' or None")
+            raise ModelError(f"bias {shown(bias)}: give an invariant basis, 'scalar' or None")
         if isinstance(blocks, IrrepProducts):
             self.by_orbits = OrbitBias.of(bias, blocks)
 
@@ -166,10 +167,13 @@ def coefficients_of(module: Any) -> Tensor | None:
 def check_invariants(basis: Basis, invariants: Basis) -> None:
     """The invariants must be those of the basis' output: same shape, same group, same ρ₂."""
     fits = (
-        invariants.kind == "invariant"
+        isinstance(invariants, Basis)
+        and invariants.kind == "invariant"
         and invariants.output_shape == basis.output_shape
         and invariants.space.elements == basis.space.elements
         and same_representation(invariants.space.output, basis.space.output)
     )
     if not fits:
-        raise ModelError(f"{invariants!r} is not the invariant basis of the output of {basis!r}")
+        raise ModelError(
+            f"{shown(invariants)} is not the invariant basis of the output of {basis!r}"
+        )

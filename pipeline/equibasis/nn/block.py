@@ -22,7 +22,8 @@ from equibasis.nn.irreps import IrrepProducts
 from equibasis.nn.orbit_blocks import OrbitBlocks
 from equibasis.nn.reuse import autocasts, is_plain, without_autocast
 from equibasis.solvers.basis import Basis
-from equibasis.symmetry.coordinates import LONGEST_ORBIT, Coordinates, symmetry_coordinates
+from equibasis.symmetry.coordinates import Coordinates
+from equibasis.symmetry.coordinates.finding import LONGEST_ORBIT, symmetry_coordinates
 
 # From this many sampled entries on, the blocks are made by `OrbitBlocks`.
 FEWEST_SAMPLES = 2**15
@@ -84,7 +85,7 @@ class BlockMap(nn.Module):
 
     def apply_coefficients(self, x: Tensor, coefficients: Tensor, bias: InvariantBias) -> Tensor:
         """(..., m) -> (..., k)."""
-        flat = self._flat(x)
+        flat = _flat(x)
         tensors = flat, coefficients, bias.coefficients
         if isinstance(self.blocks, IrrepProducts) and _is_direct(*tensors):
             y: Tensor = _Multiply.apply(self, bias, *tensors)
@@ -94,7 +95,7 @@ class BlockMap(nn.Module):
 
     def apply_weights(self, x: Tensor, weights: Sequence[Tensor], bias: Tensor | None) -> Tensor:
         """(..., m) -> (..., k), from blocks that are kept: without gradients of theirs."""
-        flat = self._flat(x)
+        flat = _flat(x)
         direct = not torch.is_grad_enabled() and _is_direct(flat, *weights)
         if isinstance(self.blocks, IrrepProducts) and direct:
             y, _ = self.blocks.multiply(flat, weights)
@@ -117,13 +118,6 @@ class BlockMap(nn.Module):
             return self.orbits.gradient(weights.pop())
         assert isinstance(self.blocks, IrrepProducts)
         return self.samples.adjoint(self.blocks.entries(weights))
-
-    def _flat(self, x: Tensor) -> Tensor:
-        if x.shape[-1] != self.in_features:
-            raise RuntimeError(
-                f"x has {x.shape[-1]} features, but the layer takes {self.in_features}"
-            )
-        return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
 
     def traced(
         self, bias: InvariantBias, x: Tensor, coefficients: Tensor, of_bias: Tensor | None
@@ -233,6 +227,11 @@ def _traced_gradients(
             of_tensor = next(found)  # None where y does not depend on it
             gradients[-1] = torch.zeros_like(tensor) if of_tensor is None else of_tensor
     return gradients
+
+
+def _flat(x: Tensor) -> Tensor:
+    """x (..., m) as (batch, m)."""
+    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
 
 
 def _like(y: Tensor, x: Tensor) -> Tensor:

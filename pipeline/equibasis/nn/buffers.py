@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, ItemsView
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from equibasis.errors import ModelError
 
 
 class ExactBuffers(nn.Module):
@@ -46,10 +48,28 @@ class ExactBuffers(nn.Module):
         array: np.ndarray = self._exact[name].numpy()
         return array
 
+    def exact_tensors(self) -> ItemsView[str, Tensor]:
+        """Names of buffers, and what was registered under them, on the CPU."""
+        return self._exact.items()
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        before = {name: getattr(self, name).dtype for name in self._exact}
         moved = super()._apply(fn, recurse)
+        refused = None
         for name, exact in self._exact.items():
             buffer = getattr(self, name)
             dtype = buffer.dtype if exact.is_floating_point() else exact.dtype
+            if exact.is_floating_point() and not dtype.is_floating_point:
+                refused, dtype = dtype, before[name]
             setattr(self, name, exact.to(buffer.device, dtype))
+        if refused is not None:
+            refuse_cast(self, refused)
         return moved
+
+
+def refuse_cast(module: nn.Module, dtype: torch.dtype) -> NoReturn:
+    """Raise `ModelError`: in integers or complex numbers, a module would compute something else."""
+    raise ModelError(
+        f"{type(module).__name__} holds real floating-point numbers, and cannot be cast to "
+        f"{str(dtype).removeprefix('torch.')}"
+    )

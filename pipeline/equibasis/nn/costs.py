@@ -11,7 +11,8 @@ import numpy as np
 
 from equibasis.linalg.columns import OrbitColumns
 from equibasis.solvers.basis import Basis
-from equibasis.symmetry.coordinates import Coordinates, symmetry_coordinates
+from equibasis.symmetry.coordinates import Coordinates
+from equibasis.symmetry.coordinates.finding import symmetry_coordinates
 
 # Vectors that a layer takes at once, and products a step: forward, and two for the gradients.
 _BATCH = 128

@@ -9,6 +9,7 @@ import torch
 from torch import fx, nn
 
 from equibasis.errors import ModelError
+from equibasis.nn.interface import shown
 from equibasis.nn.layers import EquivariantLinear
 
 _PACKAGE = __name__.partition(".")[0]
@@ -31,8 +32,11 @@ def export(module: nn.Module) -> nn.Module:
     Raises
     ------
     ModelError
-        If a function in it cannot be traced by `torch.fx`, as one that branches on values.
+        If it is no torch module, or a function in it cannot be traced by `torch.fx`, as one that
+        branches on values.
     """
+    if not isinstance(module, nn.Module):
+        raise ModelError(f"a torch module can be exported, not {shown(module)}")
     plain = copy.deepcopy(module).eval()
     with torch.no_grad():
         return _without_ours(_with_linears(plain, {}), {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from equibasis.errors import ModelError
 from equibasis.linalg.components import Blocks, assemble, diagonal_blocks
-from equibasis.nn.interface import FeatureSpace
+from equibasis.nn.border import count_of, number_of
+from equibasis.nn.interface import FeatureSpace, shown
 from equibasis.symmetry.representations import invariant_coordinates
 
 # Numbers that an activation is tried on to find its gain: their scatter is below a percent.
@@ -22,6 +23,7 @@ _SAMPLES = 2**17
 _NEGLIGIBLE = 1e-10
 
 
+@runtime_checkable
 class LinearLayer(Protocol):
     """What is started here: an `EquivariantLinear`."""
 
@@ -54,6 +56,9 @@ def variance_preserving_(layer: LinearLayer, gain: float = 1.0) -> None:
     gain
         As in `torch.nn.init.calculate_gain`; `activation_gain` finds one for any activation.
     """
+    if not isinstance(layer, LinearLayer):
+        raise ModelError(f"there is a start for an EquivariantLinear, not for {shown(layer)}")
+    gain = number_of(gain, "gain")
     coefficients = layer.coefficients
     if coefficients.is_meta or not coefficients.numel():
         return
@@ -76,6 +81,9 @@ def activation_gain(activation: nn.Module, features: int = 1) -> float:
     For ReLU that is √2, as in `torch.nn.init.calculate_gain`. ``features`` is the length of the
     vectors that the activation takes. Raises `ModelError` if the output is zero or not finite.
     """
+    if not isinstance(activation, nn.Module):
+        raise ModelError(f"a gain is that of a torch module, not of {shown(activation)}")
+    features = count_of(features, "features", 1)
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(max(1, _SAMPLES // features), features, generator=generator)
     tensor = next(activation.parameters(), noise)

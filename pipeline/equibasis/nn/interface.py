@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from torch import nn
 
 from equibasis.errors import ModelError
+from equibasis.solvers.basis import Basis
+from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.representations import (
     TOLERANCE,
-    HomSpace,
     PermutationRepresentation,
     Representation,
     direct_sum,
+    invariant_coordinates,
     restriction,
     same_representation,
 )
@@ -58,14 +61,20 @@ class FeatureSpace:
         return self.representation.dimension
 
     def scalars(self, count: int) -> FeatureSpace:
-        """``count`` numbers that the same group leaves alone."""
+        """``count`` numbers that the same group leaves alone; raises `ModelError` for no count."""
+        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 0:
+            raise ModelError(f"scalars({count!r}): give a whole number of at least 0")
         index = np.broadcast_to(np.arange(count), (len(self.elements), count))
         space = SCALAR if count == 1 else Sum((SCALAR,) * count)
         trivial = PermutationRepresentation(index)
         return FeatureSpace(self.group, self.elements, space, trivial, self.complete)
 
     def part(self, coordinates: np.ndarray) -> FeatureSpace:
-        """The span of some coordinates, ascending, which every ρ(g) keeps."""
+        """The span of some coordinates, ascending, which every ρ(g) keeps.
+
+        Raises `ModelError` where they are not.
+        """
+        _check_invariant(self, coordinates)
         rho = restriction(self.representation, coordinates)
         space = Grid((len(coordinates),))
         return FeatureSpace(self.group, self.elements, space, rho, self.complete)
@@ -129,6 +138,60 @@ class EquivariantMap(Protocol):
 
     domain: FeatureSpace
     codomain: FeatureSpace
+
+
+def features_of(given: object, layer: str) -> FeatureSpace:
+    """The space that a layer is to act on: one itself, or the output space of a basis.
+
+    Raises
+    ------
+    ModelError
+        If it is neither.
+    """
+    if isinstance(given, FeatureSpace):
+        return given
+    if isinstance(given, Basis):
+        return FeatureSpace.output_of(given.space)
+    raise ModelError(
+        f"{layer} needs a space and how a group acts on it, not {shown(given)}: give the codomain "
+        "of the layer before, or a basis whose output it is"
+    )
+
+
+def basis_of(given: object, kind: str, layer: str) -> Basis:
+    """A basis of a kind, ``"equivariant"`` or ``"invariant"``; raises `ModelError` otherwise."""
+    if isinstance(given, Basis) and given.kind == kind:
+        return given
+    needed = "the invariant basis of its space" if kind == "invariant" else "an equivariant basis"
+    how = "" if isinstance(given, Basis) else ", as equibasis.solve makes it"
+    raise ModelError(f"{layer} needs {needed}{how}, not {shown(given)}")
+
+
+def shown(given: object) -> str:
+    """A few words on any argument, for an error."""
+    if given is None or isinstance(given, Basis | type):
+        return repr(given)
+    if isinstance(given, nn.Module):
+        return type(given).__name__
+    text = " ".join(str(given).split())
+    text = repr(text[:40] + "…" if len(text) > 40 else text)
+    return text if isinstance(given, str) else f"{type(given).__name__} {text}"
+
+
+def _check_invariant(features: FeatureSpace, coordinates: np.ndarray) -> None:
+    found = np.asarray(coordinates)
+    if found.ndim != 1 or found.dtype.kind not in "iu" or (np.diff(found) <= 0).any():
+        raise ModelError(f"a part of {features} is ascending whole numbers, not {shown(found)}")
+    if found.size and not 0 <= found[0] <= found[-1] < features.dimension:
+        raise ModelError(f"a part of {features} has numbers from 0 to {features.dimension - 1}")
+    inside = np.zeros(features.dimension, dtype=bool)
+    inside[found] = True
+    parts = invariant_coordinates(features.representation)
+    if any(inside[part].any() and not inside[part].all() for part in parts):
+        raise ModelError(
+            f"the group moves coordinates {shown(found)} of {features} to others: give whole "
+            "invariant blocks"
+        )
 
 
 def _listed(features: FeatureSpace) -> str:

@@ -13,23 +13,23 @@ from torch.nn import functional
 from equibasis.errors import ModelError
 from equibasis.nn.bias import Bias, InvariantBias, check_invariants, coefficients_of
 from equibasis.nn.block import BlockMap
+from equibasis.nn.border import check_vectors, count_of, why_refused
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.costs import faster_mode, keeps_whole_weight
 from equibasis.nn.expansion import BasisExpansion
+from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.init import variance_preserving_
-from equibasis.nn.interface import FeatureSpace
+from equibasis.nn.interface import FeatureSpace, basis_of, features_of
+from equibasis.nn.reach import Reach, check_reach
 from equibasis.nn.reuse import Kept, WeightCache
 from equibasis.solvers.basis import Basis, with_scalars
-from equibasis.symmetry.representations import (
-    PermutationRepresentation,
-    Representation,
-)
+from equibasis.symmetry.representations import PermutationRepresentation, Representation
 
 Start: TypeAlias = Literal["reference", "variance"]
 Mode: TypeAlias = Literal["auto", "expand", "block"]
 
 
-class EquivariantLinear(nn.Module):
+class EquivariantLinear(IdentifiedWeights):
     """y = W x + b with W = √(km/r) Σ cⱼ Wⱼ in Hom_G(X, Y), so that ρ₂(g) y(x) = y(ρ₁(g) x).
 
     Takes (..., m) to (..., k). The Wⱼ are the basis; the factor is that of `BasisExpansion`. In
@@ -58,23 +58,34 @@ class EquivariantLinear(nn.Module):
         X and Y with their representations.
     mode
         ``"expand"`` or ``"block"``.
+    reach
+        Which outputs depend on the input, and which inputs count.
 
     Raises
     ------
     ModelError
-        If the bases do not fit each other, naming both; or if ``"block"`` is asked for and there
-        are no such coordinates.
+        If the bases do not fit each other, naming both; if the basis is empty, so that the output
+        could not depend on the input; or if ``"block"`` is asked for and there are no such
+        coordinates.
+
+    Warns
+    -----
+    UnreachedWarning
+        If some outputs cannot depend on the input, or some inputs do not count: no irrep of theirs
+        is at the other end.
     """
 
     def __init__(
         self, basis: Basis, bias: Bias = None, start: Start = "reference", mode: Mode = "auto"
     ) -> None:
         super().__init__()
-        if basis.kind != "equivariant":
-            raise ModelError(f"a linear layer needs an equivariant basis, not {basis!r}")
+        basis_of(basis, "equivariant", "a linear layer")
         self.in_features, self.out_features = basis.space.m, basis.space.k
+        self.rank = basis.rank
         self.domain = FeatureSpace.input_of(basis.space)
         self.codomain = FeatureSpace.output_of(basis.space)
+        self.reach = Reach.of_basis(basis)
+        check_reach(type(self).__name__, self.domain, self.codomain, self.reach)
         self.map, self.mode = _map(basis, mode)
         blocks = self.map.blocks if isinstance(self.map, BlockMap) else None
         self.bias = InvariantBias(basis, bias, blocks)
@@ -104,13 +115,21 @@ class EquivariantLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., m) -> (..., k)."""
-        kept = None if self.training or torch.is_grad_enabled() else self._kept()
-        if kept is not None and self.keeps_whole_weight:
-            return functional.linear(x, kept[0][0], kept[1])
-        modules: dict[str, Any] = self._modules
-        if kept is not None:
-            return modules["map"].apply_weights(x, *kept)
-        return modules["map"].apply_coefficients(x, coefficients_of(self), modules["bias"])
+        if self.mode == "block":  # whose products would cast weights to the dtype of x
+            check_vectors(self, x, self.in_features, self.coefficients.dtype)
+        try:
+            kept = None if self.training or torch.is_grad_enabled() else self._kept()
+            if kept is not None and self.keeps_whole_weight:
+                return functional.linear(x, kept[0][0], kept[1])
+            modules: dict[str, Any] = self._modules
+            if kept is not None:
+                return modules["map"].apply_weights(x, *kept)
+            return modules["map"].apply_coefficients(x, coefficients_of(self), modules["bias"])
+        except (RuntimeError, TypeError) as error:
+            reason = why_refused(self, x, self.in_features, self.coefficients.dtype)
+            if reason is None:
+                raise
+            raise ModelError(reason) from error
 
     # Small layers take microseconds, so what is torch's is looked up where it lies.
 
@@ -165,8 +184,12 @@ class EquivariantLinear(nn.Module):
         """Sizes and spaces, for ``repr``."""
         return f"{self.in_features} -> {self.out_features}, {self.mode}"
 
+    def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
+        """The maps X -> Y; the keys and sizes of a state tell of its bias."""
+        return "EquivariantLinear", (self.domain, self.codomain), f"rank {self.rank}"
 
-class InvariantAttentionPool(nn.Module):
+
+class InvariantAttentionPool(IdentifiedWeights):
     """Attention over the orbit of h: invariant, since moving h only permutes the orbit.
 
     g = Σ αᵢ ρ(gᵢ) h with α = softmax(s) over the group and sᵢ = qᵀ ρ(gᵢ) h; q is learned,
@@ -174,25 +197,26 @@ class InvariantAttentionPool(nn.Module):
 
     Parameters
     ----------
-    basis
-        Any basis whose output space is the space of h: its ρ₂ is the ρ used here.
+    features
+        The space of h, or a basis whose output space that is.
 
     Raises
     ------
     ModelError
-        If the basis lists only generators of its group, so that there is no orbit to attend to.
+        If only generators of the group are listed, so that there is no orbit to attend to.
     """
 
-    def __init__(self, basis: Basis) -> None:
+    def __init__(self, features: FeatureSpace | Basis) -> None:
         super().__init__()
-        if not basis.space.complete:
+        space = features_of(features, "InvariantAttentionPool")
+        if not space.complete:
+            what = repr(features) if isinstance(features, Basis) else str(space)
             raise ModelError(
-                f"attention needs all elements of the group, and {basis!r} lists generators only"
+                f"attention needs all elements of the group, and {what} lists generators only"
             )
-        self.domain = FeatureSpace.output_of(basis.space)
-        self.codomain = self.domain.scalars(basis.space.k)
-        self.orbit = _GroupOrbit(basis.space.output)
-        self.query = nn.Parameter(torch.empty(basis.space.k))
+        self.domain, self.codomain = space, space.scalars(space.dimension)
+        self.orbit = _GroupOrbit(space.representation)
+        self.query = nn.Parameter(torch.empty(space.dimension))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -201,12 +225,18 @@ class InvariantAttentionPool(nn.Module):
 
     def attention(self, h: Tensor) -> Tensor:
         """α, of shape (..., |G|), for h of shape (..., n)."""
+        check_vectors(self, h, self.query.shape[0], self.query.dtype)
         return self._attend(self.orbit(h))
 
     def forward(self, h: Tensor) -> Tensor:
         """(..., n) -> (..., n)."""
+        check_vectors(self, h, self.query.shape[0], self.query.dtype)
         orbit = self.orbit(h)
         return (self._attend(orbit).unsqueeze(-2) @ orbit).squeeze(-2)
+
+    def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
+        """The query, a vector of the space."""
+        return "InvariantAttentionPool", (self.domain,), f"{len(self.query)} features"
 
     def _attend(self, orbit: Tensor) -> Tensor:
         return torch.softmax(orbit @ self.query, dim=-1)
@@ -247,12 +277,9 @@ class EquivariantCombine(nn.Module):
         mode: Mode = "auto",
     ) -> None:
         super().__init__()
-        if basis.kind != "equivariant":
-            raise ModelError(f"a linear layer needs an equivariant basis, not {basis!r}")
+        basis_of(basis, "equivariant", "EquivariantCombine")
         check_invariants(basis, invariants)
-        self.features = basis.space.m if features is None else features
-        if self.features < 0:
-            raise ModelError(f"features {features}: give a number of at least 0")
+        self.features = basis.space.m if features is None else count_of(features, "features", 0)
         self.linear = EquivariantLinear(
             with_scalars(basis, invariants, self.features),
             invariants if bias == "invariant" else bias,
@@ -266,7 +293,11 @@ class EquivariantCombine(nn.Module):
 
     def forward(self, h: Tensor, g: Tensor) -> Tensor:
         """(..., m), (..., f) -> (..., k)."""
-        return self.linear(torch.cat([h, g], dim=-1))
+        linear, f = self.linear, self.features
+        # Each on its own, as two wrong lengths may add up to the right one.
+        check_vectors(self, h, linear.in_features - f)
+        check_vectors(self, g, f)
+        return linear(torch.cat([h, g], dim=-1))
 
 
 class ExpandMap(BasisExpansion):

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.interface import FeatureSpace
-from equibasis.symmetry.representations import HomSpace, invariant_coordinates, with_all_elements
+from equibasis.symmetry.closure import list_elements
+from equibasis.symmetry.representations import invariant_coordinates
 
 
 class InvariantMetric(ExactBuffers):
@@ -43,7 +44,7 @@ class InvariantMetric(ExactBuffers):
         block = np.empty(features.dimension, dtype=np.int64)
         for number, part in enumerate(parts):
             block[part] = number
-        self.blocks = len(parts)
+        self.dimension, self.blocks = features.dimension, len(parts)
         # (size, number of blocks of it), ascending: blocks of one size are added up together.
         self.counts = [(int(size), int((sizes == size).sum())) for size in np.unique(sizes)]
         by_size = np.concatenate([parts[number] for number in order])
@@ -92,9 +93,8 @@ def _invariant_gram(features: FeatureSpace) -> np.ndarray | None:
     if rho.is_orthogonal:
         return None
     if not features.complete:
-        space = features.space
-        maps = HomSpace(features.group, features.elements, space, space, rho, rho, complete=False)
-        rho = with_all_elements(maps).output
+        where = str(features.space)
+        _, (rho,) = list_elements(features.group, where, features.elements, rho)
     matrices = rho.dense()
     gram = np.einsum("gki,gkj->ij", matrices, matrices)
     return gram * (rho.dimension / np.trace(gram))

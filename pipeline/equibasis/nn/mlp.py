@@ -5,32 +5,38 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-import torch
+import numpy as np
 from torch import Tensor, nn
 
 from equibasis.artifact.cache import get_basis
 from equibasis.errors import ModelError
 from equibasis.nn.activations import (
     AnyActivation,
-    Elementwise,
     GatedActivation,
     NormActivation,
     Pointwise,
     activation_for,
 )
+from equibasis.nn.commuting import Elementwise
+from equibasis.nn.dependence import network_reach
+from equibasis.nn.identity import check_all_weights
 from equibasis.nn.init import activation_gain, variance_preserving_
-from equibasis.nn.interface import EquivariantMap, FeatureSpace
+from equibasis.nn.interface import EquivariantMap, FeatureSpace, shown
 from equibasis.nn.layers import EquivariantLinear
 from equibasis.nn.normalization import EquivariantBatchNorm, EquivariantLayerNorm
+from equibasis.nn.on_invariants import OnInvariants
+from equibasis.nn.reach import Reach, check_reach
 from equibasis.solvers.basis import Basis
-from equibasis.symmetry.groups import Group
-from equibasis.symmetry.spaces import Space, as_space
+from equibasis.symmetry.group import Group
+from equibasis.symmetry.space_text import as_space
+from equibasis.symmetry.spaces import Space
 
 Activation: TypeAlias = Literal["auto", "norm", "gated"] | Elementwise | type[nn.Module]
 Normalization: TypeAlias = Literal["layer", "batch"] | None
 
+_ACTIVATIONS = {"auto": activation_for, "norm": NormActivation, "gated": GatedActivation}
 _NORMALIZATIONS = {"layer": EquivariantLayerNorm, "batch": EquivariantBatchNorm}
 
 
@@ -48,22 +54,29 @@ class EquivariantSequential(nn.Module):
     ------
     ModelError
         If spaces, groups or representations do not match, or an activation would break
-        equivariance, naming both sides.
+        equivariance, naming both sides; or if the output cannot depend on the input.
+
+    Warns
+    -----
+    UnreachedWarning
+        If some of the output cannot depend on the input, or some of the input does not count,
+        though each layer alone has maps there.
     """
 
     def __init__(self, *layers: nn.Module) -> None:
         super().__init__()
         if not layers or not isinstance(layers[0], EquivariantMap):
-            what = type(layers[0]).__name__ if layers else "nothing"
+            what = shown(layers[0]) if layers else "nothing"
             raise ModelError(
                 f"an equivariant network starts with an equivariant layer, not {what}: only that "
                 "says which space and group there is"
             )
         self.domain = here = layers[0].domain
-        self.layers = nn.Sequential()
+        self.layers: nn.Sequential = nn.Sequential()
         for number, layer in enumerate(layers):
             if not isinstance(layer, EquivariantMap):
-                layer = OnInvariants(layer, here) if here.is_trivial else Pointwise(layer, here)
+                free = here.is_trivial and isinstance(layer, nn.Module)
+                layer = OnInvariants(layer, here) if free else Pointwise(layer, here)
             elif number:
                 before = f"layer {number - 1}, {type(self.layers[-1]).__name__}, gives"
                 takes = f"layer {number}, {type(layer).__name__}, takes"
@@ -71,42 +84,35 @@ class EquivariantSequential(nn.Module):
             self.layers.append(layer)
             here = layer.codomain
         self.codomain = here
+        said = _said(list(self.layers))
+        self.reach, why = network_reach(list(self.layers), said)
+        check_reach(type(self).__name__, self.domain, here, self.reach, said, why)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) of the first layer's domain to (..., n') of the last one's codomain."""
         y: Tensor = self.layers(x)
         return y
 
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
+        check_all_weights(self, state_dict, prefix)  # before any of them is loaded
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
-class OnInvariants(nn.Module):
-    """Any module, after invariant features: whatever it makes of them is invariant too.
 
-    Parameters
-    ----------
-    module
-        Takes (batch, n) to (batch, n').
-    features
-        The space of the invariant features, on which every ρ(g) = 1.
+def _said(layers: Sequence[Any]) -> Reach:
+    """What the layers at both ends, beyond activations, said of themselves when they were built."""
 
-    Raises
-    ------
-    ModelError
-        If the group moves the features, or the module does not take them.
-    """
+    def of_end(layers: Sequence[Any], features: FeatureSpace, side: str) -> np.ndarray:
+        for layer in layers:
+            if hasattr(layer, "reach"):
+                return getattr(layer.reach, side)
+            if layer.domain.dimension != layer.codomain.dimension:
+                break
+        return np.ones(features.dimension, dtype=bool)
 
-    def __init__(self, module: nn.Module, features: FeatureSpace) -> None:
-        super().__init__()
-        if not features.is_trivial:
-            raise ModelError(
-                f"{type(module).__name__} may act on invariant features, and not on {features}"
-            )
-        self.module = module
-        self.domain, self.codomain = features, features.scalars(_outputs(module, features))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, n) -> (batch, n')."""
-        y: Tensor = self.module(x)
-        return y
+    return Reach(
+        of_end(list(reversed(layers)), layers[-1].codomain, "outputs"),
+        of_end(layers, layers[0].domain, "inputs"),
+    )
 
 
 class EquivariantMLP(EquivariantSequential):
@@ -152,20 +158,22 @@ class EquivariantMLP(EquivariantSequential):
         normalization: Normalization = None,
         solver: str = "auto",
     ) -> None:
-        if isinstance(spaces, str) or len(spaces) < 2:
-            raise ModelError(f"a network needs two spaces or more, as a list, not {spaces!r}")
-        if normalization is not None and normalization not in _NORMALIZATIONS:
+        if not isinstance(spaces, list | tuple) or len(spaces) < 2 or None in spaces:
+            raise ModelError(f"a network needs two spaces or more, as a list, not {shown(spaces)}")
+        if normalization is not None and str(normalization) not in _NORMALIZATIONS:
             raise ModelError(f"normalization {normalization!r}: choose 'layer', 'batch' or None")
+        if not isinstance(bias, bool):
+            raise ModelError(f"bias {shown(bias)}: choose True or False, invariant it always is")
         layers: list[nn.Module] = []
         gain = 1.0
         for position, (here, space) in enumerate(itertools.pairwise(map(as_space, spaces))):
-            invariants = get_basis(group, space, solver=solver)
+            invariants = get_basis(group, output=space, solver=solver)
             if position == len(spaces) - 2:
                 layers.append(_linear(group, here, invariants, bias, gain, solver))
                 break
             step = _activation(activation, FeatureSpace.output_of(invariants.space))
             if step.domain.space != space:  # gates besides
-                invariants = get_basis(group, step.domain.space, solver=solver)
+                invariants = get_basis(group, output=step.domain.space, solver=solver)
             layers.append(_linear(group, here, invariants, bias, gain, solver))
             if normalization is not None:
                 layers.append(_NORMALIZATIONS[normalization](invariants))
@@ -177,45 +185,21 @@ class EquivariantMLP(EquivariantSequential):
 def _linear(
     group: Group | str, input_: Space, invariants: Basis, bias: bool, gain: float, solver: str
 ) -> EquivariantLinear:
-    basis = get_basis(group, invariants.space.output_space, input_, solver)
+    basis = get_basis(group, input=input_, output=invariants.space.output_space, solver=solver)
     layer = EquivariantLinear(basis, invariants if bias else None)
     variance_preserving_(layer, gain)
     return layer
 
 
 def _activation(activation: Activation, features: FeatureSpace) -> AnyActivation:
-    if activation == "auto":
-        return activation_for(features)
-    if activation == "norm":
-        return NormActivation(features)
-    if activation == "gated":
-        return GatedActivation(features)
+    if isinstance(activation, str) and activation in _ACTIVATIONS:
+        return _ACTIVATIONS[activation](features)
     if isinstance(activation, nn.Module):
         return Pointwise(copy.deepcopy(activation), features)
     if callable(activation):
         made = activation() if isinstance(activation, type) else activation
         return Pointwise(made, features)
     raise ModelError(
-        f"activation {activation!r}: choose 'auto', 'norm', 'gated', or give an elementwise "
+        f"activation {shown(activation)}: choose 'auto', 'norm', 'gated', or give an elementwise "
         "module or function, such as torch.nn.Tanh"
     )
-
-
-def _outputs(module: nn.Module, features: FeatureSpace) -> int:
-    """The length of what a module makes of (batch, n)."""
-    parameter = next(module.parameters(), torch.empty(0))
-    probe = torch.zeros(2, features.dimension).to(parameter)
-    trial = copy.deepcopy(module).eval()
-    try:
-        with torch.no_grad():
-            shape = tuple(trial(probe).shape)
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        raise ModelError(
-            f"{type(module).__name__} does not take {features}, of {features.dimension} "
-            f"features: {error}"
-        ) from error
-    if len(shape) != 2 or shape[0] != 2:
-        raise ModelError(
-            f"{type(module).__name__} makes {shape} of (2, {features.dimension}), and not (2, n)"
-        )
-    return shape[1]

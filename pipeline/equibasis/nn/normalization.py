@@ -8,14 +8,17 @@ from torch import Tensor, nn
 
 from equibasis.errors import ModelError
 from equibasis.linalg.columns import as_csc
+from equibasis.nn.border import check_vectors, number_of
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.expansion import BasisExpansion
-from equibasis.nn.interface import FeatureSpace
+from equibasis.nn.identity import IdentifiedWeights
+from equibasis.nn.interface import FeatureSpace, basis_of
 from equibasis.nn.metric import InvariantMetric
+from equibasis.nn.reach import Reach, check_reach
 from equibasis.solvers.basis import Basis
 
 
-class EquivariantLayerNorm(ExactBuffers):
+class EquivariantLayerNorm(IdentifiedWeights, ExactBuffers):
     """y = γ_b (x - u⟨u, x⟩) / √(|x - u⟨u, x⟩|²/n + ε) + β for one vector x. (..., n) to (..., n).
 
     u is the vector of ones projected on the invariants, at unit length: for permutations,
@@ -34,9 +37,15 @@ class EquivariantLayerNorm(ExactBuffers):
     Raises
     ------
     ModelError
-        If the basis is not one of invariants.
+        If the basis is not one of invariants, or ε no number from 0 on; or of a single invariant
+        number, which its own mean is taken from.
     GroupError
         As `InvariantMetric`.
+
+    Warns
+    -----
+    UnreachedWarning
+        If an invariant number is alone among vectors, so that it is its own mean.
     """
 
     axis: Tensor
@@ -45,9 +54,19 @@ class EquivariantLayerNorm(ExactBuffers):
         super().__init__()
         features = _space_of(invariants, "EquivariantLayerNorm")
         self.domain = self.codomain = features
-        self.eps = eps
+        self.eps = number_of(eps, "eps")
         self.metric = InvariantMetric(features)
-        self.register_exact("axis", _axis(invariants, self.metric))
+        axis = _axis(invariants, self.metric)
+        self.reach = _centred_reach(axis)
+        check_reach(
+            "EquivariantLayerNorm",
+            features,
+            features,
+            self.reach,
+            why="a single number is its own mean, which is subtracted",
+            way_out="leave it out",
+        )
+        self.register_exact("axis", axis)
         self.scale = nn.Parameter(torch.empty(self.metric.blocks))
         self.shift = _InvariantVector(invariants)
         self.reset_parameters()
@@ -59,6 +78,7 @@ class EquivariantLayerNorm(ExactBuffers):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., n)."""
+        check_vectors(self, x, self.metric.dimension, self.scale.dtype)
         centred = x - (x * self.axis[1]).sum(dim=-1, keepdim=True) * self.axis[0]
         z = self.metric.straightened(centred)
         deviation = (z.square().mean(dim=-1, keepdim=True) + self.eps).sqrt()
@@ -68,8 +88,13 @@ class EquivariantLayerNorm(ExactBuffers):
         """Sizes, for ``repr``."""
         return f"{self.domain.dimension} in {self.metric.blocks} blocks, eps={self.eps}"
 
+    def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
+        """A scale for each block, and a shift in the span of the invariants."""
+        blocks = f"{self.metric.blocks} blocks, rank {len(self.shift.coefficients)}"
+        return "EquivariantLayerNorm", (self.domain,), blocks
 
-class EquivariantBatchNorm(ExactBuffers):
+
+class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
     """y = γ_b (x - μ) / √(v_b + ε) + β over a batch of x. (..., n) to (..., n).
 
     μ is the mean of the batch projected on the invariants, which is the mean of the batch moved
@@ -89,7 +114,8 @@ class EquivariantBatchNorm(ExactBuffers):
     Raises
     ------
     ModelError
-        If the basis is not one of invariants, or in training, if a batch is too small.
+        If the basis is not one of invariants, ε no number from 0 on or the momentum none from 0 to
+        1; or in training, if a batch is too small.
     GroupError
         As `InvariantMetric`.
     """
@@ -103,7 +129,8 @@ class EquivariantBatchNorm(ExactBuffers):
         super().__init__()
         features = _space_of(invariants, "EquivariantBatchNorm")
         self.domain = self.codomain = features
-        self.eps, self.momentum = eps, momentum
+        self.eps = number_of(eps, "eps")
+        self.momentum = None if momentum is None else number_of(momentum, "momentum", most=1.0)
         self.metric = InvariantMetric(features)
         self.scale = nn.Parameter(torch.empty(self.metric.blocks))
         self.shift = _InvariantVector(invariants)
@@ -128,6 +155,7 @@ class EquivariantBatchNorm(ExactBuffers):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., n), all axes but the last being the batch."""
+        check_vectors(self, x, self.metric.dimension, self.scale.dtype)
         if self.training:
             mean, variance = self._batch_statistics(x)
         else:
@@ -162,6 +190,11 @@ class EquivariantBatchNorm(ExactBuffers):
         blocks = f"{self.domain.dimension} in {self.metric.blocks} blocks"
         return f"{blocks}, eps={self.eps}, momentum={self.momentum}"
 
+    def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
+        """A scale for each block and what was seen there, and a shift among the invariants."""
+        blocks = f"{self.metric.blocks} blocks, rank {len(self.shift.coefficients)}"
+        return "EquivariantBatchNorm", (self.domain,), blocks
+
 
 class _InvariantVector(nn.Module):
     """β, learned, in the span of the invariants."""
@@ -179,9 +212,16 @@ class _InvariantVector(nn.Module):
 
 
 def _space_of(invariants: Basis, layer: str) -> FeatureSpace:
-    if invariants.kind != "invariant":
-        raise ModelError(f"{layer} needs the invariant basis of its space, not {invariants!r}")
-    return FeatureSpace.output_of(invariants.space)
+    return FeatureSpace.output_of(basis_of(invariants, "invariant", layer).space)
+
+
+def _centred_reach(axis: np.ndarray) -> Reach:
+    """Rows and columns of 1 - u⟨u, ·⟩ that are not 0: u or the form may be of one coordinate."""
+    u, form = axis
+    whole = np.abs(u * form - 1) < 1e-9
+    sizes = np.linalg.norm(axis, axis=1)
+    own = np.abs(axis) > (1 - 1e-9) * sizes[:, None]
+    return Reach(~(whole & own[1]), ~(whole & own[0]))
 
 
 def _axis(invariants: Basis, metric: InvariantMetric) -> np.ndarray:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import numpy as np
 from torch import Tensor, nn
 
 from equibasis.errors import ModelError
 from equibasis.linalg.columns import as_csc
+from equibasis.nn.border import check_vectors
 from equibasis.nn.buffers import ExactBuffers
-from equibasis.nn.interface import FeatureSpace
+from equibasis.nn.identity import IdentifiedWeights
+from equibasis.nn.interface import FeatureSpace, features_of, shown
 from equibasis.nn.metric import InvariantMetric
+from equibasis.nn.reach import Reach, check_reach
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.spaces import SCALAR
 
 
-class NormPool(nn.Module):
+class NormPool(IdentifiedWeights):
     """x -> the lengths |x_b| of its invariant blocks of coordinates. (..., n) to (..., blocks).
 
     For any representation; lengths and blocks are those of `InvariantMetric`. Gradients at x = 0
@@ -30,21 +34,28 @@ class NormPool(nn.Module):
         As `InvariantMetric`.
     """
 
-    def __init__(self, features: FeatureSpace) -> None:
+    def __init__(self, features: FeatureSpace | Basis) -> None:
         super().__init__()
-        self.metric = InvariantMetric(features)
-        self.domain, self.codomain = features, features.scalars(self.metric.blocks)
+        space = features_of(features, "NormPool")
+        self.metric = InvariantMetric(space)
+        self.domain, self.codomain = space, space.scalars(self.metric.blocks)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., blocks)."""
+        factor = self.metric.factor
+        check_vectors(self, x, self.metric.dimension, None if factor is None else factor.dtype)
         return self.metric.norms(x)
 
     def extra_repr(self) -> str:
         """Sizes, for ``repr``."""
         return f"{self.domain.dimension} -> {self.codomain.dimension}"
 
+    def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
+        """The lengths in their order, which the weights after it take."""
+        return "NormPool", (self.domain,), f"{self.metric.blocks} blocks"
 
-class OrbitMeanPool(ExactBuffers):
+
+class OrbitMeanPool(IdentifiedWeights, ExactBuffers):
     """x -> all that is linear in x and invariant: the mean over its orbit. (..., n) to (..., r).
 
     y = Bᵀ x with B the orthonormal basis of the invariants; the mean of all ρ(g) x is B y. For
@@ -61,12 +72,22 @@ class OrbitMeanPool(ExactBuffers):
     ------
     ModelError
         If the basis is another one, or empty: then only 0 is linear and invariant.
+
+    Warns
+    -----
+    UnreachedWarning
+        If some of x is in no linear invariant, as vectors are not.
     """
 
     functionals: Tensor
 
     def __init__(self, basis: Basis) -> None:
         super().__init__()
+        if not isinstance(basis, Basis):
+            raise ModelError(
+                "OrbitMeanPool needs the invariant basis of its space, as equibasis.solve makes "
+                f"it, not {shown(basis)}"
+            )
         if basis.kind == "invariant":
             features = FeatureSpace.output_of(basis.space)
             if not features.representation.is_orthogonal:
@@ -81,12 +102,20 @@ class OrbitMeanPool(ExactBuffers):
         if basis.rank == 0:
             raise ModelError(f"{basis!r} is empty: nothing linear is invariant; take NormPool")
         self.domain, self.codomain = features, features.scalars(basis.rank)
-        self.register_exact("functionals", as_csc(basis.columns).T.toarray())
+        functionals = as_csc(basis.columns).T.toarray()
+        self.reach = Reach(np.ones(basis.rank, bool), (np.abs(functionals) > 1e-9).any(axis=0))
+        check_reach("OrbitMeanPool", self.domain, self.codomain, self.reach)
+        self.register_exact("functionals", functionals)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., r)."""
+        check_vectors(self, x, self.functionals.shape[1], self.functionals.dtype)
         return nn.functional.linear(x, self.functionals)
 
     def extra_repr(self) -> str:
         """Sizes, for ``repr``."""
         return f"{self.domain.dimension} -> {self.codomain.dimension}"
+
+    def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
+        """The invariants in their order, which the weights after it take."""
+        return "OrbitMeanPool", (self.domain,), f"rank {self.codomain.dimension}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import textwrap
@@ -14,7 +15,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from equibasis.artifact.images import (
+from equibasis.errors import WriteError
+from equibasis.files import write_bytes
+from equibasis.show.images import (
     Images,
     Layout,
     layout_of,
@@ -22,8 +25,6 @@ from equibasis.artifact.images import (
     orbit_image,
     pixels,
 )
-from equibasis.errors import WriteError
-from equibasis.files import writing
 from equibasis.solvers.basis import Basis
 
 # Nobody's own style, not even one that lies in the current folder: the same bytes everywhere.
@@ -55,8 +56,10 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
     metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}[kind]
     # SVG names its parts by a hash with this salt, else with a random one.
     fixed = matplotlib.rc_context({"svg.hashsalt": "equibasis", "svg.fonttype": "none"})
-    with writing(path) as temporary, temporary.open("wb") as file, fixed:
-        figure.savefig(file, format=kind, dpi=_DPI, metadata=metadata)
+    picture = io.BytesIO()
+    with fixed:
+        figure.savefig(picture, format=kind, dpi=_DPI, metadata=metadata)
+    write_bytes(path, picture.getvalue())
 
 
 def check_ending(path: str | os.PathLike[str]) -> str:

@@ -81,7 +81,7 @@ _PROPERTIES: dict[str, Callable[[dict[str, Any]], str]] = {
     "equivariant to": lambda told: f"{told['checks']['equivariance_error']:.1g}",
     "size": lambda told: decimal(told["bytes"]),
     "content": lambda told: told["content_sha256"][:16],
-    "besides": lambda told: ", ".join(told["unknown"]),
+    "besides": lambda told: ", ".join(told["besides"]),
 }
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from equibasis.artifact.images import Layout, layout_of, leading_images, orbit_image, shrunk
+from equibasis.show.images import Layout, layout_of, leading_images, orbit_image, shrunk
 from equibasis.show.screen import is_coloured, screen
 from equibasis.solvers.basis import Basis
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from equibasis.errors import EquibasisError, SolverError
+from equibasis.errors import EquibasisError, SolverError, SpaceError
 from equibasis.solvers import dense, orbits, projector, svd
 from equibasis.solvers.basis import Basis, make_basis
 from equibasis.solvers.interface import Solver, refuse_beyond_memory
 from equibasis.solvers.reynolds import hom_dimension
-from equibasis.symmetry.groups import Group, find_group
-from equibasis.symmetry.representations import (
-    HomSpace,
-    PermutationRepresentation,
-    Representation,
-    hom_space,
-    with_all_elements,
-)
-from equibasis.symmetry.spaces import Space, as_space
+from equibasis.symmetry.catalog import find_group
+from equibasis.symmetry.group import Group
+from equibasis.symmetry.hom_space import HomSpace, hom_space, with_all_elements
+from equibasis.symmetry.representations import PermutationRepresentation, Representation
+from equibasis.symmetry.space_text import as_space
+from equibasis.symmetry.spaces import Space
 from equibasis.symmetry.workers import Workers
 
 # In the order in which `auto` tries them.
@@ -36,15 +33,16 @@ def find_solver(name: str) -> Solver | None:
     """
     if name == "auto":
         return None
-    if name not in SOLVERS:
+    if not isinstance(name, str) or name not in SOLVERS:
         raise SolverError(f"unknown solver {name!r}: choose auto, {', '.join(SOLVERS)}")
     return SOLVERS[name]
 
 
 def solve(
     group: str | Group,
-    output: str | Sequence[int] | Space,
+    *,
     input: str | Sequence[int] | Space | None = None,
+    output: str | Sequence[int] | Space,
     solver: str = "auto",
     workers: int | None = None,
 ) -> Basis:
@@ -54,9 +52,9 @@ def solve(
     ----------
     group
         A group's name, a file of generators, ``module:object``, or a `Group`.
-    output, input
-        Y and X: ``"6x6"``, ``(6, 6)``, ``"3*14x14:vector + 1"`` or a `Space`; without ``input``,
-        the invariants of Y.
+    input, output
+        X and Y, by keyword alone: ``"6x6"``, ``(6, 6)``, ``"3*14x14:vector + 1"`` or a `Space`;
+        without ``input``, the invariants of Y.
     solver
         ``"auto"``, or the name of one of `SOLVERS`.
     workers
@@ -76,20 +74,23 @@ def solve(
     9
     """
     chosen = find_solver(solver)
-    return solve_space(problem(group, output, input, workers), chosen)
+    return solve_space(problem(group, input=input, output=output, workers=workers), chosen)
 
 
 def problem(
     group: str | Group,
-    output: str | Sequence[int] | Space,
+    *,
     input: str | Sequence[int] | Space | None = None,
+    output: str | Sequence[int] | Space,
     workers: int | None = None,
 ) -> HomSpace:
     """What `solve` solves: the space, with its representations built and checked."""
-    spaces = as_space(input), as_space(output)
+    if output is None:  # as an input it is the scalars
+        raise SpaceError("the output is missing: give a space, such as 6x6")
+    spaces = {"input": as_space(input), "output": as_space(output)}
     found = find_group(group)
     with Workers(workers) as pool:
-        return hom_space(found, *spaces, pool)
+        return hom_space(found, **spaces, workers=pool)
 
 
 def choose(space: HomSpace) -> Solver:

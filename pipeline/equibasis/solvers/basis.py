@@ -22,12 +22,9 @@ from equibasis.linalg.columns import (
 from equibasis.linalg.components import diagonal_blocks
 from equibasis.solvers.reynolds import hom_dimension
 from equibasis.symmetry.coordinates import Coordinates
-from equibasis.symmetry.representations import (
-    HomSpace,
-    PermutationRepresentation,
-    direct_sum,
-    pair_images,
-)
+from equibasis.symmetry.hom_space import HomSpace
+from equibasis.symmetry.pair_orbits import pair_images
+from equibasis.symmetry.representations import PermutationRepresentation, direct_sum
 from equibasis.symmetry.spaces import SCALAR, Shape, Sum
 
 # The largest error that a basis may have: rounding leaves about 1e-15, a wrong basis about 1.
@@ -76,6 +73,16 @@ class Basis:
     solver: str
     checks: Checks
     coordinates: Coordinates | None = None
+
+    def __post_init__(self) -> None:
+        columns, rows = self.columns, self.space.dimension
+        if columns.shape[0] != rows or len(columns.shape) != 2:
+            raise EquibasisError(
+                f"a basis of {self.space} is a matrix of {rows:,} rows, not of shape "
+                f"{columns.shape}"
+            )
+        if not isinstance(columns, OrbitColumns) and columns.dtype != np.float64:
+            raise EquibasisError(f"a basis is a matrix of float64, not of {columns.dtype}")
 
     @cached_property
     def matrix(self) -> sparse.csc_array | np.ndarray:
@@ -210,7 +217,17 @@ def subspace_angle(a: Basis, b: Basis) -> float:
 
     sin θ = ‖A - B BᵀA‖₂, which unlike the cosine keeps its digits near zero.
     Source: Björck and Golub (1973), *Numerical methods for computing angles between subspaces*.
+
+    Raises
+    ------
+    EquibasisError
+        If they are of different ranks, or of maps between different numbers of coordinates.
     """
+    if a.columns.shape != b.columns.shape:
+        raise EquibasisError(
+            f"subspaces of {a.columns.shape[1]} dimensions in {a.columns.shape[0]} and of "
+            f"{b.columns.shape[1]} in {b.columns.shape[0]} have no angle: compare bases of one rank"
+        )
     if _same_orbits(a.columns, b.columns):
         return 0.0
     first, second = as_csc(a.columns), as_csc(b.columns)

@@ -8,7 +8,7 @@ from scipy import sparse
 from equibasis.linalg.canonical import canonical_basis
 from equibasis.solvers.interface import Cost, Solver, no_obstacle
 from equibasis.solvers.reynolds import dense_reynolds_operator
-from equibasis.symmetry.representations import HomSpace
+from equibasis.symmetry.hom_space import HomSpace
 
 # Operator, one Kronecker product, both factors of the SVD with its workspace, and the projector.
 _COPIES = 8

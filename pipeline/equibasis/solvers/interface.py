@@ -9,7 +9,7 @@ import psutil
 
 from equibasis.errors import SolverError
 from equibasis.linalg.columns import Columns
-from equibasis.symmetry.representations import HomSpace
+from equibasis.symmetry.hom_space import HomSpace
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ import numpy as np
 
 from equibasis.linalg.columns import OrbitColumns, label_type, row_blocks
 from equibasis.solvers.interface import Cost, Solver
+from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.pair_orbits import orbit_columns, pair_orbits
-from equibasis.symmetry.representations import HomSpace, PermutationRepresentation
+from equibasis.symmetry.representations import PermutationRepresentation
 
 
 def obstacle(space: HomSpace) -> str | None:

@@ -7,6 +7,8 @@ spaces are sums, Hom(⊕A, ⊕B) = ⊕ Hom(A, B), and equal blocks are solved on
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import sparse
 
@@ -14,15 +16,14 @@ from equibasis.errors import GroupError
 from equibasis.linalg.canonical import canonical_columns, ordered_by_pivot, pivoted_cholesky
 from equibasis.solvers.interface import Cost, Solver
 from equibasis.solvers.reynolds import hom_dimension, reynolds_operator
+from equibasis.symmetry.hom_space import HomSpace, with_all_elements
 from equibasis.symmetry.representations import (
-    HomSpace,
     PermutationRepresentation,
     Representation,
     invariant_coordinates,
     restriction,
-    with_all_elements,
 )
-from equibasis.symmetry.spaces import Grid
+from equibasis.symmetry.spaces import V
 
 # With fewer entries a row than this share of its length, the sparse operator costs less.
 _SPARSE = 0.25
@@ -72,8 +73,7 @@ def _solve_block(
     space: HomSpace, input_: Representation, output: Representation
 ) -> tuple[sparse.coo_array, np.ndarray]:
     """The canonical basis of Hom between two blocks, and its pivots."""
-    sides = Grid((input_.dimension,)), Grid((output.dimension,))
-    block = HomSpace(space.group, space.elements, *sides, input_, output)
+    block = replace(space, input_space=V, output_space=V, input=input_, output=output)
     reach = block.output.order * input_.row_entries * output.row_entries
     if reach <= _SPARSE * block.dimension:
         columns, pivots = canonical_columns(reynolds_operator(block))

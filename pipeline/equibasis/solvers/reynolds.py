@@ -8,12 +8,9 @@ from scipy.sparse import csgraph
 
 from equibasis.errors import GroupError
 from equibasis.linalg.columns import row_blocks
-from equibasis.symmetry.representations import (
-    HomSpace,
-    PermutationRepresentation,
-    double_cover,
-    with_all_elements,
-)
+from equibasis.symmetry.hom_space import HomSpace, with_all_elements
+from equibasis.symmetry.pair_orbits import double_cover
+from equibasis.symmetry.representations import PermutationRepresentation
 
 
 def hom_dimension(space: HomSpace) -> int:

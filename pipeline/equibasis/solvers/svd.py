@@ -11,7 +11,7 @@ from equibasis.linalg.canonical import canonical_basis, projector_of
 from equibasis.linalg.components import Blocks, assemble, diagonal_blocks
 from equibasis.solvers.interface import Cost, Solver, no_obstacle
 from equibasis.solvers.reynolds import reynolds_operator
-from equibasis.symmetry.representations import HomSpace
+from equibasis.symmetry.hom_space import HomSpace
 
 
 def cost(space: HomSpace) -> Cost:

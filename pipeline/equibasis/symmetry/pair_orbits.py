@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from equibasis.linalg.columns import OrbitColumns, label_type
-from equibasis.symmetry.representations import PermutationRepresentation, double_cover, pair_images
+from equibasis.symmetry.representations import PermutationRepresentation, signs_of
 
 
 def pair_orbits(
@@ -70,3 +70,26 @@ def orbit_columns(labels: np.ndarray, sizes: np.ndarray, signs: np.ndarray | Non
         return OrbitColumns(labels, sizes)
     signs = np.where(labels < 0, 1, signs.ravel()).astype(np.int8)
     return OrbitColumns(labels, sizes, None if (signs > 0).all() else signs)
+
+
+def pair_images(
+    input_: PermutationRepresentation, output: PermutationRepresentation, g: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Where element g sends index pairs: vec(ρ₂(g) W ρ₁(g⁻¹)) = signs · vec(W)[images].
+
+    Both of shape (km,); signs are ``None`` where all are +1.
+    """
+    number = np.int32 if output.dimension * input_.dimension < 2**31 else np.int64
+    rows = (output.index[g] * input_.dimension).astype(number)
+    images = rows[:, None] + input_.index[g].astype(number)
+    if input_.signs is None and output.signs is None:
+        return images.ravel(), None
+    signs = signs_of(output)[g][:, None] * signs_of(input_)[g]
+    return images.ravel(), signs.ravel()
+
+
+def double_cover(images: np.ndarray, signs: np.ndarray | None) -> np.ndarray:
+    """A signed permutation of n points as one of 2n: point p, and its negative p + n."""
+    n = len(images)
+    up = images if signs is None else np.where(signs > 0, images, images + n)
+    return np.concatenate([up, (up + n) % (2 * n)])

@@ -19,11 +19,16 @@ from typing import Any, TypeVar, cast
 from tqdm import tqdm
 
 from equibasis.errors import EquibasisError
+from equibasis.linalg.numbers import whole_number
 
 Result = TypeVar("Result")
 
 # A pool that has to import NumPy in fresh processes takes about this long to be of use (seconds).
 _POOL_START = 0.5
+
+
+# More processes than any machine has cores are a slip of the keyboard.
+_MOST_WORKERS = 1024
 
 
 class Workers:
@@ -38,8 +43,8 @@ class Workers:
     """
 
     def __init__(self, count: int | None = None) -> None:
-        if count is not None and count < 1:
-            raise EquibasisError(f"workers must be at least 1, got {count}")
+        if count is not None:
+            count = whole_number(count, "workers", least=1, most=_MOST_WORKERS)
         self._patience = _POOL_START if count is None else 0.0
         self._count = count or os.cpu_count() or 1
         self._pool: ProcessPoolExecutor | None = None

@@ -1,4 +1,4 @@
-"""Basis vectors as images: which pixel each entry is, and the small plot that files carry."""
+"""Basis vectors as images: which pixel each entry is, and a colour for each orbit."""
 
 from __future__ import annotations
 
@@ -7,19 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equibasis.artifact.schema import Value
 from equibasis.errors import SpaceError
 from equibasis.linalg.columns import Columns, OrbitColumns, row_blocks
 from equibasis.solvers.basis import Basis
-from equibasis.symmetry.representations import HomSpace
+from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.spaces import Shape
-
-# The plot of a file: so many vectors, pixels a vector, and bytes in all, at most.
-_PLOT_VECTORS = 16
-_PLOT_PIXELS = 2**15
-_PLOT_BYTES = 2**17
-
-_LONGEST_TITLE = 200
 
 # So many colours can be told apart.
 _FEW_ORBITS = 24
@@ -246,61 +238,3 @@ def _orbit_colours(labels: np.ndarray, rank: int) -> np.ndarray:
     ramp = np.clip(np.abs((hue[..., None] * 6 + np.array([0.0, 4.0, 2.0])) % 6 - 3) - 1, 0, 1)
     colours: np.ndarray = bright[..., None] * (pale[..., None] + (1 - pale[..., None]) * ramp)
     return colours
-
-
-def default_plot(
-    basis: Basis, basis_bytes: int
-) -> tuple[dict[str, dict[str, Value]], dict[str, np.ndarray]]:
-    """The NXdata group that viewers show when a file is opened: attributes and datasets, by path.
-
-    The first basis vectors as images, or as lines where they are no pictures; float32, no more of
-    them than fit in 128 KiB and in the bytes of the basis itself, but one. Empty for rank 0.
-    Source: *NeXus manual*, the class NXdata.
-    """
-    if basis.rank == 0:
-        return {}, {}
-    layout = layout_of(basis.space)
-    first = leading_images(basis, 1, _PLOT_PIXELS).values
-    fitting = min(_PLOT_BYTES, basis_bytes) // (4 * first.size)
-    count = max(1, min(_PLOT_VECTORS, basis.rank, fitting))
-    images = leading_images(basis, count, _PLOT_PIXELS)
-    names = _axis_names(basis.space, layout)
-    starts = {"row": images.rows, "column": images.columns}
-    values = images.values
-    if layout.is_line:
-        values = values.reshape(count, -1)
-        starts["entry"] = images.rows if layout.height > 1 else images.columns
-    datasets: dict[str, np.ndarray] = {
-        "/plot/vectors": values.astype(np.float32),
-        "/plot/vector": np.arange(1, count + 1, dtype=np.int64),
-        **{f"/plot/{name}": starts[name] for name in names},
-    }
-    title = f"{basis.space}, rank {basis.rank}"[:_LONGEST_TITLE]
-    attributes: dict[str, dict[str, Value]] = {
-        "/plot": {
-            "NX_class": "NXdata",
-            "signal": "vectors",
-            "axes": np.array([name.encode() for name in ("vector", *names)], dtype=object),
-        },
-        "/plot/vectors": {
-            "interpretation": "spectrum" if layout.is_line else "image",
-            "long_name": title,
-        },
-        **{f"/plot/{name}": {"long_name": label} for name, label in names.items()},
-    }
-    return attributes, datasets
-
-
-def _axis_names(space: HomSpace, layout: Layout) -> dict[str, str]:
-    """The axes beside the number of the vector, each with its label."""
-    if layout.is_line:
-        return {"entry": "entry"}
-    if layout.input is None:
-        return {"row": "output", "column": "input"}
-    if space.kind == "invariant":
-        return {"row": "row", "column": "column"}
-    height, width = layout.input
-    return {
-        "row": f"{height} * output row + input row",
-        "column": f"{width} * output column + input column",
-    }

@@ -1,0 +1,191 @@
+"""dvc.lock: the stages it records, and those it would record of the files there are now."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from equibasis.audit.git import git
+from equibasis.errors import AuditError
+
+LOCK = "dvc.lock"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage as dvc.yaml defines it.
+
+    Attributes
+    ----------
+    folder
+        Where its command runs, which its paths are relative to; itself relative to the project.
+    outputs, metrics
+        Paths of all outputs, and of those that are metrics.
+    """
+
+    folder: str = "."
+    outputs: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+
+    def place(self, path: str) -> str:
+        """A path of this stage, relative to the project."""
+        return posixpath.normpath(posixpath.join(self.folder, path))
+
+
+def recorded_stages(lock: str) -> dict[str, Any]:
+    """The stages in the text of a dvc.lock; raises `ValueError`."""
+    from dvc.utils.serialize import ParseError, parse_yaml
+
+    try:
+        stages = parse_yaml(lock, LOCK)["stages"]  # as DVC reads numbers, not as PyYAML does
+        for stage in stages.values():
+            for kind in ("deps", "outs"):
+                by_path(stage, kind)
+            parameters(stage)
+    except (ParseError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
+    return dict(stages)
+
+
+def by_path(stage: Mapping[str, Any], kind: str) -> dict[str, dict[str, Any]]:
+    """The dependencies (``deps``) or outputs (``outs``) of a stage in dvc.lock."""
+    return {each["path"]: dict(each) for each in stage.get(kind, [])}
+
+
+def parameters(stage: Mapping[str, Any]) -> dict[str, Any]:
+    """As one names them to DVC: ``train.lr``, or ``other.yaml:size`` in another file."""
+    return {
+        name if file == "params.yaml" else f"{file}:{name}": value
+        for file, content in stage.get("params", {}).items()
+        for name, value in flat(content).items()
+    }
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"a": {"b": 1}}`` -> ``{"a.b": 1}``."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        leaves |= flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return leaves
+
+
+def digest(entry: Mapping[str, Any]) -> str:
+    """The hash of a dependency or output in dvc.lock."""
+    return str(entry.get(entry.get("hash", "md5"), ""))
+
+
+# --- DVC -----------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def opened(project: Path) -> Iterator[Any]:
+    """A project as DVC has it, a `dvc.repo.Repo`; what DVC complains of is an `AuditError`."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from scmrepo.exceptions import SCMError
+
+    # DVC's database of hashes starts empty, so that each is of a file as it is now.
+    with tempfile.TemporaryDirectory(prefix="equibasis-audit-", ignore_cleanup_errors=True) as site:
+        try:
+            with Repo(str(project), config={"core": {"site_cache_dir": site}}) as repo:
+                yield repo
+        except (DvcException, SCMError) as error:
+            reason, cause = str(error), str(error.__cause__ or "")
+            reason += f": {cause}" if cause not in reason else ""
+            for folder in (str(project), os.path.relpath(project)):
+                reason = reason.replace(f"{folder}{os.sep}", "")
+            raise AuditError(f"DVC cannot read the pipeline: {reason}") from error
+
+
+def defined_stages(project: Path) -> dict[str, Stage]:
+    """The stages that dvc.yaml defines."""
+    with opened(project) as repo:
+        return {
+            stage.name: Stage(
+                Path(os.path.relpath(stage.wdir, repo.root_dir)).as_posix(),
+                tuple(out.def_path for out in stage.outs),
+                tuple(out.def_path for out in stage.outs if out.is_metric),
+            )
+            for stage in _pipeline(repo)
+        }
+
+
+def _pipeline(repo: Any) -> list[Any]:
+    return [stage for stage in repo.index.stages if stage.path_in_repo == "dvc.yaml"]
+
+
+def current_stages(project: Path) -> dict[str, Any]:
+    """The stages as dvc.lock would record them if all outputs were made of what is there now.
+
+    Commands, parameters and files are those of the working tree. What only a run can tell is
+    taken from dvc.lock: outputs that DVC keeps, and dependencies on them from the stage that made
+    them. (A dependency on one file of a folder that is an output is as its own stage recorded it.)
+    """
+    from dvc.stage.serialize import to_single_stage_lockfile
+
+    tracked = [Path(name) for name in git(project, "ls-files", "-z").split("\0")]
+    in_git = {project / each for path in tracked for each in (path, *path.parents)}
+    stages = {}
+    with opened(project) as repo:
+        kept = {Path(out.fs_path): out for out in repo.index.outs if out.use_cache}
+        around_kept = {each for path in kept for each in path.parents}
+        hashes: dict[str, tuple[Any, Any]] = {}
+        for stage in _pipeline(repo):
+            for item in [*stage.deps, *stage.outs]:
+                path = Path(item.fs_path)
+                if path in kept:
+                    item.meta, item.hash_info = kept[path].meta, kept[path].hash_info
+                elif not item.is_in_repo or path in around_kept or kept.keys() & set(path.parents):
+                    pass
+                elif item.IS_DEPENDENCY or path in in_git:
+                    _look_again(repo, item, hashes)
+            stages[stage.name] = dict(to_single_stage_lockfile(stage))
+    return stages
+
+
+def _look_again(repo: Any, item: Any, hashes: dict[str, tuple[Any, Any]]) -> None:
+    """Set what dvc.lock records of a dependency or output to what is there now."""
+    from dvc.dependency import DatasetDependency, ParamsDependency
+    from dvc_data.hashfile.build import build
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.meta import Meta
+
+    if isinstance(item, ParamsDependency):
+        item.hash_info = HashInfo(item.PARAM_PARAMS, item.read_params())
+    elif isinstance(item, DatasetDependency):
+        pass
+    elif not item.exists:
+        item.meta, item.hash_info = Meta(), HashInfo()
+    else:
+        if item.fs_path not in hashes:
+            _, meta, found = build(
+                repo.cache.local,
+                item.fs_path,
+                item.fs,
+                item.hash_name,
+                ignore=item.dvcignore,
+                dry_run=True,
+            )
+            hashes[item.fs_path] = meta, found.hash_info
+        item.meta, item.hash_info = hashes[item.fs_path]
+
+
+def folder_files(project: Path, hashed: str) -> dict[str, str] | None:
+    """Names and hashes of the files in a folder that DVC keeps; None if its cache has no list."""
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.tree import Tree
+    from dvc_objects.errors import ObjectFormatError
+
+    try:
+        with opened(project) as repo:
+            tree = Tree.load(repo.cache.local, HashInfo("md5", hashed))
+            return {"/".join(key): info.value for key, (_, info) in tree.iteritems()}
+    except (AuditError, OSError, ObjectFormatError):
+        return None

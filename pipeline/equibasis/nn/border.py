@@ -1,0 +1,100 @@
+"""What users hand to layers, checked: vectors of the right length and dtype, and numbers."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import operator
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from equibasis.errors import ModelError
+from equibasis.nn.reuse import autocasts
+
+_SHORT = (torch.float16, torch.bfloat16, torch.float32)
+
+
+def check_vectors(module: nn.Module, x: Any, width: int, dtype: torch.dtype | None = None) -> None:
+    """Raise `ModelError` unless x is a tensor (..., width) of real floating-point numbers.
+
+    Parameters
+    ----------
+    module
+        What takes it.
+    x, width
+        The vectors and their length.
+    dtype
+        That of the parameters which x meets; autocast may have made x shorter.
+    """
+    if isinstance(x, Tensor):
+        if torch.jit.is_tracing():
+            return
+        if x.ndim and x.shape[-1] == width and (x.dtype == dtype or _suits(x, dtype)):
+            return
+    elif isinstance(x, fx.Proxy):
+        return
+    raise ModelError(_refusal(module, x, width, dtype))
+
+
+def why_refused(module: nn.Module, x: Any, width: int, dtype: torch.dtype | None) -> str | None:
+    """What is wrong with x, after an error; ``None`` if that was something else."""
+    try:
+        check_vectors(module, x, width, dtype)
+    except ModelError as error:
+        return str(error)
+    return None
+
+
+def _suits(x: Tensor, dtype: torch.dtype | None) -> bool:
+    if dtype is None:
+        return x.is_floating_point()
+    return autocasts(x.device.type) and x.dtype in _SHORT and dtype in _SHORT
+
+
+def _refusal(module: nn.Module, x: Any, width: int, dtype: torch.dtype | None) -> str:
+    takes = "real floating-point" if dtype is None else _short(dtype)
+    if not isinstance(x, Tensor):
+        found = f"{type(x).__module__}.{type(x).__name__}".removeprefix("builtins.")
+        how = ": make it a tensor with torch.as_tensor"
+    else:
+        found, how = f"{_short(x.dtype)} {tuple(x.shape)}", ""
+        if x.dtype != dtype and not (dtype is None and x.is_floating_point()):
+            how = f": convert it with x.to(torch.{_short(dtype or torch.get_default_dtype())})"
+    domain, codomain = (getattr(module, end, None) for end in ("domain", "codomain"))
+    of = f" of {domain}" if domain is not None and codomain is not None else ""
+    return f"{type(module).__name__} takes {takes} vectors (..., {width}){of}, not {found}{how}"
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+# --- numbers -------------------------------------------------------------------------------------
+
+
+def count_of(given: object, what: str, least: int) -> int:
+    """A whole number of at least so much; raises `ModelError` for others, truth values too."""
+    try:
+        if isinstance(given, bool):
+            raise TypeError
+        count = operator.index(given)  # type: ignore[arg-type]
+    except TypeError:
+        count = least - 1
+    if count < least:
+        raise ModelError(f"{what} {given!r}: give a whole number of at least {least}")
+    return count
+
+
+def number_of(given: object, what: str, *, least: float = 0.0, most: float = math.inf) -> float:
+    """A finite real number in a range; raises `ModelError` for others, truth values too."""
+    if (
+        isinstance(given, bool)
+        or not isinstance(given, numbers.Real)
+        or not math.isfinite(given)
+        or not least <= float(given) <= most
+    ):
+        upper = "" if math.isinf(most) else f" to {most:g}"
+        raise ModelError(f"{what} {given!r}: give a number from {least:g}{upper or ' on'}")
+    return float(given)

@@ -1,0 +1,144 @@
+"""Which elementwise functions commute with a group: tried on numbers, by the entries of ρ(g)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from equibasis.errors import ModelError
+from equibasis.nn.interface import FeatureSpace
+from equibasis.symmetry.representations import (
+    TOLERANCE,
+    PermutationRepresentation,
+    Representation,
+    invariant_coordinates,
+    restriction,
+)
+
+Elementwise: TypeAlias = Callable[[Tensor], Tensor]
+
+# How many times the parameters of an activation are drawn anew when it is tried out.
+_DRAWS = 3
+
+
+def entries_by_block(rho: Representation) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    """Each finest invariant set of coordinates with the `_monomial_entries` of ρ on it."""
+    return [
+        (coordinates, _monomial_entries(restriction(rho, coordinates)))
+        for coordinates in invariant_coordinates(rho)
+    ]
+
+
+def _monomial_entries(rho: Representation) -> np.ndarray | None:
+    """The distinct non-zero entries of all ρ(g), or ``None`` if a row of one has two."""
+    if isinstance(rho, PermutationRepresentation):
+        return np.unique(rho.signs).astype(np.float64) if rho.signs is not None else np.ones(1)
+    filled = np.abs(rho.matrices) > TOLERANCE
+    if (filled.sum(axis=2) != 1).any():
+        return None
+    entries = rho.matrices[filled]
+    near_one = np.abs(np.abs(entries) - 1.0) < TOLERANCE
+    return np.unique(np.where(near_one, np.sign(entries), entries.round(9)))
+
+
+def check_commutes(function: Elementwise, features: FeatureSpace) -> None:
+    """Raise `ModelError` unless a function of each coordinate commutes with the group.
+
+    It is tried on numbers, with its parameters drawn anew.
+    """
+    entries = _monomial_entries(features.representation)
+    for trial in _trials(function):
+        _check_elementwise(trial, function, features)
+        x = _numbers()
+        y = trial(x.clone())
+        if (y == y[0]).all():
+            raise ModelError(
+                f"{title(function)} is {float(y[0]):.3g} for all numbers, so that nothing after it "
+                "could depend on the input"
+            )
+        if entries is None:
+            if not _close(y, x * trial(torch.ones_like(x))):
+                raise ModelError(
+                    f"{title(function)} does not commute with {features}: the group mixes "
+                    "coordinates there, as rotations of vectors do; use NormActivation or "
+                    "GatedActivation, or activation_for"
+                )
+            continue
+        for entry in entries[entries != 1.0]:
+            if not _close(trial(entry * x), entry * y):
+                raise ModelError(
+                    f"{title(function)} does not commute with {features}: the group multiplies "
+                    f"coordinates by {entry:.3g} there, and f({entry:.3g} x) is not "
+                    f"{entry:.3g} f(x); use "
+                    + ("an odd function such as Tanh, " if entry == -1.0 else "NormActivation, ")
+                    + "or activation_for"
+                )
+
+
+def _check_elementwise(trial: Elementwise, function: Elementwise, features: FeatureSpace) -> None:
+    """One function of one number, on whatever place of the tensor it stands."""
+    generator = torch.Generator().manual_seed(0)
+    x = 3 * torch.randn(8, features.dimension, generator=generator, dtype=torch.float64)
+    try:
+        y = trial(x.clone())
+        others = [
+            trial(x.clone()),
+            trial(x.flip(0, 1)).flip(0, 1),
+            trial(x.reshape(-1, 1)).reshape(x.shape),
+        ]
+        same = y.shape == x.shape and all(_close(y, other) for other in others)
+        same = same and _close(trial(x[:3, :1].clone()), y[:3, :1])
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise ModelError(
+            f"{title(function)} cannot act on each coordinate of {features}: {error}"
+        ) from error
+    if not same:
+        raise ModelError(
+            f"{title(function)} does not commute with {features}: it is not one function of each "
+            "coordinate alone (it mixes them, treats them differently, or is random)"
+        )
+
+
+def _trials(function: Elementwise) -> list[Elementwise]:
+    """The function, and where it has parameters, the same with others: training changes them."""
+    if not isinstance(function, nn.Module):
+        return [function]
+    trials = [copy.deepcopy(function).cpu().double() for _ in range(_DRAWS)]
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for trial in trials[1:]:
+            for parameter in trial.parameters():
+                parameter.uniform_(-2, 2, generator=generator)
+    return [_without_gradients(trial) for trial in trials]
+
+
+def _without_gradients(module: nn.Module) -> Elementwise:
+    def apply(x: Tensor) -> Tensor:
+        with torch.no_grad():
+            result: Tensor = module(x)
+        return result
+
+    return apply
+
+
+def _numbers() -> Tensor:
+    """(many, 1): a fine grid about zero, and large and small numbers of both signs."""
+    fine = torch.linspace(-30.0, 30.0, 4001, dtype=torch.float64)
+    sizes = torch.logspace(-6, 6, 49, dtype=torch.float64)
+    return torch.cat([fine, sizes, -sizes, torch.zeros(1, dtype=torch.float64)])[:, None]
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    return torch.allclose(a, b, rtol=1e-7, atol=1e-9, equal_nan=True)
+
+
+def title(function: Elementwise) -> str:
+    """A name for errors."""
+    if isinstance(function, nn.Module):
+        return type(function).__name__
+    return getattr(function, "__name__", repr(function))

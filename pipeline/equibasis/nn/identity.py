@@ -1,0 +1,153 @@
+"""What weights are of: a name and a hash in every ``state_dict``, checked whenever one is loaded.
+
+Coefficients mean something only with their basis, and those of another one may be as many. So a
+module says in its state which spaces and which matrices of the group its parameters belong to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from equibasis.errors import ModelError
+from equibasis.nn.buffers import refuse_cast
+from equibasis.nn.interface import FeatureSpace
+from equibasis.symmetry.representations import PermutationRepresentation, Representation
+
+# What the hash stands for besides: the canonical basis, its order, and the factor √(n/r). Raised
+# when one of these changes, so that weights from before are refused.
+_RULES = "1"
+
+_KEY = "_extra_state"
+_HASH = ", sha256 "
+_DIGITS = 32
+_MOST_TEXT = 200
+
+# Entries are rounded before they are hashed, as their last bits differ between machines. The offset
+# keeps 1/2, 1/4 and the like away from where rounding turns.
+_PRECISION, _OFFSET = 1e6, 0.137
+
+
+class IdentifiedWeights(nn.Module):
+    """A module whose ``state_dict`` says which basis its weights are of, and refuses others.
+
+    It does so as torch's extra state: no parameter and no buffer, so that it takes no part in
+    training, casting, averaging or export, while ``torch.save`` and safetensors keep it.
+    """
+
+    _identity: str | None = None
+
+    def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
+        """The kind of layer, the spaces of its weights, and how many or which they are."""
+        raise NotImplementedError
+
+    def identity(self) -> str:
+        """What the weights are of, such as ``EquivariantLinear c4: 6x6 -> 3x3, rank 81, sha256 …``.
+
+        The hash is over the matrices of the group on the spaces, in any order of its elements; the
+        names are there to be read. Neither the mode nor the solver counts.
+        """
+        if self._identity is None:
+            kind, spaces, rest = self.weights_of()
+            digest = hashlib.sha256(f"{_RULES} {kind} {rest}".encode())
+            for features in spaces:
+                digest.update(f" {features.dimension} {features.complete}".encode())
+            for element in sorted(_elements(*(features.representation for features in spaces))):
+                digest.update(element)
+            ends = " -> ".join(str(features.space) for features in spaces)
+            text = f"{kind} {spaces[0].group}: {ends}, {rest}"
+            if len(text) > _MOST_TEXT:
+                text = text[:_MOST_TEXT] + "…"
+            self._identity = f"{text}{_HASH}{digest.hexdigest()[:_DIGITS]}"
+        return self._identity
+
+    def get_extra_state(self) -> Tensor:
+        """`identity` as UTF-8, uint8."""
+        array = np.frombuffer(self.identity().encode(), dtype=np.uint8)
+        return torch.from_numpy(array.copy())
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Nothing: it has been compared before, and is not to change."""
+
+    def check_weights(self, state: Mapping[str, Any], prefix: str) -> None:
+        """Raise `ModelError` unless the weights in a state are of this basis, or there are none."""
+        found = state.get(prefix + _KEY)
+        if found is None:
+            if any(name.startswith(prefix) for name in state):
+                raise ModelError(
+                    f"weights for {_readable(self.identity())} do not say which basis they are of "
+                    f"(no {prefix + _KEY!r}), as older ones do not: make them anew, or where you "
+                    "are sure, add that key with get_extra_state() of this layer"
+                )
+            return
+        said = _text_of(found)
+        if _HASH not in said:
+            raise ModelError(
+                f"weights for {_readable(self.identity())} hold a damaged {prefix + _KEY!r}: it is "
+                "not to be changed with the others"
+            )
+        if said[-_DIGITS:] == self.identity()[-_DIGITS:]:
+            return
+        of, here = _readable(said), _readable(self.identity())
+        why = ", but the group acts there in another way" if of == here else ""
+        raise ModelError(
+            f"weights of {of} are not for {here}{why}: build the layer on the basis of its "
+            "weights, or train it anew"
+        )
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool, *rest: Any
+    ) -> None:
+        self.check_weights(state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, *rest)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        moved = super()._apply(fn, recurse)
+        for parameter in self._parameters.values():
+            if parameter is not None and not parameter.is_floating_point():
+                refuse_cast(self, parameter.dtype)
+        return moved
+
+
+def check_all_weights(network: nn.Module, state: Mapping[str, Any], prefix: str) -> None:
+    """`IdentifiedWeights.check_weights` for all of a network, before any of it is loaded."""
+    for name, module in network.named_modules(prefix=prefix.removesuffix(".")):
+        if isinstance(module, IdentifiedWeights):
+            module.check_weights(state, name + "." if name else "")
+
+
+def _text_of(state: Any) -> str:
+    """The identity that a state holds; averages of equal ones, which are floats, are rounded."""
+    try:
+        array = torch.as_tensor(state).detach().to("cpu", torch.float64).round()
+        return bytes(array.to(torch.uint8).tolist()).decode()
+    except (TypeError, ValueError, RuntimeError):
+        return ""
+
+
+def _readable(identity: str) -> str:
+    text = identity.rpartition(_HASH)[0]
+    return "".join(mark if mark.isprintable() else "?" for mark in text)[: _MOST_TEXT + 40]
+
+
+def _elements(*representations: Representation) -> list[bytes]:
+    """A hash of each element: of what it does on all the spaces."""
+    rows = [_rounded(rho) for rho in representations]
+    return [
+        hashlib.sha256(b"".join(each[g].tobytes() for each in rows)).digest()
+        for g in range(len(rows[0]))
+    ]
+
+
+def _rounded(rho: Representation) -> np.ndarray:
+    """Each ρ(g) as int64 (|G|, ...), the same on every machine."""
+    if isinstance(rho, PermutationRepresentation):
+        # Entry i goes to ±(1 + where it comes from).
+        index = np.asarray(rho.index, dtype="<i8") + 1
+        return index if rho.signs is None else index * rho.signs
+    return np.rint(rho.matrices * _PRECISION + _OFFSET).astype("<i8")

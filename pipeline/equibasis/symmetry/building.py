@@ -1,0 +1,317 @@
+"""Matrices ρ(g) of a group on a space, from its transform of arrays or from its matrices."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import psutil
+from scipy import sparse
+
+from equibasis.errors import GroupError, SpaceError
+from equibasis.linalg.numbers import real_array
+from equibasis.symmetry.families.products import share
+from equibasis.symmetry.group import Group, check_fits
+from equibasis.symmetry.representations import (
+    TOLERANCE,
+    MatrixRepresentation,
+    PermutationRepresentation,
+    Representation,
+    at_elements,
+    direct_sum,
+    from_matrices,
+    is_signed_permutation,
+    signed_permutations,
+    tensor_product,
+    trivial_representation,
+)
+from equibasis.symmetry.spaces import SCALAR, Dual, Grid, Natural, Product, Shape, Space, Sum
+from equibasis.symmetry.workers import Workers
+
+# One-hot columns that one task transforms: enough to outweigh sending it, few enough to share.
+_COLUMNS_A_TASK = 256
+
+# One-hot columns beyond this would take hours, as each has as many entries.
+_MOST_COLUMNS = 2**16
+
+# The longest that a regular field may be.
+_MOST_TURNS = 1000
+
+
+def representation(group: Group, space: Space, workers: Workers) -> Representation:
+    """ρ of the elements that the group lists, on a space.
+
+    Raises
+    ------
+    SpaceError
+        If the group does not act on the space.
+    GroupError
+        If a transform raises (naming the element and the column), or is not linear.
+    """
+    if space == SCALAR:
+        return trivial_representation(len(group.elements))
+    if isinstance(space, Sum):
+        if space.apart:
+            _warn_of_equal_grids(group, space)
+        of_part = {part: representation(group, part, workers) for part in set(space.summands)}
+        return direct_sum([of_part[part] for part in space.summands])
+    if isinstance(space, Product):
+        rho = representation(group, space.factors[0], workers)
+        for factor in space.factors[1:]:
+            rho = tensor_product(rho, representation(group, factor, workers))
+        return rho
+    if isinstance(space, Dual):
+        return representation(group, space.space, workers).dual
+    if isinstance(space, Natural):
+        if group.transform is not None:
+            raise SpaceError(f"group {group.name!r} is not given by matrices, so it has no V")
+        return from_matrices(np.stack([_linear(group, e, 0) for e in group.elements]))
+    if isinstance(space, Grid):
+        return _on_grid(group, space, workers)
+    raise SpaceError(f"{space!r} is no space that equibasis knows")
+
+
+def _warn_of_equal_grids(group: Group, space: Sum) -> None:
+    """Say that a user's transform, which sees the shape alone, acts on equal grids alike."""
+    if group.rearranges:  # whatever the entries are
+        return
+    counts = Counter(part for part in space.summands if isinstance(part, Grid))
+    twice = next(part for part, count in counts.items() if count > 1)
+    warnings.warn(
+        f"group {group.name!r}: all {counts[twice]} summands {twice} of {space} are acted on "
+        f"alike, as its transform sees their shape alone: write {counts[twice]}*{twice} if that is "
+        "meant; if one is a velocity and one an angular velocity, write 1:vector + 1:pseudovector "
+        "and give the group axes= and linear=",
+        stacklevel=2,
+    )
+
+
+def _on_grid(group: Group, grid: Grid, workers: Workers) -> Representation:
+    if grid.shape:
+        points = _on_points(group, grid.shape, workers)
+    else:
+        points = trivial_representation(len(group.elements))
+    if grid.field == "scalar":
+        return points
+    axes = len(grid.shape) or _axes_at_a_point(group, grid)
+    turns = np.stack([_linear(group, element, axes) for element in group.elements])
+    if turns.shape[1:] != (axes, axes) or np.abs(np.abs(np.linalg.det(turns)) - 1).max() > 1e-6:
+        raise SpaceError(
+            f"group {group.name!r}: how vectors turn on a grid of {axes} axes is not given by "
+            f"matrices ({axes}, {axes}) of determinant ±1"
+        )
+    determinants = np.rint(np.linalg.det(turns))
+    if grid.field == "vector":
+        components: Representation = from_matrices(turns)
+    elif grid.field == "pseudovector":
+        components = from_matrices(turns * determinants[:, None, None])
+    elif grid.field == "pseudoscalar":
+        components = from_matrices(determinants[:, None, None])
+    else:
+        components = _regular_representation(turns)
+    return tensor_product(components, points)
+
+
+def _axes_at_a_point(group: Group, grid: Grid) -> int:
+    """How many components a vector has where no grid says it."""
+    if group.transform is None:
+        return len(_linear(group, group.elements[0], 0))
+    if group.axes is None:
+        raise SpaceError(
+            f"group {group.name!r} does not say how many axes it has, so {grid} has no number of "
+            f"components: give the point its axes, as in 1x1:{grid.field}"
+        )
+    return group.axes
+
+
+def _on_points(group: Group, shape: Shape, workers: Workers) -> Representation:
+    """ρ on the scalars of a grid."""
+    check_fits(group, shape)
+    _refuse_beyond_memory(group, shape)
+    if group.factors:
+        return _on_factors(group, shape, workers)
+    _check_shape_kept(group, shape)
+    if group.rearranges:
+        return _from_indices(group, shape)
+    return _from_one_hots(group, shape, workers)
+
+
+def _on_factors(product: Group, shape: Shape, workers: Workers) -> Representation:
+    """ρ of a direct product: the tensor product of those of its factors, on axes of their own."""
+    starts = share(product.factors, shape)
+    rho: Representation = trivial_representation(len(product.elements))
+    for number, factor in enumerate(product.factors):
+        own = _on_points(factor, shape[starts[number] : starts[number + 1]], workers)
+        positions = [dict(element.moves).get(number, -1) for element in product.elements]
+        rho = tensor_product(rho, at_elements(own, positions))
+    return rho
+
+
+def _refuse_beyond_memory(group: Group, shape: Shape) -> None:
+    """Raise `SpaceError` where the index arrays alone would not fit."""
+    needed, free = 32.0 * len(group.elements) * math.prod(shape), psutil.virtual_memory().available
+    if needed > free:
+        raise SpaceError(
+            f"group {group.name!r} on {Grid(shape)} would take {needed / 2**30:,.0f} GiB "
+            f"({free / 2**30:,.0f} GiB are free): choose a smaller grid"
+        )
+
+
+def _linear(group: Group, element: Any, axes: int) -> np.ndarray:
+    if group.linear is None:
+        raise SpaceError(
+            f"group {group.name!r} does not say how vectors turn: use scalar grids, or give the "
+            "group its matrices as Group(..., linear=...)"
+        )
+    try:
+        matrix = group.linear(element, axes)
+    except Exception as error:  # whatever a user's function raises
+        raise GroupError(
+            f"group {group.name!r}: no matrix for element {element}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    return real_array(matrix, f"group {group.name!r}: the matrix of {element}", GroupError)
+
+
+def _regular_representation(turns: np.ndarray) -> PermutationRepresentation:
+    """The point group, which the ``turns`` (|G|, d, d) generate, permuting its own elements."""
+
+    def key(matrix: np.ndarray) -> bytes:
+        return np.rint(1e6 * matrix).astype(np.int64).tobytes()
+
+    point_group = [np.eye(turns.shape[1])]
+    number = {key(point_group[0]): 0}
+    for one in point_group:  # grows while it is walked: breadth first from the identity
+        for turn in turns:
+            product = turn @ one
+            if key(product) not in number:
+                number[key(product)] = len(point_group)
+                point_group.append(product)
+        if len(point_group) > _MOST_TURNS:
+            raise SpaceError(f"the point group has more than {_MOST_TURNS} elements: too many")
+    # Component h of the image is component g⁻¹ h of what was there.
+    index = [[number[key(np.linalg.inv(turn) @ one)] for one in point_group] for turn in turns]
+    return PermutationRepresentation(np.array(index, dtype=np.int64))
+
+
+def _from_indices(group: Group, shape: Shape) -> PermutationRepresentation:
+    """ρ of a group that only rearranges entries, from one transform of the array of indices."""
+    points = math.prod(shape)
+    indices, probe = (
+        np.arange(points).reshape(shape),
+        np.random.default_rng(0).standard_normal(shape),
+    )
+    rows = []
+    for element in group.elements:
+        where = f"element {element}, the array of indices"
+        row = _transformed(group, element, indices.copy(), where).ravel()
+        moved = _transformed(group, element, probe.copy(), where).ravel()
+        index = row.astype(np.int64)
+        if (np.bincount(np.abs(index), minlength=points) != 1).any() or (
+            not np.array_equal(moved, probe.ravel()[index])
+        ):
+            raise GroupError(
+                f"group {group.name!r}: element {element} does not only move entries, as "
+                "rearranges=True promises"
+            )
+        rows.append(index)
+    return PermutationRepresentation(np.stack(rows))
+
+
+def _from_one_hots(group: Group, shape: Shape, workers: Workers) -> Representation:
+    """Column j of ρ(g) is the flattened transform of one-hot array j.
+
+    Permutations, signed ones too, are recognized and kept as index arrays.
+    """
+    n = math.prod(shape)
+    if n > _MOST_COLUMNS:
+        raise SpaceError(
+            f"{Grid(shape)} would take {n:,} one-hot transforms of {n:,} numbers each: choose "
+            f"fewer than {_MOST_COLUMNS:,}, or if the group only moves entries, say so by "
+            "Group(..., rearranges=True)"
+        )
+    starts = range(0, n, _COLUMNS_A_TASK)
+    tasks = [
+        (group, element, shape, range(start, min(start + _COLUMNS_A_TASK, n)))
+        for element in group.elements
+        for start in starts
+    ]
+    parts = list(workers.map(one_hot_columns, tasks, f"{group.name} on {Grid(shape)}"))
+    matrices = []
+    for first in range(0, len(parts), len(starts)):
+        rows, columns, values = map(
+            np.concatenate, zip(*parts[first : first + len(starts)], strict=True)
+        )
+        matrices.append(sparse.csr_array((values, (rows, columns)), shape=(n, n)))
+    _check_linear(group, shape, matrices)
+    if all(map(is_signed_permutation, matrices)):
+        return signed_permutations(matrices)
+    return MatrixRepresentation(np.stack([matrix.toarray() for matrix in matrices]))
+
+
+def one_hot_columns(
+    group: Group, element: Any, shape: Shape, columns: range
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Some columns of ρ(element): rows, columns and values of their non-zero entries."""
+    rows, hits, values = [], [], []
+    for column in columns:
+        one_hot = np.zeros(shape)
+        one_hot.flat[column] = 1.0
+        where = f"element {element}, column {column} of {Grid(shape)}"
+        image = _transformed(group, element, one_hot, where).ravel()
+        support = np.flatnonzero(image)
+        rows.append(support)
+        hits.append(np.full(len(support), column))
+        values.append(image[support])
+    return np.concatenate(rows), np.concatenate(hits), np.concatenate(values)
+
+
+def _transformed(group: Group, element: Any, array: np.ndarray, where: str) -> np.ndarray:
+    """The transform of an array, float64 (*shape), or an error that says where it failed."""
+    shape = array.shape
+    image = _image(group, element, array, where)
+    if image.shape != shape:
+        raise GroupError(
+            f"group {group.name!r}: the transform turned {shape} into {image.shape} at {where}"
+        )
+    return image
+
+
+def _image(group: Group, element: Any, array: np.ndarray, where: str) -> np.ndarray:
+    assert group.transform is not None
+    try:
+        image = group.transform(array, element)
+    except (Exception, SystemExit) as error:  # whatever a user's transform does
+        raise GroupError(
+            f"group {group.name!r}: the transform failed at {where}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    return real_array(image, f"group {group.name!r}: the transform of {where},", GroupError)
+
+
+def _check_shape_kept(group: Group, shape: Shape) -> None:
+    for element in group.elements:
+        image = _image(group, element, np.zeros(shape), f"element {element}, a zero array")
+        if image.shape != shape:
+            raise SpaceError(
+                f"group {group.name!r} does not act on {Grid(shape)}: {element} turns it "
+                f"into {Grid(image.shape)}; give a shape that every element keeps, "
+                "such as a square grid"
+            )
+
+
+def _check_linear(group: Group, shape: Shape, matrices: list[sparse.csr_array]) -> None:
+    """Compare the transform with its own matrix on a random array, negative values included."""
+    array = np.random.default_rng(0).standard_normal(shape)
+    for element, matrix in zip(group.elements, matrices, strict=True):
+        image = _transformed(group, element, array.copy(), f"element {element}, a random array")
+        error = np.abs(image.ravel() - matrix @ array.ravel()).max()
+        if error > TOLERANCE * max(1.0, np.abs(image).max()):
+            raise GroupError(
+                f"group {group.name!r}: element {element} is not linear on {Grid(shape)}: "
+                "it differs from the matrix of its one-hot transforms by "
+                f"{error:.2g} on a random array"
+            )

@@ -1,0 +1,146 @@
+"""Symmetries of grids: axes exchanged, mirrored and shifted in a circle."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from equibasis.errors import GroupError
+from equibasis.linalg.numbers import whole_number
+from equibasis.symmetry.families import FEW, GROUPS, family
+from equibasis.symmetry.group import Group
+from equibasis.symmetry.spaces import Shape
+
+
+@dataclass(frozen=True)
+class Move:
+    """A symmetry of a grid: axes exchanged, then mirrored, then shifted in a circle.
+
+    Attributes
+    ----------
+    name
+        What it is called.
+    axes
+        The new axis d runs along the old axis ``axes[d]``.
+    mirrored
+        Which of the new axes then run backwards.
+    shift
+        By how many points each axis is rolled then.
+    """
+
+    name: str
+    axes: tuple[int, ...]
+    mirrored: tuple[bool, ...]
+    shift: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _move(array: np.ndarray, move: Move) -> np.ndarray:
+    if not move.axes:
+        return array
+    array = array.transpose(move.axes)
+    array = np.flip(array, tuple(axis for axis, flip in enumerate(move.mirrored) if flip))
+    return np.roll(array, move.shift, range(array.ndim)) if any(move.shift) else array
+
+
+def _move_matrix(move: Move, axes: int) -> np.ndarray:
+    """How vectors turn: the signed permutation matrix of the axes, (axes, axes)."""
+    matrix = np.zeros((axes, axes))
+    for new, (old, mirrored) in enumerate(
+        zip(move.axes or range(axes), move.mirrored or (False,) * axes, strict=True)
+    ):
+        matrix[new, old] = -1.0 if mirrored else 1.0
+    return matrix
+
+
+def _quarter(name: str, turns: int, mirror: bool = False) -> Move:
+    """Mirror left-right if asked, then turn counter-clockwise, as `numpy.rot90` does."""
+    # Two-axis moves as (axes, mirrored): r90 exchanges the axes and mirrors the first.
+    axes = ((0, 1), (1, 0), (0, 1), (1, 0))[turns]
+    flips = ((False, False), (True, False), (True, True), (False, True))[turns]
+    if mirror:  # flips the old second axis, wherever that lies now
+        place = axes.index(1)
+        flips = tuple(flip ^ (axis == place) for axis, flip in enumerate(flips))  # type: ignore
+    return Move(name, axes, flips, (0, 0))
+
+
+_ROTATIONS = tuple(_quarter(f"r{90 * turns}", turns) for turns in range(4))
+_REFLECTIONS = tuple(_quarter(f"f{90 * turns}", turns, mirror=True) for turns in range(4))
+_SHIFTS = (
+    Move("s0", (0, 1), (False, False), (1, 0)),
+    Move("s1", (0, 1), (False, False), (0, 1)),
+)
+
+
+def _cube_moves(reflections: bool) -> tuple[Move, ...]:
+    """The 24 rotations of a cube, or all 48 symmetries, named by what becomes of the axes."""
+    moves = []
+    for axes in itertools.permutations(range(3)):
+        even = _parity(axes)
+        for mirrored in itertools.product((False, True), repeat=3):
+            if reflections or (sum(mirrored) % 2 == 0) == even:
+                name = "".join(
+                    "+-"[flip] + "xyz"[axis] for axis, flip in zip(axes, mirrored, strict=True)
+                )
+                moves.append(Move(name, axes, mirrored, (0, 0, 0)))
+    return tuple(moves)
+
+
+def _parity(permutation: Sequence[int]) -> bool:
+    pairs = itertools.combinations(permutation, 2)
+    return sum(a > b for a, b in pairs) % 2 == 0
+
+
+def _grid_group(name: str, moves: Iterable[Move], axes: int | None, **more: Any) -> Group:
+    return Group(name, tuple(moves), _move, axes, linear=_move_matrix, rearranges=True, **more)
+
+
+GROUPS.update(
+    (group.name, group)
+    for group in (
+        _grid_group("trivial", (Move("r0", (), (), ()),), None),
+        _grid_group("c2", _ROTATIONS[::2], 2),
+        _grid_group("c4", _ROTATIONS, 2, generators=_ROTATIONS[1:2]),
+        _grid_group("d1", (_ROTATIONS[0], _REFLECTIONS[0]), 2),
+        _grid_group("d2", _ROTATIONS[::2] + _REFLECTIONS[::2], 2),
+        _grid_group(
+            "d4",
+            _ROTATIONS + _REFLECTIONS,
+            2,
+            generators=(_ROTATIONS[1], _REFLECTIONS[0]),
+        ),
+        _grid_group("p4", (_ROTATIONS[1], *_SHIFTS), 2, complete=False),
+        _grid_group("p4m", (_ROTATIONS[1], _REFLECTIONS[0], *_SHIFTS), 2, complete=False),
+        _grid_group("o", _cube_moves(reflections=False), 3),
+        _grid_group("oh", _cube_moves(reflections=True), 3),
+    )
+)
+
+
+@family("z")
+def cyclic_group(order: int) -> Group:
+    """``z{n}``: the shifts of a sequence in a circle; its length divides n."""
+    order = whole_number(order, "the order of a cyclic group", least=1, error=GroupError)
+    listed = range(order) if order <= FEW else (1,)
+    moves = [Move(f"s{step}", (0,), (False,), (step,)) for step in listed]
+    return _grid_group(
+        f"z{order}",
+        moves,
+        1,
+        complete=order <= FEW,
+        refuses=partial(_refuses_shifts, order),
+        generators=tuple(moves[1:2]) if order <= FEW else None,
+    )
+
+
+def _refuses_shifts(order: int, shape: Shape) -> str | None:
+    if order % shape[0]:
+        return f"{order} shifts by one do not bring a sequence of {shape[0]} back to its start"
+    return None

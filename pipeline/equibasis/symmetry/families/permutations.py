@@ -1,0 +1,95 @@
+"""Permutations of the points of every axis: from generators, and all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import numpy as np
+
+from equibasis.errors import GroupError
+from equibasis.linalg.numbers import shortened, whole_number, whole_numbers
+from equibasis.symmetry.families import family, named
+from equibasis.symmetry.group import Group
+from equibasis.symmetry.spaces import Shape
+
+
+def permutation_group(
+    name: str, generators: Mapping[str, Sequence[int]] | Sequence[Sequence[int]]
+) -> Group:
+    """The group that some permutations of 0 to n-1 generate, acting on each axis of length n.
+
+    Parameters
+    ----------
+    name
+        What files and messages call the group.
+    generators
+        Images, in a list or by name: the permutation sends i to ``images[i]``.
+
+    Raises
+    ------
+    GroupError
+        If one is not a permutation, or they are not all of one length.
+    """
+    inverses: dict[str, np.ndarray] = {}
+    degree = 0
+    for generator, given in named(name, generators).items():
+        images = whole_numbers(given, f"group {name!r}: {generator}", GroupError)
+        degree = degree or len(images)
+        if not images:
+            raise GroupError(f"group {name!r}: {generator} moves no points: list their images")
+        if len(images) != degree:
+            raise GroupError(
+                f"group {name!r}: generators of unequal length: {generator} moves "
+                f"{len(images)} points, the first moves {degree}"
+            )
+        if sorted(images) != list(range(degree)):
+            raise GroupError(
+                f"group {name!r}: {generator} is not a permutation of 0 to {degree - 1}: "
+                f"{_first_fault(images, degree)}"
+            )
+        inverses[generator] = np.argsort(images)
+    return Group(
+        name,
+        tuple(inverses),
+        partial(_permuted, inverses),
+        complete=False,
+        rearranges=True,
+        refuses=partial(_refuses_other_lengths, degree),
+    )
+
+
+def _permuted(inverses: Mapping[str, np.ndarray], array: np.ndarray, generator: str) -> np.ndarray:
+    for axis in range(array.ndim):
+        array = array.take(inverses[generator], axis)
+    return array
+
+
+def _refuses_other_lengths(degree: int, shape: Shape) -> str | None:
+    wrong = [size for size in shape if size != degree]
+    return f"its axes must have length {degree}, not {wrong[0]}" if wrong else None
+
+
+def _first_fault(images: Sequence[int], degree: int) -> str:
+    seen: set[int] = set()
+    for image in images:
+        if not 0 <= image < degree:
+            return f"{shortened(image)} is out of range"
+        if image in seen:
+            return f"{image} comes twice"
+        seen.add(image)
+    raise AssertionError("it is a permutation")
+
+
+@family("s")
+def symmetric_group(degree: int) -> Group:
+    """``s{n}``: all permutations of n points, from one exchange and one cycle."""
+    degree = whole_number(degree, "the degree of a symmetric group", least=1, error=GroupError)
+    points = list(range(degree))
+    return permutation_group(
+        f"s{degree}",
+        {
+            "swap": [*points[:2][::-1], *points[2:]],
+            "cycle": [*points[1:], 0],
+        },
+    )

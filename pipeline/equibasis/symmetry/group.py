@@ -1,0 +1,148 @@
+"""The finite group, as its linear action on arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from equibasis.errors import GroupError, SpaceError
+from equibasis.linalg.numbers import whole_number
+from equibasis.symmetry.spaces import Shape
+
+Transform: TypeAlias = Callable[[np.ndarray, Any], Any]
+
+
+@dataclass(frozen=True)
+class Group:
+    """A finite group G, given by its linear action on arrays.
+
+    Parameters
+    ----------
+    name
+        What files and messages call the group.
+    elements
+        All elements of G, the identity first; or, with ``complete=False``, generators. Any
+        hashable values; their ``str`` is their name.
+    transform
+        ``(array, element) -> array``: g · x, linear in x and keeping its shape. A function at
+        the top level of a module can be sent to worker processes. ``None`` for a group of
+        matrices, which acts on ``V`` alone.
+    axes
+        How many axes an array must have for the action to make sense; ``None`` for any number.
+    complete
+        Whether ``elements`` are all of G, or only generate it.
+    linear
+        ``(element, axes) -> matrix``: how vectors on a grid of so many axes turn, for the fields
+        ``vector``, ``sign`` and ``regular``, and for ``V``.
+    rearranges
+        Whether the transform only moves entries of arrays, whatever they hold. Then one
+        transform of the array of indices takes the place of one of each one-hot array.
+    refuses
+        ``shape -> reason`` why the group does not act on arrays of this shape, or ``None``; not
+        needed for what shows in the shape of the transform.
+    generators
+        Elements that generate all others, where fewer than all are known to; large products use
+        them.
+    factors
+        Of a direct product, which `equibasis.direct_product` makes: groups that act on axes of
+        their own.
+    """
+
+    name: str
+    elements: tuple[Any, ...]
+    transform: Transform | None
+    axes: int | None = None
+    complete: bool = True
+    linear: Callable[[Any, int], np.ndarray] | None = None
+    rearranges: bool = False
+    refuses: Callable[[Shape], str | None] | None = field(default=None, repr=False)
+    generators: tuple[Any, ...] | None = None
+    factors: tuple[Group, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        self._check_kinds()
+        object.__setattr__(self, "elements", self._listed("elements", self.elements))
+        if not self.elements:
+            raise GroupError(f"group {self.name!r} has no elements: list at least the identity")
+        if self.generators is not None:
+            object.__setattr__(self, "generators", self._listed("generators", self.generators))
+        names = self.element_names
+        for name in (self.name, *names):
+            if not name:
+                raise GroupError(f"group {self.name!r}: a name is empty")
+            if not name.isprintable():
+                raise GroupError(
+                    f"group {self.name!r}: the name {name!r} has characters that do not print"
+                )
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise GroupError(
+                f"group {self.name!r} lists the element {twice} twice: give each its own name"
+            )
+        self._check_unequal()
+
+    def _check_kinds(self) -> None:
+        if not isinstance(self.name, str):
+            raise GroupError(f"a group's name is text, not {self.name!r}")
+        if self.axes is not None:
+            axes = whole_number(self.axes, f"group {self.name!r}: axes", least=1, error=GroupError)
+            object.__setattr__(self, "axes", axes)
+        for name in ("complete", "rearranges"):
+            if not isinstance(getattr(self, name), bool):
+                raise GroupError(
+                    f"group {self.name!r}: {name} is True or False, not {getattr(self, name)!r}"
+                )
+        for name in ("transform", "linear", "refuses"):
+            function = getattr(self, name)
+            if function is not None and not callable(function):
+                raise GroupError(f"group {self.name!r}: {name} is no function but {function!r}")
+        if self.transform is None and self.linear is None:
+            raise GroupError(
+                f"group {self.name!r} has no transform: give transform(array, element)"
+            )
+
+    def _listed(self, what: str, values: Any) -> tuple[Any, ...]:
+        in_order = isinstance(values, Sequence) and not isinstance(values, (str, bytes))
+        if not in_order and not (isinstance(values, np.ndarray) and values.ndim):
+            raise GroupError(f"group {self.name!r}: {what} are a tuple or a list, not {values!r}")
+        return tuple(values)
+
+    def _check_unequal(self) -> None:
+        """Elements that are equal are one element, whatever they are called: 1, 1.0 and True."""
+        try:
+            first = {element: element for element in reversed(self.elements)}
+        except TypeError:  # lists and arrays cannot be looked up
+            return
+        for element in self.elements:
+            if first[element] is not element:
+                raise GroupError(
+                    f"group {self.name!r} lists {first[element]!r} and {element!r}, which are "
+                    "equal, as two elements: list each once"
+                )
+
+    @property
+    def element_names(self) -> tuple[str, ...]:
+        """The names of the elements, or generators, in their order."""
+        return tuple(str(element) for element in self.elements)
+
+
+def check_fits(group: Group, shape: Shape) -> None:
+    """Raise `SpaceError` if the group says that it does not act on arrays of this shape."""
+    if group.transform is None:
+        raise SpaceError(f"group {group.name!r} is one of matrices: it acts on V, not on arrays")
+    if group.axes is not None and len(shape) != group.axes:
+        raise SpaceError(
+            f"group {group.name!r} acts on arrays of {group.axes} "
+            f"{'axis' if group.axes == 1 else 'axes'}, not on {shape_text(shape)}"
+        )
+    reason = group.refuses(shape) if group.refuses else None
+    if reason:
+        raise SpaceError(f"group {group.name!r} does not act on {shape_text(shape)}: {reason}")
+
+
+def shape_text(shape: Shape) -> str:
+    """``14x14`` for (14, 14)."""
+    return "x".join(map(str, shape)) or "1"

@@ -1,0 +1,194 @@
+"""Spaces of equivariant maps, with the representations at both ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from equibasis.errors import GroupError, SpaceError
+from equibasis.symmetry.building import representation
+from equibasis.symmetry.closure import check_group, list_elements
+from equibasis.symmetry.group import Group
+from equibasis.symmetry.representations import (
+    TOLERANCE,
+    MatrixRepresentation,
+    PermutationRepresentation,
+    Representation,
+)
+from equibasis.symmetry.spaces import SCALAR, Shape, Space, array_shape
+from equibasis.symmetry.workers import Workers
+
+# The largest norm of a matrix: rounding is multiplied by its square.
+_MOST_NORM = 300.0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class HomSpace:
+    """Hom_G(X, Y): the linear maps W, of shape (k, m), with ρ₂(g) W = W ρ₁(g) for every g.
+
+    With X the scalars these are the invariant vectors of Y.
+
+    Attributes
+    ----------
+    group, elements
+        Names of the group and of the elements listed.
+    input_space, output_space
+        X = R^m and Y = R^k.
+    input, output
+        ρ₁ of dimension m and ρ₂ of dimension k.
+    complete
+        Whether the elements are all of the group, the identity first, or only generate it.
+    """
+
+    group: str
+    elements: tuple[str, ...]
+    input_space: Space
+    output_space: Space
+    input: Representation
+    output: Representation
+    complete: bool = True
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.group, str) or not isinstance(self.complete, bool):
+            raise GroupError("a space of maps has the name of its group, and complete is a bool")
+        names = self.elements
+        if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+            raise GroupError(f"group {self.group!r}: elements are a tuple of names, not {names!r}")
+        for side, space, rho in (
+            ("input", self.input_space, self.input),
+            ("output", self.output_space, self.output),
+        ):
+            self._check_side(side, space, rho)
+
+    def _check_side(self, side: str, space: Space, rho: Representation) -> None:
+        if not isinstance(space, Space):
+            raise SpaceError(f"the {side} space is no Space but {space!r}: use as_space")
+        if not isinstance(rho, (PermutationRepresentation, MatrixRepresentation)):
+            raise GroupError(f"the {side} is no representation but {type(rho).__name__}")
+        what = f"group {self.group!r}: the {side} representation"
+        if rho.order != len(self.elements):
+            raise GroupError(f"{what} lists {rho.order} matrices for {len(self.elements)} elements")
+        if rho.fault is not None:
+            raise GroupError(f"{what} {rho.fault}")
+        shape = array_shape(space)
+        if shape is not None and math.prod(shape) != rho.dimension:
+            raise SpaceError(
+                f"{what} has dimension {rho.dimension}, but {space} has {math.prod(shape)}"
+            )
+        if space == SCALAR and not _is_trivial(rho):
+            raise SpaceError(f"{what} is not trivial, as on the scalars it is: use another space")
+
+    @cached_property
+    def generating(self) -> tuple[int, ...]:
+        """Positions of elements that generate all others; for listed groups, checked on the way.
+
+        Raises `GroupError` where the elements are said to be all of a group, and are not.
+        """
+        if not self.complete:
+            return tuple(range(len(self.elements)))
+        return check_group(self.group, self.elements, self.input, self.output)
+
+    @property
+    def kind(self) -> str:
+        """``"invariant"`` where X is the scalars, else ``"equivariant"``."""
+        return "invariant" if self.input_space == SCALAR else "equivariant"
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of the arrays in X; ``()`` for the scalars; flat where there is no other."""
+        return _shape_of(self.input_space, self.m)
+
+    @property
+    def output_shape(self) -> Shape:
+        """Shape of the arrays in Y; flat where there is no other."""
+        return _shape_of(self.output_space, self.k)
+
+    @property
+    def m(self) -> int:
+        """dim X."""
+        return self.input.dimension
+
+    @property
+    def k(self) -> int:
+        """dim Y."""
+        return self.output.dimension
+
+    @property
+    def dimension(self) -> int:
+        """k m, the dimension of all linear maps X -> Y."""
+        return self.k * self.m
+
+    def __str__(self) -> str:
+        if self.kind == "invariant":
+            return f"{self.group}: invariants of {self.output_space}"
+        return f"{self.group}: {self.input_space} -> {self.output_space}"
+
+
+def _is_trivial(rho: Representation) -> bool:
+    return bool(np.abs(rho.dense() - 1).max() <= TOLERANCE)
+
+
+def _shape_of(space: Space, dimension: int) -> Shape:
+    shape = array_shape(space)
+    return (dimension,) if shape is None else shape
+
+
+def hom_space(group: Group, *, input: Space, output: Space, workers: Workers) -> HomSpace:
+    """The space Hom_G(X, Y), its representations built and checked.
+
+    Raises
+    ------
+    SpaceError
+        If the group does not act on one of the spaces.
+    GroupError
+        If a transform raises or is not linear, or the matrices do not form a group.
+    """
+    names = group.element_names
+    on_output = representation(group, output, workers)
+    on_input = on_output if input == output else representation(group, input, workers)
+    space = HomSpace(
+        group=group.name,
+        elements=names,
+        input_space=input,
+        output_space=output,
+        input=on_input,
+        output=on_output,
+        complete=group.complete,
+    )
+    if group.complete:
+        _ = space.generating  # checks that the elements are a group
+    for rho in (on_input, on_output):
+        _check_conditioned(group.name, names, rho)
+    return space
+
+
+def _check_conditioned(name: str, elements: Sequence[str], rho: Representation) -> None:
+    if isinstance(rho, PermutationRepresentation):
+        return
+    scales = np.linalg.svd(rho.matrices, compute_uv=False)
+    worst = np.maximum(scales.max(axis=1), 1.0 / np.maximum(scales.min(axis=1), 1e-300))
+    if worst.max() > _MOST_NORM:
+        raise GroupError(
+            f"group {name!r}: the matrix of {elements[int(worst.argmax())]} is not invertible, or "
+            "so far from orthogonal that rounding would spoil the result: change coordinates"
+        )
+
+
+def with_all_elements(space: HomSpace) -> HomSpace:
+    """The same space with every element listed, found by multiplying generators.
+
+    Raises
+    ------
+    GroupError
+        If they generate more than `MOST_ELEMENTS`, or no finite group.
+    """
+    if space.complete:
+        return space
+    words, (input_, output) = list_elements(
+        space.group, str(space), space.elements, space.input, space.output
+    )
+    return replace(space, elements=words, input=input_, output=output, complete=True)

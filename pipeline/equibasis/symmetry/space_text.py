@@ -1,0 +1,195 @@
+"""Spaces as text: the grammar of docs/spaces.md."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeVar
+
+from equibasis.errors import SpaceError
+from equibasis.linalg.numbers import shortened, whole_numbers
+from equibasis.symmetry.spaces import FIELDS, SCALAR, Grid, Space, V, copies
+
+Made = TypeVar("Made")
+
+# Brackets in brackets, and digits of a number, in the text of a space.
+_MOST_NESTED = 50
+_MOST_DIGITS = 9
+
+
+_TOKEN = re.compile(
+    r"\s*(?:(?P<grid>[0-9]+(?:x[0-9]+)*)|(?P<word>[A-Za-z]+)|(?P<mark>\*\*|[*+():]))"
+)
+
+
+def as_space(space: Space | str | Sequence[int] | None) -> Space:
+    """A space from what users write: text, a shape, ``None`` for the scalar, or a space itself.
+
+    >>> print(as_space("3*14x14 + 1"))
+    3*14x14 + 1
+    >>> as_space((6, 6)) == as_space("6x6")
+    True
+
+    Raises
+    ------
+    SpaceError
+        If the text is no space, pointing at the character, or a size is not 1 or more.
+    """
+    if space is None:
+        return SCALAR
+    if isinstance(space, Space):
+        return space
+    if isinstance(space, str):
+        return _Reader(space).whole()
+    return Grid(whole_numbers(space, f"shape {shortened(space)}", SpaceError))
+
+
+class _Reader:
+    """Recursive descent: sum of terms, term of powers, power of an atom; see docs/spaces.md."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.position = 0
+        self.nested = 0
+
+    def whole(self) -> Space:
+        space = self.sum()
+        if self.peek()[0]:
+            self.fail("expected + or * or the end")
+        return space
+
+    def sum(self) -> Space:
+        space = self.term()
+        while self.take("+"):
+            space = space + self.term()
+        return space
+
+    def term(self) -> Space:
+        start = self.position
+        number = self.bare_number()
+        if number and self.take("*"):
+            return self.at(start, copies, self.number(start, number), self.term())
+        if number and self.peek()[0] == "**":
+            self.position = start
+            self.fail(f"{number}** can be a number or a tensor power: write ({number})** for that")
+        self.position = start
+        space = self.power()
+        while self.take("*"):
+            space = space * self.factor()
+        return space
+
+    def factor(self) -> Space:
+        start = self.position
+        number = self.bare_number()
+        self.position = start
+        if number:
+            self.fail(
+                f"*{number} can be copies or a tensor product with a sequence: write the count "
+                f"first, {number}*, or *({number})"
+            )
+        return self.power()
+
+    def bare_number(self) -> str:
+        """Pass over a number that is neither a shape nor has a field; empty where there is none."""
+        token, kind = self.peek()
+        if kind != "grid" or "x" in token:
+            return ""
+        self.advance()
+        return "" if self.peek()[0] == ":" else token
+
+    def power(self) -> Space:
+        space = self.atom()
+        if not self.take("**"):
+            return space
+        start = self.position
+        token, kind = self.peek()
+        if kind != "grid" or "x" in token:
+            self.fail("expected a whole number as power")
+        self.advance()
+        if self.peek()[0] == "**":
+            self.fail("a power of a power can be read in two ways: use brackets")
+        return self.at(start, operator.pow, space, self.number(start, token))
+
+    def atom(self) -> Space:
+        start = self.position
+        token, kind = self.peek()
+        if kind == "grid":
+            self.advance()
+            shape = tuple(self.number(start, size) for size in token.split("x"))
+            field = self.field() if self.take(":") else "scalar"
+            return self.at(start, Grid, shape, field)
+        if token == "(":
+            self.advance()
+            return self.rest_of_bracket()
+        if token == "V":
+            self.advance()
+            return V
+        if token == "dual":
+            self.advance()
+            self.expect("(")
+            return self.rest_of_bracket().dual
+        return self.fail("expected a shape such as 14x14, a number, V, dual(...) or a bracket")
+
+    def rest_of_bracket(self) -> Space:
+        self.nested += 1
+        if self.nested > _MOST_NESTED:
+            self.fail(f"more than {_MOST_NESTED} brackets in brackets")
+        space = self.sum()
+        self.expect(")")
+        self.nested -= 1
+        return space
+
+    def number(self, start: int, digits: str) -> int:
+        if len(digits) > _MOST_DIGITS:
+            self.position = start
+            self.fail(f"a number of more than {_MOST_DIGITS} digits")
+        if digits.startswith("0") and digits != "0":
+            self.position = start
+            self.fail("a number does not start with 0")
+        return int(digits)
+
+    def field(self) -> str:
+        token, _ = self.peek()
+        if token not in FIELDS:
+            self.fail(f"expected one of {', '.join(FIELDS)}")
+        self.advance()
+        return token
+
+    def peek(self) -> tuple[str, str]:
+        match = _TOKEN.match(self.text, self.position)
+        if match is None:
+            if self.text[self.position :].strip():
+                self.fail("this character has no meaning here")
+            return "", "end"
+        return match.group(match.lastgroup or 0), match.lastgroup or "end"
+
+    def advance(self) -> None:
+        match = _TOKEN.match(self.text, self.position)
+        self.position = match.end() if match else len(self.text)
+
+    def take(self, mark: str) -> bool:
+        if self.peek()[0] != mark:
+            return False
+        self.advance()
+        return True
+
+    def expect(self, mark: str) -> None:
+        if not self.take(mark):
+            self.fail(f"expected {mark}")
+
+    def at(self, start: int, make: Callable[..., Made], *arguments: Any) -> Made:
+        """``make(*arguments)``, whose complaint is about the text at ``start``."""
+        try:
+            return make(*arguments)
+        except SpaceError as error:
+            self.position = start
+            self.fail(str(error))
+
+    def fail(self, why: str) -> NoReturn:
+        rest = self.text[self.position :]
+        place = self.position + len(rest) - len(rest.lstrip())
+        raise SpaceError(
+            f"space {self.text!r}: {why}, at character {place + 1}: "
+            f"{self.text[:place]}»{self.text[place:]}"
+        )

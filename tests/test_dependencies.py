@@ -1,0 +1,450 @@
+"""Every stage runs the code of its own tree, and dvc.yaml declares all that a stage depends on."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from digits.parameters import Parameters, load_parameters
+from digits.stages.bases import problems
+from projects import (
+    PARAMETERS,
+    REPOSITORY,
+    attempt,
+    commit,
+    copy_of_this_project,
+    environment,
+    run,
+)
+
+SMALL = PARAMETERS | {"train": PARAMETERS["train"] | {"epochs": 2}}
+
+# The stages as dvc.yaml has them, and the command of each.
+COMMANDS = {
+    "prepare": ["prepare"],
+    "equivariant": ["bases", "equivariant"],
+    "invariant": ["bases", "invariant"],
+    "train_plain@standard": ["train", "standard"],
+    "train_plain@standard_augmented": ["train", "standard_augmented"],
+    "train_equivariant@equivariant": ["train", "equivariant"],
+    "train_equivariant@equivariant_attention": ["train", "equivariant_attention"],
+    "evaluate": ["evaluate"],
+    "report": ["report"],
+}
+
+
+def resolved_stages(project: Path) -> dict[str, dict[str, Any]]:
+    """Commands, dependencies, parameters and outputs by stage, as DVC understands dvc.yaml."""
+    from dvc.repo import Repo
+
+    with Repo(str(project)) as repo:
+        return {
+            stage.name: {
+                "cmd": stage.cmd,
+                "deps": [dep.def_path for dep in stage.deps if dep.def_path != "params.yaml"],
+                "params": [
+                    name
+                    for dep in stage.deps
+                    if dep.def_path == "params.yaml"
+                    for name in dep.params
+                ],
+                "outs": [out.def_path for out in stage.outs],
+            }
+            for stage in repo.index.stages
+        }
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of this project with small parameters, never run."""
+    folder = tmp_path_factory.mktemp("dependencies") / "project"
+    folder.mkdir()
+    copy_of_this_project(folder)
+    (folder / "params.yaml").write_text(yaml.safe_dump(SMALL), encoding="utf-8")
+    commit(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stages(project: Path) -> dict[str, dict[str, Any]]:
+    return resolved_stages(project)
+
+
+# A command as `python pipeline` runs it, which tells the files of all modules at its end.
+TELLING = """
+import atexit, json, pathlib, runpy, sys
+
+def tell():
+    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    pathlib.Path(told).write_text(json.dumps([file for file in files if file]))
+
+_, told, *sys.argv = sys.argv
+atexit.register(tell)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="module")
+def imported(project: Path) -> dict[str, set[str]]:
+    """The files of the project that each stage imports, by a real run of its command."""
+    found = {}
+    told = project.parent / "told.json"
+    for stage, arguments in COMMANDS.items():
+        command = (sys.executable, "-c", TELLING, told, project / "pipeline", *arguments)
+        done = attempt(project, *command)
+        assert done.returncode == 0, done.stderr[-2000:]
+        files = [Path(file) for file in json.loads(told.read_text(encoding="utf-8"))]
+        own = {file.relative_to(project).as_posix() for file in files if is_below(file, project)}
+        found[stage] = own | {"pipeline/__main__.py"}
+    return found
+
+
+def is_below(file: Path, folder: Path) -> bool:
+    return file.is_relative_to(folder) and "pipeline" in file.relative_to(folder).parts
+
+
+def is_declared(file: str, dependencies: list[str]) -> bool:
+    return any(file == each or file.startswith(f"{each}/") for each in dependencies)
+
+
+# --- what a stage imports ------------------------------------------------------------------------
+
+
+def test_the_commands_are_those_of_dvc_yaml(stages: dict[str, dict[str, Any]]) -> None:
+    assert {stage: each["cmd"] for stage, each in stages.items()} == {
+        stage: " ".join(["python", "pipeline", *arguments]) for stage, arguments in COMMANDS.items()
+    }
+
+
+@pytest.mark.parametrize("stage", COMMANDS)
+def test_every_module_that_a_stage_imports_is_a_dependency_of_it(
+    stage: str, stages: dict[str, dict[str, Any]], imported: dict[str, set[str]]
+) -> None:
+    declared = stages[stage]["deps"]
+    assert {file for file in imported[stage] if not is_declared(file, declared)} == set()
+
+
+@pytest.mark.parametrize("stage", COMMANDS)
+def test_every_dependency_on_code_is_used(
+    stage: str, stages: dict[str, dict[str, Any]], imported: dict[str, set[str]]
+) -> None:
+    code = [each for each in stages[stage]["deps"] if each.startswith("pipeline/")]
+    files = {*imported[stage], "pipeline/equibasis/__init__.pyi"}
+    assert [each for each in code if not any(is_declared(file, [each]) for file in files)] == []
+
+
+@pytest.mark.parametrize("stage", ["prepare", "train_plain@standard"])
+def test_what_needs_no_symmetry_does_not_depend_on_it(
+    stage: str, stages: dict[str, dict[str, Any]]
+) -> None:
+    wings = ("linalg", "symmetry", "solvers", "artifact", "nn", "show", "audit")
+    assert not [each for each in stages[stage]["deps"] if each.split("/")[-1] in wings]
+
+
+def test_a_changed_line_in_any_module_of_a_stage_makes_dvc_status_name_it(
+    project: Path, imported: dict[str, set[str]], tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(project, tmp_path / "project", symlinks=True))
+    run(copy, "dvc", "commit", "--force")
+    assert json.loads(run(copy, "dvc", "status", "--json")) == {}
+    for file in sorted(set().union(*imported.values())):
+        if not file.startswith("pipeline/digits") and "/nn/" not in file:
+            continue  # the others are many; is_declared has told of all
+        source = copy / file
+        before = source.read_text(encoding="utf-8")
+        source.write_text(before + "\n# another line\n", encoding="utf-8")
+    status = json.loads(run(copy, "dvc", "status", "--json"))
+    assert set(status) == set(COMMANDS)
+
+
+# --- which parameters it reads -------------------------------------------------------------------
+
+
+class Recorded:
+    """Parameters that note which of them are read, by their full names."""
+
+    def __init__(self, section: Any, read: set[str], prefix: str = "") -> None:
+        self._section, self._read, self._prefix = section, read, prefix
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._section, name)
+        if hasattr(value, "model_dump"):
+            return Recorded(value, self._read, f"{self._prefix}{name}.")
+        if name != "model_dump":
+            self._read.add(f"{self._prefix}{name}")
+            return value
+
+        def dump(exclude: set[str]) -> dict[str, Any]:
+            content: dict[str, Any] = value(exclude=exclude)
+            self._read.update(f"{self._prefix}{each}" for each in content)
+            return content
+
+        return dump
+
+
+@pytest.mark.parametrize("stage", COMMANDS)
+@pytest.mark.usefixtures("imported")  # each stage has run, so that each can run again
+def test_every_parameter_that_a_stage_reads_is_declared(
+    stage: str,
+    project: Path,
+    stages: dict[str, dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import importlib
+
+    monkeypatch.chdir(project)
+    read: set[str] = set()
+    name, *arguments = COMMANDS[stage]
+    parameters: Any = Recorded(load_parameters(), read)
+    importlib.import_module(f"digits.stages.{name}").run(parameters, *arguments)
+    declared = stages[stage]["params"]
+    assert read
+    assert {
+        each for each in read if each not in declared and each.rpartition(".")[0] not in declared
+    } == set()
+
+
+# --- no parameter in a command or a path ---------------------------------------------------------
+
+
+def test_no_parameter_is_part_of_a_command_or_a_path() -> None:
+    text = (REPOSITORY / "dvc.yaml").read_text(encoding="utf-8")
+    assert set(re.findall(r"\$\{.*?\}", text)) == {"${item}"}
+    for stage in yaml.safe_load(text)["stages"].values():
+        items = stage.get("foreach", [])
+        assert all(re.fullmatch(r"[a-z_]+", item) for item in items)
+
+
+NASTY = [
+    "c4$(touch PWNED)",
+    "c4'; touch PWNED; '",
+    'c4" | touch PWNED "',
+    "c4\ntouch PWNED",
+    "c4 d4",
+    "../c4",
+    "--help",
+    "",
+]
+
+
+@pytest.mark.parametrize("value", NASTY)
+@pytest.mark.parametrize(
+    ("name", "stage"),
+    [("group", "invariant"), ("solver", "invariant"), ("data.source", "prepare")],
+)
+def test_a_parameter_reaches_no_shell_and_no_path(
+    name: str, stage: str, value: str, project: Path, tmp_path: Path
+) -> None:
+    parameters = json.loads(json.dumps(SMALL))
+    section, _, key = name.rpartition(".")
+    (parameters[section] if section else parameters)[key] = value
+    for each in ("pipeline", "groups"):
+        (tmp_path / each).symlink_to(project / each)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(parameters), encoding="utf-8")
+    (tmp_path / "data").mkdir()
+    before = sorted(tmp_path.iterdir())
+    done = attempt(tmp_path, "sh", "-c", " ".join(["python", "pipeline", *COMMANDS[stage]]))
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert sorted(path for path in tmp_path.iterdir() if path.name != "bases") == before
+    assert not list(tmp_path.glob("bases/*/*"))
+
+
+def test_equal_sizes_are_one_problem_and_train(project: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(project, tmp_path / "project", symlinks=True))
+    parameters = SMALL | {"image_size": 4, "hidden_sizes": [4, 4]}
+    (copy / "params.yaml").write_text(yaml.safe_dump(parameters), encoding="utf-8")
+    run(copy, "dvc", "repro", "train_equivariant@equivariant_attention")
+    files = [path.name for path in (copy / "bases" / "equivariant").glob("*.h5")]
+    assert files == ["c4_4x4_to_4x4.h5"]
+
+
+@pytest.mark.parametrize(
+    ("image", "hidden"), [(6, [4, 4]), (4, [4, 2]), (4, [2, 4]), (14, [6, 3])], ids=str
+)
+def test_each_pair_of_sizes_along_the_network_is_solved_once(image: int, hidden: list[int]) -> None:
+    parameters = Parameters(image_size=image, hidden_sizes=hidden)
+    sizes = [image, *hidden, hidden[0], image]
+    pairs = {*itertools.pairwise(sizes), (hidden[1], hidden[1])}
+    found = problems(parameters, "equivariant")
+    assert len(found) == len(set(found))
+    assert set(found) == {(f"{a}x{a}", f"{b}x{b}") for a, b in pairs}
+    assert set(problems(parameters, "invariant")) == {(None, f"{a}x{a}") for a in sizes}
+
+
+# --- the tree's own code -------------------------------------------------------------------------
+
+
+def marked(folder: Path, text: str) -> None:
+    """Change the code of a stage: it leaves a text beside the bases that it makes."""
+    source = folder / "pipeline" / "digits" / "stages" / "bases.py"
+    code = source.read_text(encoding="utf-8").partition("# changed")[0]
+    source.write_text(
+        f"{code}# changed\n_run = run\n\n\ndef run(parameters, kind):\n"
+        f"    _run(parameters, kind)\n    (BASES / kind / 'code.txt').write_text({text!r})\n",
+        encoding="utf-8",
+    )
+
+
+def code_of(folder: Path) -> str:
+    return (folder / "bases" / "equivariant" / "code.txt").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def solving(tmp_path: Path) -> Path:
+    """A copy of this project that only solves."""
+    others = ("prepare", "invariant", "train_plain", "train_equivariant", "evaluate", "report")
+    folder = tmp_path / "project"
+    folder.mkdir()
+    copy_of_this_project(folder, **dict.fromkeys(others))
+    run(folder, "dvc", "repro")
+    commit(folder)
+    return folder
+
+
+@pytest.fixture
+def foreign(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment in which the package of another clone is installed: this one's."""
+    monkeypatch.setattr("projects.package_of", lambda folder: REPOSITORY / "pipeline")
+
+
+@pytest.mark.usefixtures("foreign")
+def test_a_stage_runs_the_code_of_its_tree_whatever_is_installed(solving: Path) -> None:
+    assert not (solving / "bases" / "equivariant" / "code.txt").exists()
+    marked(solving, "one")
+    run(solving, "dvc", "repro")
+    assert code_of(solving) == "one"
+
+
+@pytest.mark.usefixtures("foreign")
+def test_two_worktrees_side_by_side_run_each_its_own_code(solving: Path) -> None:
+    trees = []
+    for text in ("one", "two"):
+        tree = solving.parent / text
+        run(solving, "git", "worktree", "add", "--quiet", tree, "-b", text)
+        marked(tree, text)
+        trees.append(tree)
+    both = [
+        subprocess.Popen(
+            ["dvc", "repro"], cwd=tree, env=environment(tree),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for tree in trees
+    ]  # fmt: skip
+    for process in both:
+        printed, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, printed
+    assert [code_of(tree) for tree in trees] == ["one", "two"]
+
+
+@pytest.mark.usefixtures("foreign")
+@pytest.mark.parametrize("how", ["temporary", "queued"])
+def test_experiments_run_each_the_code_that_they_were_made_with(solving: Path, how: str) -> None:
+    for text in ("one", "two"):
+        marked(solving, text)
+        where = {"temporary": "--temp", "queued": "--queue"}[how]
+        run(solving, "dvc", "exp", "run", where, "--name", f"exp-{text}")
+    if how == "queued":
+        marked(solving, "three")  # what the tree has when they run is another code yet
+        run(solving, "dvc", "exp", "run", "--run-all")
+    run(solving, "git", "checkout", "--quiet", "pipeline")
+    for text in ("one", "two"):
+        run(solving, "dvc", "exp", "apply", f"exp-{text}")
+        assert code_of(solving) == text
+
+
+# --- groups of the user's own --------------------------------------------------------------------
+
+QUARTER = """
+import numpy as np
+import equibasis as eb
+{more}
+
+def turn(array, count):
+    return np.rot90(array, {sign}count)
+
+quarter = eb.Group("quarter", elements=(0, 1, 2, 3), transform=turn)
+"""
+
+
+def own_group(folder: Path, sign: str = "", place: str = "groups", more: str = "") -> None:
+    (folder / place / "turns.py").write_text(QUARTER.format(sign=sign, more=more), encoding="utf-8")
+    parameters = PARAMETERS | {"group": "turns:quarter"}
+    (folder / "params.yaml").write_text(yaml.safe_dump(parameters), encoding="utf-8")
+
+
+def solved(folder: Path) -> bytes:
+    return (folder / "bases" / "equivariant" / "turns_quarter_6x6_to_4x4.h5").read_bytes()
+
+
+def test_a_changed_group_of_the_users_own_is_solved_again(solving: Path) -> None:
+    own_group(solving)
+    assert "Running stage 'equivariant'" in run(solving, "dvc", "repro")
+    before = solved(solving)
+    assert "Running stage" not in run(solving, "dvc", "repro")
+    own_group(solving, sign="-")
+    assert "Running stage 'equivariant'" in run(solving, "dvc", "repro")
+    assert solved(solving) != before
+    own_group(solving)  # as it was first: from DVC's cache of runs
+    assert "Running stage" not in run(solving, "dvc", "repro")
+    assert solved(solving) == before
+
+
+def test_a_changed_file_of_generators_is_solved_again(solving: Path) -> None:
+    path = solving / "groups" / "six.yaml"
+    parameters = PARAMETERS | {"group": "groups/six.yaml"}
+    (solving / "params.yaml").write_text(yaml.safe_dump(parameters), encoding="utf-8")
+    done = attempt(solving, "dvc", "repro")
+    assert "cannot read the group groups/six.yaml" in done.stderr
+    path.write_text("degree: 6\ngenerators: [[1, 0, 2, 3, 4, 5]]\n", encoding="utf-8")
+    done = attempt(solving, "dvc", "repro")
+    assert "its axes must have length 6" in done.stderr
+    assert json.loads(run(solving, "dvc", "status", "--json")).keys() == {"equivariant"}
+
+
+def test_a_group_that_no_stage_depends_on_is_refused(solving: Path) -> None:
+    own_group(solving, place=".")
+    done = attempt(solving, "dvc", "repro")
+    assert done.returncode != 0
+    (line,) = [each for each in done.stderr.splitlines() if each.startswith("equibasis: ")]
+    assert "uses turns.py, whose changes no stage would see: move it to groups/" in line
+    (solving / "turns.py").rename(solving / "groups" / "turns.py")
+    run(solving, "dvc", "repro")
+
+
+@pytest.mark.parametrize("where", ["in the project", "elsewhere"])
+def test_a_module_that_the_groups_own_module_imports_is_watched_too(
+    where: str, solving: Path, tmp_path: Path
+) -> None:
+    folder = solving if where == "in the project" else tmp_path
+    (folder / "helper.py").write_text("", encoding="utf-8")
+    own_group(solving, more="import helper")
+    done = attempt(solving, "dvc", "repro", PYTHONPATH=str(folder))
+    assert "helper.py, whose changes no stage would see: move it to groups/" in done.stderr
+    (folder / "helper.py").rename(solving / "groups" / "helper.py")
+    run(solving, "dvc", "repro")
+    assert "up to date" in run(solving, "dvc", "repro")
+    (solving / "groups" / "helper.py").write_text("# changed", encoding="utf-8")
+    assert json.loads(run(solving, "dvc", "status", "--json")).keys() == {"equivariant"}
+
+
+def test_the_parameters_that_the_stages_declare_are_all_there_are() -> None:
+    names = set(Parameters.model_fields)
+    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    declared = {
+        name.partition(".")[0]
+        for stage in stages.values()
+        for name in stage.get("do", stage)["params"]
+    }
+    assert declared == names
+    assert os.path.exists(REPOSITORY / "groups")  # noqa: PTH110
