@@ -63,6 +63,9 @@ def _panels(console: Console, basis: Basis, wanted: int, width: int) -> list[lis
     layout = layout_of(basis.space)
     if _in_bars(console, layout):
         return [_line(values, width) for values in _vectors(basis, wanted, width)]
+    if layout.is_line:
+        vectors = _vectors(basis, wanted, (width + 1) // 2)
+        return [_characters(values[None]) for values in vectors]
     if not is_coloured(console):
         images = _fitting(basis, wanted, (width + 1) // 2, 2 * console.height)
         return [_characters(image) for image in images]
