@@ -20,6 +20,8 @@ import by_hand
 import equibasis as eb
 from basis_files import BASES
 
+PIPELINE = Path(eb.__file__).parents[1]
+
 GROUPS = """
 import numpy
 import equibasis
@@ -413,6 +415,15 @@ def test_help_is_no_error(command, arguments):
     outcome = command(*arguments)
     assert (outcome.status, outcome.err) == (0, "")
     assert "equibasis" in outcome.out
+
+
+@pytest.mark.parametrize("start", [["-m", "equibasis"], [PIPELINE]], ids=["equibasis", "pipeline"])
+@pytest.mark.parametrize("group", [[], ["cache"]], ids=["", "cache"])
+def test_no_line_of_help_on_a_command_is_cut_short(python, start, group):
+    shown = python(*start, *group, "-h").out
+    listed = shown.partition("Commands:\n")[2].splitlines()
+    assert len(listed) >= 2
+    assert not [line for line in listed if line.endswith("...")]
 
 
 def test_an_interruption_has_the_status_of_one(command, folder):

@@ -31,12 +31,9 @@ def new_repository(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone of this project, ``equibasis``, with maps pushed to a remote, tagged ``v1``.
-
-    Its own cache is gone, so that a basis can come from the remote only.
-    """
-    folder = tmp_path_factory.mktemp("published") / "equibasis"
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone of this project, ``equibasis``, in which the bases were made, and nothing pushed."""
+    folder = tmp_path_factory.mktemp("made") / "equibasis"
     listed = succeed(
         REPOSITORY, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"
     )
@@ -48,10 +45,21 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     set_parameter(folder)
     commit(folder, "The project")
     succeed(folder, "dvc", "repro", "equivariant", "invariant")
+    commit(folder, "Bases")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def published(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That clone with its maps pushed to a remote, tagged ``v1``.
+
+    Its own cache is gone, so that a basis can come from the remote only.
+    """
+    folder = Path(shutil.copytree(made, tmp_path_factory.mktemp("published") / "equibasis"))
     remote = folder.parent / "remote"
     succeed(folder, "dvc", "remote", "add", "--quiet", "-d", "storage", str(remote))
     succeed(folder, "dvc", "push", "--quiet", "equivariant")
-    commit(folder, "A basis")
+    commit(folder, "A remote")
     succeed(folder, "git", "tag", "v1")
     shutil.rmtree(folder / "bases")
     shutil.rmtree(folder / ".dvc" / "cache")
@@ -112,11 +120,13 @@ def two_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.skipif(os.name != "posix", reason="runs pieces of shell")
 @pytest.mark.parametrize("title", [title for title in sections() if title])
-def test_each_piece_of_the_page_runs_as_it_stands(title, two_files, published, tmp_path):
+def test_each_piece_of_the_page_runs_as_it_stands(title, two_files, made, tmp_path, monkeypatch):
     if title == "JAX" and importlib.util.find_spec("jax") is None:
         pytest.skip("JAX is not installed")
     folder = Path(shutil.copytree(two_files, tmp_path / "folder"))
-    (tmp_path / "equibasis").symlink_to(published)
+    if title == "From another project's repository":
+        shutil.copytree(made, tmp_path / "equibasis")
+        monkeypatch.setenv("HOME", str(tmp_path))
     for language, text in sections()[title]:
         command = {"sh": ["sh", "-eu"], "python": [sys.executable]}[language]
         succeed(folder, *command, "-c", text)
@@ -154,6 +164,49 @@ def test_a_basis_that_git_tracks_is_loaded_too(published, tmp_path):
     eb.save_basis(basis, other / "b.h5")
     commit(other, "A basis")
     assert eb.load_basis("b.h5", repo=other, rev="HEAD").group == "d4"
+
+
+@pytest.mark.parametrize("as_url", [False, True], ids=["folder", "URL"])
+def test_a_basis_is_loaded_from_a_clone_whose_remote_has_it_and_the_rest_is_told(
+    made, published, tmp_path, as_url
+):
+    for origin in (made, published):
+        clone = tmp_path / origin.parent.name
+        succeed(tmp_path, "git", "clone", "--quiet", str(origin), str(clone))
+        repo = clone.as_uri() if as_url else clone
+        if origin is published:
+            assert eb.load_basis(BASIS, repo=repo, rev="v1").rank == 21
+        else:
+            message = cannot_load(BASIS, repo=repo)
+            assert "its data cannot be had: " in message
+            assert "'dvc remote add -d'), and 'dvc push' run where the file was made" in message
+
+
+UNUSABLE = {
+    "a folder of DVC's that is a file": "DVC_SITE_CACHE_DIR",
+    "a temporary folder that is a file": "TMPDIR",
+}
+
+
+@pytest.mark.parametrize("variable", UNUSABLE.values(), ids=UNUSABLE)
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/nowhere"])
+def test_a_folder_that_dvc_cannot_work_in_is_not_a_file_that_is_not_there(
+    published, tmp_path, variable, place
+):
+    (tmp_path / "file").touch()
+    code = (
+        "import sys, equibasis as eb\n"
+        "try: eb.load_basis(*sys.argv[1:3], rev='v1')\n"
+        "except eb.BasisFileError as error: print(error)"
+    )
+    unusable = {variable: str(tmp_path / place)}
+    done = attempt(tmp_path, sys.executable, "-c", code, BASIS, published.as_uri(), **unusable)
+    if done.stdout:  # Python has other folders for what is temporary
+        assert "no such file" not in done.stdout
+        assert "name the URL" not in done.stdout
+        assert re.search(r"Not a directory|File exists|No such file|temporary", done.stdout)
+    else:
+        assert (done.returncode, variable) == (0, "TMPDIR")
 
 
 def cannot_load(*arguments: object, **keywords: object) -> str:

@@ -39,7 +39,10 @@ class _Commands(Group):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def commands() -> None:
-    """The stages of the pipeline, and the commands of equibasis, as this very tree has them."""
+    """The stages of the pipeline, and the commands of equibasis, of this very tree.
+
+    Run in the project's folder, as `dvc repro` does.
+    """
 
 
 def main() -> None:
@@ -58,15 +61,21 @@ def _run_stage(name: str, parameters: Path, *arguments: str) -> None:
 @commands.command()
 @PARAMETERS
 def prepare(parameters: Path) -> None:
-    """Stage: fetch the digits, resize them, write data/digits.h5."""
+    """Stage: fetch digits, write data/digits.h5.
+
+    Of the source, and resized to the size, that the parameters name.
+    """
     _run_stage("prepare", parameters)
 
 
 @commands.command()
-@click.argument("kind", type=click.Choice(["equivariant", "invariant"]))
+@click.argument("kind", type=click.Choice(["equivariant", "invariant"]), metavar="KIND")
 @PARAMETERS
 def bases(kind: str, parameters: Path) -> None:
-    """Stage: solve the bases that the models need, write them to bases/KIND/."""
+    """Stage: solve the bases, write bases/KIND/.
+
+    KIND is equivariant, for the maps that the models need, or invariant, for their biases.
+    """
     _run_stage("bases", parameters, kind)
 
 
@@ -74,7 +83,7 @@ def bases(kind: str, parameters: Path) -> None:
 @click.argument("model")
 @PARAMETERS
 def train(model: str, parameters: Path) -> None:
-    """Stage: train MODEL on the prepared digits, write its weights to models/.
+    """Stage: train MODEL, write it to models/.
 
     MODEL is standard, standard_augmented, equivariant or equivariant_attention.
     """
@@ -84,12 +93,18 @@ def train(model: str, parameters: Path) -> None:
 @commands.command()
 @PARAMETERS
 def evaluate(parameters: Path) -> None:
-    """Stage: measure every trained model, write reports/metrics.json."""
+    """Stage: write reports/metrics.json.
+
+    Errors of each trained model on upright and on rotated test digits, and its breach of symmetry.
+    """
     _run_stage("evaluate", parameters)
 
 
 @commands.command()
 @PARAMETERS
 def report(parameters: Path) -> None:
-    """Stage: draw reports/figures/ and print the table of results."""
+    """Stage: draw reports/figures/, print a table.
+
+    The bases, the digits as each model sees them, and the results of all models.
+    """
     _run_stage("report", parameters)

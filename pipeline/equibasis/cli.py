@@ -34,7 +34,10 @@ def main() -> None:
 )
 @click.version_option(__version__)
 def commands() -> None:
-    """Equivariant and invariant subspaces: solved once, exactly, and kept as files."""
+    """Equivariant and invariant subspaces: solved once, exactly, and kept as files.
+
+    Exit status: 0 fine, 1 a check failed, 2 wrong usage or input.
+    """
 
 
 @commands.command()
@@ -42,13 +45,14 @@ def commands() -> None:
 @click.option(
     "--group",
     required=True,
-    help="trivial, c2, c4, d1, d2, d4, p4, p4m, o, oh, z{n}, s{n}; a product such as z14*z14; a "
-    "YAML or JSON file of generators; or your own as module:object.",
+    help="trivial, c2, c4, d1, d2, d4, p4, p4m, o, oh; z{n}, shifts; s{n}, permutations; a product "
+    "such as z14*z14; a YAML or JSON file of generators; or your own as module:object, of a module "
+    "that is installed or in the current folder.",
 )
 @click.option(
     "--input",
     "input_",
-    help="Input space, such as 14x14 or '3*14x14 + 1'; none: invariants.",
+    help="Input space, such as 14x14 or '3*14x14 + 1'.  [default: none, for invariant vectors]",
 )
 @click.option("--output", required=True, help="Output space, such as 6x6.")
 @click.option(
@@ -72,7 +76,7 @@ def solve(
     workers: int | None,
     explain: bool,
 ) -> None:
-    """Solve for a basis and write it to OUT.
+    """Solve for a basis and write it to the file OUT.
 
     With --input, the equivariant maps from input to output; without, the invariant vectors of
     the output.
@@ -113,9 +117,10 @@ def inspect(files: tuple[Path, ...], as_json: bool) -> None:
 @commands.command()
 @click.argument("files", type=FILE, nargs=-1, required=True)
 def verify(files: tuple[Path, ...]) -> None:
-    """Prove basis FILES from nothing but the files; exit 1 if one does not hold.
+    """Prove basis FILES; exit 1 if one does not hold.
 
-    Prints a table, or where the output is no terminal a line a file.
+    From nothing but the files: equivariance, rank, orthonormality, hashes. Prints a table in a
+    terminal, elsewhere a line for each file.
     """
     from tqdm import tqdm
 
@@ -237,7 +242,10 @@ def diff(a: Path, b: Path) -> None:
 @click.argument("file", type=FILE)
 @click.argument("out", type=FILE)
 def export(file: Path, out: Path) -> None:
-    """Write basis FILE as OUT for other programs: .npz, .mtx (Matrix Market) or .safetensors."""
+    """Write basis FILE as OUT for other programs.
+
+    OUT ends in .npz (NumPy and SciPy), .mtx (Matrix Market) or .safetensors.
+    """
     from equibasis.artifact.export import export_basis, find_format
     from equibasis.artifact.store import load_basis
 
@@ -268,7 +276,8 @@ def import_(file: Path, out: Path) -> None:
 def cache() -> None:
     """List and remove the bases that `equibasis.get_basis` keeps.
 
-    EQUIBASIS_CACHE is the folder, EQUIBASIS_CACHE_SIZE its largest size, 1GB unless set.
+    The variable EQUIBASIS_CACHE names the folder, unless set the system's own for caches;
+    EQUIBASIS_CACHE_SIZE is the most that it may take, unless set 1GB.
     """
 
 
@@ -296,9 +305,12 @@ def cache_ls() -> None:
 
 @cache.command("prune")
 @click.option("--all", "everything", is_flag=True, help="Remove every basis.")
-@click.option("--max-size", help="What may stay, such as 500MB.  [default: the cache's largest]")
+@click.option("--max-size", help="How much may stay, such as 500MB.  [default: what it may take]")
 def cache_prune(everything: bool, max_size: str | None) -> None:
-    """Remove the bases used least recently, and what killed processes left behind."""
+    """Remove the bases used least recently.
+
+    And, whatever their size, files that killed processes left behind.
+    """
     from equibasis.artifact.cache import (
         cache_folder,
         cache_size,
@@ -328,7 +340,8 @@ def _counted(files: list[CachedFile]) -> str:
     "--only",
     multiple=True,
     metavar="FOLDER",
-    help="Run only the stages with outputs in FOLDER, such as bases, and what they need.",
+    help="Run only the stages with outputs in FOLDER, such as bases, and what they need; may be "
+    "given several times.",
 )
 @click.option("--repo", type=FILE, default=Path(), help="The project's folder.  [default: here]")
 @click.option("--strict", is_flag=True, help="Ask for identical models, curves and figures too.")
@@ -343,10 +356,11 @@ def audit(
     summary: Path | None,
     lock: bool,
 ) -> None:
-    """Run the committed pipeline in a clean clone; exit 1 if it does not make what dvc.lock says.
+    """Run the pipeline in a clean clone; exit 1 if it differs.
 
-    Data and bases have to come out identical, metrics to 0.1%. Nothing is taken from a cache,
-    and nothing of the project is changed.
+    What the committed pipeline makes there is compared with what the committed dvc.lock says.
+    Data and bases have to come out identical, metrics to 0.1%. Nothing is taken from a cache, and
+    nothing of the project is changed.
     """
     if lock:
         if only or strict or summary:
@@ -399,9 +413,10 @@ def _check_lock(repo: Path, as_json: bool) -> None:
 
 @commands.command()
 def mend() -> None:
-    """Put right what a killed `dvc repro` can leave that would stop the next one.
+    """Mend what a killed `dvc repro` left behind.
 
-    DVC writes dvc.lock in place: killed at that moment, it cannot read it afterwards.
+    DVC writes dvc.lock and its list of locks in place: killed at that moment, it cannot read them
+    afterwards. Run in the project's folder; says what was mended, if anything was.
     """
     from equibasis.audit.repair import mend as mend_project
 
