@@ -7,6 +7,7 @@ import numbers
 import operator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
@@ -77,7 +78,7 @@ def _short(dtype: torch.dtype) -> str:
 def count_of(given: object, what: str, least: int) -> int:
     """A whole number of at least so much; raises `ModelError` for others, truth values too."""
     try:
-        if isinstance(given, bool):
+        if isinstance(given, bool | np.bool_):
             raise TypeError
         count = operator.index(given)  # type: ignore[arg-type]
     except TypeError:
@@ -90,7 +91,7 @@ def count_of(given: object, what: str, least: int) -> int:
 def number_of(given: object, what: str, *, least: float = 0.0, most: float = math.inf) -> float:
     """A finite real number in a range; raises `ModelError` for others, truth values too."""
     if (
-        isinstance(given, bool)
+        isinstance(given, bool | np.bool_)
         or not isinstance(given, numbers.Real)
         or not math.isfinite(given)
         or not least <= float(given) <= most
