@@ -163,6 +163,29 @@ def test_the_library_leaves_the_path_of_its_user_alone(tmp_path):
     assert "json.py" in run(tmp_path, sys.executable, "-m", "used").out
 
 
+STYLE = """
+figure.facecolor: red
+text.usetex: True
+font.size: 20
+savefig.transparent: True
+savefig.bbox: tight
+path.sketch: 1, 100, 2
+nonsense of nobody
+"""
+
+
+@pytest.mark.parametrize("ending", ["png", "svg"])
+def test_a_style_in_the_current_folder_changes_no_picture_and_runs_no_tex(tmp_path, ending):
+    prepared(tmp_path)
+    command = [sys.executable, "-m", "equibasis", "show", "a.h5", "--view", "vectors", "--out"]
+    assert run(tmp_path, *command, f"plain.{ending}").status == 0
+    (tmp_path / "matplotlibrc").write_text(STYLE)
+    outcome = run(tmp_path, *command, f"styled.{ending}")
+    assert (outcome.status, outcome.err) == (0, "")
+    plain, styled = ((tmp_path / f"{name}.{ending}").read_bytes() for name in ("plain", "styled"))
+    assert plain == styled
+
+
 # --- groups of the user's own ---------------------------------------------------------------------
 
 
