@@ -7,6 +7,7 @@ import functools
 import io
 import shutil
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -216,15 +217,18 @@ def onnx_outputs(program: Any, path: Path, batches: list[Tensor]) -> list[Tensor
     import onnxruntime
 
     x = torch.zeros_like(batches[0])
-    torch.onnx.export(
-        program,
-        (x,),
-        str(path),
-        input_names=["x"],
-        dynamic_shapes=({0: torch.export.Dim("batch", min=2, max=4096)},),
-        dynamo=True,
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        # torch 2.6 calls what onnxscript has deprecated: a matter between the two.
+        warnings.filterwarnings("ignore", "'onnxscript", FutureWarning)
+        torch.onnx.export(
+            program,
+            (x,),
+            str(path),
+            input_names=["x"],
+            dynamic_shapes=({0: torch.export.Dim("batch", min=2, max=4096)},),
+            dynamo=True,
+            verbose=False,
+        )
     onnx.checker.check_model(str(path))
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return [torch.from_numpy(session.run(None, {"x": x.numpy()})[0]) for x in batches]

@@ -383,11 +383,24 @@ def test_changed_content_is_refused_in_one_line_and_nothing_is_written(
     assert not (tmp_path / "out.h5").exists()
 
 
-def test_a_basis_that_is_rehashed_is_another_basis(c4_file, tmp_path):
+def test_a_basis_that_does_not_hold_is_not_imported_however_well_hashed(c4_file, tmp_path):
     edit(c4_file, lambda opened: (shrunk(opened), rehash(opened)))
-    imported = import_basis(c4_file, tmp_path / "out.h5")
-    with pytest.raises(eb.EquibasisError):
-        eb.verify_basis(imported)
+    eb.load_basis(c4_file)
+    with pytest.raises(eb.BasisFileError, match=r": the columns are not orthonormal"):
+        import_basis(c4_file, tmp_path / "out.h5")
+    assert not (tmp_path / "out.h5").exists()
+
+
+def test_generators_of_no_finite_group_are_refused_before_their_elements_are_sought(tmp_path):
+    path = saved(BASES["generators of matrices"](), tmp_path / "basis.h5")
+
+    def change(opened: h5py.File) -> None:
+        opened["group/input"][0, 0, 0] *= 1.5
+        rehash(opened)
+
+    edit(path, change)
+    with pytest.raises(eb.BasisFileError):
+        import_basis(path, tmp_path / "out.h5")
 
 
 @pytest.mark.parametrize("content", [b"", b"no HDF5 at all", b"\x89HDF\r\n\x1a\n", bytes(5000)])

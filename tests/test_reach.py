@@ -412,6 +412,14 @@ def test_it_is_seen_whatever_the_device_the_dtype_and_the_context(mode: Any) -> 
             range(32, 36),
             "1 of the 2 summands, '2x2' at entries 32 to 35",
         ),
+        ("d4", "1:vector + 2x2", [0, 1], "1 of the 2 summands, '1:vector' at entries 0 to 1"),
+        (OH, "1:pseudovector + V", [3], "1 of the 2 summands, 'V' in part, at entry 3"),
+        (
+            "d4",
+            "1:regular + 3x3:pseudovector",
+            [8, 9],
+            "1 of the 2 summands, '3x3:pseudovector' in part, at entries 8 to 9",
+        ),
         ("d4", "2x2:vector", range(8), "'2x2:vector' at entries 0 to 7"),
         (
             "d4",

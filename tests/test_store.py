@@ -616,7 +616,7 @@ DAMAGES = {
         "'shape' of /group/input holds an impossible",
     ),
     "no space": (attribute("input_space", "6y6"), "space '6y6'"),
-    "space of another shape": (attribute("input_space", "6x7"), "does not fit 'input_space'"),
+    "space of another shape": (attribute("input_space", "6x7"), "has dimension 36, but 6x7 has 42"),
     "the same space in other words": (attribute("input_space", "(6x6)"), "but encoded otherwise"),
     "space of the same shape": (attribute("input_space", "36*1"), "does not fit 'input_space'"),
     "space of the same shape and points": (

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from equibasis.errors import DataError, cannot_read, cannot_write, cause
+from equibasis.errors import DataError, cannot_read, cause
 from equibasis.files import open_regular, write_hdf5
 
 SOURCES = ("mnist5k", "mnist", "fashionmnist", "kmnist", "qmnist")
@@ -55,12 +55,17 @@ def fetch(source: str, root: str | Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         train, test = (kinds[source](root, train=flag, download=True) for flag in (True, False))
     except Exception as error:  # network, disk and archive errors of several libraries
+        alternatives = (
+            "set data.root to a folder that has its files, or use data.source=mnist5k, which needs "
+            "no download"
+        )
         if isinstance(error, OSError) and error.errno and error.filename:  # the disk, no network
-            raise DataError(cannot_write(error.filename, error)) from error
+            raise DataError(
+                f"cannot keep {source} in {root}: {cause(error)}: {alternatives}"
+            ) from error
         raise DataError(
-            f"cannot download {source} to {root} ({type(error).__name__}: {cause(error)}): put its "
-            "files there, set data.root to a folder that has them, or use data.source=mnist5k, "
-            "which needs no download"
+            f"cannot download {source} to {root} ({type(error).__name__}: {cause(error)}): "
+            f"{alternatives}"
         ) from error
     return train.data.numpy(), test.data.numpy()
 

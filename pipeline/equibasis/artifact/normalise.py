@@ -18,7 +18,8 @@ from pathlib import Path
 from equibasis.artifact.foreign_hdf5 import NOT_WRITTEN, REFUSED
 from equibasis.artifact.plain_hdf5 import opened
 from equibasis.artifact.store import load_rewritten, save_basis
-from equibasis.errors import BasisFileError, WriteError
+from equibasis.artifact.verification import verify_basis
+from equibasis.errors import BasisFileError, EquibasisError, WriteError
 from equibasis.files import check_writable
 from equibasis.solvers.basis import Basis
 
@@ -45,8 +46,8 @@ def import_basis(path: str | os.PathLike[str], out: str | os.PathLike[str]) -> B
     Raises
     ------
     BasisFileError
-        If the file is missing, is not a basis file, holds other content than its hash says, or
-        cannot be read within limits of time and memory.
+        If the file is missing, is not a basis file, holds other content than its hash says or a
+        basis that `verify_basis` refuses, or cannot be read within limits of time and memory.
     WriteError
         If ``out`` cannot be written; what was there before is still there.
     """
@@ -58,6 +59,10 @@ def import_basis(path: str | os.PathLike[str], out: str | os.PathLike[str]) -> B
         except BasisFileError as error:
             raise BasisFileError(f"{Path(path)}: {error}") from error
         basis = load_rewritten(plain, path)
+    try:
+        verify_basis(basis)  # before its coordinates are derived: from no group, that may not end
+    except EquibasisError as error:
+        raise BasisFileError(f"{Path(path)}: {error}") from error
     save_basis(basis, out)
     return basis
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import numbers
-import operator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
@@ -74,23 +74,10 @@ def _short(dtype: torch.dtype) -> str:
 # --- numbers -------------------------------------------------------------------------------------
 
 
-def count_of(given: object, what: str, least: int) -> int:
-    """A whole number of at least so much; raises `ModelError` for others, truth values too."""
-    try:
-        if isinstance(given, bool):
-            raise TypeError
-        count = operator.index(given)  # type: ignore[arg-type]
-    except TypeError:
-        count = least - 1
-    if count < least:
-        raise ModelError(f"{what} {given!r}: give a whole number of at least {least}")
-    return count
-
-
 def number_of(given: object, what: str, *, least: float = 0.0, most: float = math.inf) -> float:
     """A finite real number in a range; raises `ModelError` for others, truth values too."""
     if (
-        isinstance(given, bool)
+        isinstance(given, bool | np.bool_)
         or not isinstance(given, numbers.Real)
         or not math.isfinite(given)
         or not least <= float(given) <= most

@@ -84,6 +84,8 @@ def _traced(module: nn.Module) -> fx.GraphModule:
             f"cannot export {name}: a function in it branches on values ({error}); "
             "make it a torch.nn.Module, which is kept whole"
         ) from error
+    for node in graph.nodes:
+        node.type = None  # an annotation as text, which torch 2.6 cannot save
     traced = fx.GraphModule(module, graph, name).eval()
     for path, buffer in traced.named_buffers():  # constants may be views of larger ones
         owner, _, attribute = path.rpartition(".")

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from equibasis.errors import ModelError
 from equibasis.linalg.components import Blocks, assemble, diagonal_blocks
-from equibasis.nn.border import count_of, number_of
+from equibasis.linalg.numbers import whole_number
+from equibasis.nn.border import number_of
 from equibasis.nn.interface import FeatureSpace, shown
 from equibasis.symmetry.representations import invariant_coordinates
 
@@ -83,7 +84,7 @@ def activation_gain(activation: nn.Module, features: int = 1) -> float:
     """
     if not isinstance(activation, nn.Module):
         raise ModelError(f"a gain is that of a torch module, not of {shown(activation)}")
-    features = count_of(features, "features", 1)
+    features = whole_number(features, "features", least=1, error=ModelError)
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(max(1, _SAMPLES // features), features, generator=generator)
     tensor = next(activation.parameters(), noise)

@@ -9,6 +9,7 @@ import numpy as np
 from torch import nn
 
 from equibasis.errors import ModelError
+from equibasis.linalg.numbers import whole_number
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.representations import (
@@ -62,8 +63,7 @@ class FeatureSpace:
 
     def scalars(self, count: int) -> FeatureSpace:
         """``count`` numbers that the same group leaves alone; raises `ModelError` for no count."""
-        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 0:
-            raise ModelError(f"scalars({count!r}): give a whole number of at least 0")
+        count = whole_number(count, "how many scalars", least=0, error=ModelError)
         index = np.broadcast_to(np.arange(count), (len(self.elements), count))
         space = SCALAR if count == 1 else Sum((SCALAR,) * count)
         trivial = PermutationRepresentation(index)

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from equibasis.errors import ModelError
+from equibasis.linalg.numbers import whole_number
 from equibasis.nn.bias import Bias, InvariantBias, check_invariants, coefficients_of
 from equibasis.nn.block import BlockMap
-from equibasis.nn.border import check_vectors, count_of, why_refused
+from equibasis.nn.border import check_vectors, why_refused
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.costs import faster_mode, keeps_whole_weight
 from equibasis.nn.expansion import BasisExpansion
@@ -279,7 +280,9 @@ class EquivariantCombine(nn.Module):
         super().__init__()
         basis_of(basis, "equivariant", "EquivariantCombine")
         check_invariants(basis, invariants)
-        self.features = basis.space.m if features is None else count_of(features, "features", 0)
+        self.features = basis.space.m
+        if features is not None:
+            self.features = whole_number(features, "features", least=0, error=ModelError)
         self.linear = EquivariantLinear(
             with_scalars(basis, invariants, self.features),
             invariants if bias == "invariant" else bias,

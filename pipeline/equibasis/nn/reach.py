@@ -22,6 +22,8 @@ from equibasis.symmetry.spaces import Dual, Grid, Natural, Product, Space, Sum, 
 # Entries of an orthonormal basis below this are rounding.
 _NEGLIGIBLE = 1e-9
 
+_VECTORS = ("vector", "pseudovector")
+
 # How many summands, and stretches of entries, a warning lists.
 _MOST_LISTED = 4
 
@@ -170,42 +172,49 @@ def _stretches(entries: np.ndarray, start: int, end: int) -> str:
 def _sizes(summands: Sequence[Space], dimension: int) -> list[int] | None:
     """The dimensions of summands that add up to that of their sum, if there is one answer.
 
-    Those of V, and of the components of a regular field, are not known from the space alone.
+    How many axes V, or a vector at a point, has is not known from the space alone, nor how many
+    components a regular field has.
     """
     kinds = list(dict.fromkeys(summands))
     counts = [summands.count(kind) for kind in kinds]
-    unknown = [any(_has(kind, what) for kind in kinds) for what in ("V", "regular")]
-    ranges = [range(1, dimension + 1) if each else range(1, 2) for each in unknown]
-    answers = []
-    for v in ranges[0]:
-        for regular in ranges[1]:
-            sizes = [_size(kind, v, regular) for kind in kinds]
+    answers: list[dict[Space, int]] = []
+    for axes in range(1, dimension + 1 if any(map(_has_axes, kinds)) else 2):
+        total = 0
+        for components in range(1, dimension + 1 if any(map(_is_regular, kinds)) else 2):
+            sizes = [_size(kind, axes, components) for kind in kinds]
             total = sum(count * size for count, size in zip(counts, sizes, strict=True))
             if total == dimension:
                 answers.append(dict(zip(kinds, sizes, strict=True)))
             if total >= dimension:
                 break
+        if total > dimension and components == 1:
+            break
     return [answers[0][kind] for kind in summands] if len(answers) == 1 else None
 
 
-def _size(space: Space, v: int, regular: int) -> int:
+def _size(space: Space, axes: int, components: int) -> int:
     if isinstance(space, Grid):
-        components = {"vector": len(space.shape), "regular": regular}.get(space.field, 1)
-        return components * space.points
+        if space.field == "regular":
+            return components * space.points
+        if space.field in _VECTORS:
+            return (len(space.shape) or axes) * space.points
+        return space.points
     if isinstance(space, Natural):
-        return v
-    if isinstance(space, Dual):
-        return _size(space.space, v, regular)
-    parts = [_size(part, v, regular) for part in _parts(space)]
-    return sum(parts) if isinstance(space, Sum) else math.prod(parts)
+        return axes
+    sizes = [_size(part, axes, components) for part in _parts(space)]
+    return sum(sizes) if isinstance(space, Sum) else math.prod(sizes)
 
 
-def _has(space: Space, what: str) -> bool:
+def _has_axes(space: Space) -> bool:
     if isinstance(space, Grid):
-        return space.field == what
-    if isinstance(space, Natural):
-        return what == "V"
-    return any(_has(part, what) for part in _parts(space))
+        return space.field in _VECTORS and not space.shape
+    return isinstance(space, Natural) or any(map(_has_axes, _parts(space)))
+
+
+def _is_regular(space: Space) -> bool:
+    if isinstance(space, Grid):
+        return space.field == "regular"
+    return any(map(_is_regular, _parts(space)))
 
 
 def _parts(space: Space) -> Sequence[Space]:
