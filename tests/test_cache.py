@@ -234,7 +234,7 @@ for kill in range(100):
             for problem in problems:
                 eb.get_basis(*problem)
             prune_cache(draw.choice([0, 100_000]))
-    time.sleep(draw.uniform(0, 0.06))
+    time.sleep(draw.uniform(0, 0.03))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     for file in cached_files():
