@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -20,6 +21,7 @@ from equibasis import solvers
 from equibasis.artifact.cache import cache_folder, cache_size, cached_files, parse_size, prune_cache
 from equibasis.solvers import svd
 
+PIPELINE = Path(eb.__file__).parents[1]
 POSIX = pytest.mark.skipif(os.name != "posix", reason="kills and limits as POSIX does")
 
 # A group that shifts, or, in its second form, mirrors: one name, two actions.
@@ -51,7 +53,7 @@ def solve(space):
 solvers.SOLVERS["counting"] = dataclasses.replace(svd.SOLVER, name="counting", solve=solve)
 print("ready", flush=True)
 sys.stdin.readline()
-basis = eb.get_basis("c4", "6x6", "14x14", solver="counting")
+basis = eb.get_basis("c4", input="14x14", output="6x6", solver="counting")
 print(basis.rank, eb.content_sha256(basis), flush=True)
 """
 
@@ -97,12 +99,14 @@ def used_long_ago(path: Path) -> None:
 
 
 def test_the_second_time_the_basis_is_read_and_not_solved(folder, solved):
-    first = eb.get_basis("c4", "6x6", "14x14", solver="counting")
+    first = eb.get_basis("c4", input="14x14", output="6x6", solver="counting")
     again = eb.get_basis(group="c4", input="14x14", output="6x6", solver="counting")
     assert len(solved) == 1
     assert again.rank == 1764
     assert eb.content_sha256(again) == eb.content_sha256(first)
-    assert eb.content_sha256(again) == eb.content_sha256(eb.solve("c4", "6x6", "14x14"))
+    assert eb.content_sha256(again) == eb.content_sha256(
+        eb.solve("c4", input="14x14", output="6x6")
+    )
     assert (again.matrix != first.matrix).nnz == 0
     assert the_file(folder).name.startswith("c4_14x14_to_6x6-")
     eb.verify_basis(eb.load_basis(the_file(folder)))
@@ -119,27 +123,30 @@ def test_the_second_time_the_basis_is_read_and_not_solved(folder, solved):
     ids=["invariants", "sums and products", "generators", "matrices"],
 )
 def test_any_problem_is_kept(folder, group, output, input_):
-    first, again = (eb.get_basis(group, output, input_) for _ in range(2))
+    first, again = (eb.get_basis(group, input=input_, output=output) for _ in range(2))
     assert eb.content_sha256(first) == eb.content_sha256(again)
     assert eb.content_sha256(again) == eb.content_sha256(eb.load_basis(the_file(folder)))
 
 
 def test_ways_to_write_one_problem_share_a_file(folder, solved):
     for output in ("6x6", (6, 6), eb.Grid((6, 6))):
-        eb.get_basis("c4", output, solver="counting")
+        eb.get_basis("c4", output=output, solver="counting")
     assert len(solved) == len(names(folder)) == 1
 
 
 def test_the_solver_is_no_part_of_the_key(folder):
-    bases = [eb.get_basis("c4", "3x3", "6x6", solver) for solver in ("svd", "orbits", "auto")]
+    bases = [
+        eb.get_basis("c4", input="6x6", output="3x3", solver=solver)
+        for solver in ("svd", "orbits", "auto")
+    ]
     assert {basis.solver for basis in bases} == {"svd"}
     with pytest.raises(eb.SolverError, match="unknown solver"):
-        eb.get_basis("c4", "3x3", "6x6", "best")
+        eb.get_basis("c4", input="6x6", output="3x3", solver="best")
 
 
 def test_a_group_whose_action_has_changed_is_solved_anew(folder, write_module):
     def rank() -> int:
-        return eb.get_basis("acting:group", "4").rank
+        return eb.get_basis("acting:group", output="4").rank
 
     write_module("acting", SHIFTS)
     assert rank() == rank() == 1
@@ -153,7 +160,11 @@ def test_a_group_whose_action_has_changed_is_solved_anew(folder, write_module):
 
 def test_eight_threads_solve_once(solved):
     with ThreadPoolExecutor(8) as pool:
-        bases = list(pool.map(lambda _: eb.get_basis("c4", "3x3", "6x6", "counting"), range(8)))
+        bases = list(
+            pool.map(
+                lambda _: eb.get_basis("c4", input="6x6", output="3x3", solver="counting"), range(8)
+            )
+        )
     assert len(solved) == 1
     assert len({eb.content_sha256(basis) for basis in bases}) == 1
 
@@ -188,7 +199,7 @@ def test_eight_processes_solve_once_and_get_equal_bases(tmp_path, folder, start)
     for process in processes:
         begin(process)
     results = [process.communicate()[0].splitlines()[-1] for process in processes]
-    expected = eb.content_sha256(eb.solve("c4", "6x6", "14x14"))
+    expected = eb.content_sha256(eb.solve("c4", input="14x14", output="6x6"))
     assert results == [f"1764 {expected}"] * 8
     assert [process.returncode for process in processes] == [0] * 8
     assert (tmp_path / "solved.log").read_text() == "solved\n"
@@ -213,7 +224,7 @@ def test_when_the_process_that_solves_is_killed_one_that_waits_takes_over(tmp_pa
     ranks = [process.communicate(timeout=60)[0].split()[-2] for process in waiting]
     assert ranks == ["1764", "1764"]
     assert (tmp_path / "solved.log").read_text() == "solved\n" * 2
-    assert eb.get_basis("c4", "6x6", "14x14").solver == "counting"
+    assert eb.get_basis("c4", input="14x14", output="6x6").solver == "counting"
 
 
 # Children that fill an empty cache again and again, each killed after a while; then a report.
@@ -224,24 +235,30 @@ import equibasis as eb
 from equibasis.artifact.cache import cached_files, prune_cache
 
 draw = random.Random(0)
-problems = [(group, f"{n}x{n}", "6x6") for n in range(2, 8) for group in ("c4", "d4")]
-eb.get_basis(*problems[0])  # what is imported late
+problems = [
+    {"group": group, "output": f"{n}x{n}", "input": "6x6"}
+    for n in range(2, 8) for group in ("c4", "d4")
+]
+eb.get_basis(**problems[0])  # what is imported late
+started = time.perf_counter()
+eb.get_basis(**problems[1])
+one = time.perf_counter() - started  # however busy the machine is
 survived = 0
 for kill in range(100):
     child = os.fork()
     if child == 0:
         while True:
             for problem in problems:
-                eb.get_basis(*problem)
+                eb.get_basis(**problem)
             prune_cache(draw.choice([0, 100_000]))
-    time.sleep(draw.uniform(0, 0.03))
+    time.sleep(draw.uniform(0, 8 * one))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     for file in cached_files():
         eb.verify_basis(eb.load_basis(file.path))
         survived += 1
 for problem in problems:
-    assert eb.content_sha256(eb.get_basis(*problem)) == eb.content_sha256(eb.solve(*problem))
+    assert eb.content_sha256(eb.get_basis(**problem)) == eb.content_sha256(eb.solve(**problem))
 prune_cache(0)
 print(json.dumps([survived, os.listdir(os.environ["EQUIBASIS_CACHE"])]))
 """
@@ -274,18 +291,18 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_solved_again(folder, damage):
-    expected = eb.content_sha256(eb.get_basis("c4", "3x3", "6x6"))
+    expected = eb.content_sha256(eb.get_basis("c4", input="6x6", output="3x3"))
     path = the_file(folder)
     whole = path.read_bytes()
     path.write_bytes(DAMAGES[damage](whole))
-    assert eb.content_sha256(eb.get_basis("c4", "3x3", "6x6")) == expected
+    assert eb.content_sha256(eb.get_basis("c4", input="6x6", output="3x3")) == expected
     assert path.read_bytes() == whole
 
 
 def test_a_whole_file_under_the_name_of_another_problem_is_not_believed(folder):
-    right = eb.get_basis("c4", "3x3", "6x6")
-    eb.save_basis(eb.solve("d4", "3x3", "6x6"), the_file(folder))
-    assert eb.get_basis("c4", "3x3", "6x6").rank == right.rank
+    right = eb.get_basis("c4", input="6x6", output="3x3")
+    eb.save_basis(eb.solve("d4", input="6x6", output="3x3"), the_file(folder))
+    assert eb.get_basis("c4", input="6x6", output="3x3").rank == right.rank
     assert eb.load_basis(the_file(folder)).group == "c4"
 
 
@@ -300,25 +317,26 @@ def test_where_nothing_can_be_kept_the_basis_is_solved_with_a_warning(tmp_path, 
     with pytest.warns(
         RuntimeWarning, match=r"is not kept for next time.*EQUIBASIS_CACHE"
     ) as caught:
-        basis = eb.get_basis("c4", "6x6", "14x14")
+        basis = eb.get_basis("c4", input="14x14", output="6x6")
     assert basis.rank == 1764
     assert caught[0].filename == __file__
-    assert cached_files() == []
+    with pytest.raises(eb.EquibasisError, match=r"cannot look into the cache .*: Not a directory"):
+        cached_files()
 
 
 @POSIX
 def test_a_read_only_folder_is_read(folder):
-    eb.get_basis("c4", "3x3", "6x6")
+    eb.get_basis("c4", input="6x6", output="3x3")
     for lock in folder.glob("*.lock"):
         lock.unlink()
     folder.chmod(0o555)
     try:
         before = names(folder)
-        assert eb.get_basis("c4", "3x3", "6x6").rank == 81
+        assert eb.get_basis("c4", input="6x6", output="3x3").rank == 81
         assert [path.name for path in folder.iterdir()] == before  # not even a lock
         if os.geteuid():  # root may write all the same
             with pytest.warns(RuntimeWarning, match="is not kept"):
-                assert eb.get_basis("d4", "3x3").rank == 3
+                assert eb.get_basis("d4", output="3x3").rank == 3
     finally:
         folder.chmod(0o755)
 
@@ -329,7 +347,7 @@ import equibasis as eb
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4000, resource.RLIM_INFINITY))
-print(eb.get_basis("c4", "6x6", "14x14").rank)
+print(eb.get_basis("c4", input="14x14", output="6x6").rank)
 """
 
 
@@ -347,23 +365,23 @@ def test_a_full_disk_costs_a_warning_and_leaves_nothing(folder, python):
 
 def test_the_least_recently_used_is_removed_first(tmp_path, folder, monkeypatch):
     for group in ("c2", "c4"):
-        eb.get_basis(group, "6x6", "6x6")
+        eb.get_basis(group, input="6x6", output="6x6")
     for path in folder.glob("*.h5"):
         used_long_ago(path)
-    eb.get_basis("c2", "6x6", "6x6")  # used again: now c4 is the older one
-    eb.save_basis(eb.solve("d4", "6x6", "6x6"), tmp_path / "d4.h5")
+    eb.get_basis("c2", input="6x6", output="6x6")  # used again: now c4 is the older one
+    eb.save_basis(eb.solve("d4", input="6x6", output="6x6"), tmp_path / "d4.h5")
     room_for_all = sum(f.bytes for f in cached_files()) + (tmp_path / "d4.h5").stat().st_size
     monkeypatch.setenv("EQUIBASIS_CACHE_SIZE", str(room_for_all - 1))
-    eb.get_basis("d4", "6x6", "6x6")
+    eb.get_basis("d4", input="6x6", output="6x6")
     assert [file.path.name[:2] for file in cached_files()] == ["d4", "c2"]
     assert sum(file.bytes for file in cached_files()) <= cache_size()
 
 
 def test_a_basis_larger_than_the_cache_is_returned_but_not_kept(folder, monkeypatch):
-    eb.get_basis("c4", "3x3")
+    eb.get_basis("c4", output="3x3")
     monkeypatch.setenv("EQUIBASIS_CACHE_SIZE", "20kB")
     with pytest.warns(RuntimeWarning, match="larger than the whole cache may be, 20,000 bytes"):
-        assert eb.get_basis("c4", "14x14", "14x14").rank == 9604
+        assert eb.get_basis("c4", input="14x14", output="14x14").rank == 9604
     assert [name.partition("-")[0] for name in names(folder)] == ["c4_3x3"]
 
 
@@ -371,7 +389,7 @@ def test_a_basis_larger_than_the_cache_is_returned_but_not_kept(folder, monkeypa
 def test_a_limit_that_is_no_size_is_an_error_that_names_the_variable(folder, monkeypatch, size):
     monkeypatch.setenv("EQUIBASIS_CACHE_SIZE", size)
     with pytest.raises(eb.EquibasisError, match=r"^EQUIBASIS_CACHE_SIZE: .* is not a size"):
-        eb.get_basis("c4", "3x3")
+        eb.get_basis("c4", output="3x3")
     assert not folder.exists()
 
 
@@ -394,6 +412,206 @@ def test_the_folder_is_the_platform_s_own_unless_it_is_named(monkeypatch, tmp_pa
     assert "equibasis" in cache_folder().parts
 
 
+# --- where there is no home, no folder, no lock ---------------------------------------------------
+
+
+def run(folder: Path, *command: object, **environment: str | None) -> subprocess.CompletedProcess:
+    """A process in a folder, with variables set, or unset where they are None."""
+    changed = {name: text for name, text in os.environ.items() if name not in environment}
+    changed |= {name: text for name, text in environment.items() if text is not None}
+    return subprocess.run(
+        list(map(str, command)), cwd=folder, env=changed | {"PYTHONPATH": str(PIPELINE)},
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def as_a_stranger() -> list[str]:
+    """What runs a command as a user whom the system does not know, who may read everything."""
+    command = [
+        "setpriv", "--reuid=54321", "--clear-groups",
+        "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search",
+    ]  # fmt: skip
+    with contextlib.suppress(OSError):
+        if not subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
+            return command
+    pytest.skip("takes root, and a program that puts its rights down")
+
+
+GETTING = """
+import equibasis as eb
+print(eb.get_basis(group="c4", output="3x3").rank)
+"""
+HOMELESS = {"HOME": None, "XDG_CACHE_HOME": None}
+
+
+@POSIX
+@pytest.mark.parametrize(
+    "named",
+    [
+        HOMELESS | {"EQUIBASIS_CACHE": None},
+        HOMELESS | {"EQUIBASIS_CACHE": "~/bases"},
+        {"EQUIBASIS_CACHE": "~nobody_of_that_name/x"},
+    ],
+    ids=["no home", "a cache in no home", "a home of nobody"],
+)
+def test_where_there_is_no_home_none_is_made_up(tmp_path, as_a_stranger, named):
+    here = tmp_path / "here"
+    here.mkdir()
+    here.chmod(0o777)
+    python = [*as_a_stranger, sys.executable]
+    got = run(here, *python, "-c", GETTING, **named)
+    assert (got.returncode, got.stdout) == (0, "3\n")
+    (line,) = [line for line in got.stderr.splitlines() if "Warning: " in line]
+    assert "is not kept for next time" in line
+    assert "no folder for the cache" in line
+    for command in ("ls", "prune"):
+        done = run(here, *python, "-m", "equibasis", "cache", command, **named)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.count("\n") == 1
+        assert "no folder for the cache" in done.stderr
+        assert "set EQUIBASIS_CACHE to one" in done.stderr
+    assert list(here.iterdir()) == []
+
+
+@POSIX
+def test_every_other_command_works_without_a_home_and_says_nothing(tmp_path, as_a_stranger):
+    here = tmp_path / "here"
+    here.mkdir()
+    here.chmod(0o777)
+    for line in (
+        "solve a.h5 --group c4 --output 3x3", "inspect a.h5", "verify a.h5", "show a.h5",
+        "show a.h5 --out a.png", "diff a.h5 a.h5", "export a.h5 a.npz",
+    ):  # fmt: skip
+        command = [*as_a_stranger, sys.executable, "-m", "equibasis", *line.split()]
+        done = run(here, *command, **HOMELESS)
+        assert (done.returncode, done.stderr) == (0, ""), line
+    assert sorted(path.name for path in here.iterdir()) == ["a.h5", "a.npz", "a.png"]
+
+
+@pytest.mark.parametrize("named", ["bases", "./bases", "bases/", "../here/bases"])
+def test_a_relative_cache_is_in_the_current_folder(tmp_path, monkeypatch, named):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("EQUIBASIS_CACHE", named)
+    assert cache_folder().is_absolute()
+    eb.get_basis(group="c4", output="3x3")
+    assert len(names(tmp_path / "here" / "bases")) == 1
+
+
+@POSIX
+def test_a_relative_xdg_cache_home_is_not_followed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("EQUIBASIS_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "here")
+    try:
+        assert not cache_folder().is_relative_to(tmp_path)
+    except eb.EquibasisError as error:
+        assert "is no full path" in str(error)  # noqa: PT017 - versions of platformdirs differ
+
+
+@POSIX
+def test_in_a_folder_that_was_removed_every_command_works_or_says_so_in_one_line(tmp_path):
+    there = tmp_path / "there"
+    there.mkdir()
+    file = there / "a.h5"
+    eb.save_basis(eb.solve(group="c4", output="3x3"), file)
+    (there / "params.yaml").write_text("{}")
+    gone = tmp_path / "gone"
+    lines = {
+        f"solve {there}/b.h5 --group c4 --output 3x3": 0,
+        f"solve {there}/b.h5 --group none:g --output 3x3": 2,
+        "solve b.h5 --group c4 --output 3x3": 2,
+        f"inspect {file}": 0,
+        "inspect a.h5": 2,
+        f"verify {file}": 0,
+        f"show {file}": 0,
+        f"show {file} --out {there}/a.png": 0,
+        f"diff {file} {file}": 0,
+        f"export {file} {there}/a.mtx": 0,
+        "cache ls": 0,
+        "cache prune": 0,
+        "audit": 2,
+        "mend": 2,
+        "-h": 0,
+        "prepare": 2,
+        f"prepare --params {there}/params.yaml": 2,
+    }
+    for line, status in lines.items():
+        gone.mkdir(exist_ok=True)
+        program = f"'{PIPELINE}'" if line.startswith("prepare") else "-m equibasis"
+        shell = f"rmdir '{gone}' && exec '{sys.executable}' {program} {line}"
+        done = run(gone, "sh", "-c", shell)
+        assert done.returncode == status, done.stderr
+        assert done.stderr.count("\n") == (status > 0)
+    gone.mkdir(exist_ok=True)
+    relative = f"rmdir '{gone}' && exec '{sys.executable}' -m equibasis cache ls"
+    done = run(gone, "sh", "-c", relative, EQUIBASIS_CACHE="here")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "EQUIBASIS_CACHE=here names no folder" in done.stderr
+
+
+@POSIX
+def test_a_cache_that_cannot_be_looked_into_is_told(tmp_path, monkeypatch, command):
+    (tmp_path / "file").touch()
+    for place in ("file", "file/below"):
+        monkeypatch.setenv("EQUIBASIS_CACHE", str(tmp_path / place))
+        for asked in ("ls", "prune"):
+            told = command("cache", asked)
+            assert (told.status, told.out) == (2, "")
+            expected = (
+                f"equibasis: cannot look into the cache {tmp_path / place}: Not a directory\n"
+            )
+            assert told.err == expected
+
+
+# A process on a file system without flock, as some of networks are.
+WITHOUT_LOCKS = """
+import errno, fcntl, os, sys
+
+def flock(descriptor, operation):
+    raise OSError(getattr(errno, sys.argv[1]), os.strerror(getattr(errno, sys.argv[1])))
+
+fcntl.flock = flock
+"""
+
+
+@POSIX
+@pytest.mark.parametrize("refusal", ["ENOSYS", "ENOLCK", "EOPNOTSUPP"])
+@pytest.mark.parametrize("content", ["", "1\nanother-host\n", f"{2**22 - 3}\nanother-host\n7\n"])
+def test_a_lock_file_that_was_left_over_never_blocks_where_there_are_no_locks(
+    tmp_path, folder, refusal, content
+):
+    eb.get_basis(group="c4", output="3x3")
+    the_file(folder).unlink()
+    (lock,) = folder.glob("*.lock")
+    lock.write_text(content)
+    code = (
+        f"{WITHOUT_LOCKS}{GETTING}from equibasis.artifact.cache import prune_cache; prune_cache(0)"
+    )
+    got = run(tmp_path, sys.executable, "-W", "error", "-c", code, refusal)
+    assert (got.returncode, got.stdout, got.stderr) == (0, "3\n", "")
+    got = run(tmp_path, sys.executable, "-W", "error", "-c", WITHOUT_LOCKS + GETTING, refusal)
+    assert (got.returncode, got.stdout, got.stderr) == (0, "3\n", "")
+    eb.verify_basis(eb.load_basis(the_file(folder)))  # kept all the same
+
+
+TRAINING = """
+from pathlib import Path
+from digits import checkpoints
+with checkpoints.alone(Path("training.lock"), "training"):
+    print("begun")
+"""
+
+
+@POSIX
+@pytest.mark.parametrize("refusal", ["ENOSYS", "ENOLCK", "EOPNOTSUPP"])
+def test_nor_does_that_of_a_training(tmp_path, refusal):
+    (tmp_path / "training.lock").touch()
+    got = run(tmp_path, sys.executable, "-W", "error", "-c", WITHOUT_LOCKS + TRAINING, refusal)
+    assert (got.returncode, got.stdout, got.stderr) == (0, "begun\n", "")
+
+
 # --- the command --------------------------------------------------------------------------------
 
 
@@ -402,7 +620,7 @@ def test_ls_lists_what_is_kept_the_last_used_first(folder, command):
     assert (empty.status, empty.err) == (0, "")
     assert empty.out == f"0 bases, 0 bytes of 1.0 GB, in {folder}\n"
     for size in ("3x3", "6x6"):
-        eb.get_basis("c4", size)
+        eb.get_basis("c4", output=size)
     used_long_ago(next(folder.glob("c4_6x6-*.h5")))
     listed = command("cache", "ls")
     assert listed.status == 0
@@ -412,7 +630,7 @@ def test_ls_lists_what_is_kept_the_last_used_first(folder, command):
 
 
 def test_prune_removes_what_is_ours_and_nothing_else(folder, command):
-    eb.get_basis("c4", "3x3")
+    eb.get_basis("c4", output="3x3")
     mine = ["c4_6x6.h5", "notes.txt", f"data-{'0' * 32}.csv", f"{'0' * 32}.h5", "x.h5.lock"]
     for name in mine:
         (folder / name).write_text("mine")
@@ -429,7 +647,7 @@ def test_prune_removes_what_is_ours_and_nothing_else(folder, command):
 
 def test_prune_leaves_as_much_as_it_is_told(folder, command):
     for size in ("3x3", "6x6", "14x14"):
-        eb.get_basis("c4", size)
+        eb.get_basis("c4", output=size)
     for path in folder.glob("c4_6x6-*"):
         used_long_ago(path)
     limit = sum(file.bytes for file in cached_files()) - 1
@@ -446,7 +664,7 @@ def test_prune_leaves_as_much_as_it_is_told(folder, command):
     ],
 )
 def test_prune_refuses_what_it_cannot_read(folder, command, arguments, reason):
-    eb.get_basis("c4", "3x3")
+    eb.get_basis("c4", output="3x3")
     refused = command("cache", "prune", *arguments)
     assert (refused.status, refused.out) == (2, "")
     assert reason in refused.err
