@@ -12,6 +12,7 @@ from pathlib import Path
 
 from equibasis.audit.git import git, untied
 from equibasis.errors import AuditError
+from equibasis.files import write_text
 
 
 def clean_clone(project: Path, commit: str, temporary: Path, nobody: Mapping[str, str]) -> Path:
@@ -31,10 +32,10 @@ def clean_clone(project: Path, commit: str, temporary: Path, nobody: Mapping[str
         if not (clone / needed).exists():
             raise AuditError(f"cannot audit {project}: commit {commit[:7]} has no {needed} there")
     # Of all of DVC's configurations, this one counts most.
-    (clone / ".dvc" / "config.local").write_text(
+    write_text(
+        clone / ".dvc" / "config.local",
         f'[core]\n    analytics = false\n    site_cache_dir = "{temporary / "site"}"\n'
         f'[cache]\n    dir = "{temporary / "cache"}"\n',
-        encoding="utf-8",
     )
     _lend_downloads(project, clone, temporary)
     return clone
@@ -82,7 +83,7 @@ def stage_environment(project: Path, clone: Path, temporary: Path) -> dict[str, 
     if git(clone, "ls-files", "--", ":(glob)**/equibasis/__init__.py"):
         trap = temporary / "trap" / "equibasis"
         trap.mkdir(parents=True)
-        (trap / "__init__.py").write_text(_TRAP, encoding="utf-8")
+        write_text(trap / "__init__.py", _TRAP)
         paths.insert(0, str(trap.parent))
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     return environment

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from equibasis.errors import AuditError
+from equibasis.files import write_text
 
 # What ties a process to one repository, as in a Git hook or in a stage of DVC.
 _TIES = re.compile(
@@ -47,7 +48,7 @@ def nobodys(project: Path, temporary: Path) -> dict[str, str]:
     kept = git(project, "config", "--null", "--get-regexp", _KEPT_SETTINGS, may_fail=True)
     settings = [tuple(each.split("\n", 1)) for each in kept.split("\0") if "\n" in each]
     path = temporary / "gitconfig"
-    path.write_text("".join(_written([*settings, *_SETTINGS.items()])), encoding="utf-8")
+    write_text(path, "".join(_written([*settings, *_SETTINGS.items()])))
     environment = {
         name: text
         for name, text in untied().items()
