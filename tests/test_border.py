@@ -709,9 +709,9 @@ def test_json_needs_no_yaml(tmp_path, python):
         "import equibasis as eb\n"
         "print(eb.solve('own.json', input='3', output='3').rank)\n"
         "try: eb.solve('own.yaml', output='3')\n"
-        "except eb.GroupError as error: print(error)\n"
+        "except eb.EquibasisError as error: print(error)\n"
     )
     outcome = python("-c", program)
     assert outcome.status == 0, outcome.err
     assert outcome.out.splitlines()[0] == "3"
-    assert "pip install pyyaml" in outcome.out.splitlines()[1]
+    assert "YAML, unlike JSON, needs yaml, which is not installed: pip install" in outcome.out

@@ -214,7 +214,7 @@ def test_a_link_to_a_protected_file_is_replaced_and_the_file_stays(tmp_path, nam
     ("target", "reason"),
     [
         ("link", "Too many levels of symbolic links"),
-        ("none/file", "No such file or directory: name a file in an existing folder"),
+        ("none/file", "No such file or directory; name a file in a folder that exists"),
         (".", "it is a folder"),
         (os.devnull, "it is a device or a pipe"),
     ],
@@ -230,10 +230,10 @@ def test_a_link_that_leads_to_no_file_is_refused(tmp_path, target, reason):
 @pytest.mark.parametrize(
     ("name", "remedy"),
     [
-        ("none/file", "name a file in an existing folder"),
-        ("file/file", "name a file in an existing folder"),
-        ("x" * 300, "name another file"),
-        (".", "it is a folder: name another file"),
+        ("none/file", "name a file in a folder that exists"),
+        ("file/file", "name a file in a folder that exists"),
+        ("x" * 300, "choose a shorter name"),
+        (".", "it is a folder; name a file, not a folder"),
     ],
 )
 def test_the_remedy_is_that_of_the_reason(tmp_path, name, remedy):

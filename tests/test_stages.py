@@ -173,9 +173,11 @@ def test_a_malformed_parameter_file_is_refused(content: bytes, tmp_path: Path) -
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["missing.yaml", "."])
-def test_a_parameter_file_that_is_not_there_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(eb.ParametersError, match="--params"):
+@pytest.mark.parametrize(("name", "said"), [("missing.yaml", "--params"), (".", "not a regular")])
+def test_a_parameter_file_that_is_not_there_is_refused(
+    name: str, said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(eb.ParametersError, match=said):
         load_parameters(tmp_path / name)
 
 

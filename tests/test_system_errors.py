@@ -359,7 +359,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_and_a_read_only_one_are_told_apart(writer, small_disk):
     ending = WRITERS[writer][1]
     (small_disk / "filling").write_bytes(b"\0" * 2**13)
-    (small_disk / "more").write_bytes(b"\0" * 2**12)
+    (small_disk / "more").write_bytes(b"\0" * 2**13)
     said = write_refused(writer, small_disk / f"out{ending}")
     assert said == "No space left on device; make room there"
     assert len(list(small_disk.iterdir())) == 2

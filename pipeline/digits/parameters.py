@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -72,8 +71,6 @@ def load_parameters(path: str | Path = "params.yaml") -> Parameters:
         text = read_text(path)
     except OSError as error:
         remedy = "run from the project's folder, or name a file of parameters by --params"
-        if os.path.isdir(path):  # noqa: PTH112 - whatever a path may be
-            raise ParametersError(f"{path} is a folder: {remedy}") from error
         raise ParametersError(cannot_read(path, error, remedy)) from error
     except UnicodeDecodeError as error:
         raise ParametersError(f"{path} is not text in UTF-8: {error}") from error

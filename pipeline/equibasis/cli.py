@@ -260,7 +260,7 @@ def export(file: Path, out: Path) -> None:
 @click.argument("file", type=FILE)
 @click.argument("out", type=FILE)
 def import_(file: Path, out: Path) -> None:
-    """Write basis FILE, which another program has rewritten, as OUT, a file that all commands read.
+    """Read basis FILE that another program has rewritten; write it as OUT.
 
     FILE may be what h5repack, h5copy, h5py, PyTables or AnnData made of a basis file: compressed,
     chunked, or of another HDF5. It is read through the HDF5 library, in a process of its own.

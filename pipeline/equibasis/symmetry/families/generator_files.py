@@ -58,7 +58,7 @@ def _content(path: Path) -> Any:
         text = read_text(path)
         if path.suffix == ".json":
             return json.loads(text, object_pairs_hook=lambda pairs: dict(_one_each(pairs)))
-        with naming_extras(f"group {path}: YAML"):
+        with naming_extras(f"group {path}: YAML, unlike JSON,"):
             return _yaml(text)
     except OSError as error:
         raise GroupError(f"cannot read the group {path}: {cause(error)}") from error
@@ -84,13 +84,10 @@ def _yaml(text: str) -> Any:
 
     Loader.add_constructor("tag:yaml.org,2002:map", mapping)
     Loader.add_constructor("tag:yaml.org,2002:int", number)
-    loader = Loader(text)
     try:
-        return loader.get_single_data()
+        return Loader(text).get_single_data()
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
-    finally:
-        loader.dispose()
 
 
 def _one_each(pairs: Iterable[tuple[Any, Any]]) -> Iterable[tuple[Any, Any]]:
