@@ -5,7 +5,16 @@ beside it. The stages in dvc.yaml run so: in a worktree, a clone or a queued exp
 its own code.
 """
 
-from digits.cli import main
+import sys
 
 if __name__ == "__main__":
+    try:
+        from digits.cli import main
+    except ModuleNotFoundError as error:
+        print(
+            f"equibasis: {sys.executable} has no module {error.name!r}: run 'make install', and "
+            "activate .venv",
+            file=sys.stderr,
+        )
+        sys.exit(2)
     main()

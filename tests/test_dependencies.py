@@ -417,7 +417,8 @@ def test_a_group_that_no_stage_depends_on_is_refused(solving: Path) -> None:
     done = attempt(solving, "dvc", "repro")
     assert done.returncode != 0
     (line,) = [each for each in done.stderr.splitlines() if each.startswith("equibasis: ")]
-    assert "uses turns.py, whose changes no stage would see: move it to groups/" in line
+    assert "module 'turns' does not import: it is neither on Python's path nor in" in line
+    assert line.endswith("groups: put it there")
     (solving / "turns.py").rename(solving / "groups" / "turns.py")
     run(solving, "dvc", "repro")
 
@@ -436,6 +437,50 @@ def test_a_module_that_the_groups_own_module_imports_is_watched_too(
     assert "up to date" in run(solving, "dvc", "repro")
     (solving / "groups" / "helper.py").write_text("# changed", encoding="utf-8")
     assert json.loads(run(solving, "dvc", "status", "--json")).keys() == {"equivariant"}
+
+
+def test_a_module_that_a_transform_imports_when_it_is_called_is_watched_too(
+    solving: Path, tmp_path: Path
+) -> None:
+    own_group(solving)
+    path = solving / "groups" / "turns.py"
+    late = "def turn(array, count):\n    import helper\n"
+    path.write_text(path.read_text().replace("def turn(array, count):\n", late), encoding="utf-8")
+    (solving / "helper.py").write_text("", encoding="utf-8")
+    assert "No module named 'helper'" in attempt(solving, "dvc", "repro").stderr
+    done = attempt(solving, "dvc", "repro", PYTHONPATH=str(solving))
+    assert "helper.py, whose changes no stage would see: move it to groups/" in done.stderr
+    assert not list(solving.glob("bases/equivariant/*.h5"))
+
+
+@pytest.mark.parametrize("name", ["calendar", "rich", "digits"])
+def test_a_module_in_groups_of_an_installed_ones_name_is_refused(name: str, solving: Path) -> None:
+    own_group(solving)
+    (solving / "groups" / "turns.py").rename(solving / "groups" / f"{name}.py")
+    parameters = PARAMETERS | {"group": f"{name}:quarter"}
+    (solving / "params.yaml").write_text(yaml.safe_dump(parameters), encoding="utf-8")
+    done = attempt(solving, "dvc", "repro")
+    assert f"groups/{name}.py: give yours a name of its own" in done.stderr
+
+
+def test_the_command_that_makes_the_bases_of_a_group_in_groups_is_the_stage(solving: Path) -> None:
+    own_group(solving)
+    run(solving, sys.executable, "pipeline", "prepare")
+    done = attempt(solving, sys.executable, "pipeline", "train", "equivariant")
+    assert "make it with 'python pipeline bases equivariant'" in done.stderr
+
+
+def test_a_python_without_what_a_stage_needs_is_told(solving: Path) -> None:
+    for missing in ("click", "h5py"):
+        code = (
+            f"import runpy, sys; sys.modules[{missing!r}] = None; "
+            "sys.argv = ['pipeline', 'bases', 'invariant']; "
+            "runpy.run_path('pipeline', run_name='__main__')"
+        )
+        done = attempt(solving, sys.executable, "-c", code)
+        assert done.returncode == 2
+        assert f"{sys.executable} has no module '{missing}'" in done.stderr
+        assert done.stderr.count("\n") == 1
 
 
 def test_the_parameters_that_the_stages_declare_are_all_there_are() -> None:

@@ -256,6 +256,12 @@ def test_a_folder_that_git_tracks_is_compared_with_its_record(project: Path) -> 
     assert stale(project) == {("draw", "reports/drawn")}
 
 
+def test_the_executable_bit_which_dvc_does_not_compare_makes_nothing_stale(project: Path) -> None:
+    for path in project.rglob("*.py"):
+        path.chmod(0o755)
+    assert stale(project) == set()
+
+
 def test_nothing_of_the_project_is_changed(project: Path) -> None:
     def state() -> dict[Path, bytes]:
         files = [path for path in project.rglob("*") if path.is_file()]

@@ -25,12 +25,16 @@ def load_bases(config: AutoencoderConfig, folder: str | Path) -> dict[BasisKey, 
     BasisFileError
         If one is missing, damaged, or of another problem, naming the command that makes it.
     """
-    return {
-        key: load_basis_for(
-            basis_file(folder, config.group, key), config.group, output=key[1], input=key[0]
-        )
-        for key in bases_needed(config)
-    }
+    return {key: load_stage_basis(folder, config.group, key) for key in bases_needed(config)}
+
+
+def load_stage_basis(folder: str | Path, group: str, key: BasisKey) -> Basis:
+    """The basis of one problem, from its file; raises as `load_bases`."""
+    kind = "invariant" if key[0] is None else "equivariant"
+    # Modules in groups/ are found by the stages alone.
+    command = f"python pipeline bases {kind}" if ":" in group else None
+    path = basis_file(folder, group, key)
+    return load_basis_for(path, group, input=key[0], output=key[1], command=command)
 
 
 def basis_hashes(group: str, bases: Mapping[BasisKey, Basis]) -> dict[str, str]:

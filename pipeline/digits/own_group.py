@@ -12,32 +12,40 @@ from digits.paths import GROUPS
 from equibasis.errors import GroupError
 from equibasis.symmetry.catalog import find_group
 from equibasis.symmetry.group import Group
+from equibasis.symmetry.user_module import look_in
 
 _INSTALLED = {"site-packages", "dist-packages"}
 
 
 def find_watched_group(spec: str) -> Group:
-    """`find_group`, with modules of the user's looked for in groups/.
+    """`find_group`, with modules of the user's looked for in groups/ and not in the project.
 
-    The stages that solve depend on that folder. Code that lies elsewhere would be used and its
-    changes not be seen, so it is refused; what is installed, as NumPy is, belongs to the
-    environment.
+    The stages that solve depend on that folder.
 
     Raises
     ------
     GroupError
         As `find_group`; or if it takes a module or a file that is neither in groups/ nor installed.
     """
+    look_in(GROUPS)
     loaded = set(sys.modules)
-    sys.path.append(str(GROUPS.resolve()))  # for worker processes too, so it stays there
     group = find_group(spec)
+    check_watched(spec, loaded)
+    return group
+
+
+def check_watched(spec: str, loaded: set[str]) -> None:
+    """Refuse code that lies where DVC does not see it change, imported since ``loaded``.
+
+    What is installed, as NumPy is, belongs to the environment. (Files that a transform opens are
+    not looked at.)
+    """
     for source in _sources(spec, set(sys.modules) - loaded):
         if not _is_watched(source):
             raise GroupError(
                 f"group {spec!r} uses {os.path.relpath(source)}, whose changes no stage would "
                 f"see: move it to {GROUPS}/"
             )
-    return group
 
 
 def _sources(spec: str, modules: set[str]) -> Iterator[Path]:

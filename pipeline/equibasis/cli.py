@@ -260,7 +260,7 @@ def export(file: Path, out: Path) -> None:
 @click.argument("file", type=FILE)
 @click.argument("out", type=FILE)
 def import_(file: Path, out: Path) -> None:
-    """Read basis FILE that another program has rewritten; write it as OUT.
+    """Make OUT of a basis FILE that another program has rewritten.
 
     FILE may be what h5repack, h5copy, h5py, PyTables or AnnData made of a basis file: compressed,
     chunked, or of another HDF5. It is read through the HDF5 library, in a process of its own.
@@ -422,7 +422,3 @@ def mend() -> None:
 
     for line in mend_project(Path()):
         click.echo(line, err=True)
-
-
-if __name__ == "__main__":
-    main()

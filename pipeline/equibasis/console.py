@@ -90,6 +90,11 @@ def _status(group: Group, name: str) -> int:
         if sys.stderr.isatty():
             click.echo(err=True)  # the terminal has written ^C
         return fail("interrupted", _INTERRUPTED)
+    except ModuleNotFoundError as error:  # one that equibasis always needs
+        return fail(
+            f"{sys.executable} has no module {error.name!r}: activate the environment in which "
+            "equibasis is installed"
+        )
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)  # what has no name is where we are
         place = error.filename or ("the current folder" if missing else "the system says")

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from digits.bases import basis_file
+from digits.bases import load_stage_basis
 from digits.config import MODELS as MODEL_NAMES
 from digits.config import grids_along
 from digits.data import load_digits, rotation_indices
@@ -18,7 +18,6 @@ from digits.fitting import as_images, compute_reproducibly, reconstruction_error
 from digits.parameters import Parameters
 from digits.paths import BASES, DIGITS, METRICS, MODELS
 from digits.weights import load_autoencoder
-from equibasis.artifact.store import load_basis_for
 from equibasis.errors import ModelError
 from equibasis.files import write_text
 from equibasis.symmetry.representations import Representation
@@ -46,8 +45,7 @@ def run(parameters: Parameters) -> None:
 def image_representation(parameters: Parameters) -> Representation:
     """The group's action on images, as the first basis of the network records it."""
     grids = grids_along(parameters.image_size, parameters.hidden_sizes)
-    path = basis_file(BASES, parameters.group, (grids[0], grids[1]))
-    return load_basis_for(path, parameters.group, output=grids[1], input=grids[0]).space.input
+    return load_stage_basis(BASES, parameters.group, (grids[0], grids[1])).space.input
 
 
 def rotate(images: Tensor, turns: Tensor) -> Tensor:

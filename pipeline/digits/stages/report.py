@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from digits.bases import basis_file
+from digits.bases import load_stage_basis
 from digits.config import MODELS as MODEL_NAMES
 from digits.config import grids_along
 from digits.data import load_digits
@@ -22,7 +22,6 @@ from digits.paths import BASES, CURVES, DIGITS, FIGURES, METRICS, MODELS, TIMING
 from digits.plain import Autoencoder
 from digits.stages.evaluate import random_nonzero_turns, rotate
 from digits.weights import load_autoencoder
-from equibasis.artifact.store import load_basis_for
 from equibasis.errors import ModelError, cannot_read
 from equibasis.files import read_text
 from equibasis.show.figures import basis_figure, save_figure
@@ -34,6 +33,10 @@ _ATTENTION_DIGITS = 8
 def run(parameters: Parameters) -> None:
     """Draw every figure and print the table of results."""
     metrics = _read_json(METRICS, "python pipeline evaluate")
+    if missing := [name for name in MODEL_NAMES if name not in metrics]:
+        raise ModelError(
+            f"{METRICS} has nothing of {missing[0]}: make it with 'python pipeline evaluate'"
+        )
     models = {
         name: load_autoencoder(MODELS / f"{name}.safetensors", BASES)[0] for name in MODEL_NAMES
     }
@@ -76,8 +79,7 @@ def label(name: str) -> str:
 
 def _draw_basis(parameters: Parameters) -> None:
     image, hidden = grids_along(parameters.image_size, parameters.hidden_sizes)[:2]
-    path = basis_file(BASES, parameters.group, (image, hidden))
-    basis = load_basis_for(path, parameters.group, output=hidden, input=image)
+    basis = load_stage_basis(BASES, parameters.group, (image, hidden))
     save_figure(basis_figure(basis), FIGURES / "basis.png")
 
 
@@ -103,8 +105,7 @@ def _draw_attention(model: Autoencoder, images: torch.Tensor, parameters: Parame
     if not isinstance(encoder, AttentionEncoder):
         raise ModelError("models/equivariant_attention.safetensors is not an attention model")
     latent = grids_along(parameters.image_size, parameters.hidden_sizes)[2]
-    path = basis_file(BASES, parameters.group, (None, latent))
-    elements = load_basis_for(path, parameters.group, output=latent).space.elements
+    elements = load_stage_basis(BASES, parameters.group, (None, latent)).space.elements
     chosen = images[:_ATTENTION_DIGITS]
     shape = (-1, parameters.image_size, parameters.image_size)
     with torch.inference_mode():

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -321,17 +322,26 @@ def verify_file(path: str | os.PathLike[str]) -> tuple[Basis, Checks]:
 
 
 def load_basis_for(
-    path: str | os.PathLike[str], group: str, *, input: str | None = None, output: str
+    path: str | os.PathLike[str],
+    group: str,
+    *,
+    input: str | None = None,
+    output: str,
+    command: str | None = None,
 ) -> Basis:
     """`load_basis` for a known problem: the file must hold the basis of just this one.
+
+    ``command`` is what makes the file, by default `equibasis solve` with these arguments.
 
     Raises
     ------
     BasisFileError
         As `load_basis`, or if the file holds another problem; names the command that makes it.
     """
-    of_input = f" --input {input}" if input else ""
-    command = f"equibasis solve {path} --group {group}{of_input} --output {output}"
+    of_input = ["--input", input] if input else []
+    command = command or shlex.join(
+        ["equibasis", "solve", str(path), "--group", group, *of_input, "--output", output]
+    )
     try:
         basis = load_basis(path)
     except BasisFileError as error:

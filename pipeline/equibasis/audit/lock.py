@@ -54,8 +54,14 @@ def recorded_stages(lock: str) -> dict[str, Any]:
 
 
 def by_path(stage: Mapping[str, Any], kind: str) -> dict[str, dict[str, Any]]:
-    """The dependencies (``deps``) or outputs (``outs``) of a stage in dvc.lock."""
-    return {each["path"]: dict(each) for each in stage.get(kind, [])}
+    """The dependencies (``deps``) or outputs (``outs``) of a stage in dvc.lock.
+
+    Without the executable bit, which DVC records but does not compare.
+    """
+    return {
+        each["path"]: {key: value for key, value in each.items() if key != "isexec"}
+        for each in stage.get(kind, [])
+    }
 
 
 def parameters(stage: Mapping[str, Any]) -> dict[str, Any]:

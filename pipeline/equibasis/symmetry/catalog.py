@@ -67,8 +67,8 @@ def find_group(spec: str | Group) -> Group:
     if match := _FAMILY_NAME.fullmatch(spec):
         return FAMILIES[match[1]](int(match[2]))
     raise GroupError(
-        f"unknown group {spec!r}: choose {KNOWN}, a product such as z14*z14, a YAML or JSON file "
-        "of generators, or your own as module:object"
+        f"unknown group {spec[:60]!r}: choose {KNOWN}, a product such as z14*z14, a YAML or JSON "
+        "file of generators, or your own as module:object"
     )
 
 

@@ -1,4 +1,4 @@
-"""Modules of the user's own, from the current folder if they are nowhere else."""
+"""Modules of the user's own, from a folder that is last on Python's path: the current one."""
 
 from __future__ import annotations
 
@@ -11,9 +11,17 @@ from types import ModuleType
 
 from equibasis.errors import GroupError
 
+_chosen: Path | None = None
+
+
+def look_in(folder: Path) -> None:
+    """Look for modules of the user's in ``folder`` from now on, and not in the current one."""
+    global _chosen
+    _chosen = folder.resolve()
+
 
 def import_module(name: str) -> ModuleType:
-    """Import a module of the user's: from Python's path, or else from the current folder.
+    """Import a module of the user's: from Python's path, or else from the folder of such.
 
     That folder is then last on the path, where no module of it is taken for an installed one, and
     stays there: the module, and worker processes, may import others from it later.
@@ -23,9 +31,12 @@ def import_module(name: str) -> ModuleType:
     GroupError
         If the module does not import; if an installed one of its name was found in its place.
     """
-    here = _current_folder()
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise GroupError(f"{name[:60]!r} is no name of a module")
+    here = _folder()
     if here is not None and here not in sys.path:
         sys.path.append(here)
+    remedy = "put it there" if _chosen else "run from the folder that holds it"
     try:
         with contextlib.redirect_stdout(sys.stderr):  # what it prints is not our output
             module = importlib.import_module(name)
@@ -33,11 +44,10 @@ def import_module(name: str) -> ModuleType:
         if f"{name}.".startswith(f"{error.name}."):
             raise GroupError(
                 f"module {name!r} does not import: it is neither on Python's path nor in "
-                f"{here or 'the current folder, which is gone'}: run from the folder that holds it"
+                f"{here or 'the current folder, which is gone'}: {remedy}"
             ) from error
         raise GroupError(
-            f"module {name!r} does not import ({error}): install what it needs, or run from the "
-            "folder that holds it"
+            f"module {name!r} does not import ({error}): install what it needs, or {remedy}"
         ) from error
     except (Exception, SystemExit) as error:  # whatever a user's module does on import
         raise GroupError(
@@ -47,15 +57,15 @@ def import_module(name: str) -> ModuleType:
     return module
 
 
-def _current_folder() -> str | None:
+def _folder() -> str | None:
     try:
-        return str(Path.cwd())
+        return str(_chosen or Path.cwd())
     except OSError:  # it was removed
         return None
 
 
 def _check_is_that_of(here: str | None, module: ModuleType) -> None:
-    """Refuse a module of another place where there is one of its name in the current folder."""
+    """Refuse a module of another place where there is one of its name in the user's folder."""
     top = module.__name__.partition(".")[0]
     spec = None if here is None else PathFinder.find_spec(top, [here])
     if spec is None or spec.origin is None:
