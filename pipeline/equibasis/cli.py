@@ -260,16 +260,18 @@ def export(file: Path, out: Path) -> None:
 @click.argument("file", type=FILE)
 @click.argument("out", type=FILE)
 def import_(file: Path, out: Path) -> None:
-    """Write basis FILE, which another program has rewritten, as OUT, a file that all commands read.
+    """Write what another program made of a basis as OUT.
 
-    FILE may be what h5repack, h5copy, h5py, PyTables or AnnData made of a basis file: compressed,
-    chunked, or of another HDF5. It is read through the HDF5 library, in a process of its own.
+    OUT is a file that all commands read. FILE may be what h5repack, h5copy, h5py, PyTables or
+    AnnData made of a basis file: compressed, chunked, or of another HDF5. It is read through the
+    HDF5 library, in a process of its own.
     """
     from equibasis.artifact.normalise import import_basis
     from equibasis.artifact.store import content_sha256
 
     basis = import_basis(file, out)
-    click.echo(f"{out}: {basis.space}, rank {basis.rank}, content {content_sha256(basis)[:16]}")
+    told = f"{basis.space}, rank {basis.rank}, content {content_sha256(basis)[:16]}"
+    click.echo(f"{printable(out)}: {told}")
 
 
 @commands.group()

@@ -84,13 +84,10 @@ def _yaml(text: str) -> Any:
 
     Loader.add_constructor("tag:yaml.org,2002:map", mapping)
     Loader.add_constructor("tag:yaml.org,2002:int", number)
-    loader = Loader(text)
     try:
-        return loader.get_single_data()
+        return yaml.load(text, Loader)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
-    finally:
-        loader.dispose()
 
 
 def _one_each(pairs: Iterable[tuple[Any, Any]]) -> Iterable[tuple[Any, Any]]:
