@@ -45,7 +45,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     set_parameter(folder)
     commit(folder, "The project")
     succeed(folder, "dvc", "repro", "equivariant", "invariant")
-    commit(folder, "Bases")
+    succeed(folder, "git", "commit", "--quiet", "--all", "--allow-empty", "--message", "Bases")
     return folder
 
 

@@ -116,6 +116,8 @@ def refusal(reader: str, path: Path) -> str:
 def test_a_file_that_cannot_be_read_says_why_and_not_to_make_it_anew(reader, case, path):
     if case == "an error of the disk" and ("basis" in reader or not Path("/proc").exists()):
         pytest.skip("no file here fails so; one of no size is no basis")
+    if (case, reader) == ("a folder", "parameters"):
+        pytest.skip("--params names another")
     prepare, says = UNREADABLE[case]
     prepare(path)
     message = refusal(reader, path)
@@ -358,11 +360,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("writer", [each for each in WRITERS if each not in ("a lock", "a text")])
 def test_a_full_disk_and_a_read_only_one_are_told_apart(writer, small_disk):
     ending = WRITERS[writer][1]
-    (small_disk / "filling").write_bytes(b"\0" * 2**13)
-    (small_disk / "more").write_bytes(b"\0" * 2**13)
+    (small_disk / "filling").write_bytes(b"\0" * 2**14)
     said = write_refused(writer, small_disk / f"out{ending}")
     assert said == "No space left on device; make room there"
-    assert len(list(small_disk.iterdir())) == 2
+    assert len(list(small_disk.iterdir())) == 1
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     said = write_refused(writer, small_disk / f"out{ending}")
     assert said == "Read-only file system; name a file in a folder that you may write to"

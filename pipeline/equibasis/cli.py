@@ -262,14 +262,16 @@ def export(file: Path, out: Path) -> None:
 def import_(file: Path, out: Path) -> None:
     """Make OUT of a basis FILE that another program has rewritten.
 
-    FILE may be what h5repack, h5copy, h5py, PyTables or AnnData made of a basis file: compressed,
-    chunked, or of another HDF5. It is read through the HDF5 library, in a process of its own.
+    OUT is a file that all commands read. FILE may be what h5repack, h5copy, h5py, PyTables or
+    AnnData made of a basis file: compressed, chunked, or of another HDF5. It is read through the
+    HDF5 library, in a process of its own.
     """
     from equibasis.artifact.normalise import import_basis
     from equibasis.artifact.store import content_sha256
 
     basis = import_basis(file, out)
-    click.echo(f"{out}: {basis.space}, rank {basis.rank}, content {content_sha256(basis)[:16]}")
+    told = f"{basis.space}, rank {basis.rank}, content {content_sha256(basis)[:16]}"
+    click.echo(f"{printable(out)}: {told}")
 
 
 @commands.group()
