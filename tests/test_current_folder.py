@@ -45,6 +45,7 @@ COMMANDS = {
     "export to NumPy": ["export", "a.h5", "made.npz"],
     "export to Matrix Market": ["export", "a.h5", "made.mtx"],
     "export to safetensors": ["export", "a.h5", "made.safetensors"],
+    "import": ["import", "a.h5", "made.h5"],
     "cache ls": ["cache", "ls"],
     "cache prune": ["cache", "prune"],
     "audit": ["audit"],

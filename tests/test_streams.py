@@ -99,6 +99,7 @@ COMMANDS = {
     "diff": ("equibasis diff good.h5 good.h5", 0),
     "diff, and they differ": ("equibasis diff good.h5 other.h5", 1),
     "export": ("equibasis export good.h5 out.npz", 0),
+    "import": ("equibasis import good.h5 out.h5", 0),
     "cache ls": ("equibasis cache ls", 0),
     "cache prune": ("equibasis cache prune", 0),
     "help": ("equibasis -h", 0),
