@@ -7,7 +7,6 @@ import functools
 import io
 import shutil
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -220,18 +219,15 @@ def onnx_outputs(program: Any, path: Path, batches: list[Tensor]) -> list[Tensor
     import onnxruntime
 
     x = torch.zeros_like(batches[0])
-    with warnings.catch_warnings():
-        # torch 2.6 calls what onnxscript has deprecated: a matter between the two.
-        warnings.filterwarnings("ignore", "'onnxscript", FutureWarning)
-        torch.onnx.export(
-            program,
-            (x,),
-            str(path),
-            input_names=["x"],
-            dynamic_shapes=({0: torch.export.Dim("batch", min=2, max=4096)},),
-            dynamo=True,
-            verbose=False,
-        )
+    torch.onnx.export(
+        program,
+        (x,),
+        str(path),
+        input_names=["x"],
+        dynamic_shapes=({0: torch.export.Dim("batch", min=2, max=4096)},),
+        dynamo=True,
+        verbose=False,
+    )
     onnx.checker.check_model(str(path))
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return [torch.from_numpy(session.run(None, {"x": x.numpy()})[0]) for x in batches]
