@@ -340,3 +340,26 @@ def test_a_corner_an_edge_and_the_centre_are_60_degrees_from_their_orbits():
     three = with_columns(pixels, pixels.matrix[:, [0, 1, 4]])
     assert eb.subspace_angle(orbits, three) == pytest.approx(np.pi / 3)
     assert eb.subspace_angle(orbits, orbits) == 0.0
+
+
+@pytest.mark.parametrize(
+    "wrong", ["basis.h5", None, 1, np.eye(4)], ids=lambda each: type(each).__name__
+)
+def test_what_is_no_basis_is_told(wrong, c4_basis, tmp_path):
+    for call in (
+        lambda: eb.subspace_angle(c4_basis, wrong),
+        lambda: eb.subspace_angle(wrong, c4_basis),
+        lambda: eb.verify_basis(wrong),
+        lambda: eb.content_sha256(wrong),
+        lambda: eb.save_basis(wrong, tmp_path / "basis.h5"),
+    ):
+        with pytest.raises(eb.EquibasisError, match="a Basis is needed"):
+            call()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_maps_the_other_way_round_have_no_angle(c4_basis):
+    other = eb.solve(group="c4", input="3x3", output="6x6")
+    assert other.rank == c4_basis.rank
+    with pytest.raises(eb.EquibasisError, match="no angle"):
+        eb.subspace_angle(c4_basis, other)

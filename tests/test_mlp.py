@@ -421,3 +421,9 @@ def test_signals_neither_die_nor_explode_in_a_deep_network(group: str, activatio
     with torch.no_grad():
         scale = float(deep(torch.randn(256, 256)).square().mean())
     assert 0.5 < scale < 2.0
+
+
+@pytest.mark.parametrize("spaces", [["4x4", "1", "4x4"], ["1", "2x2"]])
+def test_a_space_of_one_number_before_a_layer_is_told(spaces):
+    with pytest.raises(eb.ModelError, match=r"write 2\*1"):
+        EquivariantMLP(spaces, "c4")

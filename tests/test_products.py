@@ -272,3 +272,49 @@ def test_products_of_own_groups_are_built_in_worker_processes_too(write_module):
     assert eb.content_sha256(one) == eb.content_sha256(
         eb.solve(group, input="2x3x4", output="2x3x4", workers=1)
     )
+
+
+# --- large products, which list generators alone ------------------------------------------------
+
+
+def shifted(array, steps):
+    return np.roll(array, steps, 0)
+
+
+WRONG_FACTORS = {
+    "the identity last": (eb.Group("own", (1, 0), shifted, axes=1), "2", "is not the identity"),
+    "not closed": (eb.Group("own", (0, 1), shifted, axes=1), "4", "is not closed"),
+    "generators of a part": (
+        eb.Group("own", tuple(range(64)), shifted, axes=1, generators=(2,)),
+        "8",
+        "its generators 2 make 4 of its 8 elements",
+    ),
+    "the identity as generator": (
+        eb.Group("own", tuple(range(64)), shifted, axes=1, generators=(0,)),
+        "8",
+        "its generators 0 make 1 of its 8 elements",
+    ),
+    "generators from elsewhere": (
+        eb.Group("own", (0, 1), shifted, axes=1, generators=(3,)),
+        "2",
+        "the generator 3 is none of its elements",
+    ),
+}
+
+
+@pytest.mark.parametrize(("own", "side", "said"), WRONG_FACTORS.values(), ids=WRONG_FACTORS)
+def test_a_factor_that_is_not_what_it_says_is_refused_in_large_products_too(own, side, said):
+    def solve():
+        product = eb.direct_product(own, "z600")
+        return eb.solve(group=product, input=f"{side}x4", output=f"{side}x4")
+
+    with pytest.raises(eb.GroupError, match=said):
+        solve()
+
+
+def test_a_large_product_of_an_own_group_has_the_rank_of_its_orbits():
+    own = eb.Group("own", tuple(range(64)), shifted, axes=1)
+    by_one = eb.Group("own", tuple(range(64)), shifted, axes=1, generators=(1,))
+    for factor in (own, by_one):
+        product = eb.direct_product(factor, "z32")
+        assert eb.solve(group=product, input="8x8", output="8x8").rank == 64

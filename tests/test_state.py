@@ -497,3 +497,13 @@ def test_nor_do_onnx_files(tmp_path: Path) -> None:
 def test_an_elementwise_activation_is_of_no_basis() -> None:
     one, other = (Pointwise(nn.PReLU(), features(group, "2x2")) for group in ("c4", "d4"))
     other.load_state_dict(one.state_dict())
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.int64])
+def test_a_cast_that_is_refused_is_not_done(dtype):
+    layer = EquivariantLinear(eb.solve(group="c4", input="2x2", output="2x2"))
+    before = layer.coefficients.detach().clone()
+    with pytest.raises(eb.ModelError, match="cannot be cast"):
+        layer._apply(lambda tensor: tensor.to(dtype))
+    assert torch.equal(layer.coefficients, before)
+    assert layer.coefficients.dtype == torch.float32

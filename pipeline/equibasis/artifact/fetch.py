@@ -37,6 +37,8 @@ def load_basis(
     MissingExtraError
         If another repository is to be read, and DVC is not installed.
     """
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise BasisFileError(f"a file is named by text or a path, not {path!r}")
     if repo is None and rev is None:
         return store.load_basis(path)
     name = Path(path).as_posix()

@@ -39,7 +39,7 @@ from equibasis.linalg.columns import (
     in_order,
     structured,
 )
-from equibasis.solvers.basis import TOLERANCE, Basis, Checks
+from equibasis.solvers.basis import TOLERANCE, Basis, Checks, check_is_basis
 from equibasis.symmetry.catalog import group_name
 from equibasis.symmetry.coordinates import Coordinates
 from equibasis.symmetry.coordinates.encoding import as_arrays, from_arrays
@@ -92,6 +92,7 @@ def content_sha256(basis: Basis) -> str:
     made them. Others agree to rounding, about 1e-15, which shows in the hash; compare those by
     `equibasis.subspace_angle`.
     """
+    check_is_basis(basis)
     return _digest(*_contents(basis))
 
 
@@ -221,6 +222,7 @@ def save_basis(basis: Basis, path: str | os.PathLike[str]) -> None:
     WriteError
         If the file cannot be written; what was there before is still there.
     """
+    check_is_basis(basis)
     attributes, datasets = _contents(basis)
     content = attributes["/"]["content_sha256"] = _digest(attributes, datasets)
     of_coordinates, coordinates = _coordinates(basis)

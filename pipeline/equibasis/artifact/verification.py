@@ -17,7 +17,15 @@ from scipy.sparse import csgraph
 from equibasis.errors import EquibasisError
 from equibasis.linalg.canonical import pivoted_cholesky
 from equibasis.linalg.columns import Columns, OrbitColumns, in_order, row_blocks
-from equibasis.solvers.basis import TOLERANCE, Basis, Checks, check_errors, check_rank, measure
+from equibasis.solvers.basis import (
+    TOLERANCE,
+    Basis,
+    Checks,
+    check_errors,
+    check_is_basis,
+    check_rank,
+    measure,
+)
 from equibasis.solvers.reynolds import hom_dimension
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.representations import PermutationRepresentation
@@ -51,6 +59,7 @@ def verify_basis(basis: Basis) -> Checks:
     EquibasisError
         With the first reason why the basis does not hold.
     """
+    check_is_basis(basis)
     space, columns = basis.space, basis.columns
     try:
         with np.errstate(all="ignore"):  # what overflows fails its comparison

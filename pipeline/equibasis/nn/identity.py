@@ -107,11 +107,12 @@ class IdentifiedWeights(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, *rest)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
-        moved = super()._apply(fn, recurse)
         for parameter in self._parameters.values():
-            if parameter is not None and not parameter.is_floating_point():
-                refuse_cast(self, parameter.dtype)
-        return moved
+            if parameter is not None:  # tried on nothing first, so that what is refused is not done
+                tried = fn(torch.empty(0, dtype=parameter.dtype, device=parameter.device))
+                if not tried.is_floating_point():
+                    refuse_cast(self, tried.dtype)
+        return super()._apply(fn, recurse)
 
 
 def check_all_weights(network: nn.Module, state: Mapping[str, Any], prefix: str) -> None:

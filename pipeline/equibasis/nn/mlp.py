@@ -186,6 +186,10 @@ def _linear(
     group: Group | str, input_: Space, invariants: Basis, bias: bool, gain: float, solver: str
 ) -> EquivariantLinear:
     basis = get_basis(group, input=input_, output=invariants.space.output_space, solver=solver)
+    if basis.kind == "invariant":
+        raise ModelError(
+            f"a layer from the space {input_}, one number, is not built: write 2*1, or more numbers"
+        )
     layer = EquivariantLinear(basis, invariants if bias else None)
     variance_preserving_(layer, gain)
     return layer

@@ -212,6 +212,14 @@ def check_errors(rank: int, checks: Checks) -> None:
             raise EquibasisError(f"{what}: off by {error:.3g}, allowed {TOLERANCE:.0e}")
 
 
+def check_is_basis(value: object) -> None:
+    """Raise `EquibasisError` unless a user's value is a `Basis`."""
+    if not isinstance(value, Basis):
+        raise EquibasisError(
+            f"a Basis is needed, such as solve or load_basis give, not {type(value).__name__}"
+        )
+
+
 def subspace_angle(a: Basis, b: Basis) -> float:
     """The largest principal angle between the spans of two bases of one rank, in radians.
 
@@ -223,6 +231,12 @@ def subspace_angle(a: Basis, b: Basis) -> float:
     EquibasisError
         If they are of different ranks, or of maps between different numbers of coordinates.
     """
+    for each in (a, b):
+        check_is_basis(each)
+    if (a.space.m, a.space.k) != (b.space.m, b.space.k):
+        raise EquibasisError(
+            f"maps {a.space} and {b.space} lie in no one space: they have no angle"
+        )
     if a.columns.shape != b.columns.shape:
         raise EquibasisError(
             f"subspaces of {a.columns.shape[1]} dimensions in {a.columns.shape[0]} and of "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -66,11 +66,10 @@ def product_group(*factors: Group) -> Group:
         positions = itertools.product(*(range(len(group.elements)) for group in factors))
         elements = [_together(factors, tuple(enumerate(each))) for each in positions]
     else:
-        factors = tuple(map(_generated, factors))
         elements = [
             _together(factors, ((number, position),))
             for number, group in enumerate(factors)
-            for position in range(len(group.elements))
+            for position in generating_positions(group)
         ]
     axes = [group.axes for group in factors if group.axes is not None]
     all_axes = sum(axes) if len(axes) == len(factors) else None
@@ -88,12 +87,24 @@ def product_group(*factors: Group) -> Group:
     )
 
 
-def _generated(group: Group) -> Group:
-    """The same group from generators."""
-    generators = group.generators
-    if generators is None:
-        generators = group.elements[1:] if group.complete else group.elements
-    return replace(group, elements=generators or group.elements[:1], complete=False)
+def generating_positions(group: Group) -> tuple[int, ...]:
+    """Where in the list of a group's elements those stand that generate it, as it says.
+
+    Raises
+    ------
+    GroupError
+        If its generators are not among its elements.
+    """
+    if not group.complete or len(group.elements) == 1:
+        return tuple(range(len(group.elements)))
+    if group.generators is None:
+        return tuple(range(1, len(group.elements)))
+    for generator in group.generators:
+        if generator not in group.elements:
+            raise GroupError(
+                f"group {group.name!r}: the generator {generator} is none of its elements"
+            )
+    return tuple(map(group.elements.index, group.generators)) or (0,)
 
 
 def _together(factors: Factors, moves: tuple[tuple[int, int], ...]) -> Together:
