@@ -110,11 +110,11 @@ def test_what_needs_no_extra_works_without(run, arguments):
     [
         (
             ["solve", "b.h5", "--group", "mirror.yaml", "--output", "2"],
-            f"group mirror.yaml: YAML needs yaml, which is not installed: {ALL}",
+            f"group mirror.yaml: YAML, unlike JSON, needs yaml, which is not installed: {ALL}",
         ),
         (
             ["solve", "b.h5", "--group", "mirror.yml", "--output", "2"],
-            f"group mirror.yml: YAML needs yaml, which is not installed: {ALL}",
+            f"group mirror.yml: YAML, unlike JSON, needs yaml, which is not installed: {ALL}",
         ),
         (
             ["export", "a.h5", "a.safetensors"],
@@ -153,7 +153,9 @@ PYTHON = {
     "from equibasis.nn.layers import EquivariantLinear": f"equibasis.nn needs torch, which {NN}",
     "eb.load_basis('b.h5', repo='.')": f"b.h5 in . needs dvc, which is not installed: {ALL}",
     "eb.load_basis('b.h5', rev='v1')": f"b.h5 at v1 needs dvc, which is not installed: {ALL}",
-    "eb.solve(group='mirror.yaml', output='2')": f"YAML needs yaml, which is not installed: {ALL}",
+    "eb.solve(group='mirror.yaml', output='2')": (
+        f"YAML, unlike JSON, needs yaml, which is not installed: {ALL}"
+    ),
 }
 
 
