@@ -180,7 +180,6 @@ def show(file: Path, out: Path | None, view: str | None, count: int | None) -> N
     Orbits are drawn in colours, basis vectors as images, or as lines where they are no images.
     """
     from equibasis.artifact.store import load_basis
-    from equibasis.linalg.columns import OrbitColumns
 
     if view == "orbits" and count is not None:
         raise click.UsageError("--count is for --view vectors: leave one out")
@@ -190,8 +189,8 @@ def show(file: Path, out: Path | None, view: str | None, count: int | None) -> N
         check_ending(out)  # before FILE is read, so that slips show at once
     basis = load_basis(file)
     if view is None:
-        are_orbits = isinstance(basis.columns, OrbitColumns) and basis.kind == "equivariant"
-        view = "orbits" if are_orbits and count is None else "vectors"
+        has_orbits = basis.of_orbits and basis.kind == "equivariant"
+        view = "orbits" if has_orbits and count is None else "vectors"
     if out is not None:
         save_figure(orbits_figure(basis) if view == "orbits" else basis_figure(basis, count), out)
         click.echo(printable(out))
@@ -252,8 +251,10 @@ def export(file: Path, out: Path) -> None:
     find_format(out)  # before FILE is read, so that slips show at once
     basis = load_basis(file)
     reader = export_basis(basis, out)
-    rows, rank = basis.columns.shape
-    click.echo(f"{printable(out)}: {basis.space}, a {rows} x {rank} matrix for {reader}")
+    click.echo(
+        f"{printable(out)}: {basis.space}, a {basis.space.dimension} x {basis.rank} matrix for "
+        f"{reader}"
+    )
 
 
 @commands.command("import")

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from equibasis.artifact.store import FORMAT_VERSION, basis_path, load_basis, save_basis
+from equibasis.artifact.schema import FORMAT_VERSION
+from equibasis.artifact.store import basis_path, load_basis, save_basis
 from equibasis.errors import BasisFileError, EquibasisError, WriteError, cause
 from equibasis.files import remove_abandoned
 from equibasis.solvers import find_solver, problem, solve_space

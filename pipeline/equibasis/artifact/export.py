@@ -27,12 +27,12 @@ class Format:
     ----------
     content
         The bytes of the file, the same for the same basis.
-    readers
-        What opens the file, where the basis is sparse and where it is dense.
+    reader
+        What opens the file.
     """
 
     content: Callable[[Basis], bytes]
-    readers: tuple[str, str]
+    reader: str
 
 
 def find_format(path: str | os.PathLike[str]) -> Format:
@@ -56,13 +56,12 @@ def export_basis(basis: Basis, path: str | os.PathLike[str]) -> str:
     """Write B, the spaces and the content hash in the format that the path's ending names.
 
     ``.npz``
-        B as `scipy.sparse.load_npz` reads it, or dense as the array ``basis``; what describes it
-        as further arrays.
+        B as `scipy.sparse.load_npz` reads it; what describes it as further arrays.
     ``.mtx``
         B as a Matrix Market file that keeps every digit; what describes it as comments.
     ``.safetensors``
         B as ``basis.data``, ``basis.indices``, ``basis.indptr`` (compressed columns) and
-        ``basis.shape``, or dense as ``basis``; what describes it as metadata.
+        ``basis.shape``; what describes it as metadata.
 
     Returns
     -------
@@ -79,7 +78,7 @@ def export_basis(basis: Basis, path: str | os.PathLike[str]) -> str:
     """
     chosen = find_format(path)
     write_bytes(path, chosen.content(basis))
-    return chosen.readers[isinstance(basis.matrix, np.ndarray)]
+    return chosen.reader
 
 
 def _description(basis: Basis) -> dict[str, str]:
@@ -101,11 +100,9 @@ def _shapes(basis: Basis) -> dict[str, np.ndarray]:
     }
 
 
-def _matrix(basis: Basis) -> sparse.csc_array | np.ndarray:
+def _matrix(basis: Basis) -> sparse.csc_array:
     """B, its indices of 32 bits where that will do, whether it was solved or read."""
     matrix = basis.matrix
-    if isinstance(matrix, np.ndarray):
-        return np.ascontiguousarray(matrix)
     index_type = np.int32 if max(*matrix.shape, matrix.nnz) < 2**31 else np.int64
     indices, indptr = matrix.indices.astype(index_type), matrix.indptr.astype(index_type)
     return sparse.csc_array((matrix.data, indices, indptr), shape=matrix.shape)
@@ -115,11 +112,7 @@ def _npz(basis: Basis) -> bytes:
     arrays = {name: np.array(text) for name, text in _description(basis).items()}
     arrays |= _shapes(basis) | {"rank": np.array(basis.rank, dtype=np.int64)}
     file = io.BytesIO()
-    matrix = _matrix(basis)
-    if isinstance(matrix, np.ndarray):
-        arrays = {"basis": matrix} | arrays
-    else:
-        sparse.save_npz(file, matrix, compressed=False)
+    sparse.save_npz(file, _matrix(basis), compressed=False)
     with zipfile.ZipFile(file, "a") as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
@@ -144,15 +137,12 @@ def _safetensors(basis: Basis) -> bytes:
     with naming_extras("an export to .safetensors"):
         import safetensors.numpy
     matrix = _matrix(basis)
-    if isinstance(matrix, np.ndarray):
-        tensors = {"basis": matrix}
-    else:
-        tensors = {
-            "basis.data": matrix.data,
-            "basis.indices": matrix.indices,
-            "basis.indptr": matrix.indptr,
-            "basis.shape": np.array(matrix.shape, dtype=np.int64),
-        }
+    tensors = {
+        "basis.data": matrix.data,
+        "basis.indices": matrix.indices,
+        "basis.indptr": matrix.indptr,
+        "basis.shape": np.array(matrix.shape, dtype=np.int64),
+    }
     return _with_metadata_in_order(
         safetensors.numpy.save(tensors | _shapes(basis), _description(basis))
     )
@@ -173,7 +163,7 @@ def _with_metadata_in_order(content: bytes) -> bytes:
 
 
 FORMATS = {
-    ".npz": Format(_npz, ("scipy.sparse.load_npz", "numpy.load")),
-    ".mtx": Format(_matrix_market, ("scipy.io.mmread", "scipy.io.mmread")),
-    ".safetensors": Format(_safetensors, ("safetensors.safe_open", "safetensors.safe_open")),
+    ".npz": Format(_npz, "scipy.sparse.load_npz"),
+    ".mtx": Format(_matrix_market, "scipy.io.mmread"),
+    ".safetensors": Format(_safetensors, "safetensors.safe_open"),
 }

@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 import psutil
 
-from equibasis.artifact.schema import COORDINATES, SEAL, TABLE, Entry
+from equibasis.artifact.schema import MATRIX, SEAL, TABLE, Entry
 from equibasis.errors import BasisFileError, EquibasisError, WriteError
 from equibasis.files import write_hdf5
 
@@ -76,7 +76,7 @@ def _limit(more_bytes: int, seconds: int | None = None) -> None:
 def _entries(
     source: str,
 ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, np.ndarray]]]:
-    """Datasets and attributes of the table that are there, in its types; no coordinates."""
+    """Datasets and attributes of the table that are there, in its types; no matrix, which is derived."""
     datasets: dict[str, np.ndarray] = {}
     attributes: dict[str, dict[str, np.ndarray]] = {}
     with h5py.File(source, "r", locking=False) as file:
@@ -99,7 +99,7 @@ def _entries(
 def _found(file: h5py.File) -> Iterator[tuple[Entry, h5py.Dataset | h5py.h5a.AttrID]]:
     """Each entry of the table that the file has, by hard links alone, none of them read."""
     for entry in TABLE:
-        if entry.name.startswith(COORDINATES):
+        if entry.name.startswith(MATRIX):
             continue
         held = _object(file, entry.holder if entry.attribute else entry.name)
         if held is None:

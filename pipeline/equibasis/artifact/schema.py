@@ -19,18 +19,13 @@ from equibasis.artifact.plain_hdf5 import Attribute, Kind, Object, OtherLayoutEr
 from equibasis.errors import BasisFileError
 
 FORMAT = "equibasis"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 Value: TypeAlias = str | int | float | np.ndarray
 Sizes: TypeAlias = tuple[int | str, ...]
 
 _TEXT, _INT64, _INT32, _INT8, _FLOAT64 = "utf-8", "<i8", "<i4", "|i1", "<f8"
 _INDEX = (_INT32, _INT64)
-
-# Rows that a file may declare for each byte that it has, beyond a first million: no basis comes
-# near, and no file can make a reader or `verify` allocate out of proportion to itself.
-_ROWS_A_BYTE = 8
-_ROWS_ALWAYS = 2**20
 
 
 @dataclass(frozen=True)
@@ -44,11 +39,8 @@ class Entry:
     types
         ``utf-8`` for strings of fixed length, else as NumPy writes a type: ``<i4``.
     shapes
-        Sizes by number or letter, ``()`` for a scalar. k, m and r are the dimensions of Y and X
-        and the rank; equal letters are equal sizes. Type number n has shape number n where there
-        are several of both; a single one goes with all of the other.
-    encodings
-        The ``encoding-type`` of /basis with which the entry is there; empty: with each.
+        Sizes by number or letter, ``()`` for a scalar. k and m are the dimensions of Y and X;
+        equal letters are equal sizes.
     values
         What it may say; empty: anything.
     required
@@ -61,7 +53,6 @@ class Entry:
     name: str
     types: tuple[str, ...]
     shapes: tuple[Sizes, ...] = ((),)
-    encodings: tuple[str, ...] = ()
     values: tuple[str | int, ...] = ()
     required: bool = True
     hashed: bool = True
@@ -98,56 +89,26 @@ _CONVERTIBLE = ("variable length", "an unusual number", "shared with others")
 # Objects that other entries belong to: whether they are always there.
 GROUPS = {
     "/": True,
-    "/basis": True,
     "/group": True,
+    "/types": True,
+    "/input": True,
+    "/output": True,
+    "/tables": True,
     "/checks": True,
-    "/coordinates": False,
-    "/coordinates/input": False,
-    "/coordinates/output": False,
-    "/coordinates/blocks": False,
+    "/basis": False,
 }
 
 
-def _coordinates() -> list[Entry]:
-    """Symmetry-adapted coordinates: A kinds of orbits of X and B of Y, I irreps."""
-    entries = [
-        Entry("/coordinates@sha256", (_TEXT,), hashed=False),
-        Entry("/coordinates/irreps", (_INT32,), (("I", 2),), required=False, hashed=False),
-        Entry("/coordinates/cycles", (_INT32,), (("Z",),), required=False, hashed=False),
-    ]
-    for side, (kinds, places, orbits, numbers) in (("input", "APCT"), ("output", "BQDU")):
-        of_side = f"/coordinates/{side}"
-        entries += [
-            Entry(f"{of_side}/kinds", (_INT32,), ((kinds, 2),), hashed=False),
-            Entry(f"{of_side}/places", (_INT32,), ((places,),), hashed=False),
-            Entry(
-                f"{of_side}/signs",
-                (_INT8,),
-                ((places,),),
-                required=False,
-                hashed=False,
-            ),
-            Entry(f"{of_side}/repeats", (_INT32,), ((orbits,),), hashed=False),
-            Entry(f"{of_side}/copies", (_INT32,), ((kinds, "I"),), required=False, hashed=False),
-            Entry(
-                f"{of_side}/transforms",
-                (_FLOAT64,),
-                ((numbers,),),
-                required=False,
-                hashed=False,
-            ),
-        ]
-    return [
-        *entries,
-        Entry("/coordinates/blocks/ranks", (_INT32,), (("E",),), required=False, hashed=False),
-        Entry("/coordinates/blocks/samples", (_INT32,), (("s", 2),), required=False, hashed=False),
-        Entry(
-            "/coordinates/blocks/transforms", (_FLOAT64,), (("u",),), required=False, hashed=False
-        ),
-    ]
+def _side(side: str, types: str, dimension: str, axes: str) -> tuple[Entry, ...]:
+    """A space as copies of types."""
+    return (
+        Entry(f"/{side}@shape", (_INT64,), ((axes,),)),
+        Entry(f"/{side}/types", (_INT32,), ((types,),)),
+        Entry(f"/{side}/multiplicities", (_INT32,), ((types,),)),
+        Entry(f"/{side}/index", (_INT32,), ((dimension,),)),
+        Entry(f"/{side}/signs", (_INT8,), ((dimension,),), required=False),
+    )
 
-
-_SPARSE, _ORBITS, _DENSE = ("csc_matrix",), ("equibasis-orbits",), ("array",)
 
 SEAL = Entry("/@content_sha256", (_TEXT,), hashed=False)
 
@@ -163,41 +124,36 @@ TABLE = (
     Entry("/group@listed", (_TEXT,), values=("elements", "generators")),
     Entry("/group@order", (_INT64,)),
     Entry("/group/elements", (_TEXT,), (("L",),)),  # at least one
-    Entry(
-        "/group/input",
-        (_INT32, _INT32, _FLOAT64),
-        (("L", "m"), ("L", 2, "m"), ("L", "m", "m")),
-    ),
-    Entry("/group/input@shape", (_INT64,), (("a",),)),
-    Entry(
-        "/group/output",
-        (_INT32, _INT32, _FLOAT64),
-        (("L", "k"), ("L", 2, "k"), ("L", "k", "k")),
-    ),
-    Entry("/group/output@shape", (_INT64,), (("b",),)),
-    Entry("/basis@encoding-type", (_TEXT,), values=_SPARSE + _ORBITS + _DENSE),
-    Entry("/basis@encoding-version", (_TEXT,), values=("0.1.0", "0.2.0")),
-    Entry("/basis@shape", (_INT64,), ((2,),), _SPARSE + _ORBITS),
-    Entry("/basis@vec_order", (_TEXT,), values=("row-major",), required=False, hashed=False),
-    Entry("/basis/data", (_FLOAT64,), (("n",),), _SPARSE),
-    Entry("/basis/indices", _INDEX, (("n",),), _SPARSE),
-    Entry("/basis/indptr", _INDEX, (("r+1",),), _SPARSE),
-    Entry("/basis/labels", _INDEX, (("km",),), _ORBITS),
-    Entry("/basis/signs", (_INT8,), (("km",),), _ORBITS, required=False),
-    Entry("/basis", (_FLOAT64,), (("km", "r"),), _DENSE),
+    Entry("/types/dimensions", (_INT32,), (("T",),)),
+    Entry("/types/permuted", (_INT8,), (("T",),)),
+    Entry("/types/index", (_INT32,), (("L", "P"),), required=False),
+    Entry("/types/signs", (_INT8,), (("L", "P"),), required=False),
+    Entry("/types/matrices", (_FLOAT64,), (("M",),), required=False),
+    *_side("input", "A", "m", "a"),
+    *_side("output", "B", "k", "b"),
+    Entry("/tables/ranks", (_INT32,), (("B", "A"),)),
+    Entry("/tables/labels", (_INT32,), (("N",),), required=False),
+    Entry("/tables/signs", (_INT8,), (("N",),), required=False),
+    Entry("/tables/values", (_FLOAT64,), (("Q",),), required=False),
     Entry("/checks@orthonormality_error", (_FLOAT64,)),
     Entry("/checks@equivariance_error", (_FLOAT64,)),
     Entry("/checks@rank_expected", (_INT64,)),
     Entry("/checks@solver", (_TEXT,), required=False, hashed=False),
-    # What follows is derived from the basis: how layers apply it fast.
-    *_coordinates(),
+    # What follows is derived from the rest: the basis as a matrix, for other programs.
+    Entry("/basis@encoding-type", (_TEXT,), values=("csc_matrix",), hashed=False),
+    Entry("/basis@encoding-version", (_TEXT,), values=("0.1.0",), hashed=False),
+    Entry("/basis@shape", (_INT64,), ((2,),), hashed=False),
+    Entry("/basis@vec_order", (_TEXT,), values=("row-major",), required=False, hashed=False),
+    Entry("/basis/data", (_FLOAT64,), (("n",),), hashed=False),
+    Entry("/basis/indices", _INDEX, (("n",),), hashed=False),
+    Entry("/basis/indptr", _INDEX, (("r+1",),), hashed=False),
 )
 
 HASHED = frozenset(entry.name for entry in TABLE if entry.hashed)
 _BY_NAME = {entry.name: entry for entry in TABLE}
 
 # The group whose entries stand or fall together.
-COORDINATES = "/coordinates"
+MATRIX = "/basis"
 
 
 @dataclass
@@ -246,11 +202,11 @@ def check(file: PlainFile) -> Outline:
             _check_group(file, path)
     decisive = [entry for entry in TABLE if entry.hashed or entry is SEAL]
     for entry in decisive:
-        if entry.attribute and _belongs(entry, file, outline):
+        if entry.attribute and _belongs(entry, file):
             _check_attribute(entry, file, outline)
-    outline.sizes |= _declared_sizes(outline.values, file.size)
+    outline.sizes |= _declared_sizes(outline.values)
     for entry in decisive:
-        if not entry.attribute and _belongs(entry, file, outline):
+        if not entry.attribute and _belongs(entry, file):
             _check_dataset(entry, file, outline)
     outline.besides = _unknown(file)
     _check_what_decides_nothing(file, outline)
@@ -300,38 +256,34 @@ def _check_group(file: PlainFile, path: str) -> None:
     found = file.find(path)
     if found is None and GROUPS[path]:
         raise BasisFileError(f"{path} is missing")
-    if found is not None and not found.is_group and path != "/basis":
+    if found is not None and not found.is_group:
         raise BasisFileError(f"{path} is not a group")
 
 
 def _check_what_decides_nothing(file: PlainFile, outline: Outline) -> None:
     """Look at the rest of the table; what cannot be read is told of, and left out."""
     rest = [entry for entry in TABLE if not entry.hashed and entry is not SEAL]
-    coordinates = [entry for entry in rest if entry.name.startswith(COORDINATES)]
+    of_matrix = [entry for entry in rest if entry.name.startswith(MATRIX)]
     for entry in rest:
-        if entry not in coordinates:
+        if entry not in of_matrix:
             try:
-                if _belongs(entry, file, outline):
+                if _belongs(entry, file):
                     _check_attribute(entry, file, outline)
             except BasisFileError as error:
                 outline.leave_out(entry.name, error)
     try:
-        if file.find(COORDINATES) is not None:
-            for path in GROUPS:
-                if path.startswith(COORDINATES):
-                    _check_group(file, path)
-            for entry in coordinates:
-                if _belongs(entry, file, outline):
+        if file.find(MATRIX) is not None:
+            _check_group(file, MATRIX)
+            for entry in of_matrix:
+                if _belongs(entry, file):
                     check_one = _check_attribute if entry.attribute else _check_dataset
                     check_one(entry, file, outline)
     except BasisFileError as error:
-        outline.leave_out(COORDINATES, error)
+        outline.leave_out(MATRIX, error)
 
 
-def _belongs(entry: Entry, file: PlainFile, outline: Outline) -> bool:
-    """Whether an entry is to be looked for: its group is there, and so is its encoding."""
-    if entry.encodings and outline.values.get("/basis@encoding-type") not in entry.encodings:
-        return False
+def _belongs(entry: Entry, file: PlainFile) -> bool:
+    """Whether an entry is to be looked for: its group is there."""
     holder = file.find(entry.holder)
     if holder is None and entry.required:
         raise BasisFileError(f"{entry.holder} is missing")
@@ -416,23 +368,14 @@ def _bound(form: Sizes, shape: tuple[int, ...], sizes: Mapping[str, int]) -> dic
     return bound
 
 
-def _declared_sizes(values: Mapping[str, Value], file_bytes: int) -> dict[str, int]:
-    """m, k and r, and what follows from them."""
-    m, k = (_points(values, f"/group/{side}@shape") for side in ("input", "output"))
+def _declared_sizes(values: Mapping[str, Value]) -> dict[str, int]:
+    """m and k, and what follows from the rank."""
+    m, k = (_points(values, f"/{side}@shape") for side in ("input", "output"))
     rank = values["/@rank"]
     assert isinstance(rank, int)
-    rows = k * m
-    if rows > max(_ROWS_ALWAYS, _ROWS_A_BYTE * file_bytes):
-        raise BasisFileError(
-            f"the shapes of /group/input and /group/output declare {rows:,} index pairs, which "
-            f"no file of {file_bytes:,} bytes describes"
-        )
-    if rank > rows:
-        raise BasisFileError(f"attribute 'rank' of / is {rank}, but there are {rows} index pairs")
-    declared = values.get("/basis@shape")
-    if isinstance(declared, np.ndarray) and declared.tolist() != [rows, rank]:
-        raise BasisFileError(f"/basis does not have the shape {rows}x{rank}")
-    return {"m": m, "k": k, "r": rank, "km": rows, "r+1": rank + 1}
+    if rank > k * m:
+        raise BasisFileError(f"attribute 'rank' of / is {rank}, but there are {k * m} index pairs")
+    return {"m": m, "k": k, "r+1": rank + 1}
 
 
 def _points(values: Mapping[str, Value], name: str) -> int:
@@ -450,7 +393,7 @@ def _unknown(file: PlainFile) -> list[str]:
     for path in sorted({entry.holder for entry in TABLE} | GROUPS.keys()):
         try:
             found = file.find(path)
-        except BasisFileError:  # of the coordinates, which are told of as a whole
+        except BasisFileError:  # of the matrix, which is told of as a whole
             continue
         if found is not None:
             below = path.rstrip("/")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from equibasis.errors import ModelError
-from equibasis.nn.reuse import autocasts
+from equibasis.nn.tracing import autocasts
 
 _SHORT = (torch.float16, torch.bfloat16, torch.float32)
 

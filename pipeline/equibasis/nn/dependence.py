@@ -20,7 +20,7 @@ from equibasis.nn.interface import EquivariantMap
 from equibasis.nn.layers import EquivariantLinear
 from equibasis.nn.on_invariants import OnInvariants
 from equibasis.nn.reach import Reach, name_of
-from equibasis.nn.reuse import without_autocast
+from equibasis.nn.tracing import without_autocast
 from equibasis.symmetry.representations import PermutationRepresentation, Representation
 
 # Vectors that are sent through: enough that a ReLU does not stop all of them.

@@ -19,9 +19,9 @@ from equibasis.nn.buffers import refuse_cast
 from equibasis.nn.interface import FeatureSpace
 from equibasis.symmetry.representations import PermutationRepresentation, Representation
 
-# What the hash stands for besides: the canonical basis, its order, and the factor √(n/r). Raised
+# What the hash stands for besides: the canonical basis, its order, and its scale. Raised
 # when one of these changes, so that weights from before are refused.
-_RULES = "1"
+_RULES = "2"
 
 _KEY = "_extra_state"
 _HASH = ", sha256 "

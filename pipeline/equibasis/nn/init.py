@@ -7,21 +7,19 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from scipy import sparse
 from torch import Tensor, nn
 
 from equibasis.errors import ModelError
-from equibasis.linalg.components import Blocks, assemble, diagonal_blocks
 from equibasis.linalg.numbers import whole_number
 from equibasis.nn.border import number_of
-from equibasis.nn.interface import FeatureSpace, shown
-from equibasis.symmetry.representations import invariant_coordinates
+from equibasis.nn.interface import shown
+from equibasis.nn.schur import block_transforms
+from equibasis.solvers.basis import Basis, Block
+from equibasis.symmetry.irreps import Decomposition
+from equibasis.symmetry.isotypic import isotypic
 
 # Numbers that an activation is tried on to find its gain: their scatter is below a percent.
 _SAMPLES = 2**17
-
-# Eigenvalues below this share of the largest are rounding.
-_NEGLIGIBLE = 1e-10
 
 
 @runtime_checkable
@@ -29,26 +27,30 @@ class LinearLayer(Protocol):
     """What is started here: an `EquivariantLinear`."""
 
     coefficients: nn.Parameter
-    domain: FeatureSpace
-    codomain: FeatureSpace
-    in_features: int
-    out_features: int
+    basis: Basis
 
-    def weight(self) -> Tensor:
-        """W, (k, m), differentiable in the coefficients."""
+
+def reference_(layer: LinearLayer) -> None:
+    """Draw the coefficients so that those of the orthonormal basis are uniform in ±1/√k."""
+    basis = layer.basis
+    bound = 1.0 / math.sqrt(basis.space.k)
+    with torch.no_grad():
+        layer.coefficients.uniform_(-bound, bound)
+        for block, part in _parts(basis, layer.coefficients):
+            part.div_(torch.from_numpy(np.sqrt(block.table.sizes)).to(part))
 
 
 def variance_preserving_(layer: LinearLayer, gain: float = 1.0) -> None:
     """Draw the coefficients so that white noise stays white: E WWᵀ = gain² on each irrep reached.
 
-    For coefficients drawn alike, E WWᵀ is M = 1/|G| Σ χ₁(g) ρ₂(g), χ₁ being the character of X:
-    on each irrep of Y, how often it occurs in X over its dimension. Where the group moves every
-    point of X that is the same for all irreps; elsewhere some would grow from layer to layer.
-    So W = gain · M^(-1/2) W₀, which is Kaiming's start for each irrep, and for the trivial
-    group. An invariant block of Y that X reaches in part only is scaled to E|y_b|² = gain² n_b.
+    On an irrep that occurs N times in X, W is a matrix over a commutant of dimension δ, whose
+    entries are drawn with variance gain² / (N δ): Kaiming's start for each irrep, and for the
+    trivial group. Drawn alike, coefficients would make some irreps grow from layer to layer where
+    the group fixes points of X. An orbit type of Y that X reaches in part only is scaled to
+    E|y_b|² = gain² dim.
 
-    Of a group known by generators, or of matrices that are not orthogonal, each invariant block
-    is scaled so as a whole. The bias is left as it is.
+    Where a type is too long to be decomposed, or its matrices are not orthogonal, each type of Y is
+    scaled so as a whole. The bias is left as it is.
 
     Parameters
     ----------
@@ -60,20 +62,61 @@ def variance_preserving_(layer: LinearLayer, gain: float = 1.0) -> None:
     if not isinstance(layer, LinearLayer):
         raise ModelError(f"there is a start for an EquivariantLinear, not for {shown(layer)}")
     gain = number_of(gain, "gain")
-    coefficients = layer.coefficients
+    basis, coefficients = layer.basis, layer.coefficients
     if coefficients.is_meta or not coefficients.numel():
         return
-    scale2 = layer.in_features * layer.out_features / coefficients.numel()
+    orthogonal = all(rho.is_orthogonal for rho in basis.space.types.representations)
+    found = isotypic(basis.space) if orthogonal else None
     with torch.no_grad():
-        coefficients.uniform_(-math.sqrt(3.0 / scale2), math.sqrt(3.0 / scale2))
-    with torch.enable_grad():
-        weight = layer.weight()
-        drawn = weight.detach().cpu().double().numpy()
-        even = gain * (_whitener(layer.domain, layer.codomain, drawn) @ drawn)
-        target = torch.from_numpy(even).to(weight)
-        (projected,) = torch.autograd.grad(weight, coefficients, target)
-    with torch.no_grad():
-        coefficients.copy_(projected / scale2)
+        coefficients.uniform_(-math.sqrt(3.0), math.sqrt(3.0))
+        for block, part in _parts(basis, coefficients):
+            mixed = _as_whole(basis, block) if found is None else _by_irreps(basis, block, found)
+            part.copy_(part @ torch.from_numpy(gain * mixed).to(part))
+
+
+def _parts(basis: Basis, coefficients: Tensor) -> list[tuple[Block, Tensor]]:
+    """The coefficients of each block, (d c, r)."""
+    return [
+        (block, coefficients[block.start : block.start + block.rank].view(-1, block.table.rank))
+        for block in basis.blocks
+        if block.rank
+    ]
+
+
+def _by_irreps(basis: Basis, block: Block, found: Decomposition) -> np.ndarray:
+    """White noise (r,) -> coefficients (r,), by the entries of each irrep."""
+    types = basis.space.types
+    shared = found.multiplicities[[each.type for each in types.input]].any(axis=0)
+    target, sides = block.output.type, (block.output.type, block.input.type)
+    occurs = np.array([all(found.multiplicities[each, n] for each in sides) for n in range(len(shared))])
+    scales = []
+    for number in np.flatnonzero(occurs):
+        delta = found.irreps[number].dimension
+        inputs = sum(
+            each.multiplicity * found.multiplicities[each.type, number] for each in types.input
+        )
+        entries = delta * math.prod(found.multiplicities[each, number] for each in sides)
+        scales.append(np.full(entries, 1 / math.sqrt(inputs * delta)))
+    rows = [terms.reshape(-1, block.table.rank) for terms in block_transforms(block, found)]
+    reached = sum(
+        irrep.degree * irrep.dimension * found.multiplicities[target, number]
+        for number, irrep in enumerate(found.irreps)
+        if shared[number]
+    )
+    scale = math.sqrt(block.output.dimension / reached) * np.concatenate(scales)
+    # As many entries as coefficients, by Schur's lemma.
+    return np.linalg.solve(np.concatenate(rows), np.diag(scale)).T
+
+
+def _as_whole(basis: Basis, block: Block) -> np.ndarray:
+    """The same where each type of Y is scaled as a whole."""
+    squares = sum(
+        other.input.multiplicity * float(other.table.rank)
+        for other in basis.blocks
+        if other.output is block.output
+    )
+    scale = math.sqrt(block.output.dimension / squares)
+    return np.diag(scale / np.sqrt(block.table.sizes))
 
 
 def activation_gain(activation: nn.Module, features: int = 1) -> float:
@@ -93,52 +136,3 @@ def activation_gain(activation: nn.Module, features: int = 1) -> float:
     if not (math.isfinite(square) and square > 0.0):
         raise ModelError(f"{activation} has no gain: the mean square of its output is {square}")
     return 1.0 / math.sqrt(square)
-
-
-def _whitener(domain: FeatureSpace, codomain: FeatureSpace, drawn: np.ndarray) -> sparse.csr_array:
-    """S of shape (k, k), of invariant blocks, for W = S W₀ where W₀ was drawn alike."""
-    input_, output = domain.representation, codomain.representation
-    parts = invariant_coordinates(output)
-    sizes = np.array([len(part) for part in parts])
-    block = np.empty(output.dimension, dtype=np.int64)
-    for number, part in enumerate(parts):
-        block[part] = number
-    if not (domain.complete and input_.is_orthogonal and output.is_orthogonal):
-        squares = np.bincount(block, (drawn**2).sum(axis=1))
-        return sparse.diags_array(_root_of_ratio(sizes, squares)[block]).tocsr()
-    root, reached = _inverse_root(_mean_square(domain, codomain))
-    dimensions = np.bincount(block, reached)
-    return (sparse.diags_array(_root_of_ratio(sizes, dimensions)[block]) @ root).tocsr()
-
-
-def _mean_square(domain: FeatureSpace, codomain: FeatureSpace) -> sparse.csr_array:
-    """M = 1/|G| Σ χ₁(g) ρ₂(g), symmetric."""
-    characters = domain.representation.characters()
-    k = codomain.dimension
-    total = sparse.csr_array((k, k))
-    for g in np.flatnonzero(np.abs(characters) > _NEGLIGIBLE):
-        total = total + characters[g] * codomain.representation.matrix(int(g))
-    return (total + total.T) / (2 * len(characters))
-
-
-def _inverse_root(matrix: sparse.csr_array) -> tuple[sparse.csr_array, np.ndarray]:
-    """M^(-1/2) on the range of M, and the diagonal of the projector on that range."""
-    k = matrix.shape[0]
-    largest = np.abs(matrix.data).max(initial=0.0)
-    reached = np.zeros(k)
-    roots = []
-    for blocks in diagonal_blocks(matrix / max(largest, 1e-300)):
-        values, vectors = np.linalg.eigh(blocks.values)
-        kept = values > _NEGLIGIBLE * values.max()
-        inverse = np.where(kept, 1.0 / np.sqrt(np.where(kept, values, 1.0) * largest), 0.0)
-        roots.append(
-            Blocks(blocks.indices, (vectors * inverse[:, None]) @ vectors.transpose(0, 2, 1))
-        )
-        reached[blocks.indices] = (vectors**2 * kept[:, None]).sum(axis=2)
-    return assemble(roots, k), reached
-
-
-def _root_of_ratio(sizes: np.ndarray, squares: np.ndarray) -> np.ndarray:
-    """√(size / square) of each block, 0 where there is nothing to scale."""
-    nothing = squares < _NEGLIGIBLE * sizes
-    return np.where(nothing, 0.0, np.sqrt(sizes / np.where(nothing, 1.0, squares)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -13,30 +12,29 @@ from torch.nn import functional
 from equibasis.errors import ModelError
 from equibasis.linalg.numbers import whole_number
 from equibasis.nn.bias import Bias, InvariantBias, check_invariants, coefficients_of
-from equibasis.nn.block import BlockMap
 from equibasis.nn.border import check_vectors, why_refused
 from equibasis.nn.buffers import ExactBuffers
-from equibasis.nn.costs import faster_mode, keeps_whole_weight
 from equibasis.nn.expansion import BasisExpansion
 from equibasis.nn.identity import IdentifiedWeights
-from equibasis.nn.init import variance_preserving_
+from equibasis.nn.init import reference_, variance_preserving_
 from equibasis.nn.interface import FeatureSpace, basis_of, features_of
 from equibasis.nn.reach import Reach, check_reach
-from equibasis.nn.reuse import Kept, WeightCache
-from equibasis.solvers.basis import Basis, with_scalars
+from equibasis.nn.schur import SchurMap, TorusMap, by_irreps, no_irreps
+from equibasis.nn.tracing import without_autocast
+from equibasis.solvers import solve_space
+from equibasis.solvers.basis import Basis
 from equibasis.symmetry.representations import PermutationRepresentation, Representation
 
 Start: TypeAlias = Literal["reference", "variance"]
-Mode: TypeAlias = Literal["auto", "expand", "block"]
+Mode: TypeAlias = Literal["auto", "expand", "irreps"]
 
 
 class EquivariantLinear(IdentifiedWeights):
-    """y = W x + b with W = √(km/r) Σ cⱼ Wⱼ in Hom_G(X, Y), so that ρ₂(g) y(x) = y(ρ₁(g) x).
+    """y = W x + b with W = Σ cⱼ Wⱼ in Hom_G(X, Y), so that ρ₂(g) y(x) = y(ρ₁(g) x).
 
-    Takes (..., m) to (..., k). The Wⱼ are the basis; the factor is that of `BasisExpansion`. In
-    evaluation without gradients, what is made of the coefficients is made once, and again when they
-    have changed; a change through ``coefficients.data``, which torch does not see, needs
-    ``forget()``.
+    Takes (..., m) to (..., k). The Wⱼ are the basis, scaled so that their non-zero entries have
+    mean square 1: a coefficient is the weight that it is shared as. Weights are made of the
+    coefficients at every call; for inference take `to_linear`, or `equibasis.nn.export`.
 
     Parameters
     ----------
@@ -46,19 +44,22 @@ class EquivariantLinear(IdentifiedWeights):
         An invariant basis of Y: b in its span. ``"scalar"``: one number for all outputs, which
         only permutations keep. ``None``: no bias.
     start
-        Distribution of √(km/r) c at the start: ``"reference"``, uniform in ±1/√k;
+        Distribution of the coefficients at the start: ``"reference"``, `equibasis.nn.init.reference_`;
         ``"variance"``, that of `equibasis.nn.init.variance_preserving_`.
     mode
-        ``"expand"``: W is made, then one plain product. ``"block"``: W stays block diagonal, in
-        symmetry-adapted coordinates. Both give the same y; ``"auto"`` takes the faster for the
-        sizes at hand, in evaluation without gradients too.
+        ``"expand"``: W is made, then one plain product. ``"irreps"``: one product an irrep, W is
+        never made. Both give the same y; ``"auto"`` takes the faster for the sizes at hand.
 
     Attributes
     ----------
+    basis
+        The basis.
+    coefficients
+        c, of shape (r,), in the order of the basis' columns.
     domain, codomain
         X and Y with their representations.
     mode
-        ``"expand"`` or ``"block"``.
+        ``"expand"`` or ``"irreps"``.
     reach
         Which outputs depend on the input, and which inputs count.
 
@@ -66,8 +67,7 @@ class EquivariantLinear(IdentifiedWeights):
     ------
     ModelError
         If the bases do not fit each other, naming both; if the basis is empty, so that the output
-        could not depend on the input; or if ``"block"`` is asked for and there are no such
-        coordinates.
+        could not depend on the input; or if ``"irreps"`` is asked for and orbits are too long.
 
     Warns
     -----
@@ -80,95 +80,56 @@ class EquivariantLinear(IdentifiedWeights):
         self, basis: Basis, bias: Bias = None, start: Start = "reference", mode: Mode = "auto"
     ) -> None:
         super().__init__()
-        basis_of(basis, "equivariant", "a linear layer")
+        self.basis = basis_of(basis, "equivariant", "a linear layer")
         self.in_features, self.out_features = basis.space.m, basis.space.k
         self.rank = basis.rank
         self.domain = FeatureSpace.input_of(basis.space)
         self.codomain = FeatureSpace.output_of(basis.space)
         self.reach = Reach.of_basis(basis)
         check_reach(type(self).__name__, self.domain, self.codomain, self.reach)
-        self.map, self.mode = _map(basis, mode)
-        blocks = self.map.blocks if isinstance(self.map, BlockMap) else None
-        self.bias = InvariantBias(basis, bias, blocks)
-        self.keeps_whole_weight = self.mode == "expand" or (
-            mode == "auto" and keeps_whole_weight(basis)
-        )
+        if mode not in get_args(Mode):
+            raise ModelError(f"mode {mode!r}: choose {', '.join(get_args(Mode))}")
+        self.map = _map(basis, mode)
+        self.mode = "expand" if isinstance(self.map, BasisExpansion) else "irreps"
+        self.bias = InvariantBias(basis, bias)
         self.coefficients = nn.Parameter(torch.empty(basis.rank))
         if start not in get_args(Start):
             raise ModelError(f"start {start!r}: choose {' or '.join(map(repr, get_args(Start)))}")
         self.start = start
-        self._cache = WeightCache()
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw the coefficients anew; the bias starts at zero."""
-        if self.start == "variance":
-            variance_preserving_(self)
-        else:
-            scale = math.sqrt(self.in_features * self.out_features / max(1, len(self.coefficients)))
-            bound = 1.0 / (math.sqrt(self.out_features) * scale)
-            nn.init.uniform_(self.coefficients, -bound, bound)
+        (variance_preserving_ if self.start == "variance" else reference_)(self)
         self.bias.reset_parameters()
 
     def weight(self) -> Tensor:
         """W, of shape (k, m), differentiable."""
-        return self.map.weight(self.coefficients)
+        if isinstance(self.map, BasisExpansion):
+            return self.map(self.coefficients).view(self.out_features, self.in_features)
+        every = torch.eye(self.in_features).to(self.coefficients)
+        with without_autocast(every.device.type):
+            return self.map(every, self.coefficients).t()
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., m) -> (..., k)."""
-        if self.mode == "block":  # whose products would cast weights to the dtype of x
+        # Small layers take microseconds, so what is torch's is looked up where it lies.
+        modules: dict[str, Any] = self._modules
+        map_, coefficients = modules["map"], coefficients_of(self)
+        bias = modules["bias"].forward()
+        if self.mode == "irreps":  # whose products would cast weights to the dtype of x
             check_vectors(self, x, self.in_features, self.coefficients.dtype)
+            y = map_.forward(x if x.ndim == 2 else x.reshape(-1, x.shape[-1]), coefficients)
+            y = y if bias is None else y + bias.to(y.dtype)
+            return y if x.ndim == 2 else y.view(*x.shape[:-1], self.out_features)
         try:
-            kept = None if self.training or torch.is_grad_enabled() else self._kept()
-            if kept is not None and self.keeps_whole_weight:
-                return functional.linear(x, kept[0][0], kept[1])
-            modules: dict[str, Any] = self._modules
-            if kept is not None:
-                return modules["map"].apply_weights(x, *kept)
-            return modules["map"].apply_coefficients(x, coefficients_of(self), modules["bias"])
+            weight = map_.forward(coefficients).view(self.out_features, self.in_features)
+            return functional.linear(x, weight, bias)
         except (RuntimeError, TypeError) as error:
             reason = why_refused(self, x, self.in_features, self.coefficients.dtype)
             if reason is None:
                 raise
             raise ModelError(reason) from error
-
-    # Small layers take microseconds, so what is torch's is looked up where it lies.
-
-    def _weights_and_bias(self) -> Kept:
-        modules: dict[str, Any] = self._modules
-        return modules["map"].weights(self.coefficients), modules["bias"].forward()
-
-    def _kept(self) -> Kept | None:
-        coefficients, of_bias = coefficients_of(self), coefficients_of(self._modules["bias"])
-        assert coefficients is not None
-        kept = self._cache.current(coefficients, of_bias)
-        if kept is None:
-            make = (
-                self._whole_weight_and_bias if self.keeps_whole_weight else self._weights_and_bias
-            )
-            kept = self._cache.keep(make, coefficients, of_bias)
-        return kept
-
-    def _whole_weight_and_bias(self) -> Kept:
-        return (self.weight().contiguous(),), self.bias()
-
-    def forget(self) -> None:
-        """Make weights anew at the next use, whatever happened to the coefficients."""
-        self._cache.clear()
-
-    def _replicate_for_data_parallel(self) -> Any:
-        replica = super()._replicate_for_data_parallel()
-        replica._cache = WeightCache()  # of parameters and a device of its own
-        return replica
-
-    def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        self.forget()
-        return super()._apply(fn, recurse)
-
-    def train(self, mode: bool = True) -> EquivariantLinear:
-        """As `torch.nn.Module.train`; weights kept for evaluation are dropped."""
-        self.forget()
-        return super().train(mode)
 
     def to_linear(self) -> nn.Linear:
         """The plain `torch.nn.Linear` of equal weight and bias, for deployment."""
@@ -284,7 +245,7 @@ class EquivariantCombine(nn.Module):
         if features is not None:
             self.features = whole_number(features, "features", least=0, error=ModelError)
         self.linear = EquivariantLinear(
-            with_scalars(basis, invariants, self.features),
+            solve_space(basis.space.with_scalars(self.features)),
             invariants if bias == "invariant" else bias,
             start,
             mode,
@@ -303,37 +264,26 @@ class EquivariantCombine(nn.Module):
         return linear(torch.cat([h, g], dim=-1))
 
 
-class ExpandMap(BasisExpansion):
-    """x -> W x with W made whole: one plain product."""
-
-    def __init__(self, basis: Basis) -> None:
-        super().__init__(basis)
-        self.shape = basis.space.k, basis.space.m
-
-    def weights(self, coefficients: Tensor) -> tuple[Tensor, ...]:
-        """W alone, (k, m)."""
-        return (self.forward(coefficients).view(self.shape),)
-
-    def weight(self, coefficients: Tensor) -> Tensor:
-        """W, (k, m)."""
-        return self.weights(coefficients)[0]
-
-    def apply_coefficients(self, x: Tensor, coefficients: Tensor, bias: InvariantBias) -> Tensor:
-        """(..., m) -> (..., k)."""
-        return functional.linear(x, self.forward(coefficients).view(self.shape), bias.forward())
-
-    def apply_weights(self, x: Tensor, weights: tuple[Tensor, ...], bias: Tensor | None) -> Tensor:
-        """(..., m) -> (..., k)."""
-        return functional.linear(x, weights[0], bias)
+# Nanoseconds, forward and backward, on two cores of an Intel Xeon (docs/benchmarks.md): for a
+# multiplication in a matrix product, of batches of 128; for an entry of W; and for the calls that
+# a layer by irreps makes beyond those of a plain one.
+_MULTIPLICATION, _ENTRY, _CALLS = 3.0, 4.0, 400_000.0
 
 
-def _map(basis: Basis, mode: Mode) -> tuple[ExpandMap | BlockMap, Literal["expand", "block"]]:
-    if mode not in get_args(Mode):
-        raise ModelError(f"mode {mode!r}: choose {', '.join(get_args(Mode))}")
-    chosen = faster_mode(basis) if mode == "auto" else mode
-    if chosen == "expand":
-        return ExpandMap(basis), "expand"
-    return BlockMap(basis), "block"
+def _map(basis: Basis, mode: Mode) -> BasisExpansion | SchurMap | TorusMap:
+    """The way to apply W, the faster one by estimate; the same on every machine."""
+    expand = (_MULTIPLICATION + _ENTRY) * basis.space.dimension
+    if mode == "expand" or (mode == "auto" and expand <= _CALLS):
+        return BasisExpansion(basis)
+    found = by_irreps(basis)
+    if mode == "irreps":
+        if found is None:
+            raise no_irreps(basis)
+        return found
+    if found is None:
+        return BasisExpansion(basis)
+    irreps = _CALLS + _MULTIPLICATION * found.multiplications + _ENTRY * basis.rank
+    return found if irreps < expand else BasisExpansion(basis)
 
 
 class _GroupOrbit(ExactBuffers):

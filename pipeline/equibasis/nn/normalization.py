@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from equibasis.errors import ModelError
-from equibasis.linalg.columns import as_csc
 from equibasis.nn.border import check_vectors, number_of
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.expansion import BasisExpansion
@@ -226,7 +225,7 @@ def _centred_reach(axis: np.ndarray) -> Reach:
 
 def _axis(invariants: Basis, metric: InvariantMetric) -> np.ndarray:
     """u, and the form x -> ⟨u, x⟩, as the rows of a (2, n) matrix; zeros where there is no u."""
-    matrix = as_csc(invariants.columns)
+    matrix = invariants.matrix
     axis = matrix @ matrix.sum(axis=0)
     form = axis if metric.gram is None else metric.gram @ axis
     square = float(axis @ form)
@@ -237,7 +236,7 @@ def _axis(invariants: Basis, metric: InvariantMetric) -> np.ndarray:
 
 def _coordinates(invariants: Basis, metric: InvariantMetric, scale: float) -> np.ndarray:
     """F of shape (r, n) with scale · B F x = the mean of all ρ(g) x."""
-    matrix = as_csc(invariants.columns).toarray()
+    matrix = invariants.matrix.toarray()
     if metric.gram is None:
         return matrix.T / scale
     form = matrix.T @ metric.gram

@@ -6,7 +6,6 @@ import numpy as np
 from torch import Tensor, nn
 
 from equibasis.errors import ModelError
-from equibasis.linalg.columns import as_csc
 from equibasis.nn.border import check_vectors
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.identity import IdentifiedWeights
@@ -102,7 +101,7 @@ class OrbitMeanPool(IdentifiedWeights, ExactBuffers):
         if basis.rank == 0:
             raise ModelError(f"{basis!r} is empty: nothing linear is invariant; take NormPool")
         self.domain, self.codomain = features, features.scalars(basis.rank)
-        functionals = as_csc(basis.columns).T.toarray()
+        functionals = basis.matrix.T.toarray()
         self.reach = Reach(np.ones(basis.rank, bool), (np.abs(functionals) > 1e-9).any(axis=0))
         check_reach("OrbitMeanPool", self.domain, self.codomain, self.reach)
         self.register_exact("functionals", functionals)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from equibasis.errors import ModelError
-from equibasis.linalg.columns import OrbitColumns, as_csc
 from equibasis.nn.interface import FeatureSpace
 from equibasis.solvers.basis import Basis
+from equibasis.solvers.tables import OrbitTable
 from equibasis.symmetry.spaces import Dual, Grid, Natural, Product, Space, Sum, copies
 
 # Entries of an orthonormal basis below this are rounding.
@@ -56,16 +56,18 @@ class Reach:
     @classmethod
     def of_basis(cls, basis: Basis) -> Reach:
         """Rows and columns where some basis matrix W_j has an entry."""
-        k, m, columns = basis.space.k, basis.space.m, basis.columns
-        if isinstance(columns, OrbitColumns):
-            filled = columns.labels.reshape(k, m) >= 0
-        elif isinstance(columns, np.ndarray):
-            filled = (np.abs(columns) > _NEGLIGIBLE).any(axis=1).reshape(k, m)
-        else:
-            matrix = as_csc(columns)
-            filled = np.zeros((k, m), dtype=bool)
-            filled.ravel()[matrix.indices[np.abs(matrix.data) > _NEGLIGIBLE]] = True
-        return cls(np.any(filled, axis=1), np.any(filled, axis=0))
+        outputs, inputs = np.zeros(basis.space.k, bool), np.zeros(basis.space.m, bool)
+        for block in basis.blocks:
+            table = block.table
+            if isinstance(table, OrbitTable):  # of points that the group moves to one another
+                rows = columns = np.array([table.rank > 0])
+            else:
+                shape = block.output.dimension, block.input.dimension
+                filled = (np.abs(table.values) > _NEGLIGIBLE).any(axis=1).reshape(shape)
+                rows, columns = filled.any(axis=1), filled.any(axis=0)
+            outputs[block.output.index] |= rows[:, None]
+            inputs[block.input.index] |= columns[:, None]
+        return cls(outputs, inputs)
 
     @property
     def is_nothing(self) -> bool:

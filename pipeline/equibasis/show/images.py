@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from equibasis.errors import SpaceError
-from equibasis.linalg.columns import Columns, OrbitColumns, row_blocks
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.spaces import Shape
@@ -123,7 +122,7 @@ def leading_images(basis: Basis, count: int, most_pixels: int) -> Images:
     """The first ``count`` basis vectors, of at most ``most_pixels`` each."""
     layout = layout_of(basis.space)
     rows, columns = _steps(layout, most_pixels)
-    row, column, value = _leading_entries(basis.columns, min(count, basis.rank))
+    row, column, value = _leading_entries(basis, min(count, basis.rank))
     y, x = pixels(basis.space, row)
     height, width = len(rows), len(columns)
     place = (column * height + y // rows.step) * width + x // columns.step
@@ -146,26 +145,15 @@ def _steps(layout: Layout, most_pixels: int) -> tuple[range, range]:
     return rows, columns
 
 
-def _leading_entries(columns: Columns, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _leading_entries(basis: Basis, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Row, column and value of the non-zero entries of the first columns."""
-    if isinstance(columns, OrbitColumns):
-        blocks = row_blocks(len(columns.labels), 1)
-        found = [_rows_of_labels(columns.labels, block, count) for block in blocks]
-        row = np.concatenate([np.zeros(0, dtype=np.int64), *found])
-        column = columns.labels[row].astype(np.int64)
-        signs = 1 if columns.signs is None else columns.signs[row]
-        return row, column, signs / np.sqrt(columns.sizes[column])
-    if isinstance(columns, np.ndarray):
-        row, column = np.nonzero(columns[:, :count])
-        return row, column, columns[row, column]
-    end = int(columns.indptr[count])
-    column = np.repeat(np.arange(count), np.diff(columns.indptr[: count + 1]))
-    return columns.indices[:end].astype(np.int64), column, columns.data[:end]
-
-
-def _rows_of_labels(labels: np.ndarray, block: slice, count: int) -> np.ndarray:
-    part = labels[block]
-    return np.flatnonzero((part >= 0) & (part < count)) + block.start
+    parts = [
+        basis.entries(block, count - block.start) for block in basis.blocks if block.start < count
+    ]
+    if not parts:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+    row, column, value = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return row, column, value
 
 
 def shrunk(values: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -209,17 +197,15 @@ def orbit_image(basis: Basis, most_pixels: int) -> OrbitImage:
     SpaceError
         If the basis is not made of orbits.
     """
-    columns = basis.columns
-    if not isinstance(columns, OrbitColumns):
+    if not basis.of_orbits:
         raise SpaceError(
             f"{basis.space} is not a space of (signed) permutations, so it has no orbits to show"
         )
     rows, across = _steps(layout_of(basis.space), most_pixels)
     shown = entries(basis.space, np.array(rows)[:, None], np.array(across))
-    labels = columns.labels[shown]
+    labels, signs = basis.labels(*np.divmod(shown, basis.space.m))
     colours = _orbit_colours(np.maximum(labels, 0), basis.rank)
-    if columns.signs is not None:
-        colours = np.where(columns.signs[shown][..., None] < 0, 0.5 * colours, colours)
+    colours = np.where(signs[..., None] < 0, 0.5 * colours, colours)
     colours = np.where(labels[..., None] < 0, 1.0, colours)
     return OrbitImage(labels, np.rint(255 * colours).astype(np.uint8))
 

@@ -63,20 +63,23 @@ def _saved(told: dict[str, Any]) -> str:
     return f"{rank:,} of {dense:,} dense parameters{fewer}"
 
 
-_ENCODINGS = {
-    "csc_matrix": "sparse columns",
-    "equibasis-orbits": "a label a row",
-    "array": "a dense matrix",
-}
+def _types(told: dict[str, Any], side: str) -> str:
+    if side == "input" and told["kind"] == "invariant":
+        return ""
+    return ", ".join(f"{c:,} of {t:,}" for t, c in told["types"][side])
+
 
 _PROPERTIES: dict[str, Callable[[dict[str, Any]], str]] = {
     "holds": _holds,
     "group": _group,
     "input": lambda told: _side(told, "input"),
     "output": lambda told: _side(told, "output"),
+    "types of input": lambda told: _types(told, "input"),
+    "types of output": lambda told: _types(told, "output"),
     "rank": _saved,
     "solver": lambda told: told["solver"],
-    "stored as": lambda told: f"{_ENCODINGS[told['encoding']]}, {told['nonzeros']:,} non-zeros",
+    "matrix": lambda told: f"{told['nonzeros']:,} non-zeros"
+    + (", in the file too" if told["matrix"] else ""),
     "orthonormal to": lambda told: f"{told['checks']['orthonormality_error']:.1g}",
     "equivariant to": lambda told: f"{told['checks']['equivariance_error']:.1g}",
     "size": lambda told: decimal(told["bytes"]),

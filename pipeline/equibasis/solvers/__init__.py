@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 from equibasis.errors import EquibasisError, SolverError, SpaceError
 from equibasis.solvers import dense, orbits, projector, svd
-from equibasis.solvers.basis import Basis, make_basis
-from equibasis.solvers.interface import Solver, refuse_beyond_memory
-from equibasis.solvers.reynolds import hom_dimension
+from equibasis.solvers.basis import Basis, make_basis, rank_expected
+from equibasis.solvers.interface import Solver, check_memory
 from equibasis.symmetry.catalog import find_group
 from equibasis.symmetry.group import Group
-from equibasis.symmetry.hom_space import HomSpace, hom_space, with_all_elements
+from equibasis.symmetry.hom_space import HomSpace, hom_space
 from equibasis.symmetry.representations import PermutationRepresentation, Representation
 from equibasis.symmetry.space_text import as_space
 from equibasis.symmetry.spaces import Space
@@ -21,6 +20,9 @@ from equibasis.symmetry.workers import Workers
 SOLVERS = {
     solver.name: solver for solver in (orbits.SOLVER, projector.SOLVER, svd.SOLVER, dense.SOLVER)
 }
+
+# Orbit types that are told of one by one.
+_MOST_TOLD = 4
 
 
 def find_solver(name: str) -> Solver | None:
@@ -101,31 +103,47 @@ def choose(space: HomSpace) -> Solver:
 def explanation(space: HomSpace, solver: Solver | None = None) -> str:
     """What is known of a problem before it is solved, and which solver treats it, and why.
 
-    Sizes, the structure found, the rank where characters give it, and for each solver either what
-    stands in its way or the memory and time that it would take, estimated.
+    Sizes, the orbit types found, the rank where characters give it, and for each solver either
+    what stands in its way or the memory and time that it would take, estimated.
     """
-    chosen = solver or choose(space)
     listed = "elements, all listed" if space.complete else "generators"
+    pairs = list(_pairs(space).values())
+    used = [solver or choose(pair) for pair in pairs]
     lines = [
         str(space),
         f"  group      {len(space.elements)} {listed}",
-        f"  input      dimension {space.m:,}, {_structure(space.input)}",
-        f"  output     dimension {space.k:,}, {_structure(space.output)}",
+        f"  input      dimension {space.m:,}, {_structure(space.input)}, {_types(space, 'input')}",
+        f"  output     dimension {space.k:,}, {_structure(space.output)}, "
+        f"{_types(space, 'output')}",
         f"  all maps   dimension {space.dimension:,}; a dense operator of them takes "
         f"{_size(8.0 * space.dimension**2)}",
         f"  rank       {_rank_beforehand(space)}",
     ]
     for each in SOLVERS.values():
-        takes = each.obstacle(space)
+        reasons = [reason for pair in pairs if (reason := each.obstacle(pair)) is not None]
+        takes = each.obstacle(space) if len(reasons) == len(pairs) else None
+        if reasons and takes is None:
+            takes = f"not all pairs of types: {reasons[0]}"
         if takes is None and not space.complete and each is not orbits.SOLVER:
             takes = "lists the elements first; what it takes is known then"
         if takes is None:
-            cost = each.cost(space)
-            takes = f"about {_size(cost.memory)} and {cost.seconds:.1g} s"
-        takes += f"; {each.summary}" if each is chosen else ""
-        mark = "->" if each is chosen else "  "
+            costs = [each.cost(pair) for pair in pairs]
+            memory = max(cost.memory for cost in costs)
+            takes = f"about {_size(memory)} and {sum(cost.seconds for cost in costs):.1g} s"
+        takes += f"; {each.summary}" if each in used else ""
+        mark = "->" if each in used else "  "
         lines.append(f"{mark} {each.name:<10} {takes}")
     return "\n".join(lines)
+
+
+def _pairs(space: HomSpace) -> dict[tuple[int, int], HomSpace]:
+    """Each pair of types (W, V) that occurs, once."""
+    types = space.types
+    return {
+        (output.type, input_.type): space.between(input_.type, output.type)
+        for output in types.output
+        for input_ in types.input
+    }
 
 
 def _structure(rho: Representation) -> str:
@@ -134,9 +152,17 @@ def _structure(rho: Representation) -> str:
     return "orthogonal matrices" if rho.is_orthogonal else "matrices, not orthogonal"
 
 
+def _types(space: HomSpace, side: str) -> str:
+    summands = space.types.input if side == "input" else space.types.output
+    told = [f"{each.multiplicity:,} of {each.dimension:,}" for each in summands[:_MOST_TOLD]]
+    if len(summands) > _MOST_TOLD:
+        told.append(f"… ({len(summands)} in all)")
+    return f"orbit types {', '.join(told)}"
+
+
 def _rank_beforehand(space: HomSpace) -> str:
     if space.complete:
-        return f"{hom_dimension(space):,}, from characters"
+        return f"{rank_expected(space):,}, from characters"
     return "counted when solved: only generators are listed"
 
 
@@ -149,21 +175,41 @@ def _size(count: float) -> str:
 
 
 def solve_space(space: HomSpace, solver: Solver | None = None) -> Basis:
-    """`solve` for representations already at hand; ``solver=None`` picks the first that applies.
+    """`solve` for representations already at hand.
+
+    Each pair of orbit types is solved once; with ``solver=None`` each by the first that applies.
 
     Raises
     ------
     SolverError
         If the solver does not apply, would not fit in memory, or its result fails the checks.
     """
-    solver = solver or choose(space)
-    obstacle = solver.obstacle(space)
-    if obstacle is not None:
-        raise SolverError(f"solver {solver.name!r} does not apply: {obstacle}; use --solver auto")
-    whole = space if solver is orbits.SOLVER else with_all_elements(space)
-    refuse_beyond_memory(solver, whole)
-    columns = solver.solve(whole)
+    tables, used = {}, set()
+    for pair, small in _pairs(space).items():
+        chosen = solver or choose(small)
+        obstacle = chosen.obstacle(space)
+        if chosen.obstacle(small) is not None:
+            raise SolverError(
+                f"solver {chosen.name!r} does not apply: {obstacle}; use --solver auto"
+            )
+        if chosen is not orbits.SOLVER:
+            small = space.enumerated.between(pair[1], pair[0])
+        check_memory(chosen, small)
+        used.add(chosen.name)
+        try:
+            tables[pair] = chosen.solve(small)
+        except EquibasisError as error:
+            raise _failed(chosen.name, space, error) from error
+    types = space.types
+    rows = [
+        [tables[output.type, input_.type] for input_ in types.input] for output in types.output
+    ]
+    name = "+".join(each for each in SOLVERS if each in used)
     try:
-        return make_basis(space, columns, solver.name)
+        return make_basis(space, rows, name)
     except EquibasisError as error:
-        raise SolverError(f"solver {solver.name!r} failed its check on {space}: {error}") from error
+        raise _failed(name, space, error) from error
+
+
+def _failed(solver: str, space: HomSpace, error: EquibasisError) -> SolverError:
+    return SolverError(f"solver {solver!r} failed its check on {space}: {error}")

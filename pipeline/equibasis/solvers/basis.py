@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from equibasis.errors import EquibasisError
-from equibasis.linalg.canonical import canonical_basis
-from equibasis.linalg.columns import (
-    Columns,
-    OrbitColumns,
-    as_csc,
-    count_labels,
-    in_order,
-    row_blocks,
-    structured,
-)
+from equibasis.linalg.columns import OrbitColumns, label_type
 from equibasis.linalg.components import diagonal_blocks
+from equibasis.linalg.memory import refuse_beyond_memory
+from equibasis.solvers import orbits
 from equibasis.solvers.reynolds import hom_dimension
-from equibasis.symmetry.coordinates import Coordinates
+from equibasis.solvers.tables import (
+    MatrixTable,
+    OrbitTable,
+    Table,
+    all_rows,
+    largest_change,
+    matrix_of,
+)
 from equibasis.symmetry.hom_space import HomSpace
-from equibasis.symmetry.pair_orbits import pair_images
-from equibasis.symmetry.representations import PermutationRepresentation, direct_sum
-from equibasis.symmetry.spaces import SCALAR, Shape, Sum
+from equibasis.symmetry.orbit_types import Summand
+from equibasis.symmetry.representations import PermutationRepresentation
+from equibasis.symmetry.spaces import Shape
 
 # The largest error that a basis may have: rounding leaves about 1e-15, a wrong basis about 1.
 TOLERANCE = 1e-10
+
+# Bytes that an entry of the basis matrix takes while it is made.
+_BYTES_AN_ENTRY = 48
 
 
 @dataclass(frozen=True)
@@ -42,12 +48,54 @@ class Checks:
     equivariance_error
         max |ρ₂(g) W ρ₁(g⁻¹) - W| over columns W and elements g that generate the group.
     rank_expected
-        dim Hom_G(X, Y) from characters.
+        dim Hom_G(X, Y) from characters; where only generators are listed, orbits counted anew.
     """
 
     orthonormality_error: float
     equivariance_error: float
     rank_expected: int
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """The part of a basis between all copies of two types: R^d ⊗ R^c ⊗ Hom_G(V, W).
+
+    Attributes
+    ----------
+    space
+        Hom_G(V, W).
+    output, input
+        The d copies of W in Y, and the c copies of V in X.
+    table
+        The basis of Hom_G(V, W), of rank r.
+    start
+        Column (b, a, j), of copy b of W, copy a of V and column j of the table, is column
+        ``start + (b c + a) r + j`` of the basis.
+    """
+
+    space: HomSpace
+    output: Summand
+    input: Summand
+    table: Table
+    start: int
+
+    @property
+    def rank(self) -> int:
+        """d c r."""
+        return self.output.multiplicity * self.input.multiplicity * self.table.rank
+
+    @property
+    def entries(self) -> int:
+        """How many entries of these columns are not zero."""
+        return self.output.multiplicity * self.input.multiplicity * self.table.entries
+
+    def labels(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Labels and signs of all pairs of points, (dim W, dim V), of a table of orbits."""
+        table, input_, output = self.table, self.space.input, self.space.output
+        assert isinstance(table, OrbitTable)
+        assert isinstance(input_, PermutationRepresentation)
+        assert isinstance(output, PermutationRepresentation)
+        return all_rows(table, input_, output, self.space.generating)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,44 +106,142 @@ class Basis:
     ----------
     space
         Group, spaces and representations.
-    columns
-        The basis as it is kept: orbits, sparse or dense. ``matrix`` is the same as a matrix.
+    tables
+        A basis of Hom_G(V, W) for each type W of Y and each type V of X, ``tables[W][V]``, both
+        in the order of ``space.types``.
     solver
         Name of the solver that found it; not part of what the basis is.
     checks
         Its errors, measured when it was solved.
-    coordinates
-        Symmetry-adapted coordinates of the space, where they were read from a file.
     """
 
     space: HomSpace
-    columns: Columns
+    tables: tuple[tuple[Table, ...], ...]
     solver: str
     checks: Checks
-    coordinates: Coordinates | None = None
-
-    def __post_init__(self) -> None:
-        columns, rows = self.columns, self.space.dimension
-        if columns.shape[0] != rows or len(columns.shape) != 2:
-            raise EquibasisError(
-                f"a basis of {self.space} is a matrix of {rows:,} rows, not of shape "
-                f"{columns.shape}"
-            )
-        if not isinstance(columns, OrbitColumns) and columns.dtype != np.float64:
-            raise EquibasisError(f"a basis is a matrix of float64, not of {columns.dtype}")
 
     @cached_property
-    def matrix(self) -> sparse.csc_array | np.ndarray:
-        """B of shape (k*m, r), float64: `scipy.sparse.csc_array`, or `numpy.ndarray` if dense.
-
-        Column j is vec(W_j), row-major: W_j[o, i] = B[o * m + i, j].
-        """
-        return self.columns.tocsc() if isinstance(self.columns, OrbitColumns) else self.columns
+    def blocks(self) -> tuple[Block, ...]:
+        """The basis, types of Y by types of X."""
+        types, start, blocks = self.space.types, 0, []
+        for output, row in zip(types.output, self.tables, strict=True):
+            for input_, table in zip(types.input, row, strict=True):
+                space = self.space.between(input_.type, output.type)
+                blocks.append(Block(space, output, input_, table, start))
+                start += blocks[-1].rank
+        return tuple(blocks)
 
     @property
     def rank(self) -> int:
         """r, the dimension of the subspace."""
-        return int(self.columns.shape[1])
+        return sum(block.rank for block in self.blocks)
+
+    @property
+    def nonzeros(self) -> int:
+        """How many entries of the matrix are not zero."""
+        return sum(block.entries for block in self.blocks)
+
+    @property
+    def of_orbits(self) -> bool:
+        """Whether X and Y are permuted, signs apart, so that columns are orbits of index pairs."""
+        return all(isinstance(block.table, OrbitTable) for block in self.blocks)
+
+    @cached_property
+    def matrix(self) -> sparse.csc_array:
+        """B of shape (k*m, r), float64, `scipy.sparse.csc_array`, made when it is asked for.
+
+        Column j is vec(W_j), row-major: W_j[o, i] = B[o * m + i, j].
+
+        Raises
+        ------
+        EquibasisError
+            If it does not fit in memory.
+        """
+        self._refuse_beyond_memory(_BYTES_AN_ENTRY * self.nonzeros)
+        parts = [self.entries(block) for block in self.blocks]
+        rows, columns, values = (np.concatenate(each) for each in zip(*parts, strict=True))
+        shape = self.space.dimension, self.rank
+        return sparse.csc_array((values, (rows, columns)), shape=shape)
+
+    def entries(
+        self, block: Block, columns: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows, columns and values of the non-zero entries of a block, of its first columns."""
+        rank, c = block.table.rank, block.input.multiplicity
+        number = block.rank if columns is None else min(columns, block.rank)
+        copies = np.arange(-(-number // max(1, rank)))
+        small = matrix_of(block.table, block.space).tocoo()
+        p, q = np.divmod(small.row.astype(np.int64), block.input.dimension)
+        b, a = np.divmod(copies, c)
+        rows = block.output.index[p][:, b] * self.space.m + block.input.index[q][:, a]
+        values = np.repeat(small.data[:, None], len(copies), axis=1)
+        for summand, point, copy in ((block.output, p, b), (block.input, q, a)):
+            if summand.signs is not None:
+                values *= summand.signs[point][:, copy]
+        column = copies * rank + small.col[:, None].astype(np.int64)
+        kept = column < number
+        return rows[kept], column[kept] + block.start, values[kept]
+
+    def labels(self, outputs: np.ndarray, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The column that has an entry at some index pairs, -1 for none, and its sign.
+
+        For bases of orbits. Both arrays of whole numbers, of one shape after broadcasting; so are
+        the columns, int64, and the signs, int8.
+        """
+        outputs, inputs = np.broadcast_arrays(outputs, inputs)
+        labels, signs = np.full(outputs.shape, -1), np.ones(outputs.shape, dtype=np.int8)
+        types = self.space.types
+        output, input_ = _whereabouts(types.output), _whereabouts(types.input)
+        for number, block in enumerate(self.blocks):
+            row, column = divmod(number, len(types.input))
+            here = np.nonzero((output.summand[outputs] == row) & (input_.summand[inputs] == column))
+            o, i = outputs[here], inputs[here]
+            small, turned = block.labels()
+            place = output.point[o], input_.point[i]
+            copy = output.copy[o] * block.input.multiplicity + input_.copy[i]
+            found = small[place]
+            labels[here] = np.where(
+                found < 0, -1, block.start + copy * block.table.rank + found
+            )
+            sign = output.sign[o] * input_.sign[i]
+            signs[here] = sign if turned is None else sign * turned[place]
+        return labels, np.where(labels < 0, 1, signs).astype(np.int8)
+
+    @cached_property
+    def columns(self) -> OrbitColumns | sparse.csc_array:
+        """The matrix as orbit labels where it is made of orbits, 4 bytes a row; else sparse."""
+        if not self.of_orbits:
+            return self.matrix
+        space, rank = self.space, self.rank
+        number = label_type(rank)
+        size = np.dtype(number).itemsize
+        self._refuse_beyond_memory((size + 1) * space.dimension)
+        labels = np.full((space.k, space.m), -1, dtype=number)
+        sizes = np.empty(rank, dtype=np.int64)
+        signs = np.ones((space.k, space.m), dtype=np.int8)
+        for block in self.blocks:
+            table, d, c = block.table, block.output.multiplicity, block.input.multiplicity
+            assert isinstance(table, OrbitTable)
+            small, turned = block.labels()
+            starts = block.start + np.arange(d * c, dtype=number).reshape(d, c) * table.rank
+            sizes[block.start : block.start + block.rank] = np.tile(table.sizes, d * c)
+            flips = np.ones(small.shape, dtype=np.int8) if turned is None else turned
+            for b in range(d):
+                place = np.ix_(block.output.index[:, b], block.input.index.ravel())
+                part = np.where(small[:, :, None] < 0, -1, small[:, :, None] + starts[b])
+                labels[place] = part.reshape(len(small), -1)
+                part = np.repeat(flips[:, :, None], c, axis=2)
+                if block.output.signs is not None:
+                    part = part * block.output.signs[:, b, None, None]
+                if block.input.signs is not None:
+                    part = part * block.input.signs
+                signs[place] = np.where(small[:, :, None] < 0, 1, part).reshape(len(small), -1)
+        flat = None if (signs > 0).all() else signs.ravel()
+        return OrbitColumns(labels.ravel(), sizes, flat)
+
+    def _refuse_beyond_memory(self, needed: float) -> None:
+        remedy = "use its blocks, which are small"
+        refuse_beyond_memory(needed, f"the matrix of {self!r}", remedy=remedy)
 
     @property
     def kind(self) -> str:
@@ -117,82 +263,106 @@ class Basis:
         """Shape of the arrays in Y."""
         return self.space.output_shape
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Basis:
+        """Itself: nothing in it changes, and copies of a network may share it."""
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is made when it is asked for."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
     def __repr__(self) -> str:
         return f"Basis({self.space}, rank {self.rank}, by {self.solver})"
 
 
-def make_basis(space: HomSpace, columns: Columns, solver: str) -> Basis:
-    """A `Basis` with its errors measured and its columns in the form that suits them.
+@dataclass(frozen=True, eq=False)
+class _Whereabouts:
+    """Of each coordinate of a space: its summand, point, copy and sign, each (n,)."""
+
+    summand: np.ndarray
+    point: np.ndarray
+    copy: np.ndarray
+    sign: np.ndarray
+
+
+def _whereabouts(summands: Sequence[Summand]) -> _Whereabouts:
+    n = sum(each.index.size for each in summands)
+    found = _Whereabouts(*np.empty((3, n), dtype=np.int64), np.ones(n, dtype=np.int8))
+    for number, each in enumerate(summands):
+        found.summand[each.index] = number
+        found.point[each.index] = np.arange(each.dimension)[:, None]
+        found.copy[each.index] = np.arange(each.multiplicity)
+        if each.signs is not None:
+            found.sign[each.index] = each.signs
+    return found
+
+
+def make_basis(space: HomSpace, tables: Sequence[Sequence[Table]], solver: str) -> Basis:
+    """A `Basis` with its errors measured.
 
     Raises
     ------
     EquibasisError
         If the rank is not the one that the group gives, or an error exceeds `TOLERANCE`.
     """
-    kept = structured(columns)
-    checks = measure(space, kept)
-    check_errors(kept.shape[1], checks)
-    if isinstance(kept, OrbitColumns) and not in_order(kept):
-        raise EquibasisError("the orbits are not numbered in their order")
-    return Basis(space, kept, solver, checks)
+    basis = Basis(space, tuple(map(tuple, tables)), solver, Checks(0.0, 0.0, 0))
+    checks = measure(basis)
+    check_errors(basis.rank, checks)
+    return Basis(space, basis.tables, solver, checks)
 
 
-def with_scalars(basis: Basis, invariants: Basis, count: int) -> Basis:
-    """The basis of Hom_G(X ⊕ R^count, Y), where ``count`` numbers after X stay as they are.
+def measure(basis: Basis) -> Checks:
+    """The errors of a basis, each from its definition, each pair of types once."""
+    orthonormality = equivariance = 0.0
+    for block in _distinct(basis):
+        orthonormality = max(orthonormality, _orthonormality(block.table))
+        equivariance = max(equivariance, largest_change(block.table, block.space))
+    return Checks(orthonormality, equivariance, rank_expected(basis.space))
 
-    A map from there is one of ``basis`` beside ``count`` invariant vectors of Y, as columns.
 
-    Parameters
-    ----------
-    basis, invariants
-        Of Hom_G(X, Y), and of the invariants of Y.
-    count
-        How many numbers; with 0, ``basis`` itself.
-    """
-    if count == 0:
-        return basis
-    space = basis.space
-    trivial = PermutationRepresentation(
-        np.broadcast_to(np.arange(count), (len(space.elements), count))
+def _distinct(basis: Basis) -> Iterator[Block]:
+    """One block for each pair of types and table."""
+    seen = set()
+    for block in basis.blocks:
+        key = block.input.type, block.output.type, id(block.table)
+        if key not in seen:
+            seen.add(key)
+            yield block
+
+
+def _orthonormality(table: Table) -> float:
+    if isinstance(table, OrbitTable):
+        norms = table.sizes * (1 / np.sqrt(table.sizes)) ** 2
+        return float(np.abs(norms - 1.0).max(initial=0.0))
+    gram = table.values.T @ table.values
+    return float(np.abs(gram - np.eye(table.rank)).max(initial=0.0))
+
+
+def rank_expected(space: HomSpace) -> int:
+    """dim Hom_G(X, Y) = Σ d c dim Hom_G(V, W), without solving for it."""
+    types = space.types
+
+    @functools.cache
+    def of_pair(input_: int, output: int) -> int:
+        small = space.between(input_, output)
+        if small.complete or orbits.obstacle(small) is not None:
+            return hom_dimension(small)
+        # The other way round, from the stabilizer of a point of V.
+        return orbits.solve(space.between(output, input_)).rank
+
+    if not space.complete and not _permuted(space):
+        return rank_expected(space.enumerated)
+    return sum(
+        output.multiplicity * input_.multiplicity * of_pair(input_.type, output.type)
+        for output in types.output
+        for input_ in types.input
     )
-    joined = replace(
-        space,
-        input_space=space.input_space + (SCALAR if count == 1 else Sum((SCALAR,) * count)),
-        input=direct_sum([space.input, trivial]),
+
+
+def _permuted(space: HomSpace) -> bool:
+    return all(
+        isinstance(rho, PermutationRepresentation) for rho in space.types.representations
     )
-    # Row o m + i of the one, and row o of the other for number j, among k (m + count) rows.
-    width = space.m + count
-    of_basis = (np.arange(space.k)[:, None] * width + np.arange(space.m)).ravel()
-    of_invariants = np.arange(space.k) * width + space.m
-    columns = [_placed(as_csc(basis.columns), of_basis, joined.dimension)] + [
-        _placed(as_csc(invariants.columns), of_invariants + number, joined.dimension)
-        for number in range(count)
-    ]
-    matrix = sparse.hstack(columns, format="csc")
-    if isinstance(basis.columns, OrbitColumns) and isinstance(invariants.columns, OrbitColumns):
-        first = matrix.indices[matrix.indptr[:-1]]  # rows ascend within each column
-        matrix = matrix[:, np.argsort(first, kind="stable")]
-    else:
-        matrix = canonical_basis((matrix @ matrix.T).tocsr())
-    return make_basis(joined, matrix, basis.solver)
-
-
-def _placed(matrix: sparse.csc_array, rows: np.ndarray, count: int) -> sparse.csc_array:
-    """The same columns with row i where ``rows[i]`` is, among ``count``."""
-    shape = count, matrix.shape[1]
-    return sparse.csc_array((matrix.data, rows[matrix.indices], matrix.indptr), shape=shape)
-
-
-def measure(space: HomSpace, columns: Columns) -> Checks:
-    """The errors of a basis, each from its definition."""
-    if isinstance(columns, OrbitColumns):
-        norms = count_labels(columns.labels, columns.shape[1]) * (1 / np.sqrt(columns.sizes)) ** 2
-        orthonormality = float(np.abs(norms - 1.0).max(initial=0.0))
-    else:
-        matrix = sparse.csc_array(columns)
-        orthonormality = _largest(matrix.T @ matrix - sparse.eye_array(matrix.shape[1]))
-    equivariance = max((_moved_by(space, g, columns) for g in space.generating), default=0.0)
-    return Checks(orthonormality, equivariance, hom_dimension(space))
 
 
 def check_rank(rank: int, expected: int) -> None:
@@ -223,7 +393,8 @@ def check_is_basis(value: object) -> None:
 def subspace_angle(a: Basis, b: Basis) -> float:
     """The largest principal angle between the spans of two bases of one rank, in radians.
 
-    sin θ = ‖A - B BᵀA‖₂, which unlike the cosine keeps its digits near zero.
+    sin θ = ‖A - B BᵀA‖₂, which unlike the cosine keeps its digits near zero. Where both split
+    into the same copies of types, the largest of the angles between their tables.
     Source: Björck and Golub (1973), *Numerical methods for computing angles between subspaces*.
 
     Raises
@@ -237,14 +408,27 @@ def subspace_angle(a: Basis, b: Basis) -> float:
         raise EquibasisError(
             f"maps {a.space} and {b.space} lie in no one space: they have no angle"
         )
-    if a.columns.shape != b.columns.shape:
+    if a.rank != b.rank:
         raise EquibasisError(
-            f"subspaces of {a.columns.shape[1]} dimensions in {a.columns.shape[0]} and of "
-            f"{b.columns.shape[1]} in {b.columns.shape[0]} have no angle: compare bases of one rank"
+            f"subspaces of {a.rank} and of {b.rank} dimensions in {a.space.dimension} have no "
+            "angle: compare bases of one rank"
         )
-    if _same_orbits(a.columns, b.columns):
-        return 0.0
-    first, second = as_csc(a.columns), as_csc(b.columns)
+    if _same_copies(a, b):
+        pairs = [
+            (one, other)
+            for one, other in zip(a.blocks, b.blocks, strict=True)
+            if not _same_table(one.table, other.table)
+        ]
+        if all(one.table.rank == other.table.rank for one, other in pairs):
+            angles = (
+                _angle(matrix_of(one.table, one.space), matrix_of(other.table, other.space))
+                for one, other in pairs
+            )
+            return max(angles, default=0.0)
+    return _angle(a.matrix, b.matrix)
+
+
+def _angle(first: sparse.csc_array, second: sparse.csc_array) -> float:
     rest = first - second @ (second.T @ first)
     frobenius = float(np.linalg.norm(rest.data))
     if frobenius < TOLERANCE:
@@ -256,66 +440,30 @@ def subspace_angle(a: Basis, b: Basis) -> float:
     return float(np.arcsin(min(1.0, frobenius * np.sqrt(largest))))
 
 
-def _same_orbits(a: Columns, b: Columns) -> bool:
-    if not (isinstance(a, OrbitColumns) and isinstance(b, OrbitColumns)):
-        return False
-    if not np.array_equal(a.labels, b.labels) or (a.signs is None) != (b.signs is None):
-        return False
-    return a.signs is None or b.signs is None or np.array_equal(a.signs, b.signs)
+def _same_copies(a: Basis, b: Basis) -> bool:
+    return all(
+        len(one) == len(other) and all(map(_same_summand, one, other))
+        for one, other in (
+            (a.space.types.input, b.space.types.input),
+            (a.space.types.output, b.space.types.output),
+        )
+    )
 
 
-def _moved_by(space: HomSpace, g: int, columns: Columns) -> float:
-    """max |vec(ρ₂(g) W ρ₁(g⁻¹)) - vec(W)| over all columns vec(W)."""
-    rho_in, rho_out = space.input, space.output
-    if isinstance(rho_in, PermutationRepresentation) and isinstance(
-        rho_out, PermutationRepresentation
-    ):
-        if isinstance(columns, OrbitColumns):
-            return _orbits_moved_by(rho_in, rho_out, g, columns)
-        images, signs = pair_images(rho_in, rho_out, g)
-        moved = sparse.csr_array(columns)[images]
-        if signs is not None:
-            moved = sparse.diags_array(signs.astype(np.float64)) @ moved
-    else:
-        matrix = as_csc(columns)
-        operator = sparse.kron(rho_out.matrix(g), rho_in.inverse.matrix(g).T, format="csr")
-        return _largest(operator @ matrix - matrix)
-    return _largest(moved - sparse.csr_array(columns))
+def _same_summand(a: Summand, b: Summand) -> bool:
+    return np.array_equal(a.index, b.index) and _same_array(a.signs, b.signs)
 
 
-def _orbits_moved_by(
-    rho_in: PermutationRepresentation,
-    rho_out: PermutationRepresentation,
-    g: int,
-    columns: OrbitColumns,
-) -> float:
-    """The same for orbits, a block of rows at a time, comparing labels and signs."""
-    k, m = rho_out.dimension, rho_in.dimension
-    labels = columns.labels.reshape(k, m)
-    signs = None if columns.signs is None else columns.signs.reshape(k, m)
-    worst = 0.0
-    for block in row_blocks(k, m):
-        here, there = labels[block], labels[rho_out.index[g, block]].take(rho_in.index[g], axis=1)
-        wrong = here != there
-        flips = np.ones((1, 1), dtype=np.int8)
-        if rho_out.signs is not None:
-            flips = flips * rho_out.signs[g, block, None]
-        if rho_in.signs is not None:
-            flips = flips * rho_in.signs[g]
-        if signs is not None:
-            flips = flips * signs[block] * signs[rho_out.index[g, block]][:, rho_in.index[g]]
-        wrong |= (flips < 0) & (here >= 0)
-        if wrong.any():
-            one, other = (_magnitudes(columns, part[wrong]) for part in (here, there))
-            same_column = here[wrong] == there[wrong]
-            off = np.where(same_column, one + other, np.maximum(one, other))
-            worst = max(worst, float(off.max()))
-    return worst
+def _same_table(a: Table, b: Table) -> bool:
+    if isinstance(a, OrbitTable) and isinstance(b, OrbitTable):
+        # Rows follow from the first where both are moved by one group.
+        return a.rows == 1 and np.array_equal(a.labels, b.labels) and _same_array(a.signs, b.signs)
+    return (
+        isinstance(a, MatrixTable)
+        and isinstance(b, MatrixTable)
+        and np.array_equal(a.values, b.values)
+    )
 
 
-def _magnitudes(columns: OrbitColumns, labels: np.ndarray) -> np.ndarray:
-    return np.where(labels < 0, 0.0, 1.0 / np.sqrt(columns.sizes[labels]))
-
-
-def _largest(matrix: sparse.csc_array) -> float:
-    return float(np.abs(matrix.data).max(initial=0.0))
+def _same_array(a: np.ndarray | None, b: np.ndarray | None) -> bool:
+    return (a is None) == (b is None) and (a is None or b is None or np.array_equal(a, b))

@@ -8,6 +8,7 @@ from scipy import sparse
 from equibasis.linalg.canonical import canonical_basis
 from equibasis.solvers.interface import Cost, Solver, no_obstacle
 from equibasis.solvers.reynolds import dense_reynolds_operator
+from equibasis.solvers.tables import Table, table_of
 from equibasis.symmetry.hom_space import HomSpace
 
 # Operator, one Kronecker product, both factors of the SVD with its workspace, and the projector.
@@ -17,11 +18,16 @@ _COPIES = 8
 def cost(space: HomSpace) -> Cost:
     """Some dense copies of the operator, and the cube of its size."""
     n = float(space.dimension)
-    return Cost(8 * _COPIES * n**2, 5e-10 * n**3 + 1e-8 * space.output.order * n**2)
+    return Cost(8 * _COPIES * n**2, 1e-3 + 5e-10 * n**3 + 1e-8 * space.output.order * n**2)
 
 
-def solve(space: HomSpace) -> sparse.csc_array:
+def solve(space: HomSpace) -> Table:
     """Left singular vectors of the dense Reynolds operator, made canonical."""
+    return table_of(space, whole(space))
+
+
+def whole(space: HomSpace) -> sparse.csc_array:
+    """The canonical basis of any space of maps, no orbit types made use of: (km, r)."""
     operator = dense_reynolds_operator(space)
     vectors, singular_values, _ = np.linalg.svd(operator)
     # A projector, orthogonal or not, has no singular value between 0 and 1.

@@ -1,14 +1,13 @@
-"""What every solver is: a name, when it applies, what it costs, and how it finds the basis."""
+"""What every solver is: a name, when it applies, what it costs, and how it finds a table."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import psutil
-
 from equibasis.errors import SolverError
-from equibasis.linalg.columns import Columns
+from equibasis.linalg.memory import refuse_beyond_memory
+from equibasis.solvers.tables import Table
 from equibasis.symmetry.hom_space import HomSpace
 
 
@@ -30,7 +29,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Solver:
-    """One way to compute the canonical basis of Hom_G(X, Y).
+    """One way to compute the canonical basis of Hom_G(V, W) for a pair of orbit types.
 
     Attributes
     ----------
@@ -43,27 +42,22 @@ class Solver:
     cost
         What it would take.
     solve
-        The basis B (km, r) float64: orthonormal, canonical as in `equibasis.linalg.canonical`.
-        Every solver returns the same B for the same space.
+        The basis as a table: orthonormal, canonical as in `equibasis.linalg.canonical`. Every
+        solver returns the same table for the same space.
     """
 
     name: str
     summary: str
     obstacle: Callable[[HomSpace], str | None]
     cost: Callable[[HomSpace], Cost]
-    solve: Callable[[HomSpace], Columns]
+    solve: Callable[[HomSpace], Table]
 
 
 def no_obstacle(space: HomSpace) -> None:
     """For solvers that apply to every space."""
 
 
-def refuse_beyond_memory(solver: Solver, space: HomSpace) -> None:
+def check_memory(solver: Solver, space: HomSpace) -> None:
     """Raise `SolverError` if a solver would take more memory than is free."""
-    free = psutil.virtual_memory().available
-    needed = solver.cost(space).memory
-    if needed > free:
-        raise SolverError(
-            f"solver {solver.name!r} would take about {needed / 2**30:,.1f} GiB for {space} "
-            f"({free / 2**30:,.1f} GiB are free): choose a smaller space, or another --solver"
-        )
+    what, remedy = f"solver {solver.name!r} for {space}", "choose a smaller space, or another --solver"
+    refuse_beyond_memory(solver.cost(space).memory, what, SolverError, remedy)

@@ -11,6 +11,7 @@ from equibasis.linalg.canonical import canonical_basis, projector_of
 from equibasis.linalg.components import Blocks, assemble, diagonal_blocks
 from equibasis.solvers.interface import Cost, Solver, no_obstacle
 from equibasis.solvers.reynolds import reynolds_operator
+from equibasis.solvers.tables import Table, table_of
 from equibasis.symmetry.hom_space import HomSpace
 
 
@@ -22,13 +23,13 @@ def cost(space: HomSpace) -> Cost:
     """
     n = float(space.dimension)
     reach = min(n, space.output.order * space.input.row_entries * space.output.row_entries)
-    return Cost(200 * n * reach, 2e-2 + 1e-7 * n * reach + 5e-10 * n * reach**2)
+    return Cost(200 * n * reach, 1e-3 + 1e-7 * n * reach + 5e-10 * n * reach**2)
 
 
-def solve(space: HomSpace) -> sparse.csc_array:
+def solve(space: HomSpace) -> Table:
     """Left singular vectors of each block of the Reynolds operator, made canonical."""
     operator = reynolds_operator(space)
-    return canonical_basis(assemble(_projectors(operator), operator.shape[0]))
+    return table_of(space, canonical_basis(assemble(_projectors(operator), operator.shape[0])))
 
 
 def _projectors(operator: sparse.csr_array) -> Iterator[Blocks]:

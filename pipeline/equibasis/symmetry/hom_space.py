@@ -13,13 +13,15 @@ from equibasis.errors import GroupError, SpaceError
 from equibasis.symmetry.building import representation
 from equibasis.symmetry.closure import check_group, list_elements
 from equibasis.symmetry.group import Group
+from equibasis.symmetry.orbit_types import OrbitTypes, assembled, orbit_types
 from equibasis.symmetry.representations import (
     TOLERANCE,
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
+    direct_sum,
 )
-from equibasis.symmetry.spaces import SCALAR, Shape, Space, array_shape
+from equibasis.symmetry.spaces import SCALAR, Shape, Space, Sum, V, array_shape
 from equibasis.symmetry.workers import Workers
 
 # The largest norm of a matrix: rounding is multiplied by its square.
@@ -83,6 +85,19 @@ class HomSpace:
             raise SpaceError(f"{what} is not trivial, as on the scalars it is: use another space")
 
     @cached_property
+    def types(self) -> OrbitTypes:
+        """X and Y as orbit types with multiplicities.
+
+        Raises `GroupError` where the elements are said to be all of a group, and are not.
+        """
+        try:
+            return orbit_types(self.input, self.output, enumerated=self.complete)
+        except GroupError:
+            if self.complete:  # which tells for which elements it is none
+                check_group(self.group, self.elements, self.input, self.output)
+            raise
+
+    @cached_property
     def generating(self) -> tuple[int, ...]:
         """Positions of elements that generate all others; for listed groups, checked on the way.
 
@@ -90,7 +105,41 @@ class HomSpace:
         """
         if not self.complete:
             return tuple(range(len(self.elements)))
-        return check_group(self.group, self.elements, self.input, self.output)
+        return check_group(self.group, self.elements, *self.types.representations)
+
+    @cached_property
+    def enumerated(self) -> HomSpace:
+        """The same space with every element listed, found by multiplying generators.
+
+        Raises
+        ------
+        GroupError
+            If they generate more than `MOST_ELEMENTS`, or no finite group.
+        """
+        if self.complete:
+            return self
+        types = self.types
+        words, small = list_elements(
+            self.group, str(self), self.elements, *types.representations
+        )
+        whole = replace(
+            self,
+            elements=words,
+            input=assembled(types.input, small),
+            output=assembled(types.output, small),
+            complete=True,
+        )
+        vars(whole)["types"] = replace(types, representations=small)
+        return whole
+
+    def between(self, input_: int, output: int) -> HomSpace:
+        """Hom_G(V, W) for two of the small representations."""
+        small = self.types.representations
+        space = replace(
+            self, input_space=V, output_space=V, input=small[input_], output=small[output]
+        )
+        vars(space)["generating"] = self.generating  # which need not be found again
+        return space
 
     @property
     def kind(self) -> str:
@@ -121,6 +170,19 @@ class HomSpace:
     def dimension(self) -> int:
         """k m, the dimension of all linear maps X -> Y."""
         return self.k * self.m
+
+    def with_scalars(self, count: int) -> HomSpace:
+        """Hom_G(X ⊕ R^count, Y), where ``count`` numbers after X stay as they are."""
+        if count == 0:
+            return self
+        trivial = PermutationRepresentation(
+            np.broadcast_to(np.arange(count), (len(self.elements), count))
+        )
+        return replace(
+            self,
+            input_space=self.input_space + (SCALAR if count == 1 else Sum((SCALAR,) * count)),
+            input=direct_sum([self.input, trivial]),
+        )
 
     def __str__(self) -> str:
         if self.kind == "invariant":
@@ -176,19 +238,3 @@ def _check_conditioned(name: str, elements: Sequence[str], rho: Representation) 
             f"group {name!r}: the matrix of {elements[int(worst.argmax())]} is not invertible, or "
             "so far from orthogonal that rounding would spoil the result: change coordinates"
         )
-
-
-def with_all_elements(space: HomSpace) -> HomSpace:
-    """The same space with every element listed, found by multiplying generators.
-
-    Raises
-    ------
-    GroupError
-        If they generate more than `MOST_ELEMENTS`, or no finite group.
-    """
-    if space.complete:
-        return space
-    words, (input_, output) = list_elements(
-        space.group, str(space), space.elements, space.input, space.output
-    )
-    return replace(space, elements=words, input=input_, output=output, complete=True)

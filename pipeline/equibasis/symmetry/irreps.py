@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from equibasis.errors import EquibasisError
-from equibasis.symmetry.coordinates.jacobi import eigenvectors, product
 from equibasis.symmetry.pair_orbits import pair_orbits
 from equibasis.symmetry.representations import PermutationRepresentation, Representation
 
@@ -31,25 +30,25 @@ class Irrep:
 
     Attributes
     ----------
-    multiplicity
+    degree
         q, with dim V = q δ.
-    units
-        D as matrices, an orthonormal basis with 1 first: float64 (δ, δ, δ).
-    kind
+    commutant
+        D as matrices, a basis with 1 first, orthogonal and of square norm δ: float64 (δ, δ, δ).
+    holder
         Which representation holds the copy.
     copy
         Its orthonormal basis, columns (i, j) with i < q and j < δ: float64 (t, qδ).
     """
 
-    multiplicity: int
-    units: np.ndarray
-    kind: int
+    degree: int
+    commutant: np.ndarray
+    holder: int
     copy: np.ndarray
 
     @property
-    def division(self) -> int:
-        """δ: 1, 2 or 4 for the real, complex and quaternionic type."""
-        return len(self.units)
+    def dimension(self) -> int:
+        """δ, the dimension of D: 1, 2 or 4 for the real, complex and quaternionic type."""
+        return len(self.commutant)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,27 +59,26 @@ class Decomposition:
     ----------
     irreps
         All that occur, by type and dimension.
-    copies
-        How often each occurs in each, int64 (kinds, irreps).
+    multiplicities
+        How often each occurs in each, int64 (representations, irreps).
     forward, backward
-        For each ρ, float64 (t, t): x -> its coordinates, in the order (irrep, i, copy, j), and
-        back. In these, every map that commutes with G is I_q ⊗ (copies × copies over D) for each
-        irrep, and zero between irreps. Transposes of each other where ρ is orthogonal.
+        For each ρ, float64 (t, t): x -> its coordinates, in the order (irrep, j < δ, i < q, copy),
+        and back. In these, every map that commutes with G is I_q ⊗ (copies × copies over D) for
+        each irrep, and zero between irreps. Transposes of each other where ρ is orthogonal.
     """
 
     irreps: tuple[Irrep, ...]
-    copies: np.ndarray
+    multiplicities: np.ndarray
     forward: tuple[np.ndarray, ...]
     backward: tuple[np.ndarray, ...]
 
-    def rows(self, kind: int, irrep: int, i: int = 0) -> slice:
-        """Where the coordinates (irrep, i, ·, ·) of a representation are."""
-        widths = [v.division * c for v, c in zip(self.irreps, self.copies[kind], strict=True)]
-        start = sum(
-            v.multiplicity * width
-            for v, width in zip(self.irreps[:irrep], widths[:irrep], strict=True)
-        )
-        return slice(start + i * widths[irrep], start + (i + 1) * widths[irrep])
+    def rows(self, representation: int, irrep: int) -> np.ndarray:
+        """Where the coordinates (irrep, j, 0, copy) of a representation are: int64 (δ, copies)."""
+        counts = self.multiplicities[representation]
+        sizes = [v.degree * v.dimension * n for v, n in zip(self.irreps, counts, strict=True)]
+        v, n = self.irreps[irrep], int(counts[irrep])
+        steps = np.arange(v.dimension)[:, None] * v.degree * n + np.arange(n)
+        return int(sum(sizes[:irrep])) + steps
 
 
 def decompose(representations: Sequence[Representation]) -> Decomposition:
@@ -170,12 +168,12 @@ def _decompose(
         commuting = [_random_map(rho, rho, seed) for seed in seeds]
         to_known = {
             known: _random_map(representations[known], rho, seeds[0])
-            for known in {irrep.kind for irrep in irreps}
+            for known in {irrep.holder for irrep in irreps}
         }
         to_known[kind] = commuting[0]
         for space in _eigenspaces(commuting[-1]):
             for number, irrep in enumerate(irreps):
-                matched = _matched(space, to_known[irrep.kind], irrep)
+                matched = _matched(space, to_known[irrep.holder], irrep)
                 if matched is not None:
                     members[kind][number].append(matched)
                     break
@@ -189,7 +187,7 @@ def _decompose(
 
 
 def _eigenspaces(commuting: np.ndarray) -> list[np.ndarray]:
-    values, vectors = eigenvectors(commuting)
+    values, vectors = np.linalg.eigh((commuting + commuting.T) / 2)
     cuts = np.flatnonzero(np.diff(values) > _ZERO * np.abs(values).max(initial=1e-300)) + 1
     return np.split(vectors, cuts, axis=1)
 
@@ -198,11 +196,11 @@ def _matched(space: np.ndarray, to_space: np.ndarray, irrep: Irrep) -> np.ndarra
     """A basis of a subspace in which the group acts as in the irrep's copy, if there is one."""
     if space.shape[1] != irrep.copy.shape[1]:
         return None
-    between = product(product(space.T, to_space), irrep.copy)
-    size = math.sqrt(math.fsum((between * between).ravel().tolist()) / len(between))
+    between = space.T @ to_space @ irrep.copy
+    size = math.sqrt(float(np.square(between).sum()) / len(between))
     if size <= _ZERO:  # maps are drawn of size one
         return None
-    return product(space, between / size)
+    return space @ between / size
 
 
 def _new_irrep(kind: int, space: np.ndarray, commuting: Sequence[np.ndarray]) -> Irrep | None:
@@ -210,10 +208,10 @@ def _new_irrep(kind: int, space: np.ndarray, commuting: Sequence[np.ndarray]) ->
     dimension = space.shape[1]
     units = [np.eye(dimension)]
     for whole in commuting:
-        rest = product(product(space.T, whole), space)
+        rest = space.T @ whole @ space
         for unit in units:
-            rest = rest - unit * (math.fsum((unit * rest).ravel().tolist()) / dimension)
-        size = math.sqrt(math.fsum((rest * rest).ravel().tolist()) / dimension)
+            rest = rest - unit * (float((unit * rest).sum()) / dimension)
+        size = math.sqrt(float(np.square(rest).sum()) / dimension)
         if size > _ZERO:
             units.append(rest / size)
     division = len(units)
@@ -221,12 +219,12 @@ def _new_irrep(kind: int, space: np.ndarray, commuting: Sequence[np.ndarray]) ->
         return None
     basis = np.zeros((dimension, 0))
     while basis.shape[1] < dimension:
-        left = np.eye(dimension) - product(basis, basis.T)
+        left = np.eye(dimension) - basis @ basis.T
         first = left[:, int(np.argmax(np.round(np.diag(left), 9)))]
-        first = first / math.sqrt(math.fsum((first * first).tolist()))
-        basis = np.concatenate([basis, *(product(unit, first[:, None]) for unit in units)], axis=1)
-    acting = [product(product(basis.T, unit), basis)[:division, :division] for unit in units]
-    return Irrep(dimension // division, np.stack(acting), kind, product(space, basis))
+        first = first / np.linalg.norm(first)
+        basis = np.concatenate([basis, *(unit @ first[:, None] for unit in units)], axis=1)
+    acting = [(basis.T @ unit @ basis)[:division, :division] for unit in units]
+    return Irrep(dimension // division, np.stack(acting), kind, space @ basis)
 
 
 def _assembled(
@@ -235,23 +233,23 @@ def _assembled(
     members: Sequence[Sequence[Sequence[np.ndarray]]],
 ) -> Decomposition | None:
     # Irreps of one size follow on one another, so that they can be multiplied at once.
-    order = sorted(range(len(irreps)), key=lambda n: (irreps[n].division, irreps[n].multiplicity))
+    order = sorted(range(len(irreps)), key=lambda n: (irreps[n].dimension, irreps[n].degree))
     irreps = [irreps[number] for number in order]
-    copies = np.zeros((len(representations), len(irreps)), dtype=np.int64)
+    multiplicities = np.zeros((len(representations), len(irreps)), dtype=np.int64)
     forward, backward = [], []
     for kind, (rho, of_kind) in enumerate(zip(representations, members, strict=True)):
         rows = []
         for number, before in enumerate(order):
             found = of_kind[before] if before < len(of_kind) else []
-            copies[kind, number] = len(found)
+            multiplicities[kind, number] = len(found)
             if found:
-                q, division = irreps[number].multiplicity, irreps[number].division
-                stacked = np.stack(found).reshape(len(found), rho.dimension, q, division)
-                rows.append(stacked.transpose(2, 0, 3, 1).reshape(-1, rho.dimension))
+                shape = rho.dimension, irreps[number].degree, irreps[number].dimension
+                stacked = np.stack(found).reshape(len(found), *shape)
+                rows.append(stacked.transpose(3, 2, 0, 1).reshape(-1, rho.dimension))
         analysis = np.concatenate(rows)
-        error = np.abs(product(analysis, analysis.T) - np.eye(len(analysis))).max()
+        error = np.abs(analysis @ analysis.T - np.eye(len(analysis))).max()
         if analysis.shape != (rho.dimension,) * 2 or not error <= 1e-10:
             return None
         forward.append(analysis if rho.change is None else analysis @ rho.change)
         backward.append(analysis.T.copy() if rho.back is None else rho.back @ analysis.T)
-    return Decomposition(tuple(irreps), copies, tuple(forward), tuple(backward))
+    return Decomposition(tuple(irreps), multiplicities, tuple(forward), tuple(backward))

@@ -1,0 +1,274 @@
+"""The basis of Hom_G(V, W) for one pair of orbit types, as one small table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+from scipy import sparse
+
+from equibasis.errors import EquibasisError
+from equibasis.linalg.memory import refuse_beyond_memory
+from equibasis.symmetry.hom_space import HomSpace
+from equibasis.symmetry.representations import PermutationRepresentation, signs_of
+
+# Entries that are treated at once: enough to outweigh a loop in Python, few enough for the cache.
+_AT_ONCE = 2**20
+
+# How far rounding may move an entry of an orbit from 1 / √size.
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class OrbitTable:
+    """Orbits of the pairs (p, q) of points of two types, by the row of p = 0 alone.
+
+    Every orbit of pairs passes through that row, since G moves p = 0 to any other point. Column j
+    of the basis is ± 1 / √size wherever the pair is in orbit j.
+
+    Attributes
+    ----------
+    rows
+        How many points p there are.
+    labels
+        The orbit of each pair (0, q), numbered as they first occur, -1 for pairs that the group
+        maps to their own negative: int32 (t,).
+    signs
+        ±1, int8 (t,), +1 where a label first occurs; ``None`` where all are +1.
+    """
+
+    rows: int
+    labels: np.ndarray
+    signs: np.ndarray | None = None
+
+    @cached_property
+    def rank(self) -> int:
+        """How many orbits there are."""
+        return int(self.labels.max(initial=-1)) + 1
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """How many pairs each orbit has, int64 (r,)."""
+        counts = np.bincount(self.labels[self.labels >= 0], minlength=self.rank)
+        return self.rows * counts.astype(np.int64)
+
+    @property
+    def entries(self) -> int:
+        """How many entries of the basis are not zero."""
+        return int(self.sizes.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class MatrixTable:
+    """A basis of Hom_G(V, W) as a matrix.
+
+    Attributes
+    ----------
+    values
+        Column j is vec(W_j), row-major: float64 (dim W · dim V, r).
+    """
+
+    values: np.ndarray
+
+    @property
+    def rank(self) -> int:
+        """r, how many columns there are."""
+        return int(self.values.shape[1])
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """How many entries of each column are not zero, int64 (r,)."""
+        return np.count_nonzero(self.values, axis=0)
+
+    @property
+    def entries(self) -> int:
+        """How many entries of the basis are not zero."""
+        return int(self.sizes.sum())
+
+
+Table: TypeAlias = OrbitTable | MatrixTable
+
+
+def schreier_tree(
+    rho: PermutationRepresentation, generators: Sequence[int]
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """How generators reach every point of an orbit from point 0, each once.
+
+    Yields
+    ------
+    tuple
+        An element g and points: ``index[g, parents] = children``; parents were reached before.
+    """
+    reached = np.zeros(rho.dimension, dtype=bool)
+    reached[0] = True
+    frontier = np.zeros(1, dtype=np.int64)
+    while len(frontier):
+        fresh = []
+        for g in generators:
+            images = rho.index[g, frontier]
+            new = ~reached[images]
+            if new.any():
+                reached[images[new]] = True
+                fresh.append(images[new])
+                yield g, frontier[new], images[new]
+        frontier = np.concatenate([np.zeros(0, dtype=np.int64), *fresh])
+
+
+def all_rows(
+    table: OrbitTable,
+    input_: PermutationRepresentation,
+    output: PermutationRepresentation,
+    generators: Sequence[int],
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Labels and signs of all pairs (p, q), from those of p = 0.
+
+    For W in Hom_G, W[index₂[g, p], index₁[g, q]] = signs₂[g, p] signs₁[g, q] W[p, q].
+
+    Returns
+    -------
+    labels, signs
+        int16 or int32 (rows, t), and int8 (rows, t) or ``None`` where all are +1.
+    """
+    t = input_.dimension
+    refuse_beyond_memory(4.0 * table.rows * t, "the table of a pair of orbit types")
+    labels = np.empty((table.rows, t), dtype=np.int16 if table.rank < 2**15 else np.int32)
+    labels[0] = table.labels
+    signed = any(each.signs is not None for each in (table, input_, output))
+    signs = None
+    if signed:
+        signs = np.empty((table.rows, t), dtype=np.int8)
+        signs[0] = 1 if table.signs is None else table.signs
+    inverse = np.argsort(input_.index[list(generators)], axis=1)
+    back = dict(zip(generators, inverse, strict=True))
+    step, reached = max(1, _AT_ONCE // t), 1
+    for g, parents, children in schreier_tree(output, generators):
+        reached += len(children)
+        for start in range(0, len(parents), step):
+            parent, child = parents[start : start + step], children[start : start + step]
+            labels[child] = labels[parent].take(back[g], axis=1)
+            if signs is not None:
+                turned = signs[parent] * signs_of(input_)[g]
+                turned *= signs_of(output)[g, parent, None]
+                signs[child] = turned.take(back[g], axis=1)
+    if reached < table.rows:
+        raise EquibasisError("the points of an orbit type are not one orbit")
+    if signs is not None:
+        signs[labels < 0] = 1
+        if (signs > 0).all():
+            signs = None
+    return labels, signs
+
+
+def numbered_by_row(first: np.ndarray, signs: np.ndarray | None, rows: int) -> OrbitTable:
+    """A table from the lowest point q of the orbit of each (0, q), -1 for none.
+
+    ``signs`` int8 (t,) is relative to that point, or ``None``.
+    """
+    is_first = first == np.arange(len(first))
+    number = (np.cumsum(is_first) - 1).astype(np.int32)
+    labels = np.where(first < 0, -1, number[first]).astype(np.int32)
+    if signs is not None:
+        signs = np.where(labels < 0, 1, signs).astype(np.int8)
+        if (signs > 0).all():
+            signs = None
+    return OrbitTable(rows, labels, signs)
+
+
+def table_of(space: HomSpace, matrix: sparse.csc_array) -> Table:
+    """The table of a canonical basis of Hom_G(V, W), given as a matrix (dim W · dim V, r).
+
+    Raises
+    ------
+    EquibasisError
+        If it is no table of orbits, though V and W are permuted.
+    """
+    input_, output = space.input, space.output
+    if not (
+        isinstance(input_, PermutationRepresentation)
+        and isinstance(output, PermutationRepresentation)
+    ):
+        return MatrixTable(matrix.toarray())
+    t = input_.dimension
+    in_row = sparse.csr_array(matrix[:t])
+    if (np.diff(in_row.indptr) > 1).any():
+        raise EquibasisError("the basis of a space of permutations is not made of orbits")
+    entry = np.asarray(in_row.sum(axis=1))
+    column = np.full(t, -1, dtype=np.int64)
+    column[np.diff(in_row.indptr) > 0] = in_row.indices
+    distinct, lowest, which = np.unique(column, return_index=True, return_inverse=True)
+    first = np.where(column < 0, -1, lowest[which.reshape(-1)])
+    signs = np.sign(entry * entry[np.maximum(first, 0)])
+    table = numbered_by_row(first, np.where(first < 0, 1, signs), output.dimension)
+    # Column j of the matrix is orbit number[j] of the table.
+    number = np.full(matrix.shape[1], -1)
+    number[distinct[distinct >= 0]] = table.labels[lowest[distinct >= 0]]
+    rebuilt = matrix_of(table, space)
+    ordered = np.argsort(number, kind="stable")
+    flips = np.sign(entry[lowest[distinct >= 0]])[np.argsort(number[distinct[distinct >= 0]])]
+    if (number < 0).any() or rebuilt.shape != matrix.shape:
+        raise EquibasisError("the basis of a space of permutations is not made of orbits")
+    off = abs(rebuilt - matrix[:, ordered] @ sparse.diags_array(flips)).max()
+    if off > _ROUNDING:
+        raise EquibasisError(f"the basis of a space of permutations is not made of orbits: {off}")
+    return table
+
+
+def matrix_of(table: Table, space: HomSpace) -> sparse.csc_array:
+    """The basis as a sparse matrix (dim W · dim V, r), columns orthonormal."""
+    if isinstance(table, MatrixTable):
+        return sparse.csc_array(table.values)
+    input_, output = space.input, space.output
+    assert isinstance(input_, PermutationRepresentation)
+    assert isinstance(output, PermutationRepresentation)
+    labels, signs = all_rows(table, input_, output, space.generating)
+    rows = np.flatnonzero(labels >= 0)
+    column = labels.ravel()[rows]
+    values = 1.0 / np.sqrt(table.sizes[column])
+    if signs is not None:
+        values *= signs.ravel()[rows]
+    shape = table.rows * len(table.labels), table.rank
+    return sparse.csc_array((values, (rows, column)), shape=shape)
+
+
+def largest_change(table: Table, space: HomSpace) -> float:
+    """max |ρ₂(g) W ρ₁(g⁻¹) - W| over columns W of a table and elements g that generate the group."""
+    if isinstance(table, OrbitTable):
+        return _orbits_changed(table, space)
+    worst, shape = 0.0, (space.k, space.m, table.rank)
+    for g in space.generating:
+        moved = space.output.apply(g, table.values.reshape(shape))
+        moved = space.input.inverse.matrix(g).T @ moved.transpose(1, 0, 2).reshape(space.m, -1)
+        moved = moved.reshape(space.m, space.k, -1).transpose(1, 0, 2).reshape(table.values.shape)
+        worst = max(worst, float(np.abs(moved - table.values).max(initial=0.0)))
+    return worst
+
+
+def _orbits_changed(table: OrbitTable, space: HomSpace) -> float:
+    """The same for orbits: where an element moves a pair into another orbit, or to its negative."""
+    input_, output = space.input, space.output
+    assert isinstance(input_, PermutationRepresentation)
+    assert isinstance(output, PermutationRepresentation)
+    labels, signs = all_rows(table, input_, output, space.generating)
+    signed = any(each is not None for each in (signs, input_.signs, output.signs))
+    step, worst = max(1, _AT_ONCE // labels.shape[1]), 0.0
+    magnitude = np.append(1.0 / np.sqrt(table.sizes), 0.0)
+    for g in space.generating:
+        for start in range(0, table.rows, step):
+            rows = slice(start, start + step)
+            here, images = labels[rows], output.index[g, rows]
+            there = labels[images].take(input_.index[g], axis=1)
+            wrong = here != there
+            if signed:
+                flips = signs_of(input_)[g] * signs_of(output)[g, rows, None]
+                if signs is not None:
+                    flips = flips * signs[rows] * signs[images].take(input_.index[g], axis=1)
+                wrong |= (flips < 0) & (here >= 0)
+            if wrong.any():
+                one, other = here[wrong], there[wrong]
+                both = magnitude[one], magnitude[other]
+                off = np.where(one == other, both[0] + both[1], np.maximum(*both))
+                worst = max(worst, float(off.max()))
+    return worst

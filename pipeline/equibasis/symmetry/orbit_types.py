@@ -1,0 +1,422 @@
+"""A space as orbit types with multiplicities: X = ⊕ R^c ⊗ V, with few and small V.
+
+R^n falls into orbits of coordinates (for matrices: into invariant summands), and many of them are
+of one type: with some numbering of its points, every element permutes each of them in the same
+way. The 196 pixels of a 14×14 image under C4 are 49 orbits of one type, 4 points each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from equibasis.errors import GroupError
+from equibasis.linalg.memory import refuse_beyond_memory
+from equibasis.symmetry.pair_orbits import orbit_leaders
+from equibasis.symmetry.representations import (
+    MatrixRepresentation,
+    PermutationRepresentation,
+    Representation,
+    from_matrices,
+    invariant_coordinates,
+    restriction,
+    signs_of,
+)
+
+# Matrices of two summands that differ by no more are equal: rounding of their making.
+_EQUAL = 1e-12
+
+# Orbits of generators that are no longer are numbered from every point, to find those that are
+# isomorphic though their lowest points do not correspond.
+_LONGEST_COMPARED = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Summand:
+    """All copies of one type in a space, R^c ⊗ V.
+
+    Attributes
+    ----------
+    type
+        Which of `OrbitTypes.representations` V is.
+    index
+        int64 (t, c): coordinate j of copy a is coordinate ``index[j, a]`` of the space. Copies
+        ascend by their lowest coordinate.
+    signs
+        ±1, int8 (t, c), what that coordinate is multiplied by; ``None`` where all are +1.
+    """
+
+    type: int
+    index: np.ndarray
+    signs: np.ndarray | None = None
+
+    @property
+    def dimension(self) -> int:
+        """t, the dimension of V."""
+        return int(self.index.shape[0])
+
+    @property
+    def multiplicity(self) -> int:
+        """c, how many copies of V there are."""
+        return int(self.index.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class OrbitTypes:
+    """X and Y as sums of copies of small representations, which they share.
+
+    Attributes
+    ----------
+    representations
+        The small representations V, pairwise unequal, for the elements that ρ₁ and ρ₂ list.
+    input, output
+        X and Y; the types of each ascend by the lowest coordinate.
+    """
+
+    representations: tuple[Representation, ...]
+    input: tuple[Summand, ...]
+    output: tuple[Summand, ...]
+
+
+def orbit_types(input_: Representation, output: Representation, *, enumerated: bool) -> OrbitTypes:
+    """The orbit types of X and Y.
+
+    The points of a type are numbered as the coordinates of its first copy ascend, in X if it
+    occurs there. Isomorphic orbits are of one type wherever all elements are enumerated, where
+    there is a point of each with one stabilizer; of generators alone, where they are short or
+    their lowest points correspond.
+
+    Raises
+    ------
+    GroupError
+        If elements that are said to be all of a group do not permute coordinates as a group does.
+    """
+    sides = (input_,) if input_ is output else (input_, output)
+    found = _summands(sides, enumerated=enumerated)
+    m = input_.dimension
+    of_input = _of_side(found, 0, m)
+    of_output = of_input if input_ is output else _of_side(found, m, m + output.dimension)
+    return OrbitTypes(tuple(each.representation for each in found), of_input, of_output)
+
+
+class _SumOfOrbits(PermutationRepresentation):
+    """ρ on R^n from its orbit types, its index and signs made when they are asked for."""
+
+    def __init__(self, summands: Sequence[Summand], small: Sequence[PermutationRepresentation]):
+        object.__setattr__(self, "_copies", list(zip(summands, small, strict=True)))
+
+    @property
+    def order(self) -> int:
+        return self._copies[0][1].order
+
+    @cached_property
+    def dimension(self) -> int:
+        return sum(each.index.size for each, _ in self._copies)
+
+    @property
+    def fault(self) -> None:
+        """None: its orbit types are permuted, and each coordinate is in one of them."""
+
+    @cached_property
+    def index(self) -> np.ndarray:
+        refuse_beyond_memory(8 * self.order * self.dimension)
+        index = np.empty((self.order, self.dimension), dtype=np.int64)
+        for each, rho in self._copies:
+            index[:, each.index] = each.index[rho.index]
+        return index
+
+    @cached_property
+    def signs(self) -> np.ndarray | None:
+        if all(each.signs is None and rho.signs is None for each, rho in self._copies):
+            return None
+        refuse_beyond_memory(self.order * self.dimension)
+        signs = np.empty((self.order, self.dimension), dtype=np.int8)
+        for each, rho in self._copies:
+            flips = signs_of(rho)[:, :, None]
+            if each.signs is not None:
+                flips = flips * each.signs * each.signs[rho.index]
+            signs[:, each.index] = np.broadcast_to(flips, (self.order, *each.index.shape))
+        return None if (signs > 0).all() else signs
+
+    def characters(self) -> np.ndarray:
+        return sum(each.multiplicity * rho.characters() for each, rho in self._copies)
+
+
+class _SumOfMatrices(MatrixRepresentation):
+    """ρ on R^n from types some of which are matrices, made when it is asked for."""
+
+    def __init__(self, summands: Sequence[Summand], small: Sequence[Representation]):
+        object.__setattr__(self, "_copies", list(zip(summands, small, strict=True)))
+
+    order, dimension = _SumOfOrbits.order, _SumOfOrbits.dimension
+    characters = _SumOfOrbits.characters
+
+    @property
+    def fault(self) -> None:
+        """None: its types are made of finite numbers."""
+
+    @cached_property
+    def is_orthogonal(self) -> bool:
+        return all(rho.is_orthogonal for _, rho in self._copies)
+
+    @cached_property
+    def matrices(self) -> np.ndarray:
+        refuse_beyond_memory(8 * self.order * self.dimension**2)
+        matrices = np.zeros((self.order, self.dimension, self.dimension))
+        for each, rho in self._copies:
+            signs = np.ones(each.index.shape) if each.signs is None else each.signs
+            for copy, sign in zip(each.index.T, signs.T, strict=True):
+                matrices[:, copy[:, None], copy] = rho.dense() * sign[:, None] * sign
+        return matrices
+
+
+def assembled(
+    summands: Sequence[Summand], representations: Sequence[Representation]
+) -> Representation:
+    """ρ on R^n from its orbit types: the other way round."""
+    small = [representations[each.type] for each in summands]
+    permuted = [rho for rho in small if isinstance(rho, PermutationRepresentation)]
+    if len(permuted) == len(small):
+        return _SumOfOrbits(summands, permuted)
+    return _SumOfMatrices(summands, small)
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """A type with all its copies in X ⊕ Y."""
+
+    representation: Representation
+    index: np.ndarray
+    signs: np.ndarray | None
+
+
+def _of_side(found: Sequence[_Found], start: int, stop: int) -> tuple[Summand, ...]:
+    summands = []
+    for number, each in enumerate(found):
+        copies = (each.index[0] >= start) & (each.index[0] < stop)
+        if copies.any():
+            signs = None if each.signs is None else np.ascontiguousarray(each.signs[:, copies])
+            if signs is not None and (signs > 0).all():
+                signs = None
+            index = np.ascontiguousarray(each.index[:, copies]) - start
+            summands.append(Summand(number, index, signs))
+    return tuple(sorted(summands, key=lambda summand: int(summand.index.min())))
+
+
+def _summands(sides: Sequence[Representation], *, enumerated: bool) -> list[_Found]:
+    """The types of a sum of representations."""
+    permuted: list[tuple[np.ndarray, PermutationRepresentation]] = []
+    found: list[tuple[MatrixRepresentation, list[np.ndarray]]] = []
+    start = 0
+    for rho in sides:
+        for coordinates, part in _parts(rho):
+            if isinstance(part, PermutationRepresentation):
+                permuted.append((coordinates + start, part))
+                continue
+            for known, copies in found:
+                if known.dimension == part.dimension and _equal(known, part):
+                    copies.append(coordinates + start)
+                    break
+            else:
+                found.append((part, [coordinates + start]))
+        start += rho.dimension
+    types = [_Found(part, np.stack(copies, axis=1), None) for part, copies in found]
+    if permuted:
+        coordinates = np.concatenate([each for each, _ in permuted])
+        whole = _side_by_side([part for _, part in permuted])
+        of_orbits = (_by_stabilizer if enumerated else _by_generators)(whole)
+        types += [
+            _Found(each.representation, coordinates[each.index], each.signs) for each in of_orbits
+        ]
+    return sorted(types, key=lambda each: int(each.index[:, 0].min()))
+
+
+def _parts(rho: Representation) -> list[tuple[np.ndarray, Representation]]:
+    """Invariant coordinates with ρ on them; those that are permuted may be several orbits."""
+    if isinstance(rho, PermutationRepresentation):
+        return [(np.arange(rho.dimension), rho)]
+    return [
+        (coordinates, from_matrices(restriction(rho, coordinates).dense()))
+        for coordinates in invariant_coordinates(rho)
+    ]
+
+
+def _equal(a: MatrixRepresentation, b: MatrixRepresentation) -> bool:
+    return bool(np.abs(a.matrices - b.matrices).max() <= _EQUAL * np.abs(a.matrices).max())
+
+
+def _side_by_side(parts: Sequence[PermutationRepresentation]) -> PermutationRepresentation:
+    if len(parts) == 1:
+        return parts[0]
+    starts = np.cumsum([0, *(part.dimension for part in parts[:-1])])
+    index = np.concatenate(
+        [part.index + start for part, start in zip(parts, starts, strict=True)], axis=1
+    )
+    if all(part.signs is None for part in parts):
+        return PermutationRepresentation(index)
+    return PermutationRepresentation(index, np.concatenate([*map(signs_of, parts)], axis=1))
+
+
+def _numbered(rho: PermutationRepresentation, index: np.ndarray, signs: np.ndarray) -> _Found:
+    """A type whose points are numbered as the coordinates of its first copy ascend.
+
+    Parameters
+    ----------
+    rho
+        On the whole space.
+    index, signs
+        (t, c), corresponding points of all copies in rows.
+
+    Raises
+    ------
+    GroupError
+        If ρ does not act on all copies as on the first.
+    """
+    index = index[:, np.argsort(index.min(axis=0), kind="stable")]
+    signs = signs[:, np.argsort(index.min(axis=0), kind="stable")]
+    order = np.argsort(index[:, 0])
+    index, signs = index[order], signs[order] * signs[order, :1]
+    first = index[:, 0]
+    images = rho.index[:, first]
+    moves = np.searchsorted(first, images).clip(max=len(first) - 1)
+    alike = np.array_equal(rho.index[:, index], index[moves])
+    flips = None
+    if rho.signs is not None:
+        flips = rho.signs[:, first]
+        alike = alike and np.array_equal(
+            rho.signs[:, index] * signs, flips[:, :, None] * signs[moves]
+        )
+    if not alike:
+        raise GroupError("the elements listed do not permute coordinates as a group does")
+    flips = None if flips is None or (flips > 0).all() else flips
+    small = PermutationRepresentation(moves, flips)
+    return _Found(small, index, None if (signs > 0).all() else signs)
+
+
+# --- all elements -------------------------------------------------------------------------------
+
+
+def _by_stabilizer(rho: PermutationRepresentation) -> list[_Found]:
+    """Types of orbits where all elements are enumerated.
+
+    Orbits are isomorphic exactly where a point of each has the same stabilizer, with the same
+    signs on it. Each orbit is numbered from the point whose stabilizer comes first among those of
+    its points; its other points are images of that one under the same elements for all.
+    """
+    index, points = rho.index, np.arange(rho.dimension)
+    signs = signs_of(rho)
+    stabilizer = _class_numbers(np.where(index == points, signs, 0))
+    of_images = stabilizer[index]
+    root = np.where(of_images == of_images.min(axis=0), index, rho.dimension).min(axis=0)
+    (roots,) = np.nonzero(root == points)
+    found = []
+    for number in np.unique(stabilizer[roots]):
+        mine = roots[stabilizer[roots] == number]
+        cosets = np.sort(np.unique(index[:, mine[0]], return_index=True)[1])
+        copies = np.ix_(cosets, mine)
+        found.append(_numbered(rho, index[copies], signs[copies]))
+    if sum(each.index.size for each in found) != rho.dimension:
+        raise GroupError("the elements listed do not permute coordinates as a group does")
+    return found
+
+
+def _class_numbers(columns: np.ndarray) -> np.ndarray:
+    """Equal numbers for equal columns of 0, 1 and -1: int64 (n,)."""
+    packed = np.packbits(columns > 0, axis=0)
+    if (columns < 0).any():
+        packed = np.concatenate([packed, np.packbits(columns < 0, axis=0)])
+    rows = np.ascontiguousarray(packed.T)
+    keys = rows[:, 0] if rows.shape[1] == 1 else rows.view(f"S{rows.shape[1]}")[:, 0]
+    numbers: np.ndarray = np.unique(keys, return_inverse=True)[1].reshape(-1)
+    return numbers
+
+
+# --- generators ---------------------------------------------------------------------------------
+
+
+def _by_generators(rho: PermutationRepresentation) -> list[_Found]:
+    """Types of orbits where only generators are listed: numbered breadth first, then compared."""
+    index, signs = rho.index, signs_of(rho)
+    leader = orbit_leaders(list(index))
+    roots = np.unique(leader)
+    order, sign = _breadth_first(index, signs, roots)
+    order = order[np.argsort(leader[order], kind="stable")]
+    lengths = np.bincount(leader)[roots]
+    starts = np.cumsum(lengths) - lengths
+    place = np.empty(rho.dimension, dtype=np.int64)
+    place[order] = np.arange(rho.dimension) - np.repeat(starts, lengths)
+    types: dict[bytes, list[np.ndarray]] = {}
+    for length in np.unique(lengths):
+        orbits = order[starts[lengths == length, None] + np.arange(length)]
+        tables = _tables(index, signs, place, sign, orbits)
+        distinct, which = np.unique(tables, axis=0, return_inverse=True)
+        for number, table in enumerate(distinct):
+            alike = orbits[which.reshape(-1) == number]
+            if 1 < len(distinct) and length <= _LONGEST_COMPARED:
+                points = alike[0]
+                best = _best_root(place[index[:, points]], signs[:, points])
+                renumbered, turned = _breadth_first(index, signs, alike[:, best])
+                renumbered = renumbered[np.argsort(leader[renumbered], kind="stable")]
+                alike = renumbered.reshape(alike.shape)
+                place[alike] = np.arange(length)
+                sign[alike] = turned[alike]
+                table = _tables(index, signs, place, sign, alike[:1])[0]
+            types.setdefault(table.tobytes(), []).append(alike)
+    return [
+        _numbered(rho, np.concatenate(orbits).T, sign[np.concatenate(orbits).T])
+        for orbits in types.values()
+    ]
+
+
+def _tables(
+    index: np.ndarray, signs: np.ndarray, place: np.ndarray, sign: np.ndarray, orbits: np.ndarray
+) -> np.ndarray:
+    """How generators act on orbits (c, t) in their own numbers and signs, a row for each orbit."""
+    images = index[:, orbits]
+    turned = signs[:, orbits] * sign[orbits] * sign[images]
+    both = np.stack([place[images], turned])
+    return np.ascontiguousarray(both.transpose(2, 0, 1, 3)).reshape(len(orbits), -1)
+
+
+def _breadth_first(
+    index: np.ndarray, signs: np.ndarray, roots: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """All points that generators reach from some roots, level by level.
+
+    Returns
+    -------
+    order, sign
+        Points in the order in which they are reached, those of each level by the root that they
+        come from; and for every point of the space the sign that it is reached with, int8.
+    """
+    reached = np.zeros(index.shape[1], dtype=bool)
+    reached[roots] = True
+    sign = np.ones(index.shape[1], dtype=np.int8)
+    levels = [roots]
+    while len(levels[-1]):
+        here = levels[-1]
+        images = index[:, here].T.ravel()
+        turned = (signs[:, here] * sign[here]).T.ravel()
+        new = np.flatnonzero(~reached[images])
+        first = new[np.sort(np.unique(images[new], return_index=True)[1])]
+        sign[images[first]] = turned[first]
+        reached[images[first]] = True
+        levels.append(images[first])
+    return np.concatenate(levels), sign
+
+
+def _best_root(moves: np.ndarray, flips: np.ndarray) -> int:
+    """The point of an orbit from which the numbered generators (L, t) are the smallest."""
+    generators, length = moves.shape
+    starts = np.arange(length) * length
+    index = (moves[:, None] + starts[:, None]).reshape(generators, -1)
+    signs = np.broadcast_to(flips[:, None], (generators, length, length)).reshape(generators, -1)
+    order, sign = _breadth_first(index, signs, starts + np.arange(length))
+    orbits = order[np.argsort(order // length, kind="stable")].reshape(length, length)
+    place = np.empty(length * length, dtype=np.int64)
+    place[orbits] = np.arange(length)
+    tables = _tables(index, signs, place, sign, orbits)
+    return int(np.lexsort(tables.T[::-1])[0])
