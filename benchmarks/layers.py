@@ -106,7 +106,7 @@ def plain(basis: eb.Basis, _: eb.Basis) -> nn.Module:
 def block(basis: eb.Basis, invariants: eb.Basis) -> nn.Module | None:
     """By blocks, where the basis has coordinates for them."""
     with contextlib.suppress(ModelError):
-        return EquivariantLinear(basis, invariants, mode="block")
+        return EquivariantLinear(basis, invariants, mode="irreps")
     return None
 
 
@@ -118,7 +118,7 @@ def published(basis: eb.Basis, _: eb.Basis) -> nn.Module | None:
 WAYS: dict[str, Way] = {
     "plain": plain,
     "expand": functools.partial(EquivariantLinear, mode="expand"),
-    "block": block,
+    "irreps": block,
     "published": published,
     "auto": EquivariantLinear,
 }
@@ -233,7 +233,7 @@ def plot(rows: list[dict]) -> Figure:
     rows = [row for row in rows if row["batch"] == BATCHES[0]]
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
-    names = ("block", "expand", "published")
+    names = ("irreps", "expand", "published")
     for panel, what, title in zip(
         panels, ("training", "evaluation"), ("forward and backward", "evaluation"), strict=True
     ):
@@ -274,7 +274,7 @@ def section(rows: list[dict], kept: list[dict]) -> str:
         "",
         "![Time of layers as multiples of a plain layer's](images/layers.png)",
     ]
-    names = ("expand", "block", "published")
+    names = ("expand", "irreps", "published")
     for what, title, last in (
         ("training", "Forward and backward, gradients of weights and inputs", "`auto` takes"),
         ("evaluation", "Forward in evaluation, after the first call", "`auto`"),
@@ -316,7 +316,7 @@ def main(threads: int) -> None:
     problems = [Problem(*sizes, batch, threads) for sizes in PROBLEMS for batch in BATCHES]
     rows = [measure(problem) for problem in tqdm(problems, "layers")]
     again = [Problem(*sizes, BATCHES[0], threads) for sizes in PROBLEMS_KEPT]
-    two = {name: WAYS[name] for name in ("plain", "block")}
+    two = {name: WAYS[name] for name in ("plain", "irreps")}
     kept = [measure(problem, two, **KEPT) for problem in tqdm(again, "layers, memory kept")]
     save_figure(plot(rows), DOCS / "images" / "layers.png")
     write_section("layers", section(rows, kept))

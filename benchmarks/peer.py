@@ -41,7 +41,7 @@ def main(threads: int) -> None:
     except ImportError as error:
         click.echo(f"symm-learning is not installed ({error}): pip install symm-learning", err=True)
         sys.exit(1)
-    ways: dict[str, Way] = {name: WAYS[name] for name in ("plain", "expand", "block")}
+    ways: dict[str, Way] = {name: WAYS[name] for name in ("plain", "expand", "irreps")}
     ways["eLinear"] = e_linear
     rows = []
     for sizes in PROBLEMS:
@@ -51,7 +51,7 @@ def main(threads: int) -> None:
             shown = [f"{times[name]:.2f}" for times in both for name in list(ways)[1:]]
             rows.append([found["problem"], str(batch), *shown])
     names = [
-        f"{n}, {w}" for w in ("training", "evaluation") for n in ("expand", "block", "eLinear")
+        f"{n}, {w}" for w in ("training", "evaluation") for n in ("expand", "irreps", "eLinear")
     ]
     click.echo(table(["layer", "batch", *names], rows, 1))
 

@@ -58,9 +58,9 @@ def combined() -> tuple[nn.Module, Callable[[Any], Any]]:
 
 LAYERS: dict[str, Callable[[], Any]] = {
     "EquivariantLinear, expand": linear,
-    "EquivariantLinear, block": lambda: linear("block"),
+    "EquivariantLinear, irreps": lambda: linear("irreps"),
     "EquivariantLinear, expand, evaluating": lambda: linear().eval(),
-    "EquivariantLinear, block, evaluating": lambda: linear("block").eval(),
+    "EquivariantLinear, irreps, evaluating": lambda: linear("irreps").eval(),
     "Pointwise": lambda: Pointwise(nn.Tanh(), features()),
     "NormActivation": lambda: NormActivation(features()),
     "DirectSumActivation": lambda: DirectSumActivation(
@@ -116,7 +116,7 @@ def test_what_is_no_real_vector_of_the_right_length_is_refused_in_one_line(
             assert f"{str(x.dtype).removeprefix('torch.')} {tuple(x.shape)}" in message
 
 
-@pytest.mark.parametrize("name", ["EquivariantLinear, expand", "EquivariantLinear, block"])
+@pytest.mark.parametrize("name", ["EquivariantLinear, expand", "EquivariantLinear, irreps"])
 @pytest.mark.parametrize("evaluating", [False, True])
 def test_both_modes_take_the_dtype_of_their_parameters_alone(name: str, evaluating: bool) -> None:
     layer = LAYERS[name]().train(not evaluating)

@@ -19,7 +19,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrize, prune
 
 import equibasis as eb
-from equibasis.nn import EquivariantLinear, block
+from equibasis.nn import EquivariantLinear, irreps
 from equibasis.nn.bias import InvariantBias
 from equibasis.nn.costs import block_cost, expand_cost, faster_mode
 from equibasis.nn.expansion import BasisExpansion
@@ -46,7 +46,7 @@ def bases(name: str) -> tuple[eb.Basis, eb.Basis]:
 
 def layers(name: str, dtype: torch.dtype) -> list[EquivariantLinear]:
     """The same layer in both modes, biases drawn too."""
-    made = [EquivariantLinear(*bases(name), mode=mode).to(dtype) for mode in ("expand", "block")]
+    made = [EquivariantLinear(*bases(name), mode=mode).to(dtype) for mode in ("expand", "irreps")]
     torch.manual_seed(0)
     with torch.no_grad():
         for parameter in made[0].parameters():
@@ -80,7 +80,7 @@ def assert_close(found: Tensor, expected: Tensor, tolerance: float) -> None:
 
 
 def assert_modes_agree(
-    expand: EquivariantLinear, block: EquivariantLinear
+    expand: EquivariantLinear, irreps: EquivariantLinear
 ) -> tuple[Tensor, Tensor]:
     """Outputs and all gradients are the same; returns x and y."""
     dtype = expand.coefficients.dtype
@@ -108,7 +108,7 @@ SMALL = ["c4", "sign field", "to a vector field", "space, dense", "stretched", "
 SMALL += ["a torus"]
 
 
-@pytest.mark.parametrize("mode", ["expand", "block"])
+@pytest.mark.parametrize("mode", ["expand", "irreps"])
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("evaluating", [False, True], ids=["training", "evaluating"])
 def test_gradients_are_those_of_differences(name: str, mode: str, evaluating: bool) -> None:
@@ -158,7 +158,7 @@ def test_large_samples_have_the_same_gradient_under_autocast() -> None:
 @pytest.mark.parametrize("name", ["even grids", "mirrors", "odd grids"])
 def test_large_samples_have_second_derivatives_too(name: str) -> None:
     basis, _ = bases(name)
-    layer = EquivariantLinear(basis, mode="block").double()
+    layer = EquivariantLinear(basis, mode="irreps").double()
     x = torch.randn(2, basis.space.m, dtype=torch.float64, requires_grad=True)
     (first,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
     (found,) = torch.autograd.grad(first.square().sum(), layer.coefficients)
@@ -170,7 +170,7 @@ def test_large_samples_have_second_derivatives_too(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["mirrors of large grids", "odd grids", "regular fields"])
-@pytest.mark.parametrize("mode", ["expand", "block"])
+@pytest.mark.parametrize("mode", ["expand", "irreps"])
 def test_large_layers_have_the_gradient_of_the_plain_product(name: str, mode: str) -> None:
     """They are large enough for gathers of their own: c ↦ W has the adjoint √(km/r) Bᵀ."""
     basis, _ = bases(name)
@@ -207,7 +207,7 @@ def test_lifted_orbits_of_any_kind_have_the_right_gradients(
 ) -> None:
     basis = eb.solve(group, input=input_, output=output)
     torch.manual_seed(0)
-    made = [EquivariantLinear(basis, mode=mode).double() for mode in ("expand", "block")]
+    made = [EquivariantLinear(basis, mode=mode).double() for mode in ("expand", "irreps")]
     made[1].load_state_dict(made[0].state_dict())
     x = torch.randn(4, basis.space.m, dtype=torch.float64)
     weights = torch.randn(4, basis.space.k, dtype=torch.float64)
@@ -244,7 +244,7 @@ def test_derivatives_of_every_kind_are_there_in_both_modes(name: str) -> None:
 def test_a_layer_that_is_used_twice_has_its_derivatives_counted_once() -> None:
     """x depends on the coefficients that it is multiplied by, as where weights are tied."""
     basis, invariants = eb.solve("d4", input="5x5", output="5x5"), eb.solve("d4", output="5x5")
-    made = [EquivariantLinear(basis, invariants, mode=m).double() for m in ("expand", "block")]
+    made = [EquivariantLinear(basis, invariants, mode=m).double() for m in ("expand", "irreps")]
     made[1].load_state_dict(made[0].state_dict())
     generator = torch.Generator().manual_seed(0)
     start = torch.randn(3, 25, generator=generator, dtype=torch.float64)
@@ -288,7 +288,7 @@ def test_a_call_on_shapes_alone_leaves_the_layer_as_it_was() -> None:
         torch.testing.assert_close(layer(x), expected)
 
 
-@pytest.mark.parametrize("mode", ["expand", "block"])
+@pytest.mark.parametrize("mode", ["expand", "irreps"])
 def test_a_bias_that_is_replaced_is_the_one_that_counts(mode: str) -> None:
     basis = eb.solve("c4", input="4x4", output="4x4")
     layer = EquivariantLinear(basis, "scalar", mode=mode)
@@ -333,9 +333,9 @@ def test_small_layers_expand_and_large_ones_with_symmetry_go_by_blocks() -> None
     for group, output, input_, mode in (
         ("c4", "6x6", "14x14", "expand"),
         ("trivial", "20x20", "20x20", "expand"),
-        ("c4", "28x28", "28x28", "block"),
-        ("d4", "28x28", "28x28", "block"),
-        ("z28*z28", "28x28", "28x28", "block"),
+        ("c4", "28x28", "28x28", "irreps"),
+        ("d4", "28x28", "28x28", "irreps"),
+        ("z28*z28", "28x28", "28x28", "irreps"),
     ):
         basis = eb.solve(group, input=input_, output=output)
         assert EquivariantLinear(basis).mode == mode == faster_mode(basis)
@@ -347,13 +347,13 @@ def test_auto_takes_the_way_that_is_estimated_to_cost_less() -> None:
         coordinates = symmetry_coordinates(basis.space)
         assert coordinates is not None
         cheaper = block_cost(basis, coordinates) < expand_cost(basis)
-        assert faster_mode(basis) == ("block" if cheaper else "expand")
+        assert faster_mode(basis) == ("irreps" if cheaper else "expand")
 
 
 def test_by_blocks_in_training_a_layer_may_keep_its_whole_weight_for_evaluation() -> None:
     basis = eb.solve("d4", input="28x28", output="28x28")
     auto = EquivariantLinear(basis, eb.solve("d4", output="28x28"))
-    assert auto.mode == "block"
+    assert auto.mode == "irreps"
     x = torch.randn(3, 784)
     trained = auto(x)
     with torch.no_grad():
@@ -365,7 +365,7 @@ def test_by_blocks_in_training_a_layer_may_keep_its_whole_weight_for_evaluation(
         auto.coefficients.mul_(2)
         torch.testing.assert_close(auto(x), 2 * trained, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(auto(x), fresh(auto, x), atol=1e-4, rtol=1e-4)
-    asked = EquivariantLinear(basis, mode="block")
+    asked = EquivariantLinear(basis, mode="irreps")
     assert not asked.keeps_whole_weight
 
 
@@ -375,14 +375,14 @@ def test_a_mode_that_is_not_there_is_refused() -> None:
         EquivariantLinear(basis, mode="fast")  # type: ignore[arg-type]
     long = eb.solve("s12", input="12", output="12x12")
     with pytest.raises(eb.ModelError, match="mode='expand'"):
-        EquivariantLinear(long, mode="block")
+        EquivariantLinear(long, mode="irreps")
     assert EquivariantLinear(long).mode == "expand"
 
 
 # --- what is kept in evaluation -----------------------------------------------------------------
 
 
-@pytest.fixture(params=["expand", "block"])
+@pytest.fixture(params=["expand", "irreps"])
 def layer(request: pytest.FixtureRequest) -> EquivariantLinear:
     torch.manual_seed(0)
     made = EquivariantLinear(*bases("c4"), mode=request.param)
@@ -585,7 +585,7 @@ def test_an_ensemble_is_mapped_over_stacked_parameters(layer: EquivariantLinear,
 # --- devices and precisions -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", ["expand", "block"])
+@pytest.mark.parametrize("mode", ["expand", "irreps"])
 def test_a_layer_built_on_the_meta_device_works_once_it_has_memory(mode: str, x: Tensor) -> None:
     with torch.device("meta"):
         layer = EquivariantLinear(*bases("c4"), mode=mode)
@@ -598,7 +598,7 @@ def test_a_layer_built_on_the_meta_device_works_once_it_has_memory(mode: str, x:
 
 
 @pytest.mark.parametrize("name", ["c4", "even grids", "a torus", "quaternions", "vector field"])
-@pytest.mark.parametrize("mode", ["expand", "block"])
+@pytest.mark.parametrize("mode", ["expand", "irreps"])
 @pytest.mark.parametrize("evaluating", [False, True], ids=["training", "evaluating"])
 def test_bfloat16_gives_the_output_to_its_precision(name: str, mode: str, evaluating: bool) -> None:
     torch.manual_seed(0)
@@ -619,7 +619,7 @@ def test_bfloat16_gives_the_output_to_its_precision(name: str, mode: str, evalua
 @pytest.mark.parametrize("name", ["even grids", "mirrors", "a torus"])
 def test_a_compiled_layer_by_blocks_is_the_layer(name: str) -> None:
     torch.manual_seed(0)
-    layer = EquivariantLinear(*bases(name), mode="block")
+    layer = EquivariantLinear(*bases(name), mode="irreps")
     x = torch.randn(6, layer.in_features)
     for training in (True, False):
         layer.train(training)

@@ -372,7 +372,7 @@ def test_looking_changes_nothing_and_draws_nothing() -> None:
     assert all(p.grad is None and p.requires_grad for layer in body for p in layer.parameters())
 
 
-@pytest.mark.parametrize("mode", ["expand", "block"])
+@pytest.mark.parametrize("mode", ["expand", "irreps"])
 def test_it_is_seen_whatever_the_device_the_dtype_and_the_context(mode: Any) -> None:
     def dead() -> EquivariantSequential:
         layers = [

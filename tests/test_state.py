@@ -74,7 +74,7 @@ def message(load: Callable[[], Any]) -> str:
 # Each layer of a space of 4 numbers, and the same of another action on as many.
 LAYERS: dict[str, Callable[[Any, str], Any]] = {
     "EquivariantLinear": lambda group, space: linear(group, space, space),
-    "EquivariantLinear, block": lambda group, space: linear(group, space, space, mode="block"),
+    "EquivariantLinear, irreps": lambda group, space: linear(group, space, space, mode="irreps"),
     "EquivariantLinear, no bias": lambda group, space: EquivariantLinear(
         basis(group, space, space)
     ),
@@ -201,7 +201,7 @@ def test_neither_mode_nor_solver_nor_file_makes_another_identity(tmp_path: Path)
     states = [
         EquivariantLinear(each, mode=mode).state_dict()[KEY]
         for each in bases
-        for mode in ("expand", "block")
+        for mode in ("expand", "irreps")
     ]
     assert all(torch.equal(state, states[0]) for state in states)
 

@@ -213,7 +213,9 @@ def _names(stored: np.ndarray) -> tuple[str, ...]:
 def _read_types(arrays: Mapping[str, np.ndarray], order: int) -> tuple[Representation, ...]:
     dimensions, permuted = arrays["/types/dimensions"].tolist(), arrays["/types/permuted"]
     if not dimensions or min(dimensions) < 1 or not np.isin(permuted, (0, 1)).all():
-        raise BasisFileError("/types/dimensions is no list of dimensions, or /types/permuted of 0, 1")
+        raise BasisFileError(
+            "/types/dimensions is no list of dimensions, or /types/permuted of 0, 1"
+        )
     index, signs = arrays.get("/types/index"), arrays.get("/types/signs")
     matrices = _finite(arrays, "/types/matrices")
     width = sum(t for t, is_permuted in zip(dimensions, permuted, strict=True) if is_permuted)
@@ -256,7 +258,10 @@ def _read_side(
         raise BasisFileError(f"/{side}/types names a type that is not there")
     if len(set(types.tolist())) != len(types) or (counts < 1).any() or not len(types):
         raise BasisFileError(f"/{side}/types names a type twice, or none, or none of its copies")
-    sizes = [representations[t].dimension * c for t, c in zip(types.tolist(), counts.tolist(), strict=True)]
+    sizes = [
+        representations[t].dimension * c
+        for t, c in zip(types.tolist(), counts.tolist(), strict=True)
+    ]
     if sum(sizes) != len(index) or (np.sort(index) != np.arange(len(index))).any():
         raise BasisFileError(f"/{side}/index does not list each coordinate once")
     _check_signs(signs, f"/{side}/signs")
@@ -285,7 +290,10 @@ def _check_used(types: OrbitTypes) -> None:
 def _read_tables(
     arrays: Mapping[str, np.ndarray], types: OrbitTypes
 ) -> tuple[tuple[Table, ...], ...]:
-    ranks, labels, signs = arrays["/tables/ranks"], *map(arrays.get, ("/tables/labels", "/tables/signs"))
+    ranks, labels, signs = (
+        arrays["/tables/ranks"],
+        *map(arrays.get, ("/tables/labels", "/tables/signs")),
+    )
     values = _finite(arrays, "/tables/values")
     if (ranks < 0).any():
         raise BasisFileError("/tables/ranks holds a negative rank")
@@ -327,7 +335,9 @@ def _read_orbits(
     if labels.min() < -1 or not np.isin(steps, (0, 1)).all() or reached[-1] != rank - 1:
         raise BasisFileError("/tables/labels does not number the orbits in their order")
     if signs is not None and (signs[(steps == 1) | (labels < 0)] < 0).any():
-        raise BasisFileError("/tables/signs is negative where an orbit begins, or where there is none")
+        raise BasisFileError(
+            "/tables/signs is negative where an orbit begins, or where there is none"
+        )
     signs = None if signs is None or (signs > 0).all() else signs
     return OrbitTable(rows, labels, signs)
 

@@ -76,7 +76,7 @@ def _limit(more_bytes: int, seconds: int | None = None) -> None:
 def _entries(
     source: str,
 ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, np.ndarray]]]:
-    """Datasets and attributes of the table that are there, in its types; no matrix, which is derived."""
+    """Datasets and attributes of the table that are there, in its types; not the matrix."""
     datasets: dict[str, np.ndarray] = {}
     attributes: dict[str, dict[str, np.ndarray]] = {}
     with h5py.File(source, "r", locking=False) as file:

@@ -18,6 +18,8 @@ from equibasis.solvers.basis import (
     check_rank,
     measure,
     rank_expected,
+    same_array,
+    same_summand,
 )
 from equibasis.solvers.interface import check_memory
 from equibasis.solvers.tables import MatrixTable, OrbitTable
@@ -90,10 +92,7 @@ def _check_types(space: HomSpace) -> None:
 
 def _same_summands(found: Sequence[Summand], stored: Sequence[Summand]) -> bool:
     return len(found) == len(stored) and all(
-        one.type == other.type
-        and np.array_equal(one.index, other.index)
-        and (one.signs is None) == (other.signs is None)
-        and (one.signs is None or np.array_equal(one.signs, other.signs))
+        one.type == other.type and same_summand(one, other)
         for one, other in zip(found, stored, strict=True)
     )
 
@@ -101,10 +100,7 @@ def _same_summands(found: Sequence[Summand], stored: Sequence[Summand]) -> bool:
 def _check_orbits(table: OrbitTable, space: HomSpace) -> None:
     """Whether labels are orbits, none of them several in one: by finding them anew."""
     found = orbits.solve(space)
-    same = np.array_equal(found.labels, table.labels) and (found.signs is None) == (
-        table.signs is None
-    )
-    if not same or (table.signs is not None and not np.array_equal(found.signs, table.signs)):
+    if not (np.array_equal(found.labels, table.labels) and same_array(found.signs, table.signs)):
         raise EquibasisError("the basis is not the canonical one: its columns are not orbits")
 
 

@@ -131,7 +131,7 @@ def _labels_and_factors(columns: OrbitColumns) -> tuple[np.ndarray, np.ndarray |
 
 
 def _members(labels: np.ndarray, rank: int) -> np.ndarray | None:
-    """The rows of each column, (largest size, r), padded with n; ``None`` where that is too long."""
+    """The rows of each column, (largest size, r), padded with n; ``None`` where too long."""
     n, rows = len(labels), np.flatnonzero(labels >= 0)
     sizes = np.bincount(labels[rows], minlength=rank)
     longest = int(sizes.max(initial=0))

@@ -86,9 +86,12 @@ def _parts(basis: Basis, coefficients: Tensor) -> list[tuple[Block, Tensor]]:
 def _by_irreps(basis: Basis, block: Block, found: Decomposition) -> np.ndarray:
     """White noise (r,) -> coefficients (r,), by the entries of each irrep."""
     types = basis.space.types
-    shared = found.multiplicities[[each.type for each in types.input]].any(axis=0)
+    of_inputs = found.multiplicities[[each.type for each in types.input]]
+    shared: list[bool] = (of_inputs > 0).any(axis=0).tolist()
     target, sides = block.output.type, (block.output.type, block.input.type)
-    occurs = np.array([all(found.multiplicities[each, n] for each in sides) for n in range(len(shared))])
+    occurs = np.array(
+        [all(found.multiplicities[each, n] for each in sides) for n in range(len(shared))]
+    )
     scales = []
     for number in np.flatnonzero(occurs):
         delta = found.irreps[number].dimension

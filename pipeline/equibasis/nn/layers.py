@@ -44,8 +44,8 @@ class EquivariantLinear(IdentifiedWeights):
         An invariant basis of Y: b in its span. ``"scalar"``: one number for all outputs, which
         only permutations keep. ``None``: no bias.
     start
-        Distribution of the coefficients at the start: ``"reference"``, `equibasis.nn.init.reference_`;
-        ``"variance"``, that of `equibasis.nn.init.variance_preserving_`.
+        How coefficients are drawn: ``"reference"``, by `equibasis.nn.init.reference_`;
+        ``"variance"``, by `equibasis.nn.init.variance_preserving_`.
     mode
         ``"expand"``: W is made, then one plain product. ``"irreps"``: one product an irrep, W is
         never made. Both give the same y; ``"auto"`` takes the faster for the sizes at hand.

@@ -134,7 +134,7 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
         self.scale = nn.Parameter(torch.empty(self.metric.blocks))
         self.shift = _InvariantVector(invariants)
         self.centre = BasisExpansion(invariants)
-        self.register_exact("functionals", _coordinates(invariants, self.metric, self.centre.scale))
+        self.register_exact("functionals", _coordinates(invariants, self.metric))
         self.register_buffer("running_mean", torch.empty(invariants.rank))
         self.register_buffer("running_var", torch.empty(self.metric.blocks))
         self.register_buffer("num_batches_tracked", torch.tensor(0))
@@ -234,10 +234,11 @@ def _axis(invariants: Basis, metric: InvariantMetric) -> np.ndarray:
     return np.stack([axis, form]) / np.sqrt(square)
 
 
-def _coordinates(invariants: Basis, metric: InvariantMetric, scale: float) -> np.ndarray:
-    """F of shape (r, n) with scale · B F x = the mean of all ρ(g) x."""
+def _coordinates(invariants: Basis, metric: InvariantMetric) -> np.ndarray:
+    """F of shape (r, n): the coefficients F x expand to the mean of all ρ(g) x."""
     matrix = invariants.matrix.toarray()
+    sizes = np.sqrt(np.count_nonzero(matrix, axis=0))[:, None]
     if metric.gram is None:
-        return matrix.T / scale
+        return matrix.T / sizes
     form = matrix.T @ metric.gram
-    return np.linalg.solve(form @ matrix, form) / scale
+    return np.linalg.solve(form @ matrix, form) / sizes

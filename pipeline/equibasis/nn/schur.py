@@ -158,7 +158,9 @@ class SchurMap(ExactBuffers):
         total = 0.0
         for irrep in self.irreps:
             inputs = sum(n * c for n, (_, c) in zip(irrep.inputs, self.input.shapes, strict=True))
-            outputs = sum(n * d for n, (_, d) in zip(irrep.outputs, self.output.shapes, strict=True))
+            outputs = sum(
+                n * d for n, (_, d) in zip(irrep.outputs, self.output.shapes, strict=True)
+            )
             products = 3 if irrep.dimension == 2 else irrep.dimension**2
             total += irrep.degree * products * inputs * outputs
         return total + sum(t * t * c for t, c in self.input.shapes + self.output.shapes)
@@ -206,9 +208,7 @@ class SchurMap(ExactBuffers):
             if not any(irrep.outputs):
                 continue
             if not pieces:  # no map reaches these coordinates
-                for rows, n, (_, d) in zip(
-                    outputs, irrep.outputs, self.output.shapes, strict=True
-                ):
+                for rows, n, (_, d) in zip(outputs, irrep.outputs, self.output.shapes, strict=True):
                     rows.append(x.new_zeros(irrep.size * n, d * batch))
                 continue
             of_x = pieces[0] if len(pieces) == 1 else torch.cat(pieces, 1)

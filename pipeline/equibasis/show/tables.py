@@ -78,8 +78,9 @@ _PROPERTIES: dict[str, Callable[[dict[str, Any]], str]] = {
     "types of output": lambda told: _types(told, "output"),
     "rank": _saved,
     "solver": lambda told: told["solver"],
-    "matrix": lambda told: f"{told['nonzeros']:,} non-zeros"
-    + (", in the file too" if told["matrix"] else ""),
+    "matrix": lambda told: (
+        f"{told['nonzeros']:,} non-zeros" + (", in the file too" if told["matrix"] else "")
+    ),
     "orthonormal to": lambda told: f"{told['checks']['orthonormality_error']:.1g}",
     "equivariant to": lambda told: f"{told['checks']['equivariance_error']:.1g}",
     "size": lambda told: decimal(told["bytes"]),

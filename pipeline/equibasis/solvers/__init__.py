@@ -201,9 +201,7 @@ def solve_space(space: HomSpace, solver: Solver | None = None) -> Basis:
         except EquibasisError as error:
             raise _failed(chosen.name, space, error) from error
     types = space.types
-    rows = [
-        [tables[output.type, input_.type] for input_ in types.input] for output in types.output
-    ]
+    rows = [[tables[output.type, input_.type] for input_ in types.input] for output in types.output]
     name = "+".join(each for each in SOLVERS if each in used)
     try:
         return make_basis(space, rows, name)

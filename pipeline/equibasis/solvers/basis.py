@@ -200,9 +200,7 @@ class Basis:
             place = output.point[o], input_.point[i]
             copy = output.copy[o] * block.input.multiplicity + input_.copy[i]
             found = small[place]
-            labels[here] = np.where(
-                found < 0, -1, block.start + copy * block.table.rank + found
-            )
+            labels[here] = np.where(found < 0, -1, block.start + copy * block.table.rank + found)
             sign = output.sign[o] * input_.sign[i]
             signs[here] = sign if turned is None else sign * turned[place]
         return labels, np.where(labels < 0, 1, signs).astype(np.int8)
@@ -287,7 +285,8 @@ class _Whereabouts:
 
 def _whereabouts(summands: Sequence[Summand]) -> _Whereabouts:
     n = sum(each.index.size for each in summands)
-    found = _Whereabouts(*np.empty((3, n), dtype=np.int64), np.ones(n, dtype=np.int8))
+    summand, point, copy = np.empty((3, n), dtype=np.int64)
+    found = _Whereabouts(summand, point, copy, np.ones(n, dtype=np.int8))
     for number, each in enumerate(summands):
         found.summand[each.index] = number
         found.point[each.index] = np.arange(each.dimension)[:, None]
@@ -360,9 +359,7 @@ def rank_expected(space: HomSpace) -> int:
 
 
 def _permuted(space: HomSpace) -> bool:
-    return all(
-        isinstance(rho, PermutationRepresentation) for rho in space.types.representations
-    )
+    return all(isinstance(rho, PermutationRepresentation) for rho in space.types.representations)
 
 
 def check_rank(rank: int, expected: int) -> None:
@@ -442,7 +439,7 @@ def _angle(first: sparse.csc_array, second: sparse.csc_array) -> float:
 
 def _same_copies(a: Basis, b: Basis) -> bool:
     return all(
-        len(one) == len(other) and all(map(_same_summand, one, other))
+        len(one) == len(other) and all(map(same_summand, one, other))
         for one, other in (
             (a.space.types.input, b.space.types.input),
             (a.space.types.output, b.space.types.output),
@@ -450,14 +447,15 @@ def _same_copies(a: Basis, b: Basis) -> bool:
     )
 
 
-def _same_summand(a: Summand, b: Summand) -> bool:
-    return np.array_equal(a.index, b.index) and _same_array(a.signs, b.signs)
+def same_summand(a: Summand, b: Summand) -> bool:
+    """Whether two summands are the same copies, whatever their types."""
+    return np.array_equal(a.index, b.index) and same_array(a.signs, b.signs)
 
 
 def _same_table(a: Table, b: Table) -> bool:
     if isinstance(a, OrbitTable) and isinstance(b, OrbitTable):
         # Rows follow from the first where both are moved by one group.
-        return a.rows == 1 and np.array_equal(a.labels, b.labels) and _same_array(a.signs, b.signs)
+        return a.rows == 1 and np.array_equal(a.labels, b.labels) and same_array(a.signs, b.signs)
     return (
         isinstance(a, MatrixTable)
         and isinstance(b, MatrixTable)
@@ -465,5 +463,6 @@ def _same_table(a: Table, b: Table) -> bool:
     )
 
 
-def _same_array(a: np.ndarray | None, b: np.ndarray | None) -> bool:
+def same_array(a: np.ndarray | None, b: np.ndarray | None) -> bool:
+    """Whether both are equal, or both are ``None``."""
     return (a is None) == (b is None) and (a is None or b is None or np.array_equal(a, b))

@@ -59,5 +59,8 @@ def no_obstacle(space: HomSpace) -> None:
 
 def check_memory(solver: Solver, space: HomSpace) -> None:
     """Raise `SolverError` if a solver would take more memory than is free."""
-    what, remedy = f"solver {solver.name!r} for {space}", "choose a smaller space, or another --solver"
+    what, remedy = (
+        f"solver {solver.name!r} for {space}",
+        "choose a smaller space, or another --solver",
+    )
     refuse_beyond_memory(solver.cost(space).memory, what, SolverError, remedy)

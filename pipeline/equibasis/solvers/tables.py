@@ -234,7 +234,7 @@ def matrix_of(table: Table, space: HomSpace) -> sparse.csc_array:
 
 
 def largest_change(table: Table, space: HomSpace) -> float:
-    """max |ρ₂(g) W ρ₁(g⁻¹) - W| over columns W of a table and elements g that generate the group."""
+    """max |ρ₂(g) W ρ₁(g⁻¹) - W| over columns W and elements g that generate the group."""
     if isinstance(table, OrbitTable):
         return _orbits_changed(table, space)
     worst, shape = 0.0, (space.k, space.m, table.rank)

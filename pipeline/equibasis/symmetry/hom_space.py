@@ -119,9 +119,7 @@ class HomSpace:
         if self.complete:
             return self
         types = self.types
-        words, small = list_elements(
-            self.group, str(self), self.elements, *types.representations
-        )
+        words, small = list_elements(self.group, str(self), self.elements, *types.representations)
         whole = replace(
             self,
             elements=words,

@@ -102,75 +102,77 @@ def orbit_types(input_: Representation, output: Representation, *, enumerated: b
     return OrbitTypes(tuple(each.representation for each in found), of_input, of_output)
 
 
-class _SumOfOrbits(PermutationRepresentation):
-    """ρ on R^n from its orbit types, its index and signs made when they are asked for."""
+class _Sum:
+    """A representation on R^n given by its types; what is large is made when it is asked for."""
 
-    def __init__(self, summands: Sequence[Summand], small: Sequence[PermutationRepresentation]):
-        object.__setattr__(self, "_copies", list(zip(summands, small, strict=True)))
+    def __init__(self, summands: Sequence[Summand], small: Sequence[Representation]) -> None:
+        object.__setattr__(self, "_parts", tuple(zip(summands, small, strict=True)))
+
+    _parts: tuple[tuple[Summand, Representation], ...]
 
     @property
     def order(self) -> int:
-        return self._copies[0][1].order
+        return self._parts[0][1].order
 
     @cached_property
     def dimension(self) -> int:
-        return sum(each.index.size for each, _ in self._copies)
+        return sum(each.index.size for each, _ in self._parts)
 
     @property
     def fault(self) -> None:
-        """None: its orbit types are permuted, and each coordinate is in one of them."""
+        """None: each coordinate is in one of the types, which have none."""
+
+    @property
+    def is_orthogonal(self) -> bool:
+        return all(rho.is_orthogonal for _, rho in self._parts)
+
+    def characters(self) -> np.ndarray:
+        return np.sum([each.multiplicity * rho.characters() for each, rho in self._parts], axis=0)
+
+
+class _SumOfOrbits(_Sum, PermutationRepresentation):
+    """(Signed) permutations by their orbit types."""
 
     @cached_property
-    def index(self) -> np.ndarray:
+    def index(self) -> np.ndarray:  # type: ignore[override]
         refuse_beyond_memory(8 * self.order * self.dimension)
         index = np.empty((self.order, self.dimension), dtype=np.int64)
-        for each, rho in self._copies:
+        for each, rho in self._parts:
+            assert isinstance(rho, PermutationRepresentation)
             index[:, each.index] = each.index[rho.index]
         return index
 
     @cached_property
-    def signs(self) -> np.ndarray | None:
-        if all(each.signs is None and rho.signs is None for each, rho in self._copies):
+    def signs(self) -> np.ndarray | None:  # type: ignore[override]
+        if all(each.signs is None and _has_no_signs(rho) for each, rho in self._parts):
             return None
         refuse_beyond_memory(self.order * self.dimension)
         signs = np.empty((self.order, self.dimension), dtype=np.int8)
-        for each, rho in self._copies:
+        for each, rho in self._parts:
+            assert isinstance(rho, PermutationRepresentation)
             flips = signs_of(rho)[:, :, None]
             if each.signs is not None:
                 flips = flips * each.signs * each.signs[rho.index]
-            signs[:, each.index] = np.broadcast_to(flips, (self.order, *each.index.shape))
+            signs[:, each.index] = flips
         return None if (signs > 0).all() else signs
 
-    def characters(self) -> np.ndarray:
-        return sum(each.multiplicity * rho.characters() for each, rho in self._copies)
 
-
-class _SumOfMatrices(MatrixRepresentation):
-    """ρ on R^n from types some of which are matrices, made when it is asked for."""
-
-    def __init__(self, summands: Sequence[Summand], small: Sequence[Representation]):
-        object.__setattr__(self, "_copies", list(zip(summands, small, strict=True)))
-
-    order, dimension = _SumOfOrbits.order, _SumOfOrbits.dimension
-    characters = _SumOfOrbits.characters
-
-    @property
-    def fault(self) -> None:
-        """None: its types are made of finite numbers."""
+class _SumOfMatrices(_Sum, MatrixRepresentation):
+    """Matrices by their types."""
 
     @cached_property
-    def is_orthogonal(self) -> bool:
-        return all(rho.is_orthogonal for _, rho in self._copies)
-
-    @cached_property
-    def matrices(self) -> np.ndarray:
+    def matrices(self) -> np.ndarray:  # type: ignore[override]
         refuse_beyond_memory(8 * self.order * self.dimension**2)
         matrices = np.zeros((self.order, self.dimension, self.dimension))
-        for each, rho in self._copies:
+        for each, rho in self._parts:
             signs = np.ones(each.index.shape) if each.signs is None else each.signs
             for copy, sign in zip(each.index.T, signs.T, strict=True):
                 matrices[:, copy[:, None], copy] = rho.dense() * sign[:, None] * sign
         return matrices
+
+
+def _has_no_signs(rho: Representation) -> bool:
+    return isinstance(rho, PermutationRepresentation) and rho.signs is None
 
 
 def assembled(
@@ -178,10 +180,8 @@ def assembled(
 ) -> Representation:
     """ρ on R^n from its orbit types: the other way round."""
     small = [representations[each.type] for each in summands]
-    permuted = [rho for rho in small if isinstance(rho, PermutationRepresentation)]
-    if len(permuted) == len(small):
-        return _SumOfOrbits(summands, permuted)
-    return _SumOfMatrices(summands, small)
+    permuted = all(isinstance(rho, PermutationRepresentation) for rho in small)
+    return (_SumOfOrbits if permuted else _SumOfMatrices)(summands, small)
 
 
 @dataclass(frozen=True, eq=False)
