@@ -87,7 +87,7 @@ def _by_irreps(basis: Basis, block: Block, found: Decomposition) -> np.ndarray:
     """White noise (r,) -> coefficients (r,), by the entries of each irrep."""
     types = basis.space.types
     of_inputs = found.multiplicities[[each.type for each in types.input]]
-    shared: list[bool] = (of_inputs > 0).any(axis=0).tolist()
+    shared = np.atleast_1d((of_inputs > 0).any(axis=0))
     target, sides = block.output.type, (block.output.type, block.input.type)
     occurs = np.array(
         [all(found.multiplicities[each, n] for each in sides) for n in range(len(shared))]

@@ -134,7 +134,7 @@ class _SumOfOrbits(_Sum, PermutationRepresentation):
     """(Signed) permutations by their orbit types."""
 
     @cached_property
-    def index(self) -> np.ndarray:  # type: ignore[override]
+    def index(self) -> np.ndarray:
         refuse_beyond_memory(8 * self.order * self.dimension)
         index = np.empty((self.order, self.dimension), dtype=np.int64)
         for each, rho in self._parts:
@@ -143,7 +143,7 @@ class _SumOfOrbits(_Sum, PermutationRepresentation):
         return index
 
     @cached_property
-    def signs(self) -> np.ndarray | None:  # type: ignore[override]
+    def signs(self) -> np.ndarray | None:
         if all(each.signs is None and _has_no_signs(rho) for each, rho in self._parts):
             return None
         refuse_beyond_memory(self.order * self.dimension)
@@ -161,7 +161,7 @@ class _SumOfMatrices(_Sum, MatrixRepresentation):
     """Matrices by their types."""
 
     @cached_property
-    def matrices(self) -> np.ndarray:  # type: ignore[override]
+    def matrices(self) -> np.ndarray:
         refuse_beyond_memory(8 * self.order * self.dimension**2)
         matrices = np.zeros((self.order, self.dimension, self.dimension))
         for each, rho in self._parts:
