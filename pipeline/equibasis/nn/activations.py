@@ -144,7 +144,7 @@ class GatedActivation(IdentifiedWeights, ExactBuffers):
         block = np.empty(space.dimension, dtype=np.int64)
         for number, part in enumerate(parts):
             block[part] = space.dimension + number
-        self.register_exact("irreps", block)
+        self.register_exact("block", block)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n + blocks) -> (..., n)."""

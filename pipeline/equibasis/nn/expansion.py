@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from equibasis.linalg.columns import OrbitColumns
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.tracing import is_plain
 from equibasis.solvers.basis import Basis
+from equibasis.solvers.tables import matrix_of
 
 # From this many entries on, gradients are collected by a gather, which is then the faster way.
 _FEWEST_GATHERED = 2**15
@@ -28,8 +30,8 @@ class BasisExpansion(ExactBuffers):
     orbit, signs apart. A step of an optimizer then moves a weight as far as it would in a plain
     layer.
 
-    Orbits are expanded by one gather, and gradients collected by another; other bases by one
-    sparse matrix-vector product. The r basis matrices are never stacked.
+    Orbits are expanded by one gather, and gradients collected by another; others block by block,
+    by a product with the table of each pair of types. The r basis matrices are never stacked.
 
     Parameters
     ----------
@@ -38,29 +40,49 @@ class BasisExpansion(ExactBuffers):
     """
 
     columns: Tensor
-    rows: Tensor | None
     members: Tensor | None
     factors: Tensor | None
 
     def __init__(self, basis: Basis) -> None:
         super().__init__()
         self.dimension, self.rank = basis.space.dimension, basis.rank
-        columns, rows, members = basis.columns, None, None
-        if isinstance(columns, OrbitColumns):
+        factors = members = None
+        self.tables: list[tuple[int, int, int, int]] = []  # start, length and shape of coefficients
+        if basis.of_orbits:
+            columns = basis.columns
+            assert isinstance(columns, OrbitColumns)
             column, factors = _labels_and_factors(columns)
             if self.dimension >= _FEWEST_GATHERED:
                 members = _members(columns.labels, self.rank)
         else:
-            entries = columns.tocsr().tocoo()
-            rows, column = entries.row, entries.col
-            factors = entries.data * np.sqrt(np.diff(columns.indptr))[column]
+            column, factors = self._by_tables(basis)
         self.padded = members is not None and bool((members == self.dimension).any())
         self.register_exact("columns", _index(column))
-        self.register_exact("rows", None if rows is None else _index(rows))
         self.register_exact("members", None if members is None else _index(members))
         self.register_exact("factors", factors)
         # Most bases are just that; torch is slow to say that a buffer is None.
-        self.just_gathers = rows is None and factors is None and members is None
+        self.just_gathers = not self.tables and factors is None and members is None
+
+    def _by_tables(self, basis: Basis) -> tuple[np.ndarray, np.ndarray | None]:
+        """Keep the tables; where each entry is among their products, and its sign."""
+        k, m = basis.space.k, basis.space.m
+        place, sign = np.empty((k, m), dtype=np.int64), np.ones((k, m))
+        start = 0
+        for number, block in enumerate(basis.blocks):
+            table = matrix_of(block.table, block.space).toarray() * np.sqrt(block.table.sizes)
+            self.register_exact(f"table{number}", table.T)
+            copies = block.output.multiplicity * block.input.multiplicity
+            self.tables.append((block.start, block.rank, copies, block.table.rank))
+            output, input_ = block.output, block.input
+            shape = output.multiplicity, input_.multiplicity, output.dimension, input_.dimension
+            numbers = start + np.arange(math.prod(shape)).reshape(shape).transpose(2, 0, 3, 1)
+            where = output.index[:, :, None, None], input_.index
+            place[where] = numbers
+            for summand, signs in ((output, np.s_[:, :, None, None]), (input_, np.s_[:])):
+                if summand.signs is not None:
+                    sign[where] *= summand.signs[signs]
+            start += math.prod(shape)
+        return place.ravel(), None if (sign > 0).all() else sign.ravel()
 
     def forward(self, coefficients: Tensor) -> Tensor:
         """(r,) coefficients -> (n,) vectors."""
@@ -69,19 +91,22 @@ class BasisExpansion(ExactBuffers):
             return coefficients.index_select(0, buffers["columns"])
         if self.members is not None and is_plain(coefficients):
             vector: Tensor = _Adjoint.apply(coefficients, self._spread, self._collect)
+        elif self.tables:
+            products = [
+                coefficients.narrow(0, start, length).view(copies, rank)
+                @ self.cast(f"table{number}", coefficients)
+                for number, (start, length, copies, rank) in enumerate(self.tables)
+            ]
+            vector = self._spread(torch.cat([each.flatten() for each in products]))
         else:
             vector = self._spread(coefficients)
-        if self.factors is not None:
-            vector = vector * self.cast("factors", vector)
-        if self.rows is None:
-            return vector
-        return vector.new_zeros(self.dimension).index_add(0, self.rows, vector)
+        return vector if self.factors is None else vector * self.cast("factors", vector)
 
-    def _spread(self, coefficients: Tensor) -> Tensor:
-        """c[columns]."""
+    def _spread(self, numbers: Tensor) -> Tensor:
+        """Each entry from where it is."""
         if self.rank == 0:
-            return coefficients.sum(0).expand(len(self.columns))
-        return coefficients.index_select(0, self.columns)
+            return numbers.sum(0).expand(len(self.columns))
+        return numbers.index_select(0, self.columns)
 
     def _collect(self, vector: Tensor) -> Tensor:
         """The adjoint of `_spread`: the sum over the members of each column."""

@@ -48,7 +48,7 @@ class InvariantMetric(ExactBuffers):
         # (size, number of blocks of it), ascending: blocks of one size are added up together.
         self.counts = [(int(size), int((sizes == size).sum())) for size in np.unique(sizes)]
         by_size = np.concatenate([parts[number] for number in order])
-        self.register_exact("irreps", block)
+        self.register_exact("block", block)
         self.register_exact("sizes", sizes)
         self.register_exact("by_size", by_size)
         self.register_exact("place", np.argsort(order))
