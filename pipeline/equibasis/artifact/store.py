@@ -39,8 +39,9 @@ from equibasis.linalg.columns import (
     in_order,
     structured,
 )
+from equibasis.solvers import problem
 from equibasis.solvers.basis import TOLERANCE, Basis, Checks, check_is_basis
-from equibasis.symmetry.catalog import group_name
+from equibasis.symmetry.catalog import group_name, is_built_in
 from equibasis.symmetry.coordinates import Coordinates
 from equibasis.symmetry.coordinates.encoding import as_arrays, from_arrays
 from equibasis.symmetry.coordinates.finding import symmetry_coordinates
@@ -333,7 +334,9 @@ def load_basis_for(
 ) -> Basis:
     """`load_basis` for a known problem: the file must hold the basis of just this one.
 
-    ``command`` is what makes the file, by default `equibasis solve` with these arguments.
+    Of a built-in group the matrices are compared, as a user's may have its name; a user's own is
+    known by its name alone, as its code may be elsewhere. ``command`` is what makes the file, by
+    default `equibasis solve` with these arguments.
 
     Raises
     ------
@@ -353,6 +356,11 @@ def load_basis_for(
     wanted = (group_name(group), as_space(input), as_space(output))
     if (basis.group, basis.space.input_space, basis.space.output_space) != wanted:
         raise BasisFileError(f"{path} holds {basis.space}: make the right one with '{command}'")
+    if is_built_in(group) and not basis.space.acts_like(problem(group, input=input, output=output)):
+        raise BasisFileError(
+            f"{path} holds {basis.space}, but of another group than the built-in {basis.group}: "
+            f"make the right one with '{command}'"
+        )
     return basis
 
 

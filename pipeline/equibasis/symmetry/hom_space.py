@@ -18,6 +18,7 @@ from equibasis.symmetry.representations import (
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
+    same_representation,
 )
 from equibasis.symmetry.spaces import SCALAR, Shape, Space, array_shape
 from equibasis.symmetry.workers import Workers
@@ -121,6 +122,17 @@ class HomSpace:
     def dimension(self) -> int:
         """k m, the dimension of all linear maps X -> Y."""
         return self.k * self.m
+
+    def acts_like(self, other: HomSpace) -> bool:
+        """Whether the same elements act alike on both sides, whatever group and spaces are called.
+
+        What a basis is of: a user's group may have the name of another.
+        """
+        return (
+            (self.elements, self.complete) == (other.elements, other.complete)
+            and same_representation(self.input, other.input)
+            and same_representation(self.output, other.output)
+        )
 
     def __str__(self) -> str:
         if self.kind == "invariant":
