@@ -189,8 +189,8 @@ def write_bytes(
     content
         All of it.
     check
-        Reads the temporary file as the readers of the new one will; whatever it raises means that
-        the file is not what it was meant to be.
+        Reads all of the temporary file, as the readers of the new one will; whatever it raises
+        means that the file is not what it was meant to be. Without it, the bytes are compared.
 
     Raises
     ------
@@ -202,8 +202,10 @@ def write_bytes(
         temporary.write_bytes(content)
         _flush_to_disk(temporary)
         try:
-            _check_same(temporary, content)
-            if check is not None:
+            if check is None:
+                _check_same(temporary, content)
+            else:
+                del content  # which may be as large as what the check reads
                 check(temporary)
         except (EquibasisError, OSError, LookupError, ValueError, TypeError) as error:
             reason = str(error).partition("\n")[0]

@@ -230,9 +230,11 @@ def save_basis(basis: Basis, path: str | os.PathLike[str]) -> None:
 
     def check(temporary: Path) -> None:
         with PlainFile(temporary) as file:
-            outline = _read(file)[1]
-        if outline.values["/@content_sha256"] != content or outline.besides:
-            raise BasisFileError(f"another basis, or more: {', '.join(outline.besides)}")
+            found, outline = _read(file)
+        if outline.values["/@content_sha256"] != content or found.solver != basis.solver:
+            raise BasisFileError("another basis")
+        if outline.besides or set(outline.datasets) != set(datasets | coordinates):
+            raise BasisFileError(f"more, or less: {', '.join(outline.besides)}")
 
     write_hdf5(
         path,
