@@ -78,15 +78,16 @@ def test_no_byte_of_hdf5_can_be_lost_without_being_missed(tmp_path, monkeypatch,
     path = tmp_path / name
     WRITERS[name](path)
     whole = path.read_bytes()
-    lost = 0
+    places = [*range(64), *range(64, len(whole), 31)]
+    left = iter(places)
 
     def lose_a_bit(written: Path) -> None:
         content = bytearray(whole)
-        content[lost] ^= 1
+        content[next(left)] ^= 1
         written.write_bytes(content)
 
     monkeypatch.setattr(files, "_flush_to_disk", lose_a_bit)
-    for lost in [*range(64), *range(64, len(whole), 31)]:
+    for _ in places:
         with pytest.raises(eb.WriteError, match=r"what was written does not read back"):
             WRITERS[name](path)
     assert path.read_bytes() == whole

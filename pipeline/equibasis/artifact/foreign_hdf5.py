@@ -18,8 +18,9 @@ from typing import NoReturn
 import h5py
 import numpy as np
 import psutil
+from scipy import sparse
 
-from equibasis.artifact.schema import COORDINATES, SEAL, TABLE, Entry
+from equibasis.artifact.schema import BY_ROWS, COORDINATES, SEAL, TABLE, Entry, reshaped
 from equibasis.errors import BasisFileError, EquibasisError, WriteError
 from equibasis.files import write_hdf5
 
@@ -93,7 +94,25 @@ def _entries(
                 attributes.setdefault(entry.holder, {})[entry.attribute] = array
             else:
                 datasets[entry.name] = array
+    of_basis = attributes.get("/basis", {})
+    if of_basis.get("encoding-type", b"") == BY_ROWS.encode():
+        datasets |= _by_columns(datasets, of_basis)
+        of_basis["encoding-type"] = _texts(TABLE[0], np.array(b"csc_matrix", object), False)
     return datasets, attributes
+
+
+def _by_columns(
+    datasets: dict[str, np.ndarray], of_basis: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """A sparse matrix stored by rows as one by columns."""
+    try:
+        parts = tuple(datasets[f"/basis/{name}"] for name in ("data", "indices", "indptr"))
+        rows = sparse.csr_array(parts, shape=tuple(of_basis["shape"].tolist()))
+        rows.check_format(full_check=True)
+        matrix = rows.tocsc()
+    except (LookupError, ValueError, TypeError) as error:
+        raise BasisFileError(f"/basis is no {BY_ROWS}: {error}") from error
+    return {f"/basis/{name}": getattr(matrix, name) for name in ("data", "indices", "indptr")}
 
 
 def _found(file: h5py.File) -> Iterator[tuple[Entry, h5py.Dataset | h5py.h5a.AttrID]]:
@@ -160,6 +179,12 @@ def _converted(entry: Entry, thing: h5py.Dataset | h5py.h5a.AttrID) -> np.ndarra
     """The value of an entry, exactly, in the first of its types that holds it."""
     if thing.shape is None:
         raise BasisFileError(f"{entry} is empty")
+    array = _in_its_type(entry, thing)
+    shape = reshaped(entry, array.shape)
+    return array if shape is None else array.reshape(shape)
+
+
+def _in_its_type(entry: Entry, thing: h5py.Dataset | h5py.h5a.AttrID) -> np.ndarray:
     if (strings := h5py.check_string_dtype(thing.dtype)) is not None:
         if "utf-8" not in entry.types:
             raise BasisFileError(f"{entry} is text, expected {' or '.join(entry.types)}")

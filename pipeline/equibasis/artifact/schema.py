@@ -147,6 +147,9 @@ def _coordinates() -> list[Entry]:
     ]
 
 
+# What AnnData calls a sparse matrix stored by rows.
+BY_ROWS = "csr_matrix"
+
 _SPARSE, _ORBITS, _DENSE = ("csc_matrix",), ("equibasis-orbits",), ("array",)
 
 SEAL = Entry("/@content_sha256", (_TEXT,), hashed=False)
@@ -350,7 +353,8 @@ def _check_attribute(entry: Entry, file: PlainFile, outline: Outline) -> None:
     value = _decoded(entry, found)
     if entry.values and value not in entry.values:
         expected = " or ".join(map(repr, entry.values))
-        raise BasisFileError(f"{entry} is {value!r}, expected {expected}")
+        error = OtherLayoutError if value == BY_ROWS else BasisFileError
+        raise error(f"{entry} is {value!r}, expected {expected}")
     if isinstance(value, (int, float)) and not 0 <= value < math.inf:
         raise BasisFileError(f"{entry} is {value}, expected a number of at least 0")
     outline.values[entry.name] = value
@@ -389,15 +393,27 @@ def _check_kind(entry: Entry, kind: Kind, sizes: dict[str, int]) -> None:
             return
     fitting = [form for form in forms if len(form) == len(kind.shape)] or forms
     expected = " or ".join(text(tuple(sizes.get(str(s), s) for s in form)) for form in fitting)
-    raise BasisFileError(f"{entry} has shape {text(kind.shape)}, expected {expected}")
+    error = BasisFileError if reshaped(entry, kind.shape) is None else OtherLayoutError
+    raise error(f"{entry} has shape {text(kind.shape)}, expected {expected}")
+
+
+def reshaped(entry: Entry, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape that a number, or a list, has in the format, where axes of length 1 differ.
+
+    ``None`` for other shapes, and other entries.
+    """
+    axes = {len(form) for form in entry.shapes}
+    longest = max(shape, default=1)
+    if len(shape) in axes or max(axes) > 1 or math.prod(shape) != longest:
+        return None
+    return (longest,) if axes == {1} else () if longest == 1 else None
 
 
 def _may_be_converted(kind: Kind, types: tuple[str, ...]) -> bool:
-    """Whether the same strings or whole numbers may be stored in another type."""
+    """Whether the same strings or numbers may be stored in another type."""
     if kind.dtype is None:
         return kind.type.startswith(_CONVERTIBLE)
-    wanted = {np.dtype(type_).kind for type_ in types if type_ != _TEXT}
-    return kind.type != _TEXT and kind.dtype.kind in "iu" and "i" in wanted
+    return kind.type != _TEXT and kind.dtype.kind in "iuf" and types != (_TEXT,)
 
 
 def _bound(form: Sizes, shape: tuple[int, ...], sizes: Mapping[str, int]) -> dict[str, int] | None:

@@ -29,7 +29,7 @@ from equibasis.artifact.schema import (
     text,
 )
 from equibasis.artifact.verification import check_coordinates, verify_basis
-from equibasis.errors import BasisFileError, EquibasisError, WriteError, printable
+from equibasis.errors import BasisFileError, EquibasisError, WriteError, file_name, printable
 from equibasis.files import is_missing, write_hdf5
 from equibasis.linalg.columns import (
     Columns,
@@ -411,6 +411,7 @@ def _open(
     path: str | os.PathLike[str], name: str | os.PathLike[str] | None = None
 ) -> Iterator[PlainFile]:
     """The file, opened to read; whatever goes wrong inside becomes one `BasisFileError`."""
+    path = file_name(path, BasisFileError)
     try:
         with PlainFile(path) as file:
             yield file
