@@ -20,6 +20,7 @@ from equibasis.audit.compare import (
     compared,
     failure,
     left_over,
+    not_in_git,
     stale,
 )
 from equibasis.audit.folders import differing_files
@@ -30,6 +31,7 @@ from equibasis.audit.lock import (
     current_stages,
     defined_stages,
     recorded_stages,
+    untracked_files,
 )
 from equibasis.audit.run import Log, interruptible, reproduce
 from equibasis.errors import AuditError
@@ -108,7 +110,7 @@ def stale_findings(repository: str | os.PathLike[str] = ".") -> list[Finding]:
 
     Compared are the stages, their commands, parameters and dependencies, and outputs that Git
     tracks, such as metrics. What DVC alone keeps is not looked at; two stages have to record it
-    the same.
+    the same. A file of a dependency that Git does not track is missing in every clone.
 
     Raises
     ------
@@ -126,6 +128,7 @@ def stale_findings(repository: str | os.PathLike[str] = ".") -> list[Finding]:
         return [
             *stale(recorded, current_stages(project), stages, inside),
             *left_over(recorded, stages),
+            *not_in_git(untracked_files(project)),
         ]
 
 
