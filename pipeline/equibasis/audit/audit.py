@@ -33,7 +33,7 @@ from equibasis.audit.lock import (
     recorded_stages,
     untracked_files,
 )
-from equibasis.audit.run import Log, interruptible, reproduce
+from equibasis.audit.run import Log, reproduce
 from equibasis.errors import AuditError
 
 
@@ -85,7 +85,7 @@ def audit(
     """
     project = _project(repository)
     commit, committed = _committed_lock(project)
-    with _true_reasons(project), interruptible(), _temporary_folder() as temporary:
+    with _true_reasons(project), _temporary_folder() as temporary:
         nobody = nobodys(project, temporary)
         status = git(project, "status", "--porcelain", "--", ".", environment=nobody)
         clone = clean_clone(project, commit, temporary, nobody)

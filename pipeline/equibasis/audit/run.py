@@ -102,26 +102,6 @@ def _running(
                         each.kill()
 
 
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Take a request to end for Ctrl-C, so that nothing is left behind."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {}
-    with contextlib.suppress(ValueError):  # not in the main thread, which signals go to
-        for name in ("SIGTERM", "SIGHUP"):
-            if hasattr(signal, name):
-                number = getattr(signal, name)
-                before[number] = signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def complaint(lines: Sequence[str]) -> str:
     """The line that says what went wrong: of DVC, unless a stage ended by itself; then its own."""
     told = [line for line in lines if line and not _DONE.match(line) and not _FAILED.match(line)]
