@@ -149,6 +149,8 @@ def test_a_network_is_refused_exactly_where_its_jacobian_is_0_and_warns_of_its_z
     here, layers = texts[0], []
     for position, output in enumerate(texts[1:]):
         kind, bias = data.draw(st.sampled_from(STEPS)), data.draw(st.booleans())
+        if kind == "layer" and output in ("2", "2*1"):  # ±1, which has no Jacobian
+            kind = "none"
         if position == len(texts) - 2 and kind == "gated":
             kind = "none"
         steps, _ = built(functools.partial(step_of, kind, name, output))

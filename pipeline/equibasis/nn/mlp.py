@@ -85,8 +85,8 @@ class EquivariantSequential(nn.Module):
             here = layer.codomain
         self.codomain = here
         said = _said(list(self.layers))
-        self.reach, why = network_reach(list(self.layers), said)
-        check_reach(type(self).__name__, self.domain, here, self.reach, said, why)
+        self.reach, *reason = network_reach(list(self.layers), said)
+        check_reach(type(self).__name__, self.domain, here, self.reach, said, *reason)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) of the first layer's domain to (..., n') of the last one's codomain."""

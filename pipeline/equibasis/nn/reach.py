@@ -28,7 +28,7 @@ _VECTORS = ("vector", "pseudovector")
 _MOST_LISTED = 4
 
 _WHY = "its only equivariant map is 0"
-_WAY_OUT = (
+WAY_OUT = (
     "choose spaces that share irreps; for invariants of vectors, take their lengths (NormPool) or "
     "tensor products (V*V) first"
 )
@@ -80,7 +80,7 @@ def check_reach(
     reach: Reach,
     said: Reach | None = None,
     why: str = _WHY,
-    way_out: str = _WAY_OUT,
+    way_out: str = WAY_OUT,
 ) -> None:
     """Raise `ModelError` where nothing is reached, and warn of the parts that are not.
 
