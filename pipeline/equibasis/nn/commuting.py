@@ -104,11 +104,32 @@ def _check_elementwise(trial: Elementwise, function: Elementwise, features: Feat
         )
 
 
+def check_not_random(gate: Elementwise, count: int) -> None:
+    """Raise `ModelError` if a gate of ``count`` numbers draws others each time, as Dropout does.
+
+    One that takes no float64 on the CPU is not tried.
+    """
+    rows = max(16, 4096 // count)
+    x = torch.linspace(-3.0, 3.0, rows * count, dtype=torch.float64, device="cpu")
+    try:
+        with torch.random.fork_rng(devices=[]):
+            trial = _trials(gate)[0]
+            one, other = (trial(x.reshape(rows, count).clone()) for _ in range(2))
+    except Exception:  # of others
+        return
+    if not torch.equal(one.nan_to_num(), other.nan_to_num()):
+        raise ModelError(
+            f"the gate {title(gate)} is random, so it is not the same at x and at ρ(g) x: give a "
+            "function of numbers; dropout may follow invariant features"
+        )
+
+
 def _trials(function: Elementwise) -> list[Elementwise]:
     """The function, and where it has parameters, the same with others: training changes them."""
     if not isinstance(function, nn.Module):
         return [function]
-    trials = [copy.deepcopy(function).cpu().double() for _ in range(_DRAWS)]
+    # As in training, where dropout is no identity.
+    trials = [copy.deepcopy(function).cpu().double().train() for _ in range(_DRAWS)]
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for trial in trials[1:]:

@@ -40,12 +40,14 @@ _LONG = 1e4
 class _Draw(NamedTuple):
     """The size of what activations are given, and the sign of their parameters (0: both).
 
-    Or modules of others, which are tried as activations are, keep the weights that they have.
+    Modules of others are tried as activations are, or keep their own weights. The vectors that are
+    sent in are of about one length, or spread over six orders.
     """
 
     size: float = 1.0
     sign: int = 0
     own: bool = False
+    spread: bool = False
 
 
 # Tried until all is reached: an ELU may see positive numbers alone, where it is linear, and make
@@ -59,7 +61,7 @@ _DRAWS = (
     _Draw(),
     _Draw(1.0, 1),
     _Draw(1e3),
-    _Draw(1e-3),
+    _Draw(spread=True),
 )
 
 _Run: TypeAlias = Callable[[Tensor], Tensor | None]
@@ -110,6 +112,8 @@ def _drawn(
 ) -> tuple[np.ndarray, np.ndarray, Any]:
     """Outputs that vary, inputs with gradients, and the last layer reached, of one draw."""
     x, passed = _normal(generator, _SAMPLES, steps[0].domain.dimension), []
+    if draw.spread:
+        x = x * torch.logspace(-3, 3, _SAMPLES, dtype=x.dtype, device="cpu")[:, None]
     for step in steps:
         x = _fed(step, x, draw).detach().requires_grad_()
         run = _runner(step, draw, generator)
@@ -160,7 +164,7 @@ def _fed(step: Any, x: Tensor, draw: _Draw) -> Tensor:
     if isinstance(step, EquivariantLinear):
         return x
     if not isinstance(step, EquivariantLayerNorm):
-        return _even(x) * draw.size
+        return x if draw.spread else _even(x) * draw.size
     u, form = torch.from_numpy(step.exact("axis"))
     centred = (x - (x @ form)[:, None] * u).abs().amax(dim=1)
     if centred.max() <= _NEGLIGIBLE * x.abs().max():
@@ -223,8 +227,9 @@ def _state(step: Any, draw: _Draw, generator: torch.Generator) -> dict[str, Tens
             if draw.sign and not isinstance(step, EquivariantLinear):
                 value = draw.sign * value.abs()
             if not ours and value.ndim > 1:
-                value = value / value[0].numel() ** 0.5
-            if not ours and (draw.own or not parameter.is_floating_point()):
+                value = value / value.shape[1:].numel() ** 0.5
+            own = draw.own and not parameter.is_meta
+            if not ours and (own or not parameter.is_floating_point()):
                 value = parameter.detach().to("cpu", copy=True)
             state[f"{prefix}{dot}{name}"] = value
     return state
@@ -258,7 +263,7 @@ def _cleaned(step: Any, x: Tensor, y: Tensor) -> Tensor:
         mean = mean * (mean.abs() > _NEGLIGIBLE * float(x.abs().max()))
         return _even(mean) + _even(rest)
     if _has_others(step):
-        floor = _ROUNDING * y.abs().amax(dim=0).clamp(min=1e-2 * largest)
+        floor = _ROUNDING * y.abs().amax(dim=0).clamp(min=largest)
     else:
         floor = _NEGLIGIBLE * y.abs().max().clamp(min=1e-6 * largest)
     return mean + rest * (rest.abs().amax(dim=0) > floor)
