@@ -36,6 +36,7 @@ from equibasis.nn import (
     Pointwise,
     export,
 )
+from equibasis.nn.identity import IdentifiedWeights
 
 KEY = "_extra_state"
 
@@ -86,6 +87,16 @@ LAYERS: dict[str, Callable[[Any, str], Any]] = {
     "GatedActivation": lambda group, space: GatedActivation(features(group, space)),
     "EquivariantLayerNorm": lambda group, space: EquivariantLayerNorm(basis(group, space)),
     "EquivariantBatchNorm": lambda group, space: EquivariantBatchNorm(basis(group, space)),
+    "a bias": lambda group, space: linear(group, space, space).bias,
+    "a scalar bias": lambda group, space: (
+        EquivariantLinear(basis(group, space, space), "scalar").bias
+    ),
+    "β of EquivariantLayerNorm": lambda group, space: (
+        EquivariantLayerNorm(basis(group, space)).shift
+    ),
+    "β of EquivariantBatchNorm": lambda group, space: (
+        EquivariantBatchNorm(basis(group, space)).shift
+    ),
     "NormPool": lambda group, space: NormPool(features(group, space)),
     "OrbitMeanPool": lambda group, space: OrbitMeanPool(basis(group, space)),
 }
@@ -242,9 +253,54 @@ def test_weights_that_do_not_say_what_they_are_of_are_refused(name: str, strict:
     text = message(lambda: layer.load_state_dict(older, strict=strict))
     assert "do not say which basis they are of" in text
     assert "2x2" in text
-    inner = layer.linear if name == "EquivariantCombine" else layer
-    older["linear." * (inner is not layer) + KEY] = inner.get_extra_state()  # as the line says
+    for key, module in layer.named_modules():  # as the line says
+        if isinstance(module, IdentifiedWeights):
+            older[f"{key}.{KEY}".lstrip(".")] = module.get_extra_state()
     layer.load_state_dict(older)
+
+
+OTHER_NUMBERS: dict[str, Callable[[Tensor], Tensor]] = {
+    "complex64": lambda p: p.to(torch.complex64),
+    "complex128": lambda p: p + 1j * torch.ones_like(p, dtype=torch.float64),
+    "int64": lambda p: p.to(torch.int64),
+    "int8": lambda p: (p * 100).to(torch.int8),
+    "uint8": lambda p: p.to(torch.uint8),
+    "bool": lambda p: p.bool(),
+}
+
+
+@pytest.mark.parametrize("other", OTHER_NUMBERS)
+@pytest.mark.parametrize("name", [name for name in LAYERS if "Pool" not in name] + ["network"])
+@pytest.mark.parametrize("assign", [True, False])
+def test_numbers_of_another_kind_are_refused_and_nothing_is_loaded(
+    name: str, other: str, assign: bool
+) -> None:
+    layer = network() if name == "network" else LAYERS[name]("c4", "2x2")
+    before = copy.deepcopy(dict(layer.named_parameters()))
+    for key in before:
+        state = layer.state_dict()
+        state[key] = OTHER_NUMBERS[other](state[key])
+        text = message(lambda state=state: layer.load_state_dict(state, False, assign))
+        assert repr(key) in text
+        assert other in text
+    assert all(torch.equal(p, before[key]) for key, p in layer.named_parameters())
+
+
+def test_the_numbers_of_a_gate_are_of_their_kind_too() -> None:
+    layer = NormActivation(features("c4", "2x2"), nn.PReLU())
+    state = layer.state_dict()
+    state["gate.weight"] = state["gate.weight"] * 1j
+    assert "'gate.weight' are complex64" in message(lambda: layer.load_state_dict(state))
+
+
+def test_numbers_that_a_short_dtype_does_not_hold_are_refused() -> None:
+    layer = linear("c4", "2x2", "2x2").half()
+    state = {k: v.float() if "coeff" in k else v for k, v in layer.state_dict().items()}
+    layer.load_state_dict(state)
+    state["coefficients"] = state["coefficients"] + 1e6
+    assert "float32 beyond" in message(lambda: layer.load_state_dict(state))
+    state["coefficients"][:] = torch.inf  # which both hold
+    layer.load_state_dict(state)
 
 
 def test_what_follows_a_pool_is_bound_to_it() -> None:
