@@ -49,9 +49,8 @@ def linear(mode: Any = "expand") -> EquivariantLinear:
     return EquivariantLinear(basis("3x3", "3x3"), basis("3x3"), mode=mode)
 
 
-def combined() -> tuple[nn.Module, Callable[[Any], Any]]:
-    combine = EquivariantCombine(basis("3x3", "3x3"), basis("3x3"))
-    return combine, lambda x: combine(x, x)
+def combined() -> EquivariantCombine:
+    return EquivariantCombine(basis("3x3", "3x3"), basis("3x3"), features=4)
 
 
 # --- vectors: every layer takes (..., 9) ---------------------------------------------------------
@@ -159,13 +158,23 @@ def test_autocast_casts_what_goes_in_between_floating_types_as_for_plain_layers(
 
 
 def test_vectors_that_are_of_the_right_length_together_only_are_no_combination() -> None:
-    combine = EquivariantCombine(basis("3x3", "3x3"), basis("3x3"), features=4)
+    combine = combined()
     assert combine(torch.ones(2, 9), torch.ones(2, 4)).shape == (2, 9)
     for h, g in ((8, 5), (10, 3), (4, 9), (13, 0)):
         with pytest.raises(eb.ModelError, match="EquivariantCombine takes"):
             combine(torch.ones(2, h), torch.ones(2, g))
     with pytest.raises(eb.ModelError, match="int64"):
         combine(torch.ones(2, 9), torch.ones(2, 4, dtype=torch.int64))
+
+
+def test_a_combination_says_what_it_acts_on() -> None:
+    combine = combined()
+    assert combine.domain.same_as(features() + features().scalars(4))
+    assert combine.codomain.same_as(features())
+    pool = NormPool(combine.codomain)
+    assert pool(combine(torch.ones(2, 9), torch.ones(2, 4))).shape == (2, 3)
+    body = EquivariantSequential(combine.linear, NormPool(combine.codomain))
+    assert body(torch.ones(2, 13)).shape == (2, 3)
 
 
 def test_attention_weights_are_of_vectors_of_the_right_length_too() -> None:
@@ -317,6 +326,8 @@ NETWORKS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: EquivariantMLP(["6x6", "3x3", "3x3"], "c4", ["norm"]),
         "activation list",
     ),
+    "two inputs first": (lambda: EquivariantSequential(combined()), "takes two vectors"),
+    "two inputs": (lambda: EquivariantSequential(linear(), combined()), "takes two vectors"),
     "a layer None": (lambda: EquivariantSequential(linear(), None), "Pointwise needs a function"),
     "a layer text": (lambda: EquivariantSequential(linear(), "relu"), "Pointwise needs a function"),
     "a class": (lambda: EquivariantSequential(linear(), nn.ELU), "Pointwise needs a function"),

@@ -46,6 +46,7 @@ def _monomial_entries(rho: Representation) -> np.ndarray | None:
     return np.unique(np.where(near_one, np.sign(entries), entries.round(9)))
 
 
+@torch.random.fork_rng(devices=[])
 def check_commutes(function: Elementwise, features: FeatureSpace) -> None:
     """Raise `ModelError` unless a function of each coordinate commutes with the group.
 
@@ -104,6 +105,7 @@ def _check_elementwise(trial: Elementwise, function: Elementwise, features: Feat
         )
 
 
+@torch.random.fork_rng(devices=[])
 def check_not_random(gate: Elementwise, count: int) -> None:
     """Raise `ModelError` if a gate of ``count`` numbers draws others each time, as Dropout does.
 
@@ -112,9 +114,8 @@ def check_not_random(gate: Elementwise, count: int) -> None:
     rows = max(16, 4096 // count)
     x = torch.linspace(-3.0, 3.0, rows * count, dtype=torch.float64, device="cpu")
     try:
-        with torch.random.fork_rng(devices=[]):
-            trial = _trials(gate)[0]
-            one, other = (trial(x.reshape(rows, count).clone()) for _ in range(2))
+        trial = _trials(gate)[0]
+        one, other = (trial(x.reshape(rows, count).clone()) for _ in range(2))
     except Exception:  # of others
         return
     if not torch.equal(one.nan_to_num(), other.nan_to_num()):

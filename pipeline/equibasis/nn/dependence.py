@@ -33,7 +33,7 @@ _SAMPLES = 16
 _NEGLIGIBLE = 1e-7
 _ROUNDING = 1e-12
 
-# Vectors given to a norm are so long that its ε, if less than about 1, is nothing to them.
+# Vectors given to a layer norm are so long that its ε, if less than about 1, is nothing to them.
 _LONG = 1e4
 
 
@@ -55,8 +55,8 @@ class _Draw(NamedTuple):
 # deep networks of ReLU most are dead, unless all weights are positive.
 _DRAWS = (
     _Draw(own=True),
-    _Draw(1e3, 1),
-    _Draw(1e3, -1),
+    _Draw(1e4, 1),
+    _Draw(1e4, -1),
     _Draw(30.0),
     _Draw(),
     _Draw(1.0, 1),
@@ -67,9 +67,7 @@ _DRAWS = (
 _Run: TypeAlias = Callable[[Tensor], Tensor | None]
 
 
-def network_reach(
-    layers: Sequence[nn.Module], most: Reach | None = None
-) -> tuple[Reach, str, str]:
+def network_reach(layers: Sequence[nn.Module], most: Reach | None = None) -> tuple[Reach, str, str]:
     """Which outputs depend on the input, and which inputs count; where none does, why; a way out.
 
     A layer that is not of equibasis, or does not run here, is taken to join every input with every
@@ -159,18 +157,19 @@ def _permutes(rho: Representation) -> bool:
 def _fed(step: Any, x: Tensor, draw: _Draw) -> Tensor:
     """What a layer is given: of the size drawn, unless it is linear.
 
-    A layer norm gets long vectors, and none that is all mean, of which it makes 0 / √ε.
+    A layer norm gets vectors that are alike long, and none that is all mean, as of that it makes
+    0 / √ε.
     """
     if isinstance(step, EquivariantLinear):
         return x
     if not isinstance(step, EquivariantLayerNorm):
         return x if draw.spread else _even(x) * draw.size
     u, form = torch.from_numpy(step.exact("axis"))
-    centred = (x - (x @ form)[:, None] * u).abs().amax(dim=1)
-    if centred.max() <= _NEGLIGIBLE * x.abs().max():
+    centred = (x - (x @ form)[:, None] * u).abs().amax(dim=1, keepdim=True)
+    (kept,) = torch.nonzero(centred[:, 0] > _NEGLIGIBLE * x.abs().max(), as_tuple=True)
+    if not len(kept):
         return torch.zeros_like(x)
-    (kept,) = torch.nonzero(centred > 1e-3 * centred.max(), as_tuple=True)
-    return x[kept[torch.arange(len(x)) % len(kept)]] * (_LONG / centred.max())
+    return (x * (_LONG / centred))[kept[torch.arange(len(x)) % len(kept)]]
 
 
 def _runner(step: Any, draw: _Draw, generator: torch.Generator) -> _Run:
@@ -225,7 +224,7 @@ def _state(step: Any, draw: _Draw, generator: torch.Generator) -> dict[str, Tens
             seen.add(parameter)
             value = _normal(generator, *parameter.shape)
             if draw.sign and not isinstance(step, EquivariantLinear):
-                value = draw.sign * value.abs()
+                value = draw.sign * (value.abs() + 0.5)
             if not ours and value.ndim > 1:
                 value = value / value.shape[1:].numel() ** 0.5
             own = draw.own and not parameter.is_meta
@@ -235,7 +234,7 @@ def _state(step: Any, draw: _Draw, generator: torch.Generator) -> dict[str, Tens
     return state
 
 
-def _is_ours(module: nn.Module) -> bool:
+def _is_ours(module: object) -> bool:
     return type(module).__module__.startswith("equibasis.")
 
 
@@ -278,7 +277,7 @@ def _pulled_back(
     """
     if y is None:
         return _normal(generator, *x.shape) * (gradient != 0).any()
-    if isinstance(step, EquivariantLayerNorm):  # long vectors of two numbers have no slope but noise
+    if isinstance(step, EquivariantLayerNorm):  # what is long has no slope but noise, of 2 numbers
         x = (x / _LONG).detach().requires_grad_()
         y = run(x)
         assert y is not None  # of the same layer as before

@@ -72,7 +72,7 @@ def _outputs(module: nn.Module, features: FeatureSpace) -> int:
     probe = torch.zeros(2, features.dimension).to(parameter)
     trial = copy.deepcopy(module).eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
             made = trial(probe)
     except Exception as error:  # whatever the module raises
         raise ModelError(

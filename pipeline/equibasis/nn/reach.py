@@ -99,6 +99,7 @@ def check_reach(
     if reach.is_nothing:
         raise ModelError(f"{label}: {why}, so the output cannot depend on the input: {way_out}")
     outputs, inputs = ~reach.outputs, ~reach.inputs
+    choose = "choose spaces that share irreps, or " if way_out == WAY_OUT else ""
     if said is not None:
         outputs, inputs = outputs & said.outputs, inputs & said.inputs
     for features, entries, what in (
@@ -108,7 +109,7 @@ def check_reach(
         if entries.any():
             warnings.warn(
                 f"{label}: {what}, whatever the weights: {in_words(features, entries)}; "
-                "choose spaces that share irreps, or leave them out",
+                f"{choose}leave them out",
                 UnreachedWarning,
                 stacklevel=3,
             )
