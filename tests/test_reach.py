@@ -390,7 +390,7 @@ def test_what_is_random_is_neither_gate_nor_activation(gate: Any) -> None:
         for layer in (NormActivation, GatedActivation):
             with pytest.raises(eb.ModelError, match="is random"):
                 layer(features, gate)
-        with pytest.raises(eb.ModelError, match="or is random"):
+        with pytest.raises(eb.ModelError, match="is random"):
             Pointwise(gate, features)
     assert torch.equal(torch.get_rng_state(), state)
 

@@ -106,21 +106,21 @@ def _check_elementwise(trial: Elementwise, function: Elementwise, features: Feat
 
 
 @torch.random.fork_rng(devices=[])
-def check_not_random(gate: Elementwise, count: int) -> None:
-    """Raise `ModelError` if a gate of ``count`` numbers draws others each time, as Dropout does.
+def check_not_random(function: Elementwise, count: int) -> None:
+    """Raise `ModelError` for a function of ``count`` numbers that is random, as Dropout is.
 
-    One that takes no float64 on the CPU is not tried.
+    What takes no float64 on the CPU is not tried.
     """
     rows = max(16, 4096 // count)
     x = torch.linspace(-3.0, 3.0, rows * count, dtype=torch.float64, device="cpu")
     try:
-        trial = _trials(gate)[0]
+        trial = _trials(function)[0]
         one, other = (trial(x.reshape(rows, count).clone()) for _ in range(2))
     except Exception:  # of others
         return
     if not torch.equal(one.nan_to_num(), other.nan_to_num()):
         raise ModelError(
-            f"the gate {title(gate)} is random, so it is not the same at x and at ρ(g) x: give a "
+            f"{title(function)} is random, so it is not the same at x and at ρ(g) x: give a "
             "function of numbers; dropout may follow invariant features"
         )
 
