@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import equibasis as eb
+import some_layers
 from equibasis.nn import (
     DirectSumActivation,
     EquivariantBatchNorm,
@@ -20,7 +21,6 @@ from equibasis.nn import (
     EquivariantLinear,
     EquivariantMLP,
     EquivariantSequential,
-    FeatureSpace,
     GatedActivation,
     InvariantAttentionPool,
     NormActivation,
@@ -33,20 +33,11 @@ from equibasis.nn import (
     export,
     variance_preserving_,
 )
-from test_activations import skewed_group
+from some_layers import refused
 
-
-@functools.cache
-def basis(output: str, input: str | None = None) -> eb.Basis:
-    return eb.solve(group="c4", input=input, output=output)
-
-
-def features() -> FeatureSpace:
-    return FeatureSpace.output_of(basis("3x3").space)
-
-
-def linear(mode: Any = "expand") -> EquivariantLinear:
-    return EquivariantLinear(basis("3x3", "3x3"), basis("3x3"), mode=mode)
+basis = functools.partial(some_layers.basis, "c4")
+features = functools.partial(some_layers.features, "c4", "3x3")
+linear = functools.partial(some_layers.linear, "c4", "3x3", "3x3")
 
 
 def combined() -> EquivariantCombine:
@@ -56,28 +47,21 @@ def combined() -> EquivariantCombine:
 # --- vectors: every layer takes (..., 9) ---------------------------------------------------------
 
 LAYERS: dict[str, Callable[[], Any]] = {
-    "EquivariantLinear, expand": linear,
-    "EquivariantLinear, block": lambda: linear("block"),
-    "EquivariantLinear, expand, evaluating": lambda: linear().eval(),
-    "EquivariantLinear, block, evaluating": lambda: linear("block").eval(),
+    name: functools.partial(make, "c4", "3x3")
+    for name, make in some_layers.LAYERS.items()
+    if name != "EquivariantCombine"
+} | {
+    "EquivariantLinear, evaluating": lambda: linear().eval(),
+    "EquivariantLinear, block, evaluating": lambda: linear(mode="block").eval(),
     "Pointwise": lambda: Pointwise(nn.Tanh(), features()),
-    "NormActivation": lambda: NormActivation(features()),
     "DirectSumActivation": lambda: DirectSumActivation(
         features(), [(np.arange(9), Pointwise(nn.Tanh(), features().part(np.arange(9))))]
     ),
-    "EquivariantLayerNorm": lambda: EquivariantLayerNorm(basis("3x3")),
-    "EquivariantBatchNorm": lambda: EquivariantBatchNorm(basis("3x3")),
-    "NormPool": lambda: NormPool(features()),
-    "NormPool, of skewed vectors": lambda: NormPool(
-        eb.solve(group=skewed_group(), output="4*V + 1")
-    ),
-    "OrbitMeanPool": lambda: OrbitMeanPool(basis("3x3")),
-    "InvariantAttentionPool": lambda: InvariantAttentionPool(features()),
+    "NormPool, of skewed vectors": lambda: NormPool(some_layers.basis("skewed", "4*V + 1")),
     "OnInvariants": lambda: OnInvariants(nn.Tanh(), features().scalars(9)),
     "EquivariantSequential": lambda: EquivariantSequential(linear(), nn.ELU()),
-    "GatedActivation": lambda: GatedActivation(basis("2x2 + 3*1")),  # 7 and 4 gates
 }
-WIDTHS = {"GatedActivation": 11}
+WIDTHS = {"GatedActivation": 12}  # 3 gates
 
 NO_VECTORS: dict[str, Callable[[int], Any]] = {
     "int64": lambda n: torch.ones(4, n, dtype=torch.int64),
@@ -115,7 +99,7 @@ def test_what_is_no_real_vector_of_the_right_length_is_refused_in_one_line(
             assert f"{str(x.dtype).removeprefix('torch.')} {tuple(x.shape)}" in message
 
 
-@pytest.mark.parametrize("name", ["EquivariantLinear, expand", "EquivariantLinear, block"])
+@pytest.mark.parametrize("name", ["EquivariantLinear", "EquivariantLinear, block"])
 @pytest.mark.parametrize("evaluating", [False, True])
 def test_both_modes_take_the_dtype_of_their_parameters_alone(name: str, evaluating: bool) -> None:
     layer = LAYERS[name]().train(not evaluating)
@@ -199,7 +183,7 @@ def test_errors_of_other_causes_stay_what_they_are() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.int8, torch.bool, torch.complex64])
-@pytest.mark.parametrize("name", [*WITH_NUMBERS, "EquivariantLinear, expand"])
+@pytest.mark.parametrize("name", [*WITH_NUMBERS, "EquivariantLinear"])
 @pytest.mark.parametrize("frozen", [False, True])
 def test_a_layer_is_not_cast_to_what_cannot_hold_its_numbers(
     name: str, dtype: torch.dtype, frozen: bool
@@ -251,14 +235,6 @@ OF_INVARIANTS: dict[str, Callable[[Any], Any]] = {
     "EquivariantLayerNorm": EquivariantLayerNorm,
     "EquivariantBatchNorm": EquivariantBatchNorm,
 }
-
-
-def refused(build: Callable[[], Any]) -> str:
-    with pytest.raises(eb.ModelError) as caught:
-        build()
-    message = str(caught.value)
-    assert len(message) < 400
-    return message
 
 
 @pytest.mark.parametrize("name", OF_A_SPACE)

@@ -54,7 +54,6 @@ class Pointwise(nn.Module):
             raise ModelError(f"Pointwise needs a function or a module, not {shown(function)}")
         space = features_of(features, "Pointwise")
         check_commutes(function, space)
-        check_not_random(function, space.dimension)
         self.function = function
         self.domain = self.codomain = space
         self._width = space.dimension

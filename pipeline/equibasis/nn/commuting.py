@@ -84,7 +84,8 @@ def check_commutes(function: Elementwise, features: FeatureSpace) -> None:
 def _check_elementwise(trial: Elementwise, function: Elementwise, features: FeatureSpace) -> None:
     """One function of one number, on whatever place of the tensor it stands."""
     generator = torch.Generator().manual_seed(0)
-    x = 3 * torch.randn(8, features.dimension, generator=generator, dtype=torch.float64)
+    rows = max(8, 1024 // features.dimension)  # many, as dropout may be rare
+    x = 3 * torch.randn(rows, features.dimension, generator=generator, dtype=torch.float64)
     try:
         y = trial(x.clone())
         others = [
