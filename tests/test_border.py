@@ -158,6 +158,21 @@ def test_what_is_no_real_matrix_is_refused_at_every_entry(take, wrong):
     refusal(lambda: take(wrong))
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        NO_REAL_MATRICES["a tensor with gradients"],
+        NO_REAL_MATRICES["bfloat16"],
+        list(torch.eye(2, requires_grad=True)),
+        [[torch.tensor(0.0, requires_grad=True), 1.0], [1.0, 0.0]],
+    ],
+    ids=["with gradients", "bfloat16", "rows", "entries"],
+)
+@taking_matrices
+def test_of_a_tensor_that_numpy_does_not_take_it_says_how_to_give_its_numbers(take, wrong):
+    assert ".detach().cpu().double().numpy()" in refusal(lambda: take(wrong))
+
+
 @pytest.mark.parametrize("kind", ["complex", "complex in lists", "a complex tensor"])
 @taking_matrices
 def test_of_complex_matrices_the_real_form_is_shown(take, kind):
