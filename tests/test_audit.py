@@ -19,6 +19,7 @@ import yaml
 from equibasis.audit.audit import Audit, audit
 from equibasis.audit.compare import Finding, compare_metrics
 from equibasis.audit.report import summary
+from equibasis.audit.run import complaint
 from equibasis.errors import AuditError
 from projects import (
     PIPELINE,
@@ -249,7 +250,8 @@ def test_a_stage_that_fails_is_named_and_the_others_run_on(other: Path) -> None:
         ("import missing_module", "ModuleNotFoundError: No module named 'missing_module'"),
         ("print('WARNING: odd'); raise SystemExit('no squares')", "no squares"),
         ("print('done')", "output 'bases/squares.txt' does not exist"),
-        ("import os; os.kill(os.getpid(), 9)", "it exited with -9 and printed nothing"),
+        ("raise SystemExit(137)", "it was killed by signal 9 (SIGKILL)"),
+        ("print('usage: squares FILE'); raise SystemExit(129)", "usage: squares FILE"),
     ],
 )
 def test_a_stage_that_fails_is_told_with_its_own_last_words(
@@ -261,6 +263,54 @@ def test_a_stage_that_fails_is_told_with_its_own_last_words(
     assert {each.stage: each.reason for each in found.findings if not each.passed}[
         "squares"
     ] == reason
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("waiting", ["", " || exit $?"], ids=["replaced", "waiting"])
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_a_stage_killed_by_a_signal_is_told_alike_by_every_shell(
+    shell: str, waiting: str, number: int, other: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = shutil.which(shell)
+    if path is None:
+        pytest.skip(f"{shell} is not installed")
+    monkeypatch.setenv("SHELL", path)  # with which DVC runs commands
+    script = f"print('epoch 3', flush=True)\nimport os\nos.kill(os.getpid(), {int(number)})"
+    (other / "squares.py").write_text(script, encoding="utf-8")
+    pipeline = yaml.safe_load((other / "dvc.yaml").read_text(encoding="utf-8"))
+    pipeline["stages"]["squares"]["cmd"] += waiting
+    (other / "dvc.yaml").write_text(yaml.safe_dump(pipeline), encoding="utf-8")
+    commit(other)
+    reasons = {each.stage: each.reason for each in audit(other, ["bases"]).findings}
+    name = signal.Signals(number).name
+    assert reasons["squares"] == f"it was killed by signal {int(number)} ({name})"
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "reason"),
+    [
+        (-9, [], "it was killed by signal 9 (SIGKILL)"),
+        (137, ["Killed"], "it was killed by signal 9 (SIGKILL)"),
+        (
+            137,
+            ["/bin/bash: line 1: 12 Killed   python a.py"],
+            "it was killed by signal 9 (SIGKILL)",
+        ),
+        (137, ["zsh: killed     python a.py"], "it was killed by signal 9 (SIGKILL)"),
+        (139, ["Segmentation fault (core dumped)"], "it was killed by signal 11 (SIGSEGV)"),
+        (143, ["fish: 'a' terminated by signal SIGTERM"], "it was killed by signal 15 (SIGTERM)"),
+        (130, ["KeyboardInterrupt"], "it was killed by signal 2 (SIGINT)"),
+        (129, ["usage: a FILE"], "usage: a FILE"),
+        (128, ["fatal: not a git repository"], "fatal: not a git repository"),
+        (255, ["ssh: no route"], "ssh: no route"),
+        (-200, [], "it exited with -200 and printed nothing"),
+    ],
+)
+def test_a_status_means_a_signal_where_a_shell_says_so(
+    status: int, words: list[str], reason: str
+) -> None:
+    said = f"WARNING: failed to run: python a.py, exited with {status}"
+    assert complaint(["Running stage 'a':", "> python a.py", *words, said]) == reason
 
 
 def test_a_stage_that_cannot_begin_is_told_with_the_words_of_dvc(other: Path) -> None:
@@ -648,7 +698,7 @@ def test_a_summary_that_cannot_be_written_is_refused_before_anything_runs(other:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_audit_leaves_nothing_behind(
     number: int, other: Path, temporary: Path, tmp_path: Path
 ) -> None:
@@ -669,7 +719,8 @@ def test_an_interrupted_audit_leaves_nothing_behind(
         assert list(temporary.iterdir()) != []
         os.kill(process.pid, number)
         out, err = process.communicate(timeout=60)
-    assert (process.returncode, out, err.strip()) == (130, "", "equibasis: interrupted")
+    said = "equibasis: interrupted\n" if number == signal.SIGINT else ""
+    assert (process.returncode, out, err) == (128 + number, "", said)  # as of every command
     assert psutil.wait_procs(family, timeout=60)[1] == []
 
 

@@ -370,14 +370,49 @@ def turned_clockwise(array: np.ndarray, element: str) -> np.ndarray:
     return np.rot90(array, -int(element[1:]) // 90)
 
 
-def test_weights_refuse_another_basis_of_the_same_group_and_shapes(
-    saved: Path, altered: Path
+@pytest.mark.parametrize(("input_", "output"), [("6x6", "3x3"), (None, "6x6")])
+@pytest.mark.parametrize(
+    ("names", "transform"),
+    [
+        (("r0", "r90", "r180", "r270"), turned_clockwise),
+        (("r0", "r270", "r180", "r90"), lambda x, g: np.rot90(x, int(g[1:]) // 90)),
+    ],
+    ids=["other transforms", "other elements"],
+)
+def test_a_basis_of_a_users_group_is_not_taken_for_that_of_a_built_in_one_of_its_name(
+    input_, output, names, transform, saved: Path, altered: Path
 ) -> None:
-    path = altered / "equivariant" / "c4_6x6_to_3x3.h5"
-    clockwise = eb.Group("c4", ("r0", "r90", "r180", "r270"), turned_clockwise, axes=2)
-    eb.save_basis(eb.solve(clockwise, input="6x6", output="3x3"), path)
+    path = basis_file(altered, "c4", (input_, output))
+    assert path.is_file()
+    eb.save_basis(
+        eb.solve(eb.Group("c4", names, transform, axes=2), input=input_, output=output), path
+    )
+    for load in (
+        lambda: load_bases(config_of("equivariant"), altered),
+        lambda: load_autoencoder(saved, altered),
+    ):
+        with pytest.raises(eb.BasisFileError) as caught:
+            load()
+        message = one_line(caught)
+        assert "of another group than the built-in c4: make the right one with" in message
+
+
+def test_a_basis_of_a_users_group_that_acts_as_the_built_in_one_is_as_good(altered: Path) -> None:
+    mine = eb.Group(
+        "c4", ("r0", "r90", "r180", "r270"), lambda x, g: np.rot90(x, int(g[1:]) // 90), axes=2
+    )
+    for key in ((None, "6x6"), ("6x6", "3x3")):
+        eb.save_basis(eb.solve(mine, input=key[0], output=key[1]), basis_file(altered, "c4", key))
+    load_bases(config_of("equivariant"), altered)
+
+
+def test_weights_refuse_another_basis_of_the_same_problem(saved: Path, bases: Path) -> None:
+    path = saved.with_suffix(".json")
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["bases"]["equivariant/c4_6x6_to_3x3.h5"] = "0" * 64
+    path.write_text(json.dumps(record), encoding="utf-8")
     with pytest.raises(eb.ModelError) as caught:
-        load_autoencoder(saved, altered)
+        load_autoencoder(saved, bases)
     message = one_line(caught)
     assert "equivariant/c4_6x6_to_3x3.h5" in message
     assert "python pipeline train equivariant" in message

@@ -6,7 +6,9 @@ Each entry of the core is tried with each bad value of its kind: an `EquibasisEr
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -154,6 +156,21 @@ taking_matrices = pytest.mark.parametrize(
 @taking_matrices
 def test_what_is_no_real_matrix_is_refused_at_every_entry(take, wrong):
     refusal(lambda: take(wrong))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        NO_REAL_MATRICES["a tensor with gradients"],
+        NO_REAL_MATRICES["bfloat16"],
+        list(torch.eye(2, requires_grad=True)),
+        [[torch.tensor(0.0, requires_grad=True), 1.0], [1.0, 0.0]],
+    ],
+    ids=["with gradients", "bfloat16", "rows", "entries"],
+)
+@taking_matrices
+def test_of_a_tensor_that_numpy_does_not_take_it_says_how_to_give_its_numbers(take, wrong):
+    assert ".detach().cpu().double().numpy()" in refusal(lambda: take(wrong))
 
 
 @pytest.mark.parametrize("kind", ["complex", "complex in lists", "a complex tensor"])
@@ -715,3 +732,60 @@ def test_json_needs_no_yaml(tmp_path, python):
     assert outcome.status == 0, outcome.err
     assert outcome.out.splitlines()[0] == "3"
     assert "YAML, unlike JSON, needs yaml, which is not installed: pip install" in outcome.out
+
+
+# --- names of files -----------------------------------------------------------------------------
+
+
+def _named(name: object) -> dict[str, Callable[[], object]]:
+    from equibasis.artifact.export import export_basis
+    from equibasis.artifact.normalise import import_basis
+    from equibasis.artifact.store import describe, verify_file
+    from equibasis.show.figures import basis_figure, save_figure
+
+    basis = eb.solve("c4", output="3x3")
+    return {
+        "save_basis": lambda: eb.save_basis(basis, name),
+        "load_basis": lambda: eb.load_basis(name),
+        "load_basis of a revision": lambda: eb.load_basis(name, rev="v1"),
+        "load_basis of a repository": lambda: eb.load_basis("basis.h5", repo=name),
+        "import_basis": lambda: import_basis(name, "out.h5"),
+        "import_basis to": lambda: import_basis("basis.h5", name),
+        "export_basis": lambda: export_basis(basis, name),
+        "verify_file": lambda: verify_file(name),
+        "describe": lambda: describe(name),
+        "save_figure": lambda: save_figure(basis_figure(basis), name),
+    }
+
+
+@pytest.mark.parametrize("name", ["a\0b.npz", b"a\0b.npz", 3, 2.5, [], {}], ids=str)
+@pytest.mark.parametrize("entry", _named("a"))
+def test_what_names_no_file_is_refused_in_one_line(tmp_path, monkeypatch, entry, name):
+    monkeypatch.chdir(tmp_path)
+    eb.save_basis(eb.solve("c4", output="3x3"), "basis.h5")
+    with pytest.raises(eb.EquibasisError, match=r"named by text or a path|no NUL in it") as refused:
+        _named(name)[entry]()
+    assert "\n" not in str(refused.value)
+    assert [each.name for each in tmp_path.iterdir()] == ["basis.h5"]
+
+
+def test_a_file_may_be_named_in_bytes(tmp_path):
+    name = os.fsencode(tmp_path / "basis.h5")
+    basis = eb.solve("c4", output="3x3")
+    eb.save_basis(basis, name)
+    assert eb.content_sha256(eb.load_basis(name)) == eb.content_sha256(basis)
+
+
+@pytest.mark.parametrize(
+    "factors", [("x",), "x", [], 3, eb.Group("b", ("e",), lambda x, g: x)], ids=lambda f: str(f)[:9]
+)
+def test_what_is_no_factor_of_a_product_is_refused(factors):
+    with pytest.raises(eb.GroupError, match="factors are what direct_product gives"):
+        eb.Group("mine", ("e",), lambda x, g: x, factors=factors)
+
+
+def test_factors_without_elements_that_say_what_each_moves_are_refused():
+    product = eb.direct_product("z2", "z3")
+    with pytest.raises(eb.GroupError, match="factors are what direct_product gives"):
+        eb.Group("mine", ("e",), lambda x, g: x, factors=product.factors)
+    assert replace(product, name="mine").factors == product.factors

@@ -730,3 +730,38 @@ def test_a_real_process_fails_without_a_traceback(python):
 
 def test_importing_the_command_is_not_running_it(python):
     assert python("-c", "import equibasis.cli, equibasis.__main__").out == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("solve", "-", "--group", "c4", "--output", "3x3"),
+        ("import", "{file}", "-"),
+        ("export", "{file}", "-"),
+        ("show", "{file}", "--out", "-"),
+        ("import", "-", "out.h5"),
+        ("inspect", "-"),
+        ("verify", "-"),
+        ("diff", "{file}", "-"),
+        ("show", "-"),
+        ("audit", "--summary", "-"),
+    ],
+    ids=" ".join,
+)
+def test_a_dash_names_no_file(command, c4_file, tmp_path, monkeypatch, arguments):
+    """Neither one of that name nor a stream."""
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    done = command(*(each.format(file=c4_file) for each in arguments))
+    assert (done.status, done.out) == (2, "")
+    assert done.err.count("\n") == 1
+    assert "'-' is no file" in done.err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_file_that_is_called_dash_is_named_with_its_folder(
+    command, c4_file, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert command("import", c4_file, "./-").status == 0
+    assert command("verify", "./-").status == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -189,16 +190,30 @@ def test_a_second_run_of_one_training_waits_for_the_first(
     digits_file: Path, tmp_path: Path
 ) -> None:
     folder = training_project(tmp_path / "project", digits_file, epochs=40)
-    command = [sys.executable, PIPELINE, "train", "standard"]
-    both = [
-        subprocess.Popen(
+    saved = folder / ".equibasis" / "checkpoints" / "standard.safetensors"
+
+    def start() -> subprocess.Popen[str]:
+        command = [sys.executable, "-u", PIPELINE, "train", "standard"]
+        return subprocess.Popen(
             command, cwd=folder, env=environment(folder), stdout=subprocess.PIPE, text=True
         )
-        for _ in range(2)
-    ]
-    printed = [process.communicate(timeout=120)[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0]
-    assert sum("waiting for another process that is training standard" in p for p in printed) == 1
+
+    with start() as first:
+        try:
+            while not saved.exists():
+                assert first.poll() is None
+                time.sleep(0.002)
+            first.send_signal(signal.SIGSTOP)  # with most of its epochs to go
+            with start() as second:
+                said = next(second.stdout)
+                assert "waiting for another process that is training standard" in said
+                assert (first.poll(), second.poll(), saved.exists()) == (None, None, True)
+                first.send_signal(signal.SIGCONT)
+                printed = [process.communicate(timeout=120)[0] for process in (first, second)]
+        finally:
+            first.kill()
+    assert [process.returncode for process in (first, second)] == [0, 0]
+    assert not any("waiting" in each for each in printed)
     (curve,) = folder.glob("reports/curves/standard/plots/metrics/train_mse.tsv")
     assert len(curve.read_text(encoding="utf-8").splitlines()) == 1 + 40
 

@@ -73,6 +73,36 @@ def test_what_does_not_read_back_is_a_write_error_and_what_was_there_stays(
 
 
 @pytest.mark.parametrize("name", ["basis.h5", "digits.h5"])
+def test_no_byte_of_hdf5_can_be_lost_without_being_missed(tmp_path, monkeypatch, name):
+    """Though what is compared is what readers find, not the bytes."""
+    path = tmp_path / name
+    WRITERS[name](path)
+    whole = path.read_bytes()
+    places = [*range(64), *range(64, len(whole), 31)]
+    left = iter(places)
+
+    def lose_a_bit(written: Path) -> None:
+        content = bytearray(whole)
+        content[next(left)] ^= 1
+        written.write_bytes(content)
+
+    monkeypatch.setattr(files, "_flush_to_disk", lose_a_bit)
+    for _ in places:
+        with pytest.raises(eb.WriteError, match=r"what was written does not read back"):
+            WRITERS[name](path)
+    assert path.read_bytes() == whole
+
+
+def test_each_byte_of_a_basis_is_read_back_once(c4_basis, tmp_path, monkeypatch):
+    def compared(*_: object) -> None:
+        raise AssertionError("compared byte by byte, then read")
+
+    monkeypatch.setattr(files, "_check_same", compared)
+    eb.save_basis(c4_basis, tmp_path / "b.h5")
+    assert eb.load_basis(tmp_path / "b.h5").rank == 81
+
+
+@pytest.mark.parametrize("name", ["basis.h5", "digits.h5"])
 @pytest.mark.parametrize("place", [11, 44, -1])
 def test_hdf5_that_the_library_has_spoilt_is_a_write_error(tmp_path, monkeypatch, name, place):
     """As HDF5 1.14 makes images of open files: a flag is cleared after its checksum was made."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -243,6 +244,101 @@ def test_a_sparse_basis_that_anndata_has_written_dense_is_the_same(tmp_path):
         warnings.simplefilter("ignore")
         anndata_io.write_elem(opened, "basis", anndata_io.read_elem(opened["basis"]).toarray())
     assert_same_content(other, path)
+
+
+def written_by_rows(path: Path, other: Path) -> Path:
+    anndata_io = pytest.importorskip("anndata.io")
+    shutil.copy(path, other)
+    with warnings.catch_warnings(), h5py.File(other, "r+") as opened:
+        warnings.simplefilter("ignore")
+        anndata_io.write_elem(opened, "basis", anndata_io.read_elem(opened["basis"]).tocsr())
+        assert opened["basis"].attrs["encoding-type"] == "csr_matrix"
+    return other
+
+
+@pytest.mark.parametrize("name", ["sparse", "signs", "generators and signs"])
+def test_a_sparse_basis_that_anndata_has_written_by_rows_is_the_same(tmp_path, name):
+    path = saved(BASES[name](), tmp_path / "basis.h5")
+    other = written_by_rows(path, tmp_path / "other.h5")
+    with pytest.raises(eb.BasisFileError, match="equibasis import FILE OUT"):
+        eb.load_basis(other)
+    assert_same_content(other, path)
+
+
+@pytest.mark.parametrize("part", ["data", "indices", "indptr"])
+@pytest.mark.parametrize(
+    "spoil", [lambda a: a[:-1], lambda a: -a - 9, lambda a: a[:, None] * [1, 2]]
+)
+def test_a_matrix_by_rows_that_is_none_is_told_of(c4_file, tmp_path, part, spoil):
+    other = written_by_rows(c4_file, tmp_path / "other.h5")
+
+    def change(opened: h5py.File) -> None:
+        values = opened["basis"][part][()]
+        del opened["basis"][part]
+        opened["basis"][part] = spoil(values)
+
+    edit(other, change)
+    with pytest.raises(eb.BasisFileError) as refused:
+        import_basis(other, tmp_path / "out.h5")
+    assert re.search("/basis is no csr_matrix|content_sha256|/basis", str(refused.value))
+    assert not (tmp_path / "out.h5").exists()
+
+
+@pytest.mark.parametrize(
+    "stored", [np.float64, np.float32, lambda v: np.array([v]), np.array([[0]]).__add__]
+)
+@pytest.mark.parametrize(
+    ("holder", "name"),
+    [("/", "rank"), ("/", "format_version"), ("/group", "order"), ("/checks", "rank_expected")],
+)
+def test_a_number_stored_as_another_type_or_shape_is_named_for_import(
+    c4_file, tmp_path, holder, name, stored
+):
+    """As programs do that know of floats alone, or of lists."""
+    other = Path(shutil.copy(c4_file, tmp_path / "other.h5"))
+
+    def change(opened: h5py.File) -> None:
+        attributes = opened[holder].attrs
+        attributes[name] = stored(attributes[name])
+
+    edit(other, change)
+    _check_named_for_import(other, c4_file)
+
+
+def _check_named_for_import(other: Path, original: Path) -> None:
+    with pytest.raises(eb.BasisFileError, match="equibasis import FILE OUT"):
+        eb.load_basis(other)
+    assert_same_content(other, original)
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (2, 1)])
+@pytest.mark.parametrize("holder", ["/group/input", "/group/output", "/basis"])
+def test_a_list_stored_as_a_row_or_a_column_is_named_for_import(c4_file, tmp_path, holder, shape):
+    other = Path(shutil.copy(c4_file, tmp_path / "other.h5"))
+
+    def change(opened: h5py.File) -> None:
+        attributes = opened[holder].attrs
+        attributes["shape"] = attributes["shape"].reshape(shape)
+
+    edit(other, change)
+    _check_named_for_import(other, c4_file)
+
+
+@pytest.mark.parametrize("name", ["format", "kind", "group", "input_space", "content_sha256"])
+def test_text_stored_as_a_list_of_one_is_named_for_import(c4_file, tmp_path, name):
+    other = Path(shutil.copy(c4_file, tmp_path / "other.h5"))
+    edit(other, lambda opened: opened.attrs.create(name, np.array([opened.attrs[name]])))
+    _check_named_for_import(other, c4_file)
+
+
+@pytest.mark.parametrize("value", [81.5, -81.0, np.nan, [81, 81], "81"])
+def test_a_rank_that_is_another_is_not_made_right(c4_file, tmp_path, value):
+    edit(c4_file, lambda opened: opened.attrs.__setitem__("rank", value))
+    with pytest.raises(eb.BasisFileError, match="'rank'"):
+        eb.load_basis(c4_file)
+    with pytest.raises(eb.BasisFileError, match="'rank'"):
+        import_basis(c4_file, tmp_path / "out.h5")
+    assert not (tmp_path / "out.h5").exists()
 
 
 @pytest.mark.parametrize("compressed", [False, True])

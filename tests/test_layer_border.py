@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import equibasis as eb
+import some_layers
 from equibasis.nn import (
     DirectSumActivation,
     EquivariantBatchNorm,
@@ -20,7 +21,6 @@ from equibasis.nn import (
     EquivariantLinear,
     EquivariantMLP,
     EquivariantSequential,
-    FeatureSpace,
     GatedActivation,
     InvariantAttentionPool,
     NormActivation,
@@ -33,52 +33,35 @@ from equibasis.nn import (
     export,
     variance_preserving_,
 )
-from test_activations import skewed_group
+from some_layers import refused
+
+basis = functools.partial(some_layers.basis, "c4")
+features = functools.partial(some_layers.features, "c4", "3x3")
+linear = functools.partial(some_layers.linear, "c4", "3x3", "3x3")
 
 
-@functools.cache
-def basis(output: str, input: str | None = None) -> eb.Basis:
-    return eb.solve(group="c4", input=input, output=output)
-
-
-def features() -> FeatureSpace:
-    return FeatureSpace.output_of(basis("3x3").space)
-
-
-def linear(mode: Any = "expand") -> EquivariantLinear:
-    return EquivariantLinear(basis("3x3", "3x3"), basis("3x3"), mode=mode)
-
-
-def combined() -> tuple[nn.Module, Callable[[Any], Any]]:
-    combine = EquivariantCombine(basis("3x3", "3x3"), basis("3x3"))
-    return combine, lambda x: combine(x, x)
+def combined() -> EquivariantCombine:
+    return EquivariantCombine(basis("3x3", "3x3"), basis("3x3"), features=4)
 
 
 # --- vectors: every layer takes (..., 9) ---------------------------------------------------------
 
 LAYERS: dict[str, Callable[[], Any]] = {
-    "EquivariantLinear, expand": linear,
-    "EquivariantLinear, irreps": lambda: linear("irreps"),
-    "EquivariantLinear, expand, evaluating": lambda: linear().eval(),
-    "EquivariantLinear, irreps, evaluating": lambda: linear("irreps").eval(),
+    name: functools.partial(make, "c4", "3x3")
+    for name, make in some_layers.LAYERS.items()
+    if name != "EquivariantCombine"
+} | {
+    "EquivariantLinear, evaluating": lambda: linear().eval(),
+    "EquivariantLinear, irreps, evaluating": lambda: linear(mode="irreps").eval(),
     "Pointwise": lambda: Pointwise(nn.Tanh(), features()),
-    "NormActivation": lambda: NormActivation(features()),
     "DirectSumActivation": lambda: DirectSumActivation(
         features(), [(np.arange(9), Pointwise(nn.Tanh(), features().part(np.arange(9))))]
     ),
-    "EquivariantLayerNorm": lambda: EquivariantLayerNorm(basis("3x3")),
-    "EquivariantBatchNorm": lambda: EquivariantBatchNorm(basis("3x3")),
-    "NormPool": lambda: NormPool(features()),
-    "NormPool, of skewed vectors": lambda: NormPool(
-        eb.solve(group=skewed_group(), output="4*V + 1")
-    ),
-    "OrbitMeanPool": lambda: OrbitMeanPool(basis("3x3")),
-    "InvariantAttentionPool": lambda: InvariantAttentionPool(features()),
+    "NormPool, of skewed vectors": lambda: NormPool(some_layers.basis("skewed", "4*V + 1")),
     "OnInvariants": lambda: OnInvariants(nn.Tanh(), features().scalars(9)),
     "EquivariantSequential": lambda: EquivariantSequential(linear(), nn.ELU()),
-    "GatedActivation": lambda: GatedActivation(basis("2x2 + 3*1")),  # 7 and 4 gates
 }
-WIDTHS = {"GatedActivation": 11}
+WIDTHS = {"GatedActivation": 12}  # 3 gates
 
 NO_VECTORS: dict[str, Callable[[int], Any]] = {
     "int64": lambda n: torch.ones(4, n, dtype=torch.int64),
@@ -116,7 +99,7 @@ def test_what_is_no_real_vector_of_the_right_length_is_refused_in_one_line(
             assert f"{str(x.dtype).removeprefix('torch.')} {tuple(x.shape)}" in message
 
 
-@pytest.mark.parametrize("name", ["EquivariantLinear, expand", "EquivariantLinear, irreps"])
+@pytest.mark.parametrize("name", ["EquivariantLinear", "EquivariantLinear, irreps"])
 @pytest.mark.parametrize("evaluating", [False, True])
 def test_both_modes_take_the_dtype_of_their_parameters_alone(name: str, evaluating: bool) -> None:
     layer = LAYERS[name]().train(not evaluating)
@@ -159,13 +142,23 @@ def test_autocast_casts_what_goes_in_between_floating_types_as_for_plain_layers(
 
 
 def test_vectors_that_are_of_the_right_length_together_only_are_no_combination() -> None:
-    combine = EquivariantCombine(basis("3x3", "3x3"), basis("3x3"), features=4)
+    combine = combined()
     assert combine(torch.ones(2, 9), torch.ones(2, 4)).shape == (2, 9)
     for h, g in ((8, 5), (10, 3), (4, 9), (13, 0)):
         with pytest.raises(eb.ModelError, match="EquivariantCombine takes"):
             combine(torch.ones(2, h), torch.ones(2, g))
     with pytest.raises(eb.ModelError, match="int64"):
         combine(torch.ones(2, 9), torch.ones(2, 4, dtype=torch.int64))
+
+
+def test_a_combination_says_what_it_acts_on() -> None:
+    combine = combined()
+    assert combine.domain.same_as(features() + features().scalars(4))
+    assert combine.codomain.same_as(features())
+    pool = NormPool(combine.codomain)
+    assert pool(combine(torch.ones(2, 9), torch.ones(2, 4))).shape == (2, 3)
+    body = EquivariantSequential(combine.linear, NormPool(combine.codomain))
+    assert body(torch.ones(2, 13)).shape == (2, 3)
 
 
 def test_attention_weights_are_of_vectors_of_the_right_length_too() -> None:
@@ -190,7 +183,7 @@ def test_errors_of_other_causes_stay_what_they_are() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.int8, torch.bool, torch.complex64])
-@pytest.mark.parametrize("name", [*WITH_NUMBERS, "EquivariantLinear, expand"])
+@pytest.mark.parametrize("name", [*WITH_NUMBERS, "EquivariantLinear"])
 @pytest.mark.parametrize("frozen", [False, True])
 def test_a_layer_is_not_cast_to_what_cannot_hold_its_numbers(
     name: str, dtype: torch.dtype, frozen: bool
@@ -242,14 +235,6 @@ OF_INVARIANTS: dict[str, Callable[[Any], Any]] = {
     "EquivariantLayerNorm": EquivariantLayerNorm,
     "EquivariantBatchNorm": EquivariantBatchNorm,
 }
-
-
-def refused(build: Callable[[], Any]) -> str:
-    with pytest.raises(eb.ModelError) as caught:
-        build()
-    message = str(caught.value)
-    assert len(message) < 400
-    return message
 
 
 @pytest.mark.parametrize("name", OF_A_SPACE)
@@ -317,6 +302,8 @@ NETWORKS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: EquivariantMLP(["6x6", "3x3", "3x3"], "c4", ["norm"]),
         "activation list",
     ),
+    "two inputs first": (lambda: EquivariantSequential(combined()), "takes two vectors"),
+    "two inputs": (lambda: EquivariantSequential(linear(), combined()), "takes two vectors"),
     "a layer None": (lambda: EquivariantSequential(linear(), None), "Pointwise needs a function"),
     "a layer text": (lambda: EquivariantSequential(linear(), "relu"), "Pointwise needs a function"),
     "a class": (lambda: EquivariantSequential(linear(), nn.ELU), "Pointwise needs a function"),

@@ -172,7 +172,7 @@ def test_the_gradients_are_the_derivatives(problem: str, layer: Any) -> None:
 
 def test_the_state_is_what_was_learned_and_seen() -> None:
     layer_norm, batch_norm = (layer(invariants("c4")) for layer in LAYERS)
-    learned = {"scale", "shift.coefficients", "_extra_state"}
+    learned = {"scale", "shift.coefficients", "_extra_state", "shift._extra_state"}
     assert set(layer_norm.state_dict()) == learned
     seen = {"running_mean", "running_var", "num_batches_tracked"}
     assert set(batch_norm.state_dict()) == learned | seen

@@ -170,6 +170,26 @@ def test_grids_that_are_written_twice_are_warned_of_in_one_line(space):
     assert "1:vector + 1:pseudovector" in said
 
 
+def test_the_warning_is_of_the_line_that_names_the_space():
+    """However deep in the package it is found."""
+    for make in (
+        lambda: eb.solve(ROBOT, output="3 + 3"),
+        lambda: eb.solve(ROBOT, input="2*(3 + 3)", output="dual(3 + 3)*(4)"),
+    ):
+        with pytest.warns(UserWarning, match="acted on alike") as caught:
+            make()
+        assert {each.filename for each in caught} == {__file__}
+
+
+@pytest.mark.parametrize("space", ["5 + 5", "3 + 5 + 5", "2*(5 + 5)", "12 + 12 + 5"])
+def test_no_warning_comes_before_the_reason_why_the_group_does_not_act(space):
+    """There is no choice to make between two readings of which neither holds."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(eb.GroupError, match="transform failed"):
+            eb.solve(ROBOT, output=space)
+
+
 @pytest.mark.parametrize("space", ["12 + 2*3 + 4", "3*3", "12 + 3 + 4", "1 + 3 + 1"])
 def test_copies_and_different_grids_are_not(space):
     with warnings.catch_warnings():

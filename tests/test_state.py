@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import io
 import pickle
 from collections.abc import Callable
@@ -20,37 +19,22 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import equibasis as eb
+import some_layers
 from equibasis.nn import (
     DirectSumActivation,
     EquivariantBatchNorm,
-    EquivariantCombine,
     EquivariantLayerNorm,
     EquivariantLinear,
     EquivariantSequential,
-    FeatureSpace,
-    GatedActivation,
-    InvariantAttentionPool,
     NormActivation,
     NormPool,
-    OrbitMeanPool,
     Pointwise,
     export,
 )
+from equibasis.nn.identity import IdentifiedWeights
+from some_layers import basis, features, linear, refused
 
 KEY = "_extra_state"
-
-
-@functools.cache
-def basis(group: Any, output: str, input: str | None = None, solver: str = "auto") -> eb.Basis:
-    return eb.solve(group=group, input=input, output=output, solver=solver)
-
-
-def features(group: Any, space: str) -> FeatureSpace:
-    return FeatureSpace.output_of(basis(group, space).space)
-
-
-def linear(group: Any, input: str, output: str, **options: Any) -> EquivariantLinear:
-    return EquivariantLinear(basis(group, output, input), basis(group, output), **options)
 
 
 def randomized(module: nn.Module, seed: int = 0) -> nn.Module:
@@ -61,33 +45,20 @@ def randomized(module: nn.Module, seed: int = 0) -> nn.Module:
     return module
 
 
-def message(load: Callable[[], Any]) -> str:
-    with pytest.raises(eb.ModelError) as caught:
-        load()
-    text = str(caught.value)
-    assert len(text.splitlines()) == 1
-    return text
-
-
 # --- the kind ------------------------------------------------------------------------------------
 
 # Each layer of a space of 4 numbers, and the same of another action on as many.
-LAYERS: dict[str, Callable[[Any, str], Any]] = {
-    "EquivariantLinear": lambda group, space: linear(group, space, space),
-    "EquivariantLinear, irreps": lambda group, space: linear(group, space, space, mode="irreps"),
-    "EquivariantLinear, no bias": lambda group, space: EquivariantLinear(
-        basis(group, space, space)
+LAYERS: dict[str, Callable[[Any, str], Any]] = some_layers.LAYERS | {
+    "a bias": lambda group, space: linear(group, space, space).bias,
+    "a scalar bias": lambda group, space: (
+        EquivariantLinear(basis(group, space, space), "scalar").bias
     ),
-    "EquivariantCombine": lambda group, space: EquivariantCombine(
-        basis(group, space, space), basis(group, space), features=2
+    "β of EquivariantLayerNorm": lambda group, space: (
+        EquivariantLayerNorm(basis(group, space)).shift
     ),
-    "InvariantAttentionPool": lambda group, space: InvariantAttentionPool(features(group, space)),
-    "NormActivation": lambda group, space: NormActivation(features(group, space)),
-    "GatedActivation": lambda group, space: GatedActivation(features(group, space)),
-    "EquivariantLayerNorm": lambda group, space: EquivariantLayerNorm(basis(group, space)),
-    "EquivariantBatchNorm": lambda group, space: EquivariantBatchNorm(basis(group, space)),
-    "NormPool": lambda group, space: NormPool(features(group, space)),
-    "OrbitMeanPool": lambda group, space: OrbitMeanPool(basis(group, space)),
+    "β of EquivariantBatchNorm": lambda group, space: (
+        EquivariantBatchNorm(basis(group, space)).shift
+    ),
 }
 
 # By the numbers alone, weights of the one fit the other: ranks, blocks and invariants are as many.
@@ -118,7 +89,7 @@ def test_weights_of_another_basis_are_refused_naming_both(
     if there.state_dict().keys() != here.state_dict().keys():
         pytest.skip("other keys")
     before = copy.deepcopy(dict(here.named_parameters()))
-    text = message(lambda: here.load_state_dict(there.state_dict(), strict=strict, assign=assign))
+    text = refused(lambda: here.load_state_dict(there.state_dict(), strict=strict, assign=assign))
     (_, first), (_, second) = pair
     assert first in text
     assert second in text
@@ -131,14 +102,14 @@ def test_a_layer_of_c4_is_not_one_of_d2_though_all_keys_and_shapes_match() -> No
     assert {k: v.shape for k, v in one.named_parameters()} == {
         k: v.shape for k, v in other.named_parameters()
     }
-    text = message(lambda: other.load_state_dict(one.state_dict()))
+    text = refused(lambda: other.load_state_dict(one.state_dict()))
     assert "EquivariantLinear c4: 4x4 -> 2x2, rank 16" in text
     assert "EquivariantLinear d2: 4x4 -> 2x2, rank 16" in text
 
 
 def test_a_layer_of_6_points_is_not_one_of_12_whose_scale_is_another() -> None:
     one, other = linear("s6", "6", "6"), linear("s12", "12", "12")
-    text = message(lambda: other.load_state_dict(one.state_dict()))
+    text = refused(lambda: other.load_state_dict(one.state_dict()))
     assert "s6: 6 -> 6, rank 2" in text
     assert "s12: 12 -> 12, rank 2" in text
 
@@ -149,7 +120,7 @@ def test_a_group_of_the_same_name_that_acts_otherwise_is_another() -> None:
 
     mirror = eb.Group("c2", basis("c2", "2x2").space.elements, mirrored, axes=2)
     here, there = linear("c2", "2x2", "2x2"), linear(mirror, "2x2", "2x2")
-    text = message(lambda: here.load_state_dict(there.state_dict()))
+    text = refused(lambda: here.load_state_dict(there.state_dict()))
     assert "acts there in another way" in text
 
 
@@ -185,7 +156,7 @@ def test_weights_load_where_and_only_where_the_group_acts_alike(
     if actions(bases[0]) == actions(bases[1]):
         other.load_state_dict(one.state_dict())
     else:
-        message(lambda: other.load_state_dict(one.state_dict(), strict=False))
+        refused(lambda: other.load_state_dict(one.state_dict(), strict=False))
 
 
 def actions(of: eb.Basis) -> tuple[int, int, set[bytes]]:
@@ -212,7 +183,7 @@ def test_matrices_whose_last_bits_differ_are_the_same() -> None:
     one, *others = (linear(group, "2*V + 1", "V*V + V") for group in groups)
     for other in others:
         other.load_state_dict(one.state_dict())
-    message(
+    refused(
         lambda: one.load_state_dict(
             linear(eb.matrix_group("sixth", [turn.T @ turn.T]), "2*V + 1", "V*V + V").state_dict()
         )
@@ -226,7 +197,7 @@ def test_parts_of_a_sum_belong_to_their_coordinates() -> None:
         DirectSumActivation(space, [(half, NormActivation(space.part(half))) for half in order])
         for order in (halves, halves[::-1])
     )
-    message(lambda: other.load_state_dict(one.state_dict()))
+    refused(lambda: other.load_state_dict(one.state_dict()))
 
 
 # --- older weights, partial weights, damaged ones -------------------------------------------------
@@ -239,12 +210,57 @@ def test_weights_that_do_not_say_what_they_are_of_are_refused(name: str, strict:
     older = {key: p for key, p in layer.state_dict().items() if not key.endswith(KEY)}
     if not older:
         pytest.skip("it has no weights")
-    text = message(lambda: layer.load_state_dict(older, strict=strict))
+    text = refused(lambda: layer.load_state_dict(older, strict=strict))
     assert "do not say which basis they are of" in text
     assert "2x2" in text
-    inner = layer.linear if name == "EquivariantCombine" else layer
-    older["linear." * (inner is not layer) + KEY] = inner.get_extra_state()  # as the line says
+    for key, module in layer.named_modules():  # as the line says
+        if isinstance(module, IdentifiedWeights):
+            older[f"{key}.{KEY}".lstrip(".")] = module.get_extra_state()
     layer.load_state_dict(older)
+
+
+OTHER_NUMBERS: dict[str, Callable[[Tensor], Tensor]] = {
+    "complex64": lambda p: p.to(torch.complex64),
+    "complex128": lambda p: p + 1j * torch.ones_like(p, dtype=torch.float64),
+    "int64": lambda p: p.to(torch.int64),
+    "int8": lambda p: (p * 100).to(torch.int8),
+    "uint8": lambda p: p.to(torch.uint8),
+    "bool": lambda p: p.bool(),
+}
+
+
+@pytest.mark.parametrize("other", OTHER_NUMBERS)
+@pytest.mark.parametrize("name", [name for name in LAYERS if "Pool" not in name] + ["network"])
+@pytest.mark.parametrize("assign", [True, False])
+def test_numbers_of_another_kind_are_refused_and_nothing_is_loaded(
+    name: str, other: str, assign: bool
+) -> None:
+    layer = network() if name == "network" else LAYERS[name]("c4", "2x2")
+    before = copy.deepcopy(dict(layer.named_parameters()))
+    for key in before:
+        state = layer.state_dict()
+        state[key] = OTHER_NUMBERS[other](state[key])
+        text = refused(lambda state=state: layer.load_state_dict(state, False, assign))
+        assert repr(key) in text
+        assert other in text
+    assert all(torch.equal(p, before[key]) for key, p in layer.named_parameters())
+
+
+def test_the_numbers_of_a_gate_are_of_their_kind_too() -> None:
+    layer = NormActivation(features("c4", "2x2"), nn.PReLU())
+    state = layer.state_dict()
+    state["gate.weight"] = state["gate.weight"] * 1j
+    assert "'gate.weight' are complex64" in refused(lambda: layer.load_state_dict(state))
+
+
+def test_numbers_that_a_short_dtype_does_not_hold_are_refused() -> None:
+    layer = linear("c4", "2x2", "2x2").half()
+    state = {k: v.float() if "coeff" in k else v for k, v in layer.state_dict().items()}
+    layer.load_state_dict(state)
+    state["coefficients"] = state["coefficients"] + 1e6
+    assert "float32 beyond" in refused(lambda: layer.load_state_dict(state))
+    state["coefficients"][:] = torch.inf  # which both hold
+    layer.load_state_dict(state)
 
 
 def test_what_follows_a_pool_is_bound_to_it() -> None:
@@ -252,7 +268,7 @@ def test_what_follows_a_pool_is_bound_to_it() -> None:
         return nn.Sequential(NormPool(features(group, "2x2")), nn.Linear(1, 2))
 
     state = classifier("c4").state_dict()
-    message(lambda: classifier("d4").load_state_dict(state))
+    refused(lambda: classifier("d4").load_state_dict(state))
     with pytest.raises(RuntimeError, match=KEY):
         classifier("c4").load_state_dict({k: v for k, v in state.items() if KEY not in k})
 
@@ -276,8 +292,8 @@ def test_a_network_loads_all_of_its_layers_or_none() -> None:
 
     here, there = network("4x4"), randomized(network("2*2x2"))
     before = copy.deepcopy(here.layers[0].coefficients)
-    message(lambda: here.load_state_dict(there.state_dict()))
-    message(lambda: nn.ModuleList([here]).load_state_dict(nn.ModuleList([there]).state_dict()))
+    refused(lambda: here.load_state_dict(there.state_dict()))
+    refused(lambda: nn.ModuleList([here]).load_state_dict(nn.ModuleList([there]).state_dict()))
     assert torch.equal(here.layers[0].coefficients, before)
 
 
@@ -297,7 +313,7 @@ DAMAGED: dict[str, Any] = {
 def test_a_damaged_identity_is_refused(how: str) -> None:
     layer = linear("c4", "2x2", "2x2")
     value = layer.get_extra_state() + 1 if how == "raised" else DAMAGED[how]
-    text = message(lambda: layer.load_state_dict(layer.state_dict() | {KEY: value}))
+    text = refused(lambda: layer.load_state_dict(layer.state_dict() | {KEY: value}))
     assert text.isprintable()
 
 
@@ -371,8 +387,8 @@ def test_a_state_goes_through_torch_save_and_safetensors(
     assert torch.equal(other.eval()(x), one(x))
     wrong = linear("d4", "4x4", "2x2")
     safetensors.torch.save_model(linear("c4", "4x4", "2x2"), str(tmp_path / "c4.safetensors"))
-    message(lambda: safetensors.torch.load_model(wrong, str(tmp_path / "c4.safetensors")))
-    message(
+    refused(lambda: safetensors.torch.load_model(wrong, str(tmp_path / "c4.safetensors")))
+    refused(
         lambda: safetensors.torch.load_model(wrong, str(tmp_path / "c4.safetensors"), strict=False)
     )
 
@@ -394,7 +410,7 @@ def test_an_averaged_model_averages_the_weights_and_keeps_the_name(
     model.load_state_dict(averaged.module.state_dict())
     again = AveragedModel(network(), use_buffers=use_buffers)
     again.load_state_dict(averaged.state_dict())
-    message(
+    refused(
         lambda: AveragedModel(linear("d2", "4x4", "2x2")).load_state_dict(
             AveragedModel(linear("c4", "4x4", "2x2")).state_dict()
         )
@@ -409,7 +425,7 @@ def test_states_averaged_or_cast_by_hand_load(dtype: torch.dtype) -> None:
     }
     network().load_state_dict(mean)
     network().load_state_dict({key: value.to(dtype) for key, value in states[0].items()})
-    message(lambda: linear("d2", "4x4", "2x2").load_state_dict(averaged_linear("c4", dtype)))
+    refused(lambda: linear("d2", "4x4", "2x2").load_state_dict(averaged_linear("c4", dtype)))
 
 
 def averaged_linear(group: str, dtype: torch.dtype) -> dict[str, Tensor]:
@@ -446,7 +462,7 @@ def test_on_the_meta_device_it_says_what_it_is_of_and_takes_its_weights() -> Non
         assigned = linear("c4", "4x4", "2x2")
     assigned.load_state_dict(linear("c4", "4x4", "2x2").state_dict(), assign=True)
     assert assigned.coefficients.device.type == "cpu"
-    message(lambda: other.load_state_dict(linear("c4", "4x4", "2x2").state_dict(), assign=True))
+    refused(lambda: other.load_state_dict(linear("c4", "4x4", "2x2").state_dict(), assign=True))
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # of what the first optimizer imports

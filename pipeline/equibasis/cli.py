@@ -9,7 +9,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,7 +21,18 @@ if TYPE_CHECKING:
     from equibasis.artifact.cache import CachedFile
     from equibasis.show.tables import Verified
 
-FILE = click.Path(path_type=Path, readable=False)  # what opens it says why it cannot
+
+class _File(click.Path):
+    """A file by name; none is read from or written to the standard streams, which hold text."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path, unless it is ``-``."""
+        if value == "-":
+            self.fail("'-' is no file: give its name ('./-' for one that is called so)", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE = _File(path_type=Path, readable=False)  # what opens it says why it cannot
 
 
 def main() -> None:

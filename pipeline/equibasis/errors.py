@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import re
+import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 
 class EquibasisError(Exception):
@@ -109,6 +113,26 @@ def cause(error: BaseException) -> str:
     text = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
     wrapped_by_hdf5 = re.search(r"error message = '([^']*)'", text)
     return wrapped_by_hdf5[1] if wrapped_by_hdf5 else " ".join(text.split())
+
+
+def file_name(path: object, error: type[EquibasisError]) -> str:
+    """The name of a file that a user gave: as text, bytes or a path; raises ``error`` otherwise."""
+    try:
+        name = os.fsdecode(path)  # type: ignore[arg-type]
+    except TypeError as reason:
+        raise error(f"a file is named by text or a path, not {path!r}") from reason
+    if "\0" in name:
+        raise error(f"{name}: the name of a file has no NUL in it: choose another")
+    return name
+
+
+def warn(message: str) -> None:
+    """Warn of the line that called this package, however deep in it the reason was found."""
+    here, level = str(Path(__file__).parent), 1
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code.co_filename.startswith(here):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)
 
 
 def cannot_read(path: str | Path, error: BaseException, remedy: str) -> str:

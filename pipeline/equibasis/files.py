@@ -16,7 +16,7 @@ from typing import TypeAlias
 import h5py
 import numpy as np
 
-from equibasis.errors import EquibasisError, WriteError, cannot_write
+from equibasis.errors import EquibasisError, WriteError, cannot_write, file_name
 
 if sys.platform != "win32":
     import fcntl
@@ -56,15 +56,16 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
 @contextlib.contextmanager
 def _replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """`writing`, for those who flush what they wrote to the disk themselves."""
+    path = Path(file_name(path, WriteError))
     try:
-        target = _destination(Path(path))
+        target = _destination(path)
         remove_abandoned(target.parent)
         with _temporary_file(target.parent) as temporary:
             yield temporary
             _hand_on_mode(target, temporary)
             temporary.replace(target)
     except OSError as error:
-        raise WriteError(cannot_write(Path(path), error)) from error
+        raise WriteError(cannot_write(path, error)) from error
 
 
 def _destination(path: Path) -> Path:
@@ -189,8 +190,8 @@ def write_bytes(
     content
         All of it.
     check
-        Reads the temporary file as the readers of the new one will; whatever it raises means that
-        the file is not what it was meant to be.
+        Reads all of the temporary file, as the readers of the new one will; whatever it raises
+        means that the file is not what it was meant to be. Without it, the bytes are compared.
 
     Raises
     ------
@@ -202,13 +203,15 @@ def write_bytes(
         temporary.write_bytes(content)
         _flush_to_disk(temporary)
         try:
-            _check_same(temporary, content)
-            if check is not None:
+            if check is None:
+                _check_same(temporary, content)
+            else:
+                del content  # which may be as large as what the check reads
                 check(temporary)
         except (EquibasisError, OSError, LookupError, ValueError, TypeError) as error:
             reason = str(error).partition("\n")[0]
             raise WriteError(
-                f"cannot write {Path(path)}: what was written does not read back: {reason}"
+                f"cannot write {os.fsdecode(path)}: what was written does not read back: {reason}"
             ) from error
 
 

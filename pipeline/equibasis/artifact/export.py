@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from equibasis.artifact.store import content_sha256
-from equibasis.errors import WriteError, naming_extras
+from equibasis.errors import WriteError, file_name, naming_extras
 from equibasis.files import write_bytes
 from equibasis.solvers.basis import Basis
 
@@ -43,7 +43,7 @@ def find_format(path: str | os.PathLike[str]) -> Format:
     WriteError
         If it names none.
     """
-    ending = Path(path).suffix.lower()
+    ending = Path(file_name(path, WriteError)).suffix.lower()
     if ending not in FORMATS:
         raise WriteError(
             f"cannot export to {path}: the ending {ending!r} is not a format known here: "

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from equibasis.artifact import store
-from equibasis.errors import BasisFileError, cause, naming_extras
+from equibasis.errors import BasisFileError, cause, file_name, naming_extras
 from equibasis.solvers.basis import Basis
 
 
@@ -37,17 +37,16 @@ def load_basis(
     MissingExtraError
         If another repository is to be read, and DVC is not installed.
     """
-    if not isinstance(path, (str, bytes, os.PathLike)):
-        raise BasisFileError(f"a file is named by text or a path, not {path!r}")
     if repo is None and rev is None:
         return store.load_basis(path)
-    name = Path(path).as_posix()
-    place = name if repo is None else f"{name} in {os.fspath(repo)}"
+    name = Path(file_name(path, BasisFileError)).as_posix()
+    repo = None if repo is None else file_name(repo, BasisFileError)
+    place = name if repo is None else f"{name} in {repo}"
     place += f" at {rev}" if rev else ""
     try:
         with tempfile.TemporaryDirectory(prefix="equibasis-") as folder:
             local = Path(folder) / "basis.h5"
-            _download(name, None if repo is None else os.fspath(repo), rev, place, local)
+            _download(name, repo, rev, place, local)
             return _load(local, place)
     except OSError as error:
         raise BasisFileError(f"{place}: no temporary folder: {cause(error)}") from error

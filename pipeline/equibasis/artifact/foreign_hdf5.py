@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 import psutil
 
-from equibasis.artifact.schema import MATRIX, SEAL, TABLE, Entry
+from equibasis.artifact.schema import MATRIX, SEAL, TABLE, Entry, reshaped
 from equibasis.errors import BasisFileError, EquibasisError, WriteError
 from equibasis.files import write_hdf5
 
@@ -160,6 +160,12 @@ def _converted(entry: Entry, thing: h5py.Dataset | h5py.h5a.AttrID) -> np.ndarra
     """The value of an entry, exactly, in the first of its types that holds it."""
     if thing.shape is None:
         raise BasisFileError(f"{entry} is empty")
+    array = _in_its_type(entry, thing)
+    shape = reshaped(entry, array.shape)
+    return array if shape is None else array.reshape(shape)
+
+
+def _in_its_type(entry: Entry, thing: h5py.Dataset | h5py.h5a.AttrID) -> np.ndarray:
     if (strings := h5py.check_string_dtype(thing.dtype)) is not None:
         if "utf-8" not in entry.types:
             raise BasisFileError(f"{entry} is text, expected {' or '.join(entry.types)}")

@@ -19,7 +19,7 @@ from equibasis.artifact.foreign_hdf5 import NOT_WRITTEN, REFUSED
 from equibasis.artifact.plain_hdf5 import opened
 from equibasis.artifact.store import load_rewritten, save_basis
 from equibasis.artifact.verification import verify_basis
-from equibasis.errors import BasisFileError, EquibasisError, WriteError
+from equibasis.errors import BasisFileError, EquibasisError, WriteError, file_name
 from equibasis.files import check_writable
 from equibasis.solvers.basis import Basis
 
@@ -51,27 +51,28 @@ def import_basis(path: str | os.PathLike[str], out: str | os.PathLike[str]) -> B
     WriteError
         If ``out`` cannot be written; what was there before is still there.
     """
+    path = Path(file_name(path, BasisFileError))
     check_writable(out)
     with tempfile.TemporaryDirectory(prefix="equibasis-") as folder:
         plain = Path(folder) / "plain.h5"
         try:
             _copy_in_a_process(path, plain)
         except BasisFileError as error:
-            raise BasisFileError(f"{Path(path)}: {error}") from error
+            raise BasisFileError(f"{path}: {error}") from error
         basis = load_rewritten(plain, path)
     try:
         verify_basis(basis)  # before its coordinates are derived: from no group, that may not end
     except EquibasisError as error:
-        raise BasisFileError(f"{Path(path)}: {error}") from error
+        raise BasisFileError(f"{path}: {error}") from error
     save_basis(basis, out)
     return basis
 
 
-def _copy_in_a_process(path: str | os.PathLike[str], plain: Path) -> None:
+def _copy_in_a_process(path: Path, plain: Path) -> None:
     with opened(path) as file:  # and no pipe, nor device
         megabytes = os.fstat(file.fileno()).st_size / 2**20
     seconds = math.ceil(_SECONDS + _SECONDS_A_MEBIBYTE * megabytes)
-    arguments = [str(Path(path).absolute()), str(plain), str(seconds), *sys.path]
+    arguments = [str(path.absolute()), str(plain), str(seconds), *sys.path]
     try:
         done = subprocess.run(
             [sys.executable, "-c", _PROGRAM, *arguments],

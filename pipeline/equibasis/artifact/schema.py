@@ -341,15 +341,27 @@ def _check_kind(entry: Entry, kind: Kind, sizes: dict[str, int]) -> None:
             return
     fitting = [form for form in forms if len(form) == len(kind.shape)] or forms
     expected = " or ".join(text(tuple(sizes.get(str(s), s) for s in form)) for form in fitting)
-    raise BasisFileError(f"{entry} has shape {text(kind.shape)}, expected {expected}")
+    error = BasisFileError if reshaped(entry, kind.shape) is None else OtherLayoutError
+    raise error(f"{entry} has shape {text(kind.shape)}, expected {expected}")
+
+
+def reshaped(entry: Entry, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape that a number, or a list, has in the format, where axes of length 1 differ.
+
+    ``None`` for other shapes, and other entries.
+    """
+    axes = {len(form) for form in entry.shapes}
+    longest = max(shape, default=1)
+    if len(shape) in axes or max(axes) > 1 or math.prod(shape) != longest:
+        return None
+    return (longest,) if axes == {1} else () if longest == 1 else None
 
 
 def _may_be_converted(kind: Kind, types: tuple[str, ...]) -> bool:
-    """Whether the same strings or whole numbers may be stored in another type."""
+    """Whether the same strings or numbers may be stored in another type."""
     if kind.dtype is None:
         return kind.type.startswith(_CONVERTIBLE)
-    wanted = {np.dtype(type_).kind for type_ in types if type_ != _TEXT}
-    return kind.type != _TEXT and kind.dtype.kind in "iu" and "i" in wanted
+    return kind.type != _TEXT and kind.dtype.kind in "iuf" and types != (_TEXT,)
 
 
 def _bound(form: Sizes, shape: tuple[int, ...], sizes: Mapping[str, int]) -> dict[str, int] | None:

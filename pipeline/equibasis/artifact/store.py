@@ -25,10 +25,11 @@ from equibasis.artifact.schema import (
     text,
 )
 from equibasis.artifact.verification import verify_basis
-from equibasis.errors import BasisFileError, EquibasisError, printable
+from equibasis.errors import BasisFileError, EquibasisError, file_name, printable
 from equibasis.files import is_missing, write_hdf5
+from equibasis.solvers import problem
 from equibasis.solvers.basis import TOLERANCE, Basis, Checks, check_is_basis
-from equibasis.symmetry.catalog import group_name
+from equibasis.symmetry.catalog import group_name, is_built_in
 from equibasis.symmetry.space_text import as_space
 
 # A file holds its matrix too, for other programs, up to so many rows and entries.
@@ -124,9 +125,11 @@ def save_basis(basis: Basis, path: str | os.PathLike[str]) -> None:
 
     def check(temporary: Path) -> None:
         with PlainFile(temporary) as file:
-            outline = _read(file)[1]
-        if outline.values["/@content_sha256"] != content or outline.besides:
-            raise BasisFileError(f"another basis, or more: {', '.join(outline.besides)}")
+            found, outline = _read(file)
+        if outline.values["/@content_sha256"] != content or found.solver != basis.solver:
+            raise BasisFileError("another basis")
+        if outline.besides or set(outline.datasets) != set(datasets):
+            raise BasisFileError(f"more, or less: {', '.join(outline.besides)}")
 
     write_hdf5(
         path,
@@ -212,7 +215,9 @@ def load_basis_for(
 ) -> Basis:
     """`load_basis` for a known problem: the file must hold the basis of just this one.
 
-    ``command`` is what makes the file, by default `equibasis solve` with these arguments.
+    Of a built-in group the matrices are compared, as a user's may have its name; a user's own is
+    known by its name alone, as its code may be elsewhere. ``command`` is what makes the file, by
+    default `equibasis solve` with these arguments.
 
     Raises
     ------
@@ -232,6 +237,11 @@ def load_basis_for(
     wanted = (group_name(group), as_space(input), as_space(output))
     if (basis.group, basis.space.input_space, basis.space.output_space) != wanted:
         raise BasisFileError(f"{path} holds {basis.space}: make the right one with '{command}'")
+    if is_built_in(group) and not basis.space.acts_like(problem(group, input=input, output=output)):
+        raise BasisFileError(
+            f"{path} holds {basis.space}, but of another group than the built-in {basis.group}: "
+            f"make the right one with '{command}'"
+        )
     return basis
 
 
@@ -283,6 +293,7 @@ def _open(
     path: str | os.PathLike[str], name: str | os.PathLike[str] | None = None
 ) -> Iterator[PlainFile]:
     """The file, opened to read; whatever goes wrong inside becomes one `BasisFileError`."""
+    path = file_name(path, BasisFileError)
     try:
         with PlainFile(path) as file:
             yield file

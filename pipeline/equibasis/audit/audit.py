@@ -20,6 +20,7 @@ from equibasis.audit.compare import (
     compared,
     failure,
     left_over,
+    not_in_git,
     stale,
 )
 from equibasis.audit.folders import differing_files
@@ -30,8 +31,9 @@ from equibasis.audit.lock import (
     current_stages,
     defined_stages,
     recorded_stages,
+    untracked_files,
 )
-from equibasis.audit.run import Log, interruptible, reproduce
+from equibasis.audit.run import Log, reproduce
 from equibasis.errors import AuditError
 
 
@@ -83,7 +85,7 @@ def audit(
     """
     project = _project(repository)
     commit, committed = _committed_lock(project)
-    with _true_reasons(project), interruptible(), _temporary_folder() as temporary:
+    with _true_reasons(project), _temporary_folder() as temporary:
         nobody = nobodys(project, temporary)
         status = git(project, "status", "--porcelain", "--", ".", environment=nobody)
         clone = clean_clone(project, commit, temporary, nobody)
@@ -108,7 +110,7 @@ def stale_findings(repository: str | os.PathLike[str] = ".") -> list[Finding]:
 
     Compared are the stages, their commands, parameters and dependencies, and outputs that Git
     tracks, such as metrics. What DVC alone keeps is not looked at; two stages have to record it
-    the same.
+    the same. A file of a dependency that Git does not track is missing in every clone.
 
     Raises
     ------
@@ -126,6 +128,7 @@ def stale_findings(repository: str | os.PathLike[str] = ".") -> list[Finding]:
         return [
             *stale(recorded, current_stages(project), stages, inside),
             *left_over(recorded, stages),
+            *not_in_git(untracked_files(project)),
         ]
 
 

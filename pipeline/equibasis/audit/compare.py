@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -25,6 +25,8 @@ ABSOLUTE_TOLERANCE = 1e-5
 
 _CHANGED = "changed after dvc.lock was made, or dvc.lock was edited"
 _NO_STAGE = "it has no such stage: run 'dvc repro' and commit it"
+
+_MOST_NAMED = 4
 
 # Path of a folder, its hashes before and after -> what is known of the files that differ.
 Inside = Callable[[str, str, str], str]
@@ -118,6 +120,14 @@ def stale(
             elif one != other:
                 reason = "the file that Git tracks is not the one that dvc.lock records"
                 yield Finding(name, path, "different", _shown(one), _shown(other), False, reason)
+
+
+def not_in_git(untracked: Iterable[tuple[str, str, list[str]]]) -> Iterator[Finding]:
+    """Dependencies with files that Git does not track, so that dvc.lock is that of no clone."""
+    for name, path, files in untracked:
+        named = ", ".join(files[:_MOST_NAMED]) + (", …" if len(files) > _MOST_NAMED else "")
+        reason = f"Git does not track {named}, so no clone has it: 'git add' or remove it"
+        yield failure(name, f"dependency {path}", reason)
 
 
 def left_over(committed: Mapping[str, Any], stages: Mapping[str, Stage]) -> Iterator[Finding]:

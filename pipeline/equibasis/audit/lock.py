@@ -6,7 +6,7 @@ import contextlib
 import os
 import posixpath
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,24 +136,56 @@ def current_stages(project: Path) -> dict[str, Any]:
     """
     from dvc.stage.serialize import to_single_stage_lockfile
 
-    tracked = [Path(name) for name in git(project, "ls-files", "-z").split("\0")]
-    in_git = {project / each for path in tracked for each in (path, *path.parents)}
+    in_git = {each for path in _tracked(project) for each in (path, *path.parents)}
     stages = {}
     with opened(project) as repo:
         kept = {Path(out.fs_path): out for out in repo.index.outs if out.use_cache}
-        around_kept = {each for path in kept for each in path.parents}
         hashes: dict[str, tuple[Any, Any]] = {}
         for stage in _pipeline(repo):
             for item in [*stage.deps, *stage.outs]:
                 path = Path(item.fs_path)
                 if path in kept:
                     item.meta, item.hash_info = kept[path].meta, kept[path].hash_info
-                elif not item.is_in_repo or path in around_kept or kept.keys() & set(path.parents):
+                elif _is_made_or_elsewhere(item, kept):
                     pass
                 elif item.IS_DEPENDENCY or path in in_git:
                     _look_again(repo, item, hashes)
             stages[stage.name] = dict(to_single_stage_lockfile(stage))
     return stages
+
+
+def untracked_files(project: Path) -> Iterator[tuple[str, str, list[str]]]:
+    """Stage, dependency, and the files of it that DVC takes for its own and no clone will have.
+
+    Those that Git does not track: new, or ignored by Git and not by DVC.
+    """
+    in_git = _tracked(project)
+    with opened(project) as repo:
+        outputs = {Path(out.fs_path) for out in repo.index.outs}
+        for stage in _pipeline(repo):
+            for item in stage.deps:
+                if _is_made_or_elsewhere(item, outputs) or not item.exists:
+                    continue
+                folder = item.fs_path if item.isdir() else item.repo.root_dir
+                found = item.dvcignore.find(item.fs, item.fs_path)
+                files = map(Path, found if item.isdir() else [item.fs_path])
+                unknown = [path for path in files if in_git.isdisjoint((path, *path.parents))]
+                if unknown:
+                    names = sorted(path.relative_to(folder).as_posix() for path in unknown)
+                    yield stage.name, item.def_path, names
+
+
+def _tracked(project: Path) -> set[Path]:
+    """What Git has in its index: files, and the folders of submodules."""
+    return {project / name for name in git(project, "ls-files", "-z").split("\0") if name}
+
+
+def _is_made_or_elsewhere(item: Any, outputs: Collection[Path]) -> bool:
+    """Whether a dependency or output is, holds, or is in what a stage or DVC keeps; or no file."""
+    path = Path(item.fs_path)
+    return not item.is_in_repo or any(
+        path == each or path in each.parents or each in path.parents for each in outputs
+    )
 
 
 def _look_again(repo: Any, item: Any, hashes: dict[str, tuple[Any, Any]]) -> None:

@@ -102,26 +102,6 @@ def _running(
                         each.kill()
 
 
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Take a request to end for Ctrl-C, so that nothing is left behind."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {}
-    with contextlib.suppress(ValueError):  # not in the main thread, which signals go to
-        for name in ("SIGTERM", "SIGHUP"):
-            if hasattr(signal, name):
-                number = getattr(signal, name)
-                before[number] = signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def complaint(lines: Sequence[str]) -> str:
     """The line that says what went wrong: of DVC, unless a stage ended by itself; then its own."""
     told = [line for line in lines if line and not _DONE.match(line) and not _FAILED.match(line)]
@@ -136,5 +116,25 @@ def complaint(lines: Sequence[str]) -> str:
         for line in told[: failures[-1]]
         if not _BEGINS.match(line) and not line.startswith("> ")
     ]
+    if killed := _killed(int(exited[1]), own):
+        return killed
     spoken = [line for line in own if _LAST_WORDS.match(line)] or own
     return spoken[-1] if spoken else f"it exited with {exited[1]} and printed nothing"
+
+
+def _killed(status: int, printed: Sequence[str]) -> str | None:
+    """The signal that ended a stage, if one did, whatever shell ran the stage.
+
+    A shell that was replaced by its command ends with minus the signal's number; one that waited
+    for it with 128 more than the number, after a line that says so. A program may end with such a
+    status by itself; then the last line is its own.
+    """
+    number = -status if status < 0 else status - 128
+    if number not in set(signal.Signals):
+        return None
+    name = signal.Signals(number).name
+    words = (name.lower(), (signal.strsignal(number) or name).lower())
+    told = not printed or any(word in printed[-1].lower() for word in words)
+    if status > 0 and not told and number != signal.SIGINT:  # of that one shells say nothing
+        return None
+    return f"it was killed by signal {number} ({name})"

@@ -60,6 +60,11 @@ def real_array(value: Any, what: str, error: type[EquibasisError] = EquibasisErr
             ]
         array = np.asarray(value)
     except (ValueError, TypeError, RuntimeError, RecursionError) as reason:  # ragged; a far tensor
+        if hasattr(value, "detach"):
+            raise error(
+                f"{what} is a tensor that NumPy does not take as it is: give its "
+                f".detach().cpu().double().numpy() ({reason})"
+            ) from reason
         raise error(f"{what} is no array of real numbers: {reason}") from reason
     return _as_real(array, what, error)
 

@@ -15,6 +15,7 @@ from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.commuting import (
     Elementwise,
     check_commutes,
+    check_not_random,
     entries_by_block,
     title,
 )
@@ -83,6 +84,8 @@ class NormActivation(IdentifiedWeights):
 
     Raises
     ------
+    ModelError
+        If the gate is no function, or random.
     GroupError
         As `InvariantMetric`.
     """
@@ -92,7 +95,7 @@ class NormActivation(IdentifiedWeights):
         space = features_of(features, "NormActivation")
         self.domain = self.codomain = space
         self.metric = InvariantMetric(space)
-        self.gate = _gate(gate)
+        self.gate = _gate(gate, self.metric.blocks)
         self.scale = nn.Parameter(torch.empty(self.metric.blocks))
         self.shift = nn.Parameter(torch.empty(self.metric.blocks))
         self.reset_parameters()
@@ -130,6 +133,11 @@ class GatedActivation(IdentifiedWeights, ExactBuffers):
         X, what is gated.
     gate
         A function of numbers; by default the logistic sigmoid.
+
+    Raises
+    ------
+    ModelError
+        If the gate is no function, or random.
     """
 
     block: Tensor
@@ -140,7 +148,7 @@ class GatedActivation(IdentifiedWeights, ExactBuffers):
         parts = invariant_coordinates(space.representation)
         self.blocks = len(parts)
         self.domain, self.codomain = space + space.scalars(self.blocks), space
-        self.gate = _gate(gate)
+        self.gate = _gate(gate, self.blocks)
         block = np.empty(space.dimension, dtype=np.int64)
         for number, part in enumerate(parts):
             block[part] = space.dimension + number
@@ -247,11 +255,12 @@ def _activation_of(kind: str, features: FeatureSpace) -> Pointwise | NormActivat
     return Pointwise(nn.ELU() if kind == "permuted" else nn.Tanh(), features)
 
 
-def _gate(gate: Elementwise | None) -> Elementwise:
+def _gate(gate: Elementwise | None, blocks: int) -> Elementwise:
     if gate is None:
         return nn.Sigmoid()
     if not callable(gate) or isinstance(gate, type):
         raise ModelError(f"gate {shown(gate)}: give a function of numbers, such as torch.tanh")
+    check_not_random(gate, blocks)
     return gate
 
 

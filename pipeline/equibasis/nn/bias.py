@@ -9,20 +9,21 @@ from torch import Tensor, nn
 
 from equibasis.errors import ModelError
 from equibasis.nn.expansion import BasisExpansion
-from equibasis.nn.interface import shown
+from equibasis.nn.identity import IdentifiedWeights
+from equibasis.nn.interface import FeatureSpace, shown
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.representations import PermutationRepresentation, same_representation
 
 Bias: TypeAlias = Basis | Literal["scalar"] | None
 
 
-class InvariantBias(nn.Module):
+class InvariantBias(IdentifiedWeights):
     """b of shape (k,) in the invariants of Y, or one scalar, or ``None``.
 
     Parameters
     ----------
     basis
-        Of the layer, X -> Y.
+        Of the layer, X -> Y, or of the invariants of Y.
     bias
         The invariant basis of Y, ``"scalar"``, or ``None``.
 
@@ -38,6 +39,7 @@ class InvariantBias(nn.Module):
     def __init__(self, basis: Basis, bias: Bias) -> None:
         super().__init__()
         self.size = basis.space.k
+        self.codomain = FeatureSpace.output_of(basis.space)
         self.register_module("expansion", None)
         self.register_parameter("coefficients", None)
         if bias is None:
@@ -61,6 +63,10 @@ class InvariantBias(nn.Module):
         """Set b to zero."""
         if self.coefficients is not None:
             nn.init.zeros_(self.coefficients)
+
+    def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
+        """The invariants of Y; the keys and sizes of a state tell how b is made of them."""
+        return "InvariantBias", (self.codomain,), "invariants"
 
     def forward(self) -> Tensor | None:
         """b, (k,), or ``None``."""

@@ -46,6 +46,7 @@ def _monomial_entries(rho: Representation) -> np.ndarray | None:
     return np.unique(np.where(near_one, np.sign(entries), entries.round(9)))
 
 
+@torch.random.fork_rng(devices=[])
 def check_commutes(function: Elementwise, features: FeatureSpace) -> None:
     """Raise `ModelError` unless a function of each coordinate commutes with the group.
 
@@ -83,7 +84,8 @@ def check_commutes(function: Elementwise, features: FeatureSpace) -> None:
 def _check_elementwise(trial: Elementwise, function: Elementwise, features: FeatureSpace) -> None:
     """One function of one number, on whatever place of the tensor it stands."""
     generator = torch.Generator().manual_seed(0)
-    x = 3 * torch.randn(8, features.dimension, generator=generator, dtype=torch.float64)
+    rows = max(8, 1024 // features.dimension)  # many, as dropout may be rare
+    x = 3 * torch.randn(rows, features.dimension, generator=generator, dtype=torch.float64)
     try:
         y = trial(x.clone())
         others = [
@@ -104,11 +106,32 @@ def _check_elementwise(trial: Elementwise, function: Elementwise, features: Feat
         )
 
 
+@torch.random.fork_rng(devices=[])
+def check_not_random(function: Elementwise, count: int) -> None:
+    """Raise `ModelError` for a function of ``count`` numbers that is random, as Dropout is.
+
+    What takes no float64 on the CPU is not tried.
+    """
+    rows = max(16, 4096 // count)
+    x = torch.linspace(-3.0, 3.0, rows * count, dtype=torch.float64, device="cpu")
+    try:
+        trial = _trials(function)[0]
+        one, other = (trial(x.reshape(rows, count).clone()) for _ in range(2))
+    except Exception:  # of others
+        return
+    if not torch.equal(one.nan_to_num(), other.nan_to_num()):
+        raise ModelError(
+            f"{title(function)} is random, so it is not the same at x and at ρ(g) x: give a "
+            "function of numbers; dropout may follow invariant features"
+        )
+
+
 def _trials(function: Elementwise) -> list[Elementwise]:
     """The function, and where it has parameters, the same with others: training changes them."""
     if not isinstance(function, nn.Module):
         return [function]
-    trials = [copy.deepcopy(function).cpu().double() for _ in range(_DRAWS)]
+    # As in training, where dropout is no identity.
+    trials = [copy.deepcopy(function).cpu().double().train() for _ in range(_DRAWS)]
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for trial in trials[1:]:

@@ -6,6 +6,7 @@ module says in its state which spaces and which matrices of the group its parame
 
 from __future__ import annotations
 
+import abc
 import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -33,18 +34,23 @@ _MOST_TEXT = 200
 _PRECISION, _OFFSET = 1e6, 0.137
 
 
-class IdentifiedWeights(nn.Module):
+class IdentifiedWeights(nn.Module, abc.ABC):
     """A module whose ``state_dict`` says which basis its weights are of, and refuses others.
 
     It does so as torch's extra state: no parameter and no buffer, so that it takes no part in
-    training, casting, averaging or export, while ``torch.save`` and safetensors keep it.
+    training, casting, averaging or export, while ``torch.save`` and safetensors keep it. Numbers
+    that torch would cast without their meaning, such as complex ones, are refused as well.
+
+    `EquivariantSequential` loads all of its layers or none. A plain `torch.nn.Sequential` has
+    loaded those before the one that refuses, as it has where sizes differ: torch tells a module
+    of its own weights only.
     """
 
     _identity: str | None = None
 
+    @abc.abstractmethod
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """The kind of layer, the spaces of its weights, and how many or which they are."""
-        raise NotImplementedError
 
     def identity(self) -> str:
         """What the weights are of, such as ``EquivariantLinear c4: 6x6 -> 3x3, rank 81, sha256 …``.
@@ -75,7 +81,11 @@ class IdentifiedWeights(nn.Module):
         """Nothing: it has been compared before, and is not to change."""
 
     def check_weights(self, state: Mapping[str, Any], prefix: str) -> None:
-        """Raise `ModelError` unless the weights in a state are of this basis, or there are none."""
+        """Raise `ModelError` unless the weights in a state are of this basis, or there are none.
+
+        Nor may they be numbers of another kind, here or in modules inside.
+        """
+        _check_kinds(self, state, prefix)
         found = state.get(prefix + _KEY)
         if found is None:
             if any(name.startswith(prefix) for name in state):
@@ -117,9 +127,34 @@ class IdentifiedWeights(nn.Module):
 
 def check_all_weights(network: nn.Module, state: Mapping[str, Any], prefix: str) -> None:
     """`IdentifiedWeights.check_weights` for all of a network, before any of it is loaded."""
+    _check_kinds(network, state, prefix)
     for name, module in network.named_modules(prefix=prefix.removesuffix(".")):
         if isinstance(module, IdentifiedWeights):
             module.check_weights(state, name + "." if name else "")
+
+
+def _check_kinds(module: nn.Module, state: Mapping[str, Any], prefix: str) -> None:
+    """Raise `ModelError` for numbers that torch would cast to others without a word.
+
+    Averages of whole numbers, such as of batches seen, may be floats.
+    """
+    for name, own in (*module.named_parameters(), *module.named_buffers()):
+        given = state.get(prefix + name)
+        if not isinstance(given, Tensor) or given.dtype == own.dtype:
+            continue
+        dtype, here = (str(each.dtype).removeprefix("torch.") for each in (given, own))
+        if not given.is_floating_point() and (own.is_floating_point() or given.is_complex()):
+            raise ModelError(
+                f"the weights {prefix + name!r} are {dtype}, and those of this "
+                f"{type(module).__name__} {here}: give real floating-point numbers"
+            )
+        if own.is_floating_point() and not given.is_meta:
+            finite = given.to(torch.float64).isfinite()
+            if not given.to(own.dtype).isfinite()[finite].all():
+                raise ModelError(
+                    f"the weights {prefix + name!r} are {dtype} beyond what this "
+                    f"{type(module).__name__} of {here} holds: cast it to {dtype} first"
+                )
 
 
 def _text_of(state: Any) -> str:

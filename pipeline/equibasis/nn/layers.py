@@ -223,6 +223,11 @@ class EquivariantCombine(nn.Module):
     start, mode
         As in `EquivariantLinear`.
 
+    Attributes
+    ----------
+    domain, codomain
+        X ⊕ R^f, of h and g together, and Y.
+
     Raises
     ------
     ModelError
@@ -250,6 +255,7 @@ class EquivariantCombine(nn.Module):
             start,
             mode,
         )
+        self.domain, self.codomain = self.linear.domain, self.linear.codomain
 
     def reset_parameters(self) -> None:
         """Draw the coefficients anew; the bias starts at zero."""

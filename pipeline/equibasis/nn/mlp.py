@@ -24,7 +24,7 @@ from equibasis.nn.dependence import network_reach
 from equibasis.nn.identity import check_all_weights
 from equibasis.nn.init import activation_gain, variance_preserving_
 from equibasis.nn.interface import EquivariantMap, FeatureSpace, shown
-from equibasis.nn.layers import EquivariantLinear
+from equibasis.nn.layers import EquivariantCombine, EquivariantLinear
 from equibasis.nn.normalization import EquivariantBatchNorm, EquivariantLayerNorm
 from equibasis.nn.on_invariants import OnInvariants
 from equibasis.nn.reach import Reach, check_reach
@@ -74,6 +74,11 @@ class EquivariantSequential(nn.Module):
         self.domain = here = layers[0].domain
         self.layers: nn.Sequential = nn.Sequential()
         for number, layer in enumerate(layers):
+            if isinstance(layer, EquivariantCombine):
+                raise ModelError(
+                    "EquivariantCombine takes two vectors, h and g: call it in a module of your "
+                    "own, or take its linear layer for h and g joined"
+                )
             if not isinstance(layer, EquivariantMap):
                 free = here.is_trivial and isinstance(layer, nn.Module)
                 layer = OnInvariants(layer, here) if free else Pointwise(layer, here)
@@ -85,8 +90,8 @@ class EquivariantSequential(nn.Module):
             here = layer.codomain
         self.codomain = here
         said = _said(list(self.layers))
-        self.reach, why = network_reach(list(self.layers), said)
-        check_reach(type(self).__name__, self.domain, here, self.reach, said, why)
+        self.reach, *reason = network_reach(list(self.layers), said)
+        check_reach(type(self).__name__, self.domain, here, self.reach, said, *reason)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) of the first layer's domain to (..., n') of the last one's codomain."""

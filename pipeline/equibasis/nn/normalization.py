@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from equibasis.errors import ModelError
+from equibasis.nn.bias import InvariantBias
 from equibasis.nn.border import check_vectors, number_of
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.expansion import BasisExpansion
@@ -54,7 +55,7 @@ class EquivariantLayerNorm(IdentifiedWeights, ExactBuffers):
         features = _space_of(invariants, "EquivariantLayerNorm")
         self.domain = self.codomain = features
         self.eps = number_of(eps, "eps")
-        self.metric = InvariantMetric(features)
+        self.metric, self.rank = InvariantMetric(features), invariants.rank
         axis = _axis(invariants, self.metric)
         self.reach = _centred_reach(axis)
         check_reach(
@@ -67,7 +68,7 @@ class EquivariantLayerNorm(IdentifiedWeights, ExactBuffers):
         )
         self.register_exact("axis", axis)
         self.scale = nn.Parameter(torch.empty(self.metric.blocks))
-        self.shift = _InvariantVector(invariants)
+        self.shift = InvariantBias(invariants, invariants)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -89,7 +90,7 @@ class EquivariantLayerNorm(IdentifiedWeights, ExactBuffers):
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """A scale for each block, and a shift in the span of the invariants."""
-        blocks = f"{self.metric.blocks} blocks, rank {len(self.shift.coefficients)}"
+        blocks = f"{self.metric.blocks} blocks, rank {self.rank}"
         return "EquivariantLayerNorm", (self.domain,), blocks
 
 
@@ -130,9 +131,9 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
         self.domain = self.codomain = features
         self.eps = number_of(eps, "eps")
         self.momentum = None if momentum is None else number_of(momentum, "momentum", most=1.0)
-        self.metric = InvariantMetric(features)
+        self.metric, self.rank = InvariantMetric(features), invariants.rank
         self.scale = nn.Parameter(torch.empty(self.metric.blocks))
-        self.shift = _InvariantVector(invariants)
+        self.shift = InvariantBias(invariants, invariants)
         self.centre = BasisExpansion(invariants)
         self.register_exact("functionals", _coordinates(invariants, self.metric))
         self.register_buffer("running_mean", torch.empty(invariants.rank))
@@ -191,23 +192,8 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """A scale for each block and what was seen there, and a shift among the invariants."""
-        blocks = f"{self.metric.blocks} blocks, rank {len(self.shift.coefficients)}"
+        blocks = f"{self.metric.blocks} blocks, rank {self.rank}"
         return "EquivariantBatchNorm", (self.domain,), blocks
-
-
-class _InvariantVector(nn.Module):
-    """β, learned, in the span of the invariants."""
-
-    def __init__(self, invariants: Basis) -> None:
-        super().__init__()
-        self.expansion = BasisExpansion(invariants)
-        self.coefficients = nn.Parameter(torch.empty(invariants.rank))
-
-    def reset_parameters(self) -> None:
-        nn.init.zeros_(self.coefficients)
-
-    def forward(self) -> Tensor:
-        return self.expansion(self.coefficients)
 
 
 def _space_of(invariants: Basis, layer: str) -> FeatureSpace:

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from equibasis.errors import ModelError
 from equibasis.nn.border import check_vectors
+from equibasis.nn.dependence import network_reach
 from equibasis.nn.interface import FeatureSpace, features_of, shown
+from equibasis.nn.reach import check_reach
 from equibasis.solvers.basis import Basis
 
 
@@ -26,7 +28,13 @@ class OnInvariants(nn.Module):
     Raises
     ------
     ModelError
-        If the group moves the features, or the module does not take them.
+        If the group moves the features, the module does not take them, or makes the same of all
+        numbers, as a softmax of one does.
+
+    Warns
+    -----
+    UnreachedWarning
+        If some of the output is the same for all numbers, or some features do not count.
     """
 
     def __init__(self, module: nn.Module, features: FeatureSpace | Basis) -> None:
@@ -41,6 +49,15 @@ class OnInvariants(nn.Module):
         self.module = module
         self.domain, self.codomain = space, space.scalars(_outputs(module, space))
         self._width = space.dimension
+        self.reach, *_ = network_reach([self])
+        check_reach(
+            type(module).__name__,
+            self.domain,
+            self.codomain,
+            self.reach,
+            why="it makes the same of all numbers",
+            way_out="leave it out, or give it more features",
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, n) -> (batch, n')."""
@@ -55,15 +72,17 @@ def _outputs(module: nn.Module, features: FeatureSpace) -> int:
     probe = torch.zeros(2, features.dimension).to(parameter)
     trial = copy.deepcopy(module).eval()
     try:
-        with torch.no_grad():
-            shape = tuple(trial(probe).shape)
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            made = trial(probe)
+    except Exception as error:  # whatever the module raises
         raise ModelError(
             f"{type(module).__name__} does not take {features}, of {features.dimension} "
-            f"features: {error}"
+            f"features: {' '.join(str(error).split())}"
         ) from error
-    if len(shape) != 2 or shape[0] != 2:
+    shape = tuple(made.shape) if isinstance(made, Tensor) else (type(made).__name__,)
+    if len(shape) != 2 or shape[0] != 2 or shape[1] == 0:
         raise ModelError(
-            f"{type(module).__name__} makes {shape} of (2, {features.dimension}), and not (2, n)"
+            f"{type(module).__name__} makes {shape} of (2, {features.dimension}), and not (2, n) "
+            "with n from 1 on"
         )
     return shape[1]

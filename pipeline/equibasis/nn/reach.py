@@ -28,7 +28,7 @@ _VECTORS = ("vector", "pseudovector")
 _MOST_LISTED = 4
 
 _WHY = "its only equivariant map is 0"
-_WAY_OUT = (
+WAY_OUT = (
     "choose spaces that share irreps; for invariants of vectors, take their lengths (NormPool) or "
     "tensor products (V*V) first"
 )
@@ -82,7 +82,7 @@ def check_reach(
     reach: Reach,
     said: Reach | None = None,
     why: str = _WHY,
-    way_out: str = _WAY_OUT,
+    way_out: str = WAY_OUT,
 ) -> None:
     """Raise `ModelError` where nothing is reached, and warn of the parts that are not.
 
@@ -101,6 +101,7 @@ def check_reach(
     if reach.is_nothing:
         raise ModelError(f"{label}: {why}, so the output cannot depend on the input: {way_out}")
     outputs, inputs = ~reach.outputs, ~reach.inputs
+    choose = "choose spaces that share irreps, or " if way_out == WAY_OUT else ""
     if said is not None:
         outputs, inputs = outputs & said.outputs, inputs & said.inputs
     for features, entries, what in (
@@ -110,7 +111,7 @@ def check_reach(
         if entries.any():
             warnings.warn(
                 f"{label}: {what}, whatever the weights: {in_words(features, entries)}; "
-                "choose spaces that share irreps, or leave them out",
+                f"{choose}leave them out",
                 UnreachedWarning,
                 stacklevel=3,
             )

@@ -15,7 +15,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from equibasis.errors import WriteError
+from equibasis.errors import WriteError, file_name
 from equibasis.files import write_bytes
 from equibasis.show.images import (
     Images,
@@ -64,7 +64,7 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
 
 def check_ending(path: str | os.PathLike[str]) -> str:
     """``"png"`` or ``"svg"``, the ending of a picture's name; raises `WriteError` for others."""
-    ending = Path(path).suffix.lower()
+    ending = Path(file_name(path, WriteError)).suffix.lower()
     if ending not in (".png", ".svg"):
         raise WriteError(f"cannot write {path}: name a picture that ends in .png or .svg")
     return ending[1:]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections import Counter
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import psutil
 from scipy import sparse
 
-from equibasis.errors import GroupError, SpaceError
+from equibasis.errors import GroupError, SpaceError, warn
 from equibasis.linalg.numbers import real_array
 from equibasis.symmetry.closure import check_group, list_elements
 from equibasis.symmetry.families.products import generating_positions, share
@@ -55,9 +54,9 @@ def representation(group: Group, space: Space, workers: Workers) -> Representati
     if space == SCALAR:
         return trivial_representation(len(group.elements))
     if isinstance(space, Sum):
+        of_part = {part: representation(group, part, workers) for part in set(space.summands)}
         if space.apart:
             _warn_of_equal_grids(group, space)
-        of_part = {part: representation(group, part, workers) for part in set(space.summands)}
         return direct_sum([of_part[part] for part in space.summands])
     if isinstance(space, Product):
         rho = representation(group, space.factors[0], workers)
@@ -81,12 +80,11 @@ def _warn_of_equal_grids(group: Group, space: Sum) -> None:
         return
     counts = Counter(part for part in space.summands if isinstance(part, Grid))
     twice = next(part for part, count in counts.items() if count > 1)
-    warnings.warn(
+    warn(
         f"group {group.name!r}: all {counts[twice]} summands {twice} of {space} are acted on "
         f"alike, as its transform sees their shape alone: write {counts[twice]}*{twice} if that is "
         "meant; if one is a velocity and one an angular velocity, write 1:vector + 1:pseudovector "
-        "and give the group axes= and linear=",
-        stacklevel=2,
+        "and give the group axes= and linear="
     )
 
 

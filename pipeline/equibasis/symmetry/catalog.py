@@ -78,10 +78,16 @@ def group_name(spec: str) -> str:
     return "*".join(Path(name).stem if name.endswith(FILE_ENDINGS) else name for name in names)
 
 
+def is_built_in(spec: str) -> bool:
+    """Whether a name means a built-in group, or a product of such, the same everywhere."""
+    names = [name.strip() for name in spec.split("*")]
+    return all(name in GROUPS or _FAMILY_NAME.fullmatch(name) for name in names)
+
+
 def _read_group(path: str) -> Group:
     """A file of generators, unless the name of its group is another's."""
     name = group_name(path)
-    if name in GROUPS or _FAMILY_NAME.fullmatch(name):
+    if is_built_in(name):
         raise GroupError(
             f"group {path}: {name} can be this file or the built-in group: call the file otherwise"
         )

@@ -69,6 +69,7 @@ class Group:
             raise GroupError(f"group {self.name!r} has no elements: list at least the identity")
         if self.generators is not None:
             object.__setattr__(self, "generators", self._listed("generators", self.generators))
+        self._check_factors()
         names = self.element_names
         for name in (self.name, *names):
             if not name:
@@ -102,6 +103,14 @@ class Group:
         if self.transform is None and self.linear is None:
             raise GroupError(
                 f"group {self.name!r} has no transform: give transform(array, element)"
+            )
+
+    def _check_factors(self) -> None:
+        """Refuse factors that `direct_product` did not give, with elements that say what moves."""
+        made = isinstance(self.factors, tuple) and all(isinstance(g, Group) for g in self.factors)
+        if not made or (self.factors and not all(hasattr(e, "moves") for e in self.elements)):
+            raise GroupError(
+                f"group {self.name!r}: factors are what direct_product gives: make it with that"
             )
 
     def _listed(self, what: str, values: Any) -> tuple[Any, ...]:

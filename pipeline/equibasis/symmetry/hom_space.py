@@ -20,6 +20,7 @@ from equibasis.symmetry.representations import (
     PermutationRepresentation,
     Representation,
     direct_sum,
+    same_representation,
 )
 from equibasis.symmetry.spaces import SCALAR, Shape, Space, Sum, V, array_shape
 from equibasis.symmetry.workers import Workers
@@ -180,6 +181,17 @@ class HomSpace:
             self,
             input_space=self.input_space + (SCALAR if count == 1 else Sum((SCALAR,) * count)),
             input=direct_sum([self.input, trivial]),
+        )
+
+    def acts_like(self, other: HomSpace) -> bool:
+        """Whether the same elements act alike on both sides, whatever group and spaces are called.
+
+        What a basis is of: a user's group may have the name of another.
+        """
+        return (
+            (self.elements, self.complete) == (other.elements, other.complete)
+            and same_representation(self.input, other.input)
+            and same_representation(self.output, other.output)
         )
 
     def __str__(self) -> str:

@@ -46,7 +46,7 @@ class PermutationRepresentation:
         if signs is None:
             return
         if type(signs) is not np.ndarray or signs.dtype != np.int8:
-            signs = real_array(signs, "the signs of a representation", GroupError)
+            signs = real_array(signs, "the array of signs of a representation", GroupError)
             object.__setattr__(self, "signs", np.rint(signs).astype(np.int8))
             if (signs != self.signs).any():
                 raise GroupError("the signs of a representation are 1 and -1")
@@ -140,7 +140,9 @@ class MatrixRepresentation:
 
     def __post_init__(self) -> None:
         if type(self.matrices) is not np.ndarray or self.matrices.dtype != np.float64:
-            matrices = real_array(self.matrices, "the matrices of a representation", GroupError)
+            matrices = real_array(
+                self.matrices, "the array of matrices of a representation", GroupError
+            )
             object.__setattr__(self, "matrices", matrices)
         shape = self.matrices.shape
         if len(shape) != 3 or shape[1] != shape[2] or not self.matrices.size:
