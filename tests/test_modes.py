@@ -1,11 +1,10 @@
-"""One layer in two modes, and the weights that it keeps: the same numbers, whatever the way."""
+"""One layer in two modes: the same numbers, whatever the way."""
 
 from __future__ import annotations
 
 import copy
 import functools
 import io
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -19,12 +18,9 @@ from torch.nn import functional
 from torch.nn.utils import parametrize, prune
 
 import equibasis as eb
-from equibasis.nn import EquivariantLinear, irreps
+from equibasis.nn import EquivariantLinear
 from equibasis.nn.bias import InvariantBias
-from equibasis.nn.costs import block_cost, expand_cost, faster_mode
-from equibasis.nn.expansion import BasisExpansion
-from equibasis.symmetry.coordinates.finding import symmetry_coordinates
-from test_coordinates import EVERY
+from test_isotypic import EVERY
 
 # Some spaces here have parts that share no irrep with the other end: test_reach.py is of those.
 pytestmark = pytest.mark.filterwarnings("ignore::equibasis.nn.UnreachedWarning")
@@ -67,11 +63,6 @@ def results(layer: EquivariantLinear, x: Tensor, weights: Tensor) -> dict[str, T
     }
 
 
-def scale_of(basis: eb.Basis) -> float:
-    """√(km/r), what layers multiply the basis by."""
-    return math.sqrt(basis.space.dimension / basis.rank)
-
-
 def assert_close(found: Tensor, expected: Tensor, tolerance: float) -> None:
     assert found.shape == expected.shape
     found, expected = found.detach(), expected.detach()
@@ -87,7 +78,7 @@ def assert_modes_agree(
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(5, expand.in_features, generator=generator).to(dtype)
     weights = torch.randn(5, expand.out_features, generator=generator).to(dtype)
-    expected, found = results(expand, x, weights), results(block, x, weights)
+    expected, found = results(expand, x, weights), results(irreps, x, weights)
     for what in expected:
         assert_close(found[what], expected[what], TOLERANCES[dtype])
     return x, expected["y"]
@@ -96,11 +87,11 @@ def assert_modes_agree(
 @pytest.mark.parametrize("dtype", TOLERANCES, ids=["float32", "float64"])
 @pytest.mark.parametrize("name", LAYERS)
 def test_both_modes_give_one_output_and_one_gradient(name: str, dtype: torch.dtype) -> None:
-    expand, block = layers(name, dtype)
-    x, y = assert_modes_agree(expand, block)
-    assert_close(block.weight(), expand.weight(), TOLERANCES[dtype])
-    assert_close(block.to_linear()(x), expand(x), TOLERANCES[dtype])
-    for part in (block, expand):
+    expand, irreps = layers(name, dtype)
+    x, y = assert_modes_agree(expand, irreps)
+    assert_close(irreps.weight(), expand.weight(), TOLERANCES[dtype])
+    assert_close(irreps.to_linear()(x), expand(x), TOLERANCES[dtype])
+    for part in (irreps, expand):
         assert_close(part.eval()(x), y, TOLERANCES[dtype])
 
 
@@ -129,34 +120,19 @@ def test_gradients_are_those_of_differences(name: str, mode: str, evaluating: bo
         assert torch.autograd.gradgradcheck(apply, (x, *parameters))
 
 
-@pytest.fixture
-def as_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every block gathers its samples as those of large layers do."""
-    monkeypatch.setattr(block, "FEWEST_SAMPLES", 1)
-
-
-@pytest.mark.usefixtures("as_large")
-@pytest.mark.parametrize("dtype", TOLERANCES, ids=["float32", "float64"])
-@pytest.mark.parametrize("name", LAYERS)
-def test_samples_gathered_as_for_large_layers_are_the_same(name: str, dtype: torch.dtype) -> None:
-    assert_modes_agree(*layers(name, dtype))
-
-
-@pytest.mark.usefixtures("as_large")
-def test_large_samples_have_the_same_gradient_under_autocast() -> None:
-    expand, blocks = layers("odd grids", torch.float32)
+def test_both_modes_have_the_same_gradient_under_autocast() -> None:
+    expand, irreps = layers("odd grids", torch.float32)
     x = torch.randn(64, expand.in_features, generator=torch.Generator().manual_seed(2))
     found = []
-    for layer in (expand, blocks):
+    for layer in (expand, irreps):
         with torch.autocast("cpu", torch.bfloat16):
             layer(x).float().square().mean().backward()
         found.append(layer.coefficients.grad)
     assert float((found[0] - found[1]).norm() / found[0].norm()) < 0.05
 
 
-@pytest.mark.usefixtures("as_large")
 @pytest.mark.parametrize("name", ["even grids", "mirrors", "odd grids"])
-def test_large_samples_have_second_derivatives_too(name: str) -> None:
+def test_second_derivatives_are_those_of_the_plain_product(name: str) -> None:
     basis, _ = bases(name)
     layer = EquivariantLinear(basis, mode="irreps").double()
     x = torch.randn(2, basis.space.m, dtype=torch.float64, requires_grad=True)
@@ -172,22 +148,21 @@ def test_large_samples_have_second_derivatives_too(name: str) -> None:
 @pytest.mark.parametrize("name", ["mirrors of large grids", "odd grids", "regular fields"])
 @pytest.mark.parametrize("mode", ["expand", "irreps"])
 def test_large_layers_have_the_gradient_of_the_plain_product(name: str, mode: str) -> None:
-    """They are large enough for gathers of their own: c ↦ W has the adjoint √(km/r) Bᵀ."""
+    """Large enough for gathers of their own: c ↦ W has the adjoint of the scaled basis."""
     basis, _ = bases(name)
     layer = EquivariantLinear(basis, mode=mode).double()
     x = torch.randn(3, basis.space.m, dtype=torch.float64)
     weights = torch.randn(3, basis.space.k, dtype=torch.float64)
     of_whole = (weights.t() @ x).numpy().ravel()
-    expected = scale_of(basis) * (basis.matrix.T @ of_whole)
+    expected = np.sqrt(np.diff(basis.matrix.indptr)) * (basis.matrix.T @ of_whole)
     (found,) = torch.autograd.grad((layer(x) * weights).sum(), layer.coefficients)
     np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-9)
 
 
-# S₃ on triples and numbers: copies of a coefficient lie in orbits of pairs of unequal size.
+# S₃ on triples and numbers: orbits of pairs are of unequal size.
 S3 = eb.permutation_group("s3", {"cycle": [1, 2, 0], "swap": [1, 0, 2]})
 
 
-@pytest.mark.usefixtures("as_large")
 @pytest.mark.parametrize(
     ("group", "output", "input_"),
     [
@@ -202,7 +177,7 @@ S3 = eb.permutation_group("s3", {"cycle": [1, 2, 0], "swap": [1, 0, 2]})
     ],
     ids=lambda value: getattr(value, "name", value),
 )
-def test_lifted_orbits_of_any_kind_have_the_right_gradients(
+def test_orbits_of_several_types_have_the_right_gradients(
     group: Any, output: str, input_: str
 ) -> None:
     basis = eb.solve(group, input=input_, output=output)
@@ -312,12 +287,6 @@ def test_frozen_layers_pass_gradients_on() -> None:
         torch.testing.assert_close(x.grad, expected)
 
 
-def test_replicas_of_a_layer_keep_their_own_weights() -> None:
-    layer, _ = layers("c4", torch.float32)
-    replica = layer._replicate_for_data_parallel()
-    assert replica._cache is not layer._cache
-
-
 def test_under_autocast_both_modes_give_one_dtype_and_the_exact_weight() -> None:
     for layer in layers("mirrors", torch.float32):
         exact = layer.weight()
@@ -329,7 +298,7 @@ def test_under_autocast_both_modes_give_one_dtype_and_the_exact_weight() -> None
 # --- auto ---------------------------------------------------------------------------------------
 
 
-def test_small_layers_expand_and_large_ones_with_symmetry_go_by_blocks() -> None:
+def test_small_layers_expand_and_large_ones_with_symmetry_go_by_irreps() -> None:
     for group, output, input_, mode in (
         ("c4", "6x6", "14x14", "expand"),
         ("trivial", "20x20", "20x20", "expand"),
@@ -338,40 +307,12 @@ def test_small_layers_expand_and_large_ones_with_symmetry_go_by_blocks() -> None
         ("z28*z28", "28x28", "28x28", "irreps"),
     ):
         basis = eb.solve(group, input=input_, output=output)
-        assert EquivariantLinear(basis).mode == mode == faster_mode(basis)
-
-
-def test_auto_takes_the_way_that_is_estimated_to_cost_less() -> None:
-    for name in ("mirrors of large grids", "even grids", "regular fields", "vector field"):
-        basis, _ = bases(name)
-        coordinates = symmetry_coordinates(basis.space)
-        assert coordinates is not None
-        cheaper = block_cost(basis, coordinates) < expand_cost(basis)
-        assert faster_mode(basis) == ("irreps" if cheaper else "expand")
-
-
-def test_by_blocks_in_training_a_layer_may_keep_its_whole_weight_for_evaluation() -> None:
-    basis = eb.solve("d4", input="28x28", output="28x28")
-    auto = EquivariantLinear(basis, eb.solve("d4", output="28x28"))
-    assert auto.mode == "irreps"
-    x = torch.randn(3, 784)
-    trained = auto(x)
-    with torch.no_grad():
-        auto.eval()
-        torch.testing.assert_close(auto(x), trained, atol=1e-4, rtol=1e-4)
-        kept = auto._cache.current(auto.coefficients, auto.bias.coefficients)
-        assert kept is not None
-        assert kept[0][0].shape == (784, 784)
-        auto.coefficients.mul_(2)
-        torch.testing.assert_close(auto(x), 2 * trained, atol=1e-4, rtol=1e-4)
-        torch.testing.assert_close(auto(x), fresh(auto, x), atol=1e-4, rtol=1e-4)
-    asked = EquivariantLinear(basis, mode="irreps")
-    assert not asked.keeps_whole_weight
+        assert EquivariantLinear(basis).mode == mode
 
 
 def test_a_mode_that_is_not_there_is_refused() -> None:
     basis, _ = bases("c4")
-    with pytest.raises(eb.ModelError, match="auto, expand, block"):
+    with pytest.raises(eb.ModelError, match="auto, expand, irreps"):
         EquivariantLinear(basis, mode="fast")  # type: ignore[arg-type]
     long = eb.solve("s12", input="12", output="12x12")
     with pytest.raises(eb.ModelError, match="mode='expand'"):
@@ -379,7 +320,7 @@ def test_a_mode_that_is_not_there_is_refused() -> None:
     assert EquivariantLinear(long).mode == "expand"
 
 
-# --- what is kept in evaluation -----------------------------------------------------------------
+# --- coefficients that change ---------------------------------------------------------------------
 
 
 @pytest.fixture(params=["expand", "irreps"])
@@ -398,33 +339,9 @@ def x() -> Tensor:
 
 
 def fresh(layer: EquivariantLinear, x: Tensor) -> Tensor:
-    """What the layer gives with nothing kept: its weights made anew."""
+    """What the layer gives, by the plain product."""
     with torch.no_grad():
         return functional.linear(x, layer.weight(), layer.bias())
-
-
-def made_in(layer: EquivariantLinear, call: Callable[[], Any]) -> int:
-    """How often the weights are made in a call."""
-    count = 0
-    forward = BasisExpansion.forward
-
-    def counted(self: BasisExpansion, coefficients: Tensor) -> Tensor:
-        nonlocal count
-        count += coefficients.shape == layer.coefficients.shape
-        return forward(self, coefficients)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BasisExpansion, "forward", counted)
-        call()
-    return count
-
-
-def test_in_evaluation_weights_are_made_once(layer: EquivariantLinear, x: Tensor) -> None:
-    with torch.no_grad():
-        assert made_in(layer, lambda: layer(x)) == 1
-        assert made_in(layer, lambda: [layer(x) for _ in range(3)]) == 0
-    with torch.inference_mode():
-        assert made_in(layer, lambda: layer(x)) == 0
 
 
 def raised(layer: EquivariantLinear) -> dict[str, Tensor]:
@@ -509,17 +426,7 @@ def test_a_step_of_an_optimizer_in_evaluation_is_seen(
             torch.testing.assert_close(layer(x), fresh(layer, x))
 
 
-def test_a_change_behind_the_back_of_torch_needs_forget(
-    layer: EquivariantLinear, x: Tensor
-) -> None:
-    with torch.no_grad():
-        layer(x)
-        layer.coefficients.data.mul_(2)
-        layer.forget()
-        torch.testing.assert_close(layer(x), fresh(layer, x))
-
-
-def test_what_is_kept_is_made_outside_autocast_and_inference_mode(
+def test_a_layer_used_in_inference_mode_trains_afterwards(
     layer: EquivariantLinear, x: Tensor
 ) -> None:
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
@@ -531,26 +438,21 @@ def test_what_is_kept_is_made_outside_autocast_and_inference_mode(
     assert layer.coefficients.grad is not None
 
 
-def test_moving_a_layer_forgets(layer: EquivariantLinear, x: Tensor) -> None:
-    with torch.no_grad():
-        layer(x)
-        assert layer.double()(x.double()).dtype == torch.float64
-        torch.testing.assert_close(layer(x.double()), fresh(layer, x.double()))
-
-
-def test_copies_and_pickles_keep_nothing(layer: EquivariantLinear, x: Tensor) -> None:
+def test_copies_and_pickles_are_layers_of_their_own(layer: EquivariantLinear, x: Tensor) -> None:
     with torch.no_grad():
         layer(x)
         buffer = io.BytesIO()
         torch.save(layer, buffer)
         buffer.seek(0)
         for other in (copy.deepcopy(layer), torch.load(buffer, weights_only=False)):
-            other.coefficients.data.mul_(2)  # unseen, were anything kept
+            torch.testing.assert_close(other(x), layer(x))
+            other.coefficients.data.mul_(2)
             torch.testing.assert_close(other(x), fresh(other, x))
+            assert other.basis.rank == layer.basis.rank
         torch.testing.assert_close(layer(x), fresh(layer, x))
 
 
-def test_parameters_lent_to_a_layer_are_used_and_not_kept(
+def test_parameters_lent_to_a_layer_are_used_and_its_own_left(
     layer: EquivariantLinear, x: Tensor
 ) -> None:
     with torch.no_grad():
@@ -617,7 +519,7 @@ def test_bfloat16_gives_the_output_to_its_precision(name: str, mode: str, evalua
 
 
 @pytest.mark.parametrize("name", ["even grids", "mirrors", "a torus"])
-def test_a_compiled_layer_by_blocks_is_the_layer(name: str) -> None:
+def test_a_compiled_layer_by_irreps_is_the_layer(name: str) -> None:
     torch.manual_seed(0)
     layer = EquivariantLinear(*bases(name), mode="irreps")
     x = torch.randn(6, layer.in_features)

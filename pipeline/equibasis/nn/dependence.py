@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from equibasis.nn.activations import Pointwise
 from equibasis.nn.buffers import ExactBuffers
+from equibasis.nn.init import whiten_
 from equibasis.nn.interface import EquivariantMap
 from equibasis.nn.layers import EquivariantLinear
 from equibasis.nn.normalization import EquivariantLayerNorm
@@ -223,7 +224,9 @@ def _state(step: Any, draw: _Draw, generator: torch.Generator) -> dict[str, Tens
                 continue
             seen.add(parameter)
             value = _normal(generator, *parameter.shape)
-            if draw.sign and not isinstance(step, EquivariantLinear):
+            if isinstance(module, EquivariantLinear):
+                whiten_(module.basis, value)
+            elif draw.sign:
                 value = draw.sign * (value.abs() + 0.5)
             if not ours and value.ndim > 1:
                 value = value / value.shape[1:].numel() ** 0.5

@@ -65,13 +65,19 @@ def variance_preserving_(layer: LinearLayer, gain: float = 1.0) -> None:
     basis, coefficients = layer.basis, layer.coefficients
     if coefficients.is_meta or not coefficients.numel():
         return
-    orthogonal = all(rho.is_orthogonal for rho in basis.space.types.representations)
-    found = isotypic(basis.space) if orthogonal else None
     with torch.no_grad():
         coefficients.uniform_(-math.sqrt(3.0), math.sqrt(3.0))
-        for block, part in _parts(basis, coefficients):
-            mixed = _as_whole(basis, block) if found is None else _by_irreps(basis, block, found)
-            part.copy_(part @ torch.from_numpy(gain * mixed).to(part))
+        whiten_(basis, coefficients)
+        coefficients.mul_(gain)
+
+
+def whiten_(basis: Basis, coefficients: Tensor) -> None:
+    """Make of white noise (r,) coefficients with which white noise stays white, in place."""
+    orthogonal = all(rho.is_orthogonal for rho in basis.space.types.representations)
+    found = isotypic(basis.space) if orthogonal else None
+    for block, part in _parts(basis, coefficients):
+        mixed = _as_whole(basis, block) if found is None else _by_irreps(basis, block, found)
+        part.copy_(part @ torch.from_numpy(mixed).to(part))
 
 
 def _parts(basis: Basis, coefficients: Tensor) -> list[tuple[Block, Tensor]]:

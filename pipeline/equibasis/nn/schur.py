@@ -61,11 +61,12 @@ class Orbits(ExactBuffers):
         if self.signs is not None:
             rows = rows * self.cast("signs", x)
         parts = [rows] if len(self.sizes) == 1 else rows.split(self.sizes)
-        return [part.view(t, -1) for part, (t, _) in zip(parts, self.shapes, strict=True)]
+        batch = x.shape[0]
+        return [part.view(t, c * batch) for part, (t, c) in zip(parts, self.shapes, strict=True)]
 
     def scatter(self, parts: Sequence[Tensor], batch: int) -> Tensor:
         """(t, c · batch) for each type -> (batch, n)."""
-        every = [part.view(-1, batch) for part in parts]
+        every = [part.reshape(n, batch) for part, n in zip(parts, self.sizes, strict=True)]
         rows = every[0] if len(every) == 1 else torch.cat(every)
         if self.signs is not None:
             rows = rows * self.cast("signs", rows)
@@ -201,8 +202,8 @@ class SchurMap(ExactBuffers):
         outputs: list[list[Tensor]] = [[] for _ in self.output.shapes]
         for number, irrep in enumerate(self.irreps):
             pieces = [
-                _side_by_side(part[number], irrep, n, batch)
-                for part, n in zip(inputs, irrep.inputs, strict=True)
+                _side_by_side(part[number], irrep, n * c, batch)
+                for part, n, (_, c) in zip(inputs, irrep.inputs, self.input.shapes, strict=True)
                 if n
             ]
             if not any(irrep.outputs):
@@ -215,9 +216,11 @@ class SchurMap(ExactBuffers):
             commutant = self.cast(f"commutant{number}", of_x)
             y = _product([w.to(of_x.dtype) for w in next(remaining)], of_x, commutant)
             counts = [n * d for n, (_, d) in zip(irrep.outputs, self.output.shapes, strict=True)]
-            for rows, n, part in zip(outputs, irrep.outputs, y.split(counts, 1), strict=True):
+            for rows, n, (_, d), part in zip(
+                outputs, irrep.outputs, self.output.shapes, y.split(counts, 1), strict=True
+            ):
                 if n:
-                    rows.append(_by_rows(part, irrep, n, batch))
+                    rows.append(_by_rows(part, irrep, n, d, batch))
         found = [
             self.cast(f"output{number}", rows[0]) @ torch.cat(rows)
             for number, rows in enumerate(outputs)
@@ -265,9 +268,9 @@ class TorusMap(ExactBuffers):
         signal = torch.fft.rfftn(_fourier_type(part).view(*self.cycles, c, batch), dim=axes)
         flat = signal.flatten(0, axes[-1])
         product = kernel * flat if d == c == 1 else kernel @ flat
-        shaped = product.unflatten(0, signal.shape[: len(axes)])
+        shaped = product.reshape(*signal.shape[: len(axes)], d, batch)
         y = torch.fft.irfftn(shaped, s=self.cycles, dim=axes)
-        return self.output.scatter([y.reshape(t, -1).to(x.dtype)], batch)
+        return self.output.scatter([y.reshape(t, d * batch).to(x.dtype)], batch)
 
 
 def block_transforms(block: Block, found: Decomposition) -> list[np.ndarray]:
@@ -325,15 +328,15 @@ def _joined(parts: Sequence[Tensor], axis: int) -> Tensor:
 
 
 def _side_by_side(part: Tensor, irrep: _Irrep, n: int, batch: int) -> Tensor:
-    """(δ q n, c · batch) -> (δ, n · c, q · batch): all copies of an irrep, its rows as a batch."""
-    apart = part.view(irrep.dimension, irrep.degree, -1, batch)
-    return apart.transpose(1, 2).reshape(irrep.dimension, -1, irrep.degree * batch)
+    """(δ q, n · batch) -> (δ, n, q · batch): all copies of an irrep, its rows as a batch."""
+    apart = part.reshape(irrep.dimension, irrep.degree, n, batch)
+    return apart.transpose(1, 2).reshape(irrep.dimension, n, irrep.degree * batch)
 
 
-def _by_rows(part: Tensor, irrep: _Irrep, n: int, batch: int) -> Tensor:
+def _by_rows(part: Tensor, irrep: _Irrep, n: int, d: int, batch: int) -> Tensor:
     """(δ, n · d, q · batch) -> (δ q n, d · batch)."""
-    apart = part.view(irrep.dimension, -1, irrep.degree, batch)
-    return apart.transpose(1, 2).reshape(irrep.size * n, -1)
+    apart = part.reshape(irrep.dimension, n * d, irrep.degree, batch)
+    return apart.transpose(1, 2).reshape(irrep.size * n, d * batch)
 
 
 def _product(weights: Sequence[Tensor], x: Tensor, commutant: Tensor) -> Tensor:
