@@ -291,6 +291,29 @@ def test_wrong_coordinates_do_not_pass() -> None:
         check_coordinates(replace(basis, coordinates=wrong))
 
 
+@pytest.mark.parametrize("name", ["odd grids", "vector field", "voxels"])
+def test_no_number_of_a_transform_may_be_off_by_more_than_rounding(name: str) -> None:
+    basis, coordinates = solved(name)
+    arrays = as_arrays(coordinates)
+    for key in ("input/transforms", "output/transforms"):
+        for place in range(len(arrays[key])):
+            wrong = {**arrays, key: arrays[key].copy()}
+            wrong[key][place] += 1e-8
+            changed = from_arrays(wrong, basis.space.m, basis.space.k)
+            with pytest.raises(eb.EquibasisError, match="block diagonal"):
+                check_coordinates(replace(basis, coordinates=changed))
+
+
+@pytest.mark.parametrize("digits", [11, 12, 15])
+def test_coordinates_are_held_to_the_error_of_the_basis(digits: int) -> None:
+    """Matrices written with fewer digits have a basis, and coordinates, that are right to them."""
+    turn = np.round([[0.5, -math.sqrt(0.75)], [math.sqrt(0.75), 0.5]], digits)
+    basis = eb.solve(eb.matrix_group("g", {"turn": turn}), input="V", output="4*V + V*V + 2*1")
+    coordinates = symmetry_coordinates(basis.space)
+    assert coordinates is not None
+    check_coordinates(replace(basis, coordinates=coordinates))
+
+
 @pytest.mark.parametrize(
     "name", ["even grids", "mirrors of large grids", "a torus", "vector field"]
 )
