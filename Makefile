@@ -10,7 +10,7 @@ help:
 	@echo "make test-lowest  the same with the lowest versions allowed; TESTS=... for some of them"
 	@echo "make lint    style, format and types"
 	@echo "make audit   run the committed pipeline in a clean clone, and compare (a few minutes)"
-	@echo "make crash   kill 100 solves and 20 pipeline runs at random moments (five minutes)"
+	@echo "make crash   kill 100 solves, 100 users of the cache and 20 pipeline runs at random moments (six minutes)"
 	@echo "make bench   times of layers and solvers, written to docs/benchmarks.md (about ten minutes)"
 	@echo "make fuzz    mutated basis files for ten minutes; tells which, if any, broke something"
 	@echo "make clean   remove the environment and caches"

@@ -1,6 +1,8 @@
-"""Kill -9 at random moments of `equibasis solve` and of `dvc repro`, and see what is left.
+"""Kill -9 at random moments of `equibasis solve`, `get_basis` and `dvc repro`: what is left?
 
-Run by `make crash` in full, and by the tests in short: python tests/crash.py --solve 100 --repro 20
+Run by `make crash` in full, and by the tests in short:
+
+    python tests/crash.py --solve 100 --cache 100 --repro 20
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import json
 import os
 import random
 import shutil
@@ -16,25 +19,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
 
 import equibasis as eb
-from projects import FailedError, commit, copy_of_this_project, environment, run
+from projects import FailedError, attempt, commit, copy_of_this_project, environment, run
 
 # Large enough that solving and writing take a good part of the command's time.
 PROBLEM = ("--group", "c4", "--input", "28x28", "--output", "14x14", "--solver", "orbits")
 
 # What a killed run makes anew: a stage of each kind that writes files.
 STAGES = ["prepare", "equivariant", "train_plain@standard"]
-OUTPUTS = [
-    "data/digits.h5",
-    "bases/equivariant/c4_2x2_to_2x2.h5",
-    "models/standard.safetensors",
-    "models/standard.json",
-]
+OUTPUTS = ["data/*.h5", "bases/equivariant/*.h5", "models/standard.*"]
 
 
 class BrokenError(Exception):
@@ -115,17 +113,73 @@ def crash_solve(folder: Path, kills: int, seed: int) -> collections.Counter[str]
     return left
 
 
+# --- the cache -----------------------------------------------------------------------------------
+
+# Children that fill an empty cache again and again, each killed after a while; then a report.
+FILLING = """
+import json, os, random, signal, sys, time
+import equibasis as eb
+from equibasis.artifact.cache import cached_files, prune_cache
+
+kills, seed = map(int, sys.argv[1:])
+draw = random.Random(seed)
+problems = [
+    {"group": group, "output": f"{n}x{n}", "input": "6x6"}
+    for n in range(2, 8) for group in ("c4", "d4")
+]
+eb.get_basis(**problems[0])  # what is imported late
+started = time.perf_counter()
+eb.get_basis(**problems[1])
+one = time.perf_counter() - started  # however busy the machine is
+survived = 0
+for kill in range(kills):
+    child = os.fork()
+    if child == 0:
+        while True:
+            for problem in problems:
+                eb.get_basis(**problem)
+            prune_cache(draw.choice([0, 100_000]))
+    time.sleep(draw.uniform(0, 8 * one))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    for file in cached_files():
+        eb.verify_basis(eb.load_basis(file.path))
+        survived += 1
+for problem in problems:
+    assert eb.content_sha256(eb.get_basis(**problem)) == eb.content_sha256(eb.solve(**problem))
+prune_cache(0)
+left = os.listdir(os.environ["EQUIBASIS_CACHE"])
+print(json.dumps({"whole bases": survived, "files that prune left": len(left)}))
+"""
+
+
+def crash_cache(folder: Path, kills: int, seed: int) -> collections.Counter[str]:
+    """Kill processes that fill a cache: every basis in it has to be whole, and prune empties it."""
+    cache = {"EQUIBASIS_CACHE": str(folder / "cache")}
+    done = attempt(folder, sys.executable, "-c", FILLING, kills, seed, **cache)
+    if done.returncode or done.stderr:
+        raise BrokenError(done.stderr)
+    return collections.Counter(json.loads(done.stdout))
+
+
 # --- dvc repro -----------------------------------------------------------------------------------
 
 
-def crash_repro(folder: Path, kills: int, seed: int) -> collections.Counter[str]:
-    """Kill `dvc repro` again and again; the next run has to make what the first one made."""
+def finished_project(folder: Path) -> Path:
+    """A copy of this project in which the stages were run, committed."""
     clone = copy_of_this_project(folder / "project")
     run(clone, "dvc", "repro", *STAGES)
     commit(clone)
-    again = ("dvc", "repro", "--force", "--single-item", *STAGES)
+    return clone
+
+
+def crash_repro(
+    clone: Path, kills: int, seed: int, stages: Sequence[str] = STAGES
+) -> collections.Counter[str]:
+    """Kill `dvc repro` again and again; the next run has to make what the first one made."""
+    again = ("dvc", "repro", "--force", "--single-item", *stages)
     duration = timed(clone, *again)
-    made = {clone / path: (clone / path).read_bytes() for path in OUTPUTS}
+    made = {path: path.read_bytes() for pattern in OUTPUTS for path in clone.glob(pattern)}
     left: collections.Counter[str] = collections.Counter()
     for index, moment in enumerate(moments(kills, seed)):
         delay = moment * duration
@@ -136,11 +190,11 @@ def crash_repro(folder: Path, kills: int, seed: int) -> collections.Counter[str]
                 raise BrokenError(f"killed after {delay:.3f} s, dvc repro left a broken {path}")
             left["output there" if path.exists() else "output not there"] += 1
         try:
-            run(clone, "dvc", "repro", *STAGES)
+            run(clone, "dvc", "repro", *stages)
         except FailedError:  # what `make repro` does first
             if not run(clone, "equibasis", "mend"):
                 raise
-            run(clone, "dvc", "repro", *STAGES)
+            run(clone, "dvc", "repro", *stages)
             left["mended"] += 1
         for path, content in made.items():
             if path.read_bytes() != content:
@@ -156,10 +210,16 @@ def main() -> None:
     parser.add_argument("--solve", type=int, default=100, help="kills of equibasis solve")
     parser.add_argument("--repro", type=int, default=20, help="kills of dvc repro")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cache", type=int, default=100, help="kills of fillings of the cache")
     choice = parser.parse_args()
     for name, crash, kills in (
         ("equibasis solve", crash_solve, choice.solve),
-        ("dvc repro", crash_repro, choice.repro),
+        ("the cache of bases", crash_cache, choice.cache),
+        (
+            "dvc repro",
+            lambda folder, *how: crash_repro(finished_project(folder), *how),
+            choice.repro,
+        ),
     ):
         if kills:
             start = time.perf_counter()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
+from filelock import FileLock
 
 import equibasis as eb
 
@@ -30,6 +34,13 @@ PARAMETERS = {
     },
     "evaluate": {"seed": 0},
 }  # fmt: skip
+
+# The sizes that params.yaml has, and no long training.
+USUAL = PARAMETERS | {
+    "image_size": 14,
+    "hidden_sizes": [6, 3],
+    "train": PARAMETERS["train"] | {"epochs": 2},
+}
 
 
 class FailedError(Exception):
@@ -94,18 +105,22 @@ def commit(folder: Path, message: str = "Changes") -> None:
     run(folder, "git", "commit", "--quiet", "--message", message)
 
 
-def copy_of_this_project(folder: Path, **stages: Any) -> Path:
-    """What Git tracks or would track of this project, with small parameters, committed.
+def copy_of_this_project(
+    folder: Path, parameters: dict[str, Any] = PARAMETERS, lock: bool = False, **stages: Any
+) -> Path:
+    """What Git tracks or would track of this project, with these parameters, committed.
 
-    ``stages`` replaces definitions in dvc.yaml; those set to None are left out.
+    Its dvc.lock is left out unless ``lock``. ``stages`` replaces definitions in dvc.yaml; those set
+    to None are left out.
     """
     listed = run(REPOSITORY, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for name in filter(None, listed.split("\0")):
         if (REPOSITORY / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(REPOSITORY / name, folder / name)
-    (folder / "params.yaml").write_text(yaml.safe_dump(PARAMETERS), encoding="utf-8")
-    (folder / "dvc.lock").unlink(missing_ok=True)
+    (folder / "params.yaml").write_text(yaml.safe_dump(parameters), encoding="utf-8")
+    if not lock:
+        (folder / "dvc.lock").unlink(missing_ok=True)
     if stages:
         pipeline = yaml.safe_load((folder / "dvc.yaml").read_text(encoding="utf-8"))
         pipeline["stages"] |= stages
@@ -129,6 +144,73 @@ def edit_lock(project: Path, edit: Callable[[dict[str, Any]], object]) -> None:
 def flipped(digest: str) -> str:
     """Another hash, differing in one digit."""
     return ("0" if digest[0] != "0" else "1") + digest[1:]
+
+
+# --- this project, run once for all tests ---------------------------------------------------------
+
+# What each Python process of a run has imported, told at its end under the name of its command.
+TELLING = """
+import atexit, json, os, pathlib, sys
+
+def tell():
+    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    name = " ".join(sys.argv[1:]) + ".json"
+    pathlib.Path(os.environ["TOLD"], name).write_text(json.dumps([each for each in files if each]))
+
+if sys.argv[0] == "pipeline":
+    atexit.register(tell)
+"""
+
+
+@dataclass(frozen=True)
+class FirstRun:
+    """A copy of this project after its first `dvc repro`, committed; to look at, not to change."""
+
+    folder: Path
+    printed: str
+    complaints: str
+    imported: dict[str, list[str]]  # by a stage's command: files of the project, as posix paths
+
+
+def first_run(factory: pytest.TempPathFactory) -> FirstRun:
+    """The first run of this project, with `USUAL` parameters; made by the test that asks first.
+
+    Processes of pytest-xdist share it.
+    """
+    base = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    found = base / "first-run" / "found.json"
+    with FileLock(base / "first-run.lock"):
+        if not found.exists():
+            found.parent.mkdir()
+            run_first = _run_for_the_first_time(found.parent)
+            found.write_text(json.dumps(asdict(run_first), default=str), encoding="utf-8")
+    run_first = FirstRun(**json.loads(found.read_text(encoding="utf-8")))
+    return replace(run_first, folder=Path(run_first.folder))
+
+
+def _run_for_the_first_time(base: Path) -> FirstRun:
+    folder, told = base / "project", base / "told"
+    told.mkdir()
+    (told / "sitecustomize.py").write_text(TELLING, encoding="utf-8")
+    copy_of_this_project(folder, USUAL, lock=True)
+    done = attempt(
+        folder, "dvc", "repro",
+        PYTHONPATH=os.pathsep.join(map(str, (told, package_of(folder)))), TOLD=str(told),
+    )  # fmt: skip
+    if done.returncode:
+        raise FailedError(f"{done.stdout}{done.stderr}")
+    commit(folder, "Results")
+    imported = {
+        path.stem: [
+            Path(file).relative_to(folder).as_posix()
+            for file in json.loads(path.read_text(encoding="utf-8"))
+            if Path(file).is_relative_to(folder)
+        ]
+        for path in told.glob("*.json")
+    }
+    return FirstRun(folder, done.stdout, done.stderr, imported)
 
 
 # --- a small project of another kind -------------------------------------------------------------

@@ -178,7 +178,18 @@ nonsense of nobody
 @pytest.mark.parametrize("ending", ["png", "svg"])
 def test_a_style_in_the_current_folder_changes_no_picture_and_runs_no_tex(tmp_path, ending):
     prepared(tmp_path)
-    command = [sys.executable, "-m", "equibasis", "show", "a.h5", "--view", "vectors", "--out"]
+    command = [
+        sys.executable,
+        "-m",
+        "equibasis",
+        "show",
+        "a.h5",
+        "--view",
+        "vectors",
+        "--count",
+        "2",
+        "--out",
+    ]
     assert run(tmp_path, *command, f"plain.{ending}").status == 0
     (tmp_path / "matplotlibrc").write_text(STYLE)
     outcome = run(tmp_path, *command, f"styled.{ending}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import json
 import os
@@ -9,25 +10,30 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
+import projects
+from digits.data import Digits, save_digits
 from digits.parameters import Parameters, load_parameters
+from digits.stages import train
 from digits.stages.bases import problems
 from projects import (
     PARAMETERS,
     REPOSITORY,
+    USUAL,
+    FirstRun,
     attempt,
     commit,
     copy_of_this_project,
     environment,
     run,
 )
-
-SMALL = PARAMETERS | {"train": PARAMETERS["train"] | {"epochs": 2}}
 
 # The stages as dvc.yaml has them, and the command of each.
 COMMANDS = {
@@ -65,14 +71,14 @@ def resolved_stages(project: Path) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of this project with small parameters, never run."""
-    folder = tmp_path_factory.mktemp("dependencies") / "project"
-    folder.mkdir()
-    copy_of_this_project(folder)
-    (folder / "params.yaml").write_text(yaml.safe_dump(SMALL), encoding="utf-8")
-    commit(folder)
-    return folder
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> FirstRun:
+    return projects.first_run(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def project(first_run: FirstRun) -> Path:
+    """This project after its first run; to look at, not to change."""
+    return first_run.folder
 
 
 @pytest.fixture(scope="module")
@@ -80,37 +86,18 @@ def stages(project: Path) -> dict[str, dict[str, Any]]:
     return resolved_stages(project)
 
 
-# A command as `python pipeline` runs it, which tells the files of all modules at its end.
-TELLING = """
-import atexit, json, pathlib, runpy, sys
-
-def tell():
-    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    pathlib.Path(told).write_text(json.dumps([file for file in files if file]))
-
-_, told, *sys.argv = sys.argv
-atexit.register(tell)
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-
-
 @pytest.fixture(scope="module")
-def imported(project: Path) -> dict[str, set[str]]:
+def imported(first_run: FirstRun) -> dict[str, set[str]]:
     """The files of the project that each stage imports, by a real run of its command."""
-    found = {}
-    told = project.parent / "told.json"
-    for stage, arguments in COMMANDS.items():
-        command = (sys.executable, "-c", TELLING, told, project / "pipeline", *arguments)
-        done = attempt(project, *command)
-        assert done.returncode == 0, done.stderr[-2000:]
-        files = [Path(file) for file in json.loads(told.read_text(encoding="utf-8"))]
-        own = {file.relative_to(project).as_posix() for file in files if is_below(file, project)}
-        found[stage] = own | {"pipeline/__main__.py"}
-    return found
+    return {
+        stage: {file for file in first_run.imported[" ".join(arguments)] if is_ours(file)}
+        | {"pipeline/__main__.py"}
+        for stage, arguments in COMMANDS.items()
+    }
 
 
-def is_below(file: Path, folder: Path) -> bool:
-    return file.is_relative_to(folder) and "pipeline" in file.relative_to(folder).parts
+def is_ours(file: str) -> bool:
+    return "pipeline" in Path(file).parts
 
 
 def is_declared(file: str, dependencies: list[str]) -> bool:
@@ -155,7 +142,6 @@ def test_a_changed_line_in_any_module_of_a_stage_makes_dvc_status_name_it(
     project: Path, imported: dict[str, set[str]], tmp_path: Path
 ) -> None:
     copy = Path(shutil.copytree(project, tmp_path / "project", symlinks=True))
-    run(copy, "dvc", "commit", "--force")
     assert json.loads(run(copy, "dvc", "status", "--json")) == {}
     for file in sorted(set().union(*imported.values())):
         if not file.startswith("pipeline/digits") and "/nn/" not in file:
@@ -192,26 +178,41 @@ class Recorded:
         return dump
 
 
-@pytest.mark.parametrize("stage", COMMANDS)
-@pytest.mark.usefixtures("imported")  # each stage has run, so that each can run again
-def test_every_parameter_that_a_stage_reads_is_declared(
-    stage: str,
-    project: Path,
-    stages: dict[str, dict[str, Any]],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    import importlib
+@dataclass(frozen=True)
+class SecondRun:
+    """Every stage run once more, in this process: where, and which parameters each read."""
 
-    monkeypatch.chdir(project)
-    read: set[str] = set()
-    name, *arguments = COMMANDS[stage]
-    parameters: Any = Recorded(load_parameters(), read)
-    importlib.import_module(f"digits.stages.{name}").run(parameters, *arguments)
-    declared = stages[stage]["params"]
+    folder: Path
+    read: dict[str, set[str]]
+
+
+@pytest.fixture(scope="module")
+def second_run(project: Path, tmp_path_factory: pytest.TempPathFactory) -> SecondRun:
+    folder = tmp_path_factory.mktemp("again") / "project"
+    shutil.copytree(project, folder, symlinks=True)
+    read: dict[str, set[str]] = {stage: set() for stage in COMMANDS}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for stage, (name, *arguments) in COMMANDS.items():
+            parameters: Any = Recorded(load_parameters(), read[stage])
+            importlib.import_module(f"digits.stages.{name}").run(parameters, *arguments)
+    return SecondRun(folder, read)
+
+
+@pytest.mark.parametrize("stage", COMMANDS)
+def test_every_parameter_that_a_stage_reads_is_declared(
+    stage: str, stages: dict[str, dict[str, Any]], second_run: SecondRun
+) -> None:
+    read, declared = second_run.read[stage], stages[stage]["params"]
     assert read
     assert {
         each for each in read if each not in declared and each.rpartition(".")[0] not in declared
     } == set()
+
+
+def test_running_every_stage_again_gives_the_same_bytes(second_run: SecondRun) -> None:
+    assert run(second_run.folder, "git", "status", "--porcelain") == ""
+    assert json.loads(run(second_run.folder, "dvc", "status", "--json")) == {}
 
 
 # --- no parameter in a command or a path ---------------------------------------------------------
@@ -237,15 +238,16 @@ NASTY = [
 ]
 
 
-@pytest.mark.parametrize("value", NASTY)
 @pytest.mark.parametrize(
-    ("name", "stage"),
-    [("group", "invariant"), ("solver", "invariant"), ("data.source", "prepare")],
+    ("name", "stage", "value"),
+    [("group", "invariant", value) for value in NASTY]
+    + [("solver", "invariant", value) for value in NASTY[::3]]
+    + [("data.source", "prepare", value) for value in NASTY[::3]],
 )
 def test_a_parameter_reaches_no_shell_and_no_path(
     name: str, stage: str, value: str, project: Path, tmp_path: Path
 ) -> None:
-    parameters = json.loads(json.dumps(SMALL))
+    parameters = json.loads(json.dumps(PARAMETERS))
     section, _, key = name.rpartition(".")
     (parameters[section] if section else parameters)[key] = value
     for each in ("pipeline", "groups"):
@@ -260,13 +262,27 @@ def test_a_parameter_reaches_no_shell_and_no_path(
     assert not list(tmp_path.glob("bases/*/*"))
 
 
-def test_equal_sizes_are_one_problem_and_train(project: Path, tmp_path: Path) -> None:
+def write_digits(folder: Path, size: int) -> None:
+    """A few digits of no meaning, where the stages look for them."""
+    grey = np.random.default_rng(0).integers(256, size=(40, size * size), dtype=np.uint8)
+    save_digits(Digits(grey[:30], grey[30:], size), folder / "data" / "digits.h5")
+
+
+def test_equal_sizes_are_one_problem_and_train(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     copy = Path(shutil.copytree(project, tmp_path / "project", symlinks=True))
-    parameters = SMALL | {"image_size": 4, "hidden_sizes": [4, 4]}
+    parameters = USUAL | {"image_size": 4, "hidden_sizes": [4, 4]}
     (copy / "params.yaml").write_text(yaml.safe_dump(parameters), encoding="utf-8")
-    run(copy, "dvc", "repro", "train_equivariant@equivariant_attention")
+    run(copy, "dvc", "repro", "equivariant", "invariant")
     files = [path.name for path in (copy / "bases" / "equivariant").glob("*.h5")]
     assert files == ["c4_4x4_to_4x4.h5"]
+    write_digits(copy, 4)
+    model = copy / "models" / "equivariant_attention.safetensors"
+    model.unlink()
+    monkeypatch.chdir(copy)
+    train.run(load_parameters(), "equivariant_attention")
+    assert model.exists()
 
 
 @pytest.mark.parametrize(
@@ -300,16 +316,21 @@ def code_of(folder: Path) -> str:
     return (folder / "bases" / "equivariant" / "code.txt").read_text(encoding="utf-8")
 
 
-@pytest.fixture
-def solving(tmp_path: Path) -> Path:
-    """A copy of this project that only solves."""
+@pytest.fixture(scope="module")
+def solved_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of this project that only solves, and has; to copy, not to change."""
     others = ("prepare", "invariant", "train_plain", "train_equivariant", "evaluate", "report")
-    folder = tmp_path / "project"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("solved") / "project"
     copy_of_this_project(folder, **dict.fromkeys(others))
     run(folder, "dvc", "repro")
     commit(folder)
     return folder
+
+
+@pytest.fixture
+def solving(solved_once: Path, tmp_path: Path) -> Path:
+    """A copy of this project that only solves, to change."""
+    return Path(shutil.copytree(solved_once, tmp_path / "project", symlinks=True))
 
 
 @pytest.fixture
@@ -423,16 +444,18 @@ def test_a_group_that_no_stage_depends_on_is_refused(solving: Path) -> None:
     run(solving, "dvc", "repro")
 
 
-@pytest.mark.parametrize("where", ["in the project", "elsewhere"])
 def test_a_module_that_the_groups_own_module_imports_is_watched_too(
-    where: str, solving: Path, tmp_path: Path
+    solving: Path, tmp_path: Path
 ) -> None:
-    folder = solving if where == "in the project" else tmp_path
-    (folder / "helper.py").write_text("", encoding="utf-8")
     own_group(solving, more="import helper")
-    done = attempt(solving, "dvc", "repro", PYTHONPATH=str(folder))
-    assert "helper.py, whose changes no stage would see: move it to groups/" in done.stderr
-    (folder / "helper.py").rename(solving / "groups" / "helper.py")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for folder in (elsewhere, solving):
+        helper = folder / "helper.py"
+        helper.write_text("", encoding="utf-8")
+        done = attempt(solving, "dvc", "repro", PYTHONPATH=str(folder))
+        assert "helper.py, whose changes no stage would see: move it to groups/" in done.stderr
+    helper.rename(solving / "groups" / "helper.py")
     run(solving, "dvc", "repro")
     assert "up to date" in run(solving, "dvc", "repro")
     (solving / "groups" / "helper.py").write_text("# changed", encoding="utf-8")
@@ -465,7 +488,7 @@ def test_a_module_in_groups_of_an_installed_ones_name_is_refused(name: str, solv
 
 def test_the_command_that_makes_the_bases_of_a_group_in_groups_is_the_stage(solving: Path) -> None:
     own_group(solving)
-    run(solving, sys.executable, "pipeline", "prepare")
+    write_digits(solving, 6)
     done = attempt(solving, sys.executable, "pipeline", "train", "equivariant")
     assert "make it with 'python pipeline bases equivariant'" in done.stderr
 

@@ -15,8 +15,8 @@ import torch
 
 import equibasis as eb
 from equibasis.nn import EquivariantLinear
-from projects import REPOSITORY, attempt, commit
-from test_pipeline import set_parameter, succeed
+from projects import REPOSITORY, attempt, commit, first_run
+from test_pipeline import succeed
 
 BASIS = "bases/equivariant/c4_3x3_to_3x3.h5"
 UNPUSHED = "bases/invariant/c4_6x6.h5"
@@ -32,21 +32,9 @@ def new_repository(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone of this project, ``equibasis``, in which the bases were made, and nothing pushed."""
+    """This project, ``equibasis``, in which the bases were made, and nothing pushed."""
     folder = tmp_path_factory.mktemp("made") / "equibasis"
-    listed = succeed(
-        REPOSITORY, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"
-    )
-    for name in filter(None, listed.split("\0")):
-        if (REPOSITORY / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(REPOSITORY / name, folder / name)
-    new_repository(folder)
-    set_parameter(folder)
-    commit(folder, "The project")
-    succeed(folder, "dvc", "repro", "equivariant", "invariant")
-    succeed(folder, "git", "commit", "--quiet", "--all", "--allow-empty", "--message", "Bases")
-    return folder
+    return Path(shutil.copytree(first_run(tmp_path_factory).folder, folder, symlinks=True))
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +115,12 @@ def test_each_piece_of_the_page_runs_as_it_stands(title, two_files, made, tmp_pa
     if title == "From another project's repository":
         shutil.copytree(made, tmp_path / "equibasis")
         monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(folder)
     for language, text in sections()[title]:
-        command = {"sh": ["sh", "-eu"], "python": [sys.executable]}[language]
-        succeed(folder, *command, "-c", text)
+        if language == "sh":
+            succeed(folder, "sh", "-eu", "-c", text)
+        else:
+            exec(text, {"__name__": "__main__"})
 
 
 def test_plain_h5py_and_numpy_take_ten_lines():
