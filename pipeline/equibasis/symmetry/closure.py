@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from equibasis.errors import GroupError
 from equibasis.symmetry.representations import (
@@ -135,6 +134,8 @@ def check_group(
     GroupError
         Naming the elements for which it does not hold, and by how much.
     """
+    from scipy.spatial import cKDTree  # which takes long to import
+
     signatures = _Signatures(representations)
     order = len(elements)
     sent = [signatures.apply(g, signatures.probes) for g in range(order)]
