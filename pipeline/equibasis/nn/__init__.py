@@ -21,6 +21,7 @@ from equibasis.nn.normalization import EquivariantBatchNorm, EquivariantLayerNor
 from equibasis.nn.on_invariants import OnInvariants
 from equibasis.nn.pooling import NormPool, OrbitMeanPool
 from equibasis.nn.reach import Reach, UnreachedWarning
+from equibasis.nn.transfer import transfer
 
 __all__ = [
     "DirectSumActivation",
@@ -44,5 +45,6 @@ __all__ = [
     "activation_for",
     "activation_gain",
     "export",
+    "transfer",
     "variance_preserving_",
 ]
