@@ -8,6 +8,7 @@ from equibasis.errors import EquibasisError, SolverError, SpaceError
 from equibasis.solvers import dense, orbits, projector, svd
 from equibasis.solvers.basis import Basis, make_basis, rank_expected
 from equibasis.solvers.interface import Solver, check_memory
+from equibasis.solvers.tables import Table
 from equibasis.symmetry.catalog import find_group
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.hom_space import HomSpace, hom_space
@@ -184,20 +185,29 @@ def solve_space(space: HomSpace, solver: Solver | None = None) -> Basis:
     SolverError
         If the solver does not apply, would not fit in memory, or its result fails the checks.
     """
-    tables, used = {}, set()
-    for pair, small in _pairs(space).items():
+    tables: dict[tuple[int, int], Table] = {}
+    used: set[str] = set()
+    pairs: dict[tuple[int, int] | None, HomSpace] = {None: space}
+    if solver is None or solver.solve_whole is None:
+        pairs = {pair: small for pair, small in _pairs(space).items()}
+    for pair, small in pairs.items():
         chosen = solver or choose(small)
-        obstacle = chosen.obstacle(space)
-        if chosen.obstacle(small) is not None:
+        obstacle = chosen.obstacle(small)
+        if obstacle is not None:
+            obstacle = chosen.obstacle(space) or obstacle
             raise SolverError(
                 f"solver {chosen.name!r} does not apply: {obstacle}; use --solver auto"
             )
-        if chosen is not orbits.SOLVER:
-            small = space.enumerated.between(pair[1], pair[0])
+        whole = space if chosen is orbits.SOLVER else space.enumerated
+        small = whole if pair is None else whole.between(pair[1], pair[0])
         check_memory(chosen, small)
         used.add(chosen.name)
         try:
-            tables[pair] = chosen.solve(small)
+            if pair is None:
+                assert chosen.solve_whole is not None
+                tables = chosen.solve_whole(small)
+            else:
+                tables[pair] = chosen.solve(small)
         except EquibasisError as error:
             raise _failed(chosen.name, space, error) from error
     types = space.types

@@ -27,7 +27,7 @@ from equibasis.solvers.tables import (
 )
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.orbit_types import Summand
-from equibasis.symmetry.representations import PermutationRepresentation
+from equibasis.symmetry.representations import PermutationRepresentation, same_representation
 from equibasis.symmetry.spaces import Shape
 
 # The largest error that a basis may have: rounding leaves about 1e-15, a wrong basis about 1.
@@ -411,10 +411,11 @@ def subspace_angle(a: Basis, b: Basis) -> float:
             "angle: compare bases of one rank"
         )
     if _same_copies(a, b):
+        moved_alike = _same_representations(a, b)
         pairs = [
             (one, other)
             for one, other in zip(a.blocks, b.blocks, strict=True)
-            if not _same_table(one.table, other.table)
+            if not (moved_alike and _same_table(one.table, other.table))
         ]
         if all(one.table.rank == other.table.rank for one, other in pairs):
             angles = (
@@ -452,10 +453,15 @@ def same_summand(a: Summand, b: Summand) -> bool:
     return np.array_equal(a.index, b.index) and same_array(a.signs, b.signs)
 
 
+def _same_representations(a: Basis, b: Basis) -> bool:
+    one, other = a.space.types.representations, b.space.types.representations
+    return len(one) == len(other) and all(map(same_representation, one, other))
+
+
 def _same_table(a: Table, b: Table) -> bool:
+    """Whether two tables of the same types are equal."""
     if isinstance(a, OrbitTable) and isinstance(b, OrbitTable):
-        # Rows follow from the first where both are moved by one group.
-        return a.rows == 1 and np.array_equal(a.labels, b.labels) and same_array(a.signs, b.signs)
+        return np.array_equal(a.labels, b.labels) and same_array(a.signs, b.signs)
     return (
         isinstance(a, MatrixTable)
         and isinstance(b, MatrixTable)

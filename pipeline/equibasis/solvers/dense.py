@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
+from equibasis.errors import EquibasisError
 from equibasis.linalg.canonical import canonical_basis
 from equibasis.solvers.interface import Cost, Solver, no_obstacle
 from equibasis.solvers.reynolds import dense_reynolds_operator
@@ -23,11 +24,44 @@ def cost(space: HomSpace) -> Cost:
 
 def solve(space: HomSpace) -> Table:
     """Left singular vectors of the dense Reynolds operator, made canonical."""
-    return table_of(space, whole(space))
+    return table_of(space, _canonical(space))
 
 
-def whole(space: HomSpace) -> sparse.csc_array:
-    """The canonical basis of any space of maps, no orbit types made use of: (km, r)."""
+def solve_whole(space: HomSpace) -> dict[tuple[int, int], Table]:
+    """The table of each pair of types (W, V), read off the basis of all maps X -> Y.
+
+    Nothing is known of orbit types before; the first copy of each holds its table.
+
+    Raises
+    ------
+    EquibasisError
+        If the copies of a type do not have as many columns as the first.
+    """
+    space = space.enumerated
+    matrix = _canonical(space).tocsr()
+    tables: dict[tuple[int, int], Table] = {}
+    rank = 0
+    for output in space.types.output:
+        for input_ in space.types.input:
+            signs = [
+                1.0 if each.signs is None else each.signs[:, 0].astype(float)
+                for each in (output, input_)
+            ]
+            rows = output.index[:, :1] * space.m + input_.index[:, 0]
+            part = matrix[rows.ravel()].tocsc()
+            kept = part[:, np.diff(part.indptr) > 0]
+            turned = np.broadcast_to(np.outer(*map(np.atleast_1d, signs)), rows.shape).ravel()
+            table = table_of(
+                space.between(input_.type, output.type), sparse.diags_array(turned) @ kept
+            )
+            tables[output.type, input_.type] = table
+            rank += output.multiplicity * input_.multiplicity * table.rank
+    if rank != matrix.shape[1]:
+        raise EquibasisError(f"orbit types give {rank} columns of {matrix.shape[1]}")
+    return tables
+
+
+def _canonical(space: HomSpace) -> sparse.csc_array:
     operator = dense_reynolds_operator(space)
     vectors, singular_values, _ = np.linalg.svd(operator)
     # A projector, orthogonal or not, has no singular value between 0 and 1.
@@ -35,4 +69,11 @@ def whole(space: HomSpace) -> sparse.csc_array:
     return canonical_basis(sparse.csr_array(vectors @ vectors.T))
 
 
-SOLVER = Solver("dense", "the whole operator dense, one SVD; a yardstick", no_obstacle, cost, solve)
+SOLVER = Solver(
+    "dense",
+    "the whole operator dense, one SVD; a yardstick",
+    no_obstacle,
+    cost,
+    solve,
+    solve_whole,
+)

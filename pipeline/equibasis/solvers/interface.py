@@ -44,6 +44,8 @@ class Solver:
     solve
         The basis as a table: orthonormal, canonical as in `equibasis.linalg.canonical`. Every
         solver returns the same table for the same space.
+    solve_whole
+        For a solver that treats X and Y as they are: the tables of all pairs of types (W, V).
     """
 
     name: str
@@ -51,6 +53,7 @@ class Solver:
     obstacle: Callable[[HomSpace], str | None]
     cost: Callable[[HomSpace], Cost]
     solve: Callable[[HomSpace], Table]
+    solve_whole: Callable[[HomSpace], dict[tuple[int, int], Table]] | None = None
 
 
 def no_obstacle(space: HomSpace) -> None:
