@@ -189,7 +189,7 @@ def solve_space(space: HomSpace, solver: Solver | None = None) -> Basis:
     used: set[str] = set()
     pairs: dict[tuple[int, int] | None, HomSpace] = {None: space}
     if solver is None or solver.solve_whole is None:
-        pairs = {pair: small for pair, small in _pairs(space).items()}
+        pairs = dict(_pairs(space).items())
     for pair, small in pairs.items():
         chosen = solver or choose(small)
         obstacle = chosen.obstacle(small)
