@@ -57,6 +57,7 @@ crash: install
 bench: install
 	$(BIN)/python benchmarks/layers.py
 	$(BIN)/python benchmarks/solve.py
+	$(BIN)/python benchmarks/sizes.py
 
 fuzz: install
 	$(BIN)/python tests/fuzz.py
