@@ -34,8 +34,22 @@ PROBLEMS = (
 NETWORKS = (
     (["3*14x14", "64*14x14", "128*6x6", "10*1"], "d4"),
     (["16*14x14", "16*14x14"], "d4"),
-    (["256*14x14", "256*14x14"], "d4"),
+    (["64*14x14", "64*14x14"], "d4"),
+    (["256*6x6", "256*6x6"], "d4"),
 )
+
+BASIS_TITLES = [
+    "problem",
+    "dimensions",
+    "rank",
+    "solve",
+    "save",
+    "load",
+    "verify",
+    "memory",
+    "file",
+]
+NETWORK_TITLES = ["network", "building", "memory", "parameters", "plain", "plain step", "ratio"]
 
 COMMON = """
 import json, os, resource, sys, tempfile, time
