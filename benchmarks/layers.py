@@ -29,7 +29,6 @@ from tqdm import tqdm
 
 import equibasis as eb
 from equibasis.errors import ModelError
-from equibasis.linalg.columns import as_csc
 from equibasis.nn import EquivariantLinear
 from equibasis.show.figures import COLOURS, save_figure
 from page import DOCS, machine, table, write_section
@@ -68,7 +67,7 @@ class Published(nn.Module):
 
     def __init__(self, basis: eb.Basis) -> None:
         super().__init__()
-        stack = torch.from_numpy(as_csc(basis.columns).toarray().T).float()
+        stack = torch.from_numpy(basis.matrix.toarray().T).float()
         self.register_buffer("stack", stack.view(basis.rank, basis.space.k, basis.space.m))
         self.coefficients = nn.Parameter(torch.randn(basis.rank))
         self.bias = nn.Parameter(torch.zeros(1))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import hypothesis.strategies as st
 import numpy as np
 
 import equibasis as eb
+from equibasis.solvers.tables import MatrixTable, Table
 from equibasis.symmetry.representations import (
     MatrixRepresentation,
     PermutationRepresentation,
@@ -104,7 +106,36 @@ def invariance_error(space: eb.HomSpace, basis: eb.Basis) -> float:
 
 
 def dense(basis: eb.Basis) -> np.ndarray:
-    return basis.matrix if isinstance(basis.matrix, np.ndarray) else basis.matrix.toarray()
+    return basis.matrix.toarray()
+
+
+def ordered(matrix: np.ndarray) -> np.ndarray:
+    """Columns ordered by their first rows."""
+    return matrix[:, np.argsort((matrix != 0).argmax(axis=0), kind="stable")]
+
+
+def projector(space: eb.HomSpace) -> np.ndarray:
+    """The orthogonal projector on the equivariant maps: on the image of the Reynolds operator."""
+    U, s, _ = np.linalg.svd(reynolds(matrices(space.input), matrices(space.output)))
+    return U[:, s > 0.5] @ U[:, s > 0.5].T
+
+
+def with_tables(basis: eb.Basis, change: Callable[[Table], Table]) -> eb.Basis:
+    """The same basis with each of its tables changed."""
+    tables = tuple(tuple(change(table) for table in row) for row in basis.tables)
+    return replace(basis, tables=tables)
+
+
+def values(basis: eb.Basis) -> np.ndarray:
+    """The basis of a single pair of types of matrices."""
+    ((table,),) = basis.tables
+    return table.values
+
+
+def with_values(basis: eb.Basis, changed: np.ndarray) -> eb.Basis:
+    """The same basis of a single pair of types with other values."""
+    ((_,),) = basis.tables
+    return replace(basis, tables=((MatrixTable(np.asarray(changed)),),))
 
 
 # --- random groups ------------------------------------------------------------------------------

@@ -79,6 +79,10 @@ class Block:
     table: Table
     start: int
 
+    def __post_init__(self) -> None:
+        if not self.table.fits(self.space.k, self.space.m):
+            raise EquibasisError(f"a table is of other sizes than {self.space.m} to {self.space.k}")
+
     @property
     def rank(self) -> int:
         """d c r."""
@@ -119,6 +123,13 @@ class Basis:
     tables: tuple[tuple[Table, ...], ...]
     solver: str
     checks: Checks
+
+    def __post_init__(self) -> None:
+        rows = self.tables if isinstance(self.tables, tuple) else (None,)
+        if not all(isinstance(row, tuple) for row in rows) or not all(
+            isinstance(table, (OrbitTable, MatrixTable)) for row in rows for table in row
+        ):
+            raise EquibasisError("the tables of a basis are tuples of tuples of tables")
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
