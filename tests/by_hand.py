@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import hypothesis.strategies as st
@@ -11,6 +11,7 @@ import numpy as np
 
 import equibasis as eb
 from equibasis.solvers.tables import MatrixTable, Table
+from equibasis.symmetry.orbit_types import assembled
 from equibasis.symmetry.representations import (
     MatrixRepresentation,
     PermutationRepresentation,
@@ -124,6 +125,21 @@ def with_tables(basis: eb.Basis, change: Callable[[Table], Table]) -> eb.Basis:
     """The same basis with each of its tables changed."""
     tables = tuple(tuple(change(table) for table in row) for row in basis.tables)
     return replace(basis, tables=tables)
+
+
+def with_types(
+    basis: eb.Basis, representations: Sequence[Representation], **changes: object
+) -> eb.Basis:
+    """The same basis with other representations of its types, as a file might say."""
+    types = replace(basis.space.types, representations=tuple(representations))
+    space = replace(
+        basis.space,
+        input=assembled(types.input, types.representations),
+        output=assembled(types.output, types.representations),
+        **changes,
+    )
+    vars(space)["types"] = types
+    return replace(basis, space=space)
 
 
 def values(basis: eb.Basis) -> np.ndarray:

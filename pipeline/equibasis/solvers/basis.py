@@ -27,7 +27,10 @@ from equibasis.solvers.tables import (
 )
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.orbit_types import Summand
-from equibasis.symmetry.representations import PermutationRepresentation
+from equibasis.symmetry.representations import (
+    PermutationRepresentation,
+    same_representation,
+)
 from equibasis.symmetry.spaces import Shape
 
 # The largest error that a basis may have: rounding leaves about 1e-15, a wrong basis about 1.
@@ -425,7 +428,7 @@ def subspace_angle(a: Basis, b: Basis) -> float:
         pairs = [
             (one, other)
             for one, other in zip(a.blocks, b.blocks, strict=True)
-            if not _same_table(one.table, other.table)
+            if not _same_columns(one, other)
         ]
         if all(one.table.rank == other.table.rank for one, other in pairs):
             angles = (
@@ -463,14 +466,21 @@ def same_summand(a: Summand, b: Summand) -> bool:
     return np.array_equal(a.index, b.index) and same_array(a.signs, b.signs)
 
 
-def _same_table(a: Table, b: Table) -> bool:
-    if isinstance(a, OrbitTable) and isinstance(b, OrbitTable):
+def _same_columns(a: Block, b: Block) -> bool:
+    """Whether two tables are seen to be one without a matrix of either."""
+    one, other = a.table, b.table
+    if isinstance(one, OrbitTable) and isinstance(other, OrbitTable):
         # Rows follow from the first where both are moved by one group.
-        return a.rows == 1 and np.array_equal(a.labels, b.labels) and same_array(a.signs, b.signs)
+        moved_alike = one.rows == 1 or (
+            same_representation(a.space.input, b.space.input)
+            and same_representation(a.space.output, b.space.output)
+        )
+        same_labels = np.array_equal(one.labels, other.labels)
+        return moved_alike and same_labels and same_array(one.signs, other.signs)
     return (
-        isinstance(a, MatrixTable)
-        and isinstance(b, MatrixTable)
-        and np.array_equal(a.values, b.values)
+        isinstance(one, MatrixTable)
+        and isinstance(other, MatrixTable)
+        and np.array_equal(one.values, other.values)
     )
 
 
