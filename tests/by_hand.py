@@ -111,8 +111,10 @@ def dense(basis: eb.Basis) -> np.ndarray:
 
 
 def ordered(matrix: np.ndarray) -> np.ndarray:
-    """Columns ordered by their first rows."""
-    return matrix[:, np.argsort((matrix != 0).argmax(axis=0), kind="stable")]
+    """Columns made positive at their first rows, and ordered by these."""
+    first = (matrix != 0).argmax(axis=0)
+    positive = matrix * np.where(matrix[first, range(matrix.shape[1])] < 0, -1.0, 1.0)
+    return positive[:, np.argsort(first, kind="stable")] + 0.0
 
 
 def projector(space: eb.HomSpace) -> np.ndarray:
