@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import hypothesis.strategies as st
 import numpy as np
 
 import equibasis as eb
+from equibasis.solvers.tables import MatrixTable, Table
+from equibasis.symmetry.orbit_types import assembled
 from equibasis.symmetry.representations import (
     MatrixRepresentation,
     PermutationRepresentation,
@@ -104,7 +107,53 @@ def invariance_error(space: eb.HomSpace, basis: eb.Basis) -> float:
 
 
 def dense(basis: eb.Basis) -> np.ndarray:
-    return basis.matrix if isinstance(basis.matrix, np.ndarray) else basis.matrix.toarray()
+    return basis.matrix.toarray()
+
+
+def ordered(matrix: np.ndarray) -> np.ndarray:
+    """Columns made positive at their first rows, and ordered by these."""
+    first = (matrix != 0).argmax(axis=0)
+    positive = matrix * np.where(matrix[first, range(matrix.shape[1])] < 0, -1.0, 1.0)
+    return positive[:, np.argsort(first, kind="stable")] + 0.0
+
+
+def projector(space: eb.HomSpace) -> np.ndarray:
+    """The orthogonal projector on the equivariant maps: on the image of the Reynolds operator."""
+    U, s, _ = np.linalg.svd(reynolds(matrices(space.input), matrices(space.output)))
+    return U[:, s > 0.5] @ U[:, s > 0.5].T
+
+
+def with_tables(basis: eb.Basis, change: Callable[[Table], Table]) -> eb.Basis:
+    """The same basis with each of its tables changed."""
+    tables = tuple(tuple(change(table) for table in row) for row in basis.tables)
+    return replace(basis, tables=tables)
+
+
+def with_types(
+    basis: eb.Basis, representations: Sequence[Representation], **changes: object
+) -> eb.Basis:
+    """The same basis with other representations of its types, as a file might say."""
+    types = replace(basis.space.types, representations=tuple(representations))
+    space = replace(
+        basis.space,
+        input=assembled(types.input, types.representations),
+        output=assembled(types.output, types.representations),
+        **changes,
+    )
+    vars(space)["types"] = types
+    return replace(basis, space=space)
+
+
+def values(basis: eb.Basis) -> np.ndarray:
+    """The basis of a single pair of types of matrices."""
+    ((table,),) = basis.tables
+    return table.values
+
+
+def with_values(basis: eb.Basis, changed: np.ndarray) -> eb.Basis:
+    """The same basis of a single pair of types with other values."""
+    ((_,),) = basis.tables
+    return replace(basis, tables=((MatrixTable(np.asarray(changed)),),))
 
 
 # --- random groups ------------------------------------------------------------------------------

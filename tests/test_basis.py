@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import sparse
+from scipy import linalg, sparse
 
 import by_hand
 import equibasis as eb
-from equibasis.linalg.columns import OrbitColumns, as_csc, structured
 from equibasis.solvers import solve_space
 from equibasis.solvers.basis import make_basis, measure
+from equibasis.solvers.tables import MatrixTable, OrbitTable, Table
 from equibasis.symmetry.representations import PermutationRepresentation
 
 SLANT = by_hand.random_orthogonal(3, 0)
@@ -27,16 +27,10 @@ SLANTED = eb.Group(
 )
 
 
-def with_columns(basis: eb.Basis, columns) -> eb.Basis:
-    """The same basis with other columns; rows that are missing are zeros."""
-    missing = basis.space.dimension - columns.shape[0]
-    if missing:
-        columns = np.vstack([columns, np.zeros((missing, columns.shape[1]))])
-    return dataclasses.replace(basis, columns=columns)
-
-
-def with_space(basis: eb.Basis, **changes) -> eb.Basis:
-    return dataclasses.replace(basis, space=dataclasses.replace(basis.space, **changes))
+@pytest.fixture
+def slanted() -> eb.Basis:
+    """Maps of R³ to itself that commute with the half turn: one pair of types, rank 5."""
+    return eb.solve(SLANTED, input="3", output="3")
 
 
 def reason(basis: eb.Basis) -> str:
@@ -68,97 +62,54 @@ def test_a_basis_tells_what_it_is_a_basis_of(c4_basis):
     assert eb.solve("c4", output="3x3").kind == "invariant"
 
 
-def test_a_matrix_of_zeros_mostly_is_sparse_and_a_full_one_dense(c4_basis):
-    assert isinstance(c4_basis.matrix, sparse.csc_array)
-    full = eb.solve(SLANTED, output="3").matrix
-    np.testing.assert_allclose(np.abs(full), np.abs(SLANT[:, [2]]), atol=1e-15)
-    assert isinstance(full, np.ndarray)
-    assert c4_basis.matrix.dtype == full.dtype == np.float64
-
-
-@pytest.mark.parametrize("solver", ["orbits", "projector", "svd", "dense"])
-@pytest.mark.parametrize("input_", [None, "3x3", "3x3:vector"])
-def test_orbits_are_kept_as_such_whoever_solved_for_them(input_, solver):
-    basis, by_orbits = (
-        eb.solve("d4", input=input_, output="3x3", solver=solver),
-        eb.solve("d4", input=input_, output="3x3"),
-    )
-    for found in (basis.columns, structured(basis.matrix), structured(by_hand.dense(basis))):
-        assert isinstance(found, OrbitColumns)
-        np.testing.assert_array_equal(found.labels, by_orbits.columns.labels)
-        np.testing.assert_array_equal(found.sizes, by_orbits.columns.sizes)
-        assert (found.signs is None) == (by_orbits.columns.signs is None)
-        if found.signs is not None:
-            np.testing.assert_array_equal(found.signs, by_orbits.columns.signs)
-
-
-@given(by_hand.seeds, st.booleans())
-def test_orbit_columns_are_the_matrix_of_their_definition(seed, signed):
-    generator = np.random.default_rng(seed)
-    n, rank = int(generator.integers(1, 12)), int(generator.integers(0, 4))
-    labels = generator.integers(-1, rank, n, dtype=np.int32)
-    _, kept = np.unique(labels[labels >= 0], return_inverse=True)  # no column without a row
-    labels[labels >= 0] = kept
-    sizes = np.bincount(kept)
-    signs = np.where(labels < 0, 1, generator.choice([-1, 1], n)).astype(np.int8)
-    columns = OrbitColumns(labels, sizes, signs if signed else None)
-    expected = np.zeros((n, len(sizes)))
-    for row, label in enumerate(labels):
-        if label >= 0:
-            expected[row, label] = (signs[row] if signed else 1) / np.sqrt(sizes[label])
-    assert columns.shape == expected.shape
-    assert columns.nnz == np.count_nonzero(expected)
-    np.testing.assert_array_equal(columns.tocsc().toarray(), expected)
-    np.testing.assert_array_equal(as_csc(columns).toarray(), expected)
-    assert columns.tocsc().has_canonical_format
-    for count in range(len(sizes) + 1):
-        np.testing.assert_array_equal(columns.leading(count), expected[:, :count])
-    again = structured(columns.tocsc())
-    assert isinstance(again, OrbitColumns)
-    np.testing.assert_array_equal(as_csc(again).toarray(), expected)
+def test_the_matrix_is_sparse_and_of_float64(c4_basis):
+    for basis in (c4_basis, eb.solve(SLANTED, output="3")):
+        assert isinstance(basis.matrix, sparse.csc_array)
+        assert basis.matrix.dtype == np.float64
+        assert basis.matrix.has_canonical_format
+        assert basis.matrix.shape == (basis.space.dimension, basis.rank)
+        assert basis.matrix.nnz == basis.nonzeros
+    np.testing.assert_allclose(abs(by_hand.dense(basis)), abs(SLANT[:, [2]]), atol=1e-15)
 
 
 def test_its_checks_are_its_measured_errors(c4_basis):
-    assert c4_basis.checks == measure(c4_basis.space, c4_basis.columns)
-    as_matrix = measure(c4_basis.space, c4_basis.matrix)
-    assert as_matrix.equivariance_error == c4_basis.checks.equivariance_error == 0
-    assert as_matrix.orthonormality_error < 1e-15
-    assert as_matrix.rank_expected == c4_basis.checks.rank_expected == 81
+    assert c4_basis.checks == measure(c4_basis)
+    assert c4_basis.checks.equivariance_error == 0
+    assert c4_basis.checks.orthonormality_error < 1e-15
+    assert c4_basis.checks.rank_expected == 81
 
 
-def test_orbits_are_wrong_where_their_matrix_is():
-    basis = eb.solve("d4", input="5x5:pseudoscalar", output="5x5")
-    assert measure(basis.space, basis.columns).equivariance_error == 0
-    for change in ("label", "hole", "sign"):
-        labels, signs = basis.columns.labels.copy(), basis.columns.signs.copy()
-        row = np.flatnonzero(labels == labels.max())[-1]
-        if change == "sign":
-            signs[row] *= -1
-        else:
-            labels[row] = -1 if change == "hole" else 0
-        wrong = OrbitColumns(labels, np.bincount(labels[labels >= 0]), signs)
-        for each in (wrong, wrong.tocsc()):
-            assert measure(basis.space, each).equivariance_error > 0.1
+def at_random(table: Table, seed: int) -> Table:
+    """A table of the same sizes that holds anything."""
+    generator = np.random.default_rng(seed)
+    if isinstance(table, MatrixTable):
+        return MatrixTable(generator.standard_normal((len(table.values), 2)))
+    labels = generator.integers(-1, 3, len(table.labels))
+    kept = labels >= 0
+    labels[kept] = np.unique(labels[kept], return_inverse=True)[1]
+    signs = np.where(kept, generator.choice([-1, 1], len(labels)), 1).astype(np.int8)
+    return OrbitTable(table.rows, labels.astype(np.int32), signs if seed % 2 else None)
 
 
-def test_making_a_basis_settles_on_the_form():
-    space = eb.solve("c4", input="3x3", output="3x3").space
-    basis = make_basis(space, eb.solve("c4", input="3x3", output="3x3").matrix, "mine")
-    assert isinstance(basis.columns, OrbitColumns)
-
-
-@given(by_hand.spaces)
-def test_errors_are_measured_by_their_definition(space):
-    generator = np.random.default_rng(0)
-    B = generator.standard_normal((space.k * space.m, 2))
-    W = B.T.reshape(2, space.k, space.m)
+@given(
+    st.one_of(
+        by_hand.spaces, by_hand.problems(by_hand.SIGNED | by_hand.PERMUTING).map(lambda p: p.listed)
+    ),
+    by_hand.seeds,
+)
+def test_errors_are_measured_by_their_definition(space, seed):
+    basis = by_hand.with_tables(solve_space(space), lambda table: at_random(table, seed))
+    B = by_hand.dense(basis)
+    W = B.T.reshape(-1, space.k, space.m)
     rho1, rho2 = by_hand.matrices(space.input), by_hand.matrices(space.output)
     moved = max(
-        (abs(rho2[g] @ W @ np.linalg.inv(rho1[g]) - W).max() for g in space.generating), default=0
+        (abs(rho2[g] @ W @ np.linalg.inv(rho1[g]) - W).max(initial=0.0) for g in space.generating),
+        default=0,
     )
-    checks = measure(space, B)
-    assert checks.orthonormality_error == pytest.approx(abs(B.T @ B - np.eye(2)).max())
+    checks = measure(basis)
     assert checks.equivariance_error == pytest.approx(moved, abs=1e-10)
+    off = abs(B.T @ B - np.eye(basis.rank)).max(initial=0.0)
+    assert checks.orthonormality_error == pytest.approx(off, abs=1e-12)
 
 
 @given(by_hand.spaces)
@@ -182,8 +133,45 @@ def test_the_elements_that_errors_are_measured_for_generate_the_others(space):
 
 
 def test_making_a_basis_checks_it(c4_basis):
-    with pytest.raises(eb.EquibasisError, match="the rank is 80"):
-        make_basis(c4_basis.space, c4_basis.matrix[:, 1:], "mine")
+    with pytest.raises(eb.EquibasisError, match="the rank is 63, but the characters give 81"):
+        make_basis(c4_basis.space, by_hand.with_tables(c4_basis, without_last).tables, "mine")
+
+
+def without_last(table: OrbitTable) -> OrbitTable:
+    """Of more than one orbit, all but the last."""
+    last = table.rank - 1 or 1
+    return OrbitTable(table.rows, np.where(table.labels == last, -1, table.labels), table.signs)
+
+
+@given(
+    st.one_of(
+        by_hand.spaces, by_hand.problems(by_hand.SIGNED | by_hand.PERMUTING).map(lambda p: p.listed)
+    )
+)
+def test_labels_and_signs_of_index_pairs_are_where_the_matrix_has_its_entries(space):
+    basis = solve_space(space)
+    if not basis.of_orbits:
+        return
+    labels, signs = basis.labels(np.arange(space.k)[:, None], np.arange(space.m))
+    B = by_hand.dense(basis)
+    rows = np.flatnonzero(labels.ravel() >= 0)
+    expected = np.zeros_like(B)
+    expected[rows, labels.ravel()[rows]] = signs.ravel()[rows]
+    np.testing.assert_array_equal(np.sign(B), expected)
+    assert (signs.ravel()[labels.ravel() < 0] == 1).all()
+
+
+@given(by_hand.spaces, st.integers(0, 9))
+def test_the_first_columns_of_a_block_are_those_of_the_matrix(space, count):
+    basis = solve_space(space)
+    B = by_hand.dense(basis)
+    for block in basis.blocks:
+        rows, columns, entries = basis.entries(block, count)
+        part = np.zeros_like(B)
+        part[rows, columns] = entries
+        stop = block.start + min(count, block.rank)
+        np.testing.assert_array_equal(part[:, block.start : stop], B[:, block.start : stop])
+        assert not np.delete(part, slice(block.start, stop), axis=1).any()
 
 
 # --- verify -------------------------------------------------------------------------------------
@@ -217,9 +205,10 @@ def test_what_is_solved_for_signs_and_generators_holds(problem):
 
 def test_generators_that_are_not_those_of_the_basis_do_not_hold():
     basis = eb.solve("s5", input="5x5", output="5x5")
-    one = PermutationRepresentation(basis.space.input.index[[0, 0]])  # the exchange, twice
-    other = with_space(basis, input=one, output=one)
-    assert reason(other).startswith("the rank is 15, but the characters give")
+    twice = [  # the exchange
+        PermutationRepresentation(rho.index[[0, 0]]) for rho in basis.space.types.representations
+    ]
+    assert "have other orbit types" in reason(by_hand.with_types(basis, twice))
 
 
 @given(by_hand.spaces)
@@ -231,115 +220,179 @@ def test_the_empty_basis_holds(sign_to_trivial):
     assert eb.verify_basis(solve_space(sign_to_trivial)).rank_expected == 0
 
 
-def test_a_basis_without_one_of_its_columns_does_not_hold(c4_basis):
-    missing = with_columns(c4_basis, c4_basis.matrix[:, :-1])
-    assert reason(missing) == "the rank is 80, but the characters give 81"
+def test_a_basis_without_one_of_its_columns_does_not_hold(c4_basis, slanted):
+    missing = by_hand.with_tables(c4_basis, without_last)
+    assert reason(missing) == "the rank is 63, but the characters give 81"
+    missing = by_hand.with_values(slanted, by_hand.values(slanted)[:, 1:])
+    assert reason(missing) == "the rank is 4, but the characters give 5"
 
 
-def test_a_basis_with_a_column_twice_does_not_hold(c4_basis):
-    twice = c4_basis.matrix[:, [0, *range(80)]]
-    assert reason(with_columns(c4_basis, twice)).startswith(
+def test_a_basis_with_a_column_twice_does_not_hold(slanted):
+    twice = by_hand.values(slanted)[:, [0, *range(4)]]
+    assert reason(by_hand.with_values(slanted, twice)).startswith(
         "the columns are not orthonormal: off by 1"
     )
 
 
-def test_columns_that_do_not_intertwine_do_not_hold(c4_basis):
-    unit_vectors = sparse.eye_array(324, 81, format="csc")
-    assert reason(with_columns(c4_basis, unit_vectors)).startswith(
+def test_columns_that_do_not_intertwine_do_not_hold(slanted):
+    unit_vectors = np.eye(9)[:, :5]
+    assert reason(by_hand.with_values(slanted, unit_vectors)).startswith(
         "the columns are not equivariant"
     )
 
 
-@pytest.mark.parametrize("change", ["reordered", "negated"])
+def test_orbits_that_do_not_intertwine_do_not_hold():
+    basis = eb.solve("d4", input="3x3", output="3x3")
+    rolled = by_hand.with_tables(
+        basis, lambda table: dataclasses.replace(table, labels=np.roll(table.labels, 1))
+    )
+    assert reason(rolled).startswith("the columns are not equivariant")
+
+
+CHANGES = {
+    "reordered": lambda labels, signs: (labels.max() - labels, signs),
+    "negated": lambda labels, signs: (labels, -signs),
+    "one negated": lambda labels, signs: (labels, np.where(labels == 1, -signs, signs)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_orbits_out_of_order_are_not_the_canonical_basis(change):
     basis = eb.solve("d4", input="5x5:pseudoscalar", output="5x5")
-    labels, signs = basis.columns.labels, basis.columns.signs
-    if change == "reordered":
-        labels = np.where(labels < 0, -1, basis.rank - 1 - labels).astype(np.int32)
-    else:
-        signs = -signs
-    other = OrbitColumns(labels, np.bincount(labels[labels >= 0]), signs)
-    assert reason(with_columns(basis, other)).startswith("the basis is not the canonical one")
+
+    def changed(table: OrbitTable) -> OrbitTable:
+        signs = np.ones(len(table.labels), dtype=np.int8) if table.signs is None else table.signs
+        labels, signs = change(table.labels, signs)
+        kept = table.labels >= 0
+        return OrbitTable(
+            table.rows,
+            np.where(kept, labels, -1).astype(np.int32),
+            np.where(kept, signs, 1).astype(np.int8),
+        )
+
+    other = by_hand.with_tables(basis, changed)
+    assert reason(other).startswith("the basis is not the canonical one")
 
 
 @pytest.mark.parametrize(
     "mixing",
-    [by_hand.random_orthogonal(81, 0), np.eye(81)[::-1], -np.eye(81)],
+    [by_hand.random_orthogonal(5, 0), np.eye(5)[::-1], -np.eye(5)],
     ids=["mixed", "reordered", "negated"],
 )
-def test_another_basis_of_the_same_subspace_is_not_the_canonical_one(c4_basis, mixing):
-    other = by_hand.dense(c4_basis) @ mixing
-    assert reason(with_columns(c4_basis, other)).startswith("the basis is not the canonical one")
+def test_another_basis_of_the_same_subspace_is_not_the_canonical_one(slanted, mixing):
+    other = by_hand.with_values(slanted, by_hand.values(slanted) @ mixing)
+    assert reason(other).startswith("the basis is not the canonical one")
 
 
-def test_a_basis_off_by_a_millionth_does_not_hold(c4_basis):
-    off = by_hand.dense(c4_basis)
+def test_a_basis_off_by_a_millionth_does_not_hold(slanted):
+    off = by_hand.values(slanted).copy()
     off[0, 0] += 1e-6
-    assert reason(with_columns(c4_basis, off)).startswith(
-        "the columns are not orthonormal: off by 1"
-    )
+    assert reason(by_hand.with_values(slanted, off)).startswith("the columns are not orthonormal")
 
 
 def test_a_basis_under_what_is_no_group_does_not_hold(c4_basis):
-    rho1, rho2 = c4_basis.space.input.index, c4_basis.space.output.index
-    lacking = with_space(
-        c4_basis,
-        elements=("r0", "r90", "r180"),
-        input=PermutationRepresentation(rho1[:3]),
-        output=PermutationRepresentation(rho2[:3]),
-    )
+    three = [
+        PermutationRepresentation(rho.index[:3]) for rho in c4_basis.space.types.representations
+    ]
+    lacking = by_hand.with_types(c4_basis, three, elements=("r0", "r90", "r180"))
     assert "is not closed: r90 after r180" in reason(lacking)
 
 
-def test_a_basis_under_another_group_does_not_hold(c4_basis):
-    swapped = PermutationRepresentation(c4_basis.space.output.index[[0, 3, 2, 1]])
-    assert reason(with_space(c4_basis, output=swapped)).startswith(
-        "the columns are not equivariant"
-    )
+def test_a_basis_under_another_group_does_not_hold():
+    """The pixels on the diagonals and those on the axes exchanged: both are 4 points."""
+    basis = eb.solve("d4", input="5x5", output="5x5")
+    small = basis.space.types.representations
+    four = [number for number, rho in enumerate(small) if rho.dimension == 4]
+    exchange = dict(zip(four, four[::-1], strict=True))
+    other = [small[exchange.get(number, number)] for number in range(len(small))]
+    assert reason(by_hand.with_types(basis, other)).startswith("the columns are not equivariant")
+
+
+def test_a_basis_with_a_coordinate_in_another_copy_does_not_hold(c4_basis):
+    types = c4_basis.space.types
+    index = types.input[0].index.copy()
+    index[0, [0, 1]] = index[0, [1, 0]]
+    input_ = (dataclasses.replace(types.input[0], index=index),)
+    space = dataclasses.replace(c4_basis.space)
+    vars(space)["types"] = dataclasses.replace(types, input=input_)
+    other = dataclasses.replace(c4_basis, space=space)
+    assert "have other orbit types" in reason(other)
 
 
 # --- angles between subspaces -------------------------------------------------------------------
 
 
-def line(c4_basis: eb.Basis, angle: float) -> eb.Basis:
+def line(slanted: eb.Basis, angle: float) -> eb.Basis:
     """A line in the plane of the first two coordinates."""
-    return with_columns(c4_basis, np.array([[np.cos(angle)], [np.sin(angle)], [0.0]]))
+    return plane(slanted, np.array([[np.cos(angle)], [np.sin(angle)]]))
+
+
+def plane(slanted: eb.Basis, columns: np.ndarray) -> eb.Basis:
+    """The span of some columns of fewer than 9 coordinates."""
+    padded = np.zeros((9, columns.shape[1]))
+    padded[: len(columns)] = columns
+    return by_hand.with_values(slanted, padded)
 
 
 @pytest.mark.parametrize("angle", [1e-9, 1e-5, 0.3, np.pi / 4, 1.5])
-def test_the_angle_between_two_lines_is_the_angle(c4_basis, angle):
-    flat, steep = line(c4_basis, 0.2), line(c4_basis, 0.2 + angle)
+def test_the_angle_between_two_lines_is_the_angle(slanted, angle):
+    flat, steep = line(slanted, 0.2), line(slanted, 0.2 + angle)
     assert eb.subspace_angle(flat, steep) == pytest.approx(angle, rel=1e-6)
     assert eb.subspace_angle(steep, flat) == pytest.approx(angle, rel=1e-6)
 
 
-def test_orthogonal_lines_are_a_right_angle_apart(c4_basis):
-    right = eb.subspace_angle(line(c4_basis, 0.0), line(c4_basis, np.pi / 2))
+def test_orthogonal_lines_are_a_right_angle_apart(slanted):
+    right = eb.subspace_angle(line(slanted, 0.0), line(slanted, np.pi / 2))
     assert right == pytest.approx(np.pi / 2, abs=1e-7)
 
 
-def test_the_largest_of_the_principal_angles_counts(c4_basis):
+def test_the_largest_of_the_principal_angles_counts(slanted):
     angles = np.array([0.1, 0.7, 0.4])
     first = np.vstack([np.eye(3), np.zeros((3, 3))])
     second = np.vstack([np.diag(np.cos(angles)), np.diag(np.sin(angles))])
     U = by_hand.random_orthogonal(6, 0)  # nothing in particular about the coordinates
     mixed = U @ second @ by_hand.random_orthogonal(3, 1)
-    apart = eb.subspace_angle(with_columns(c4_basis, U @ first), with_columns(c4_basis, mixed))
+    apart = eb.subspace_angle(plane(slanted, U @ first), plane(slanted, mixed))
     assert apart == pytest.approx(0.7, abs=1e-12)
+
+
+def mixed(table: Table, seed: int) -> Table:
+    """Another basis of the same subspace, where a table can hold one."""
+    if isinstance(table, OrbitTable):
+        return table
+    return MatrixTable(table.values @ by_hand.random_orthogonal(table.rank, seed))
+
+
+def turned(table: Table, seed: int) -> Table:
+    """A basis of another subspace, where a table can hold one."""
+    if isinstance(table, OrbitTable):
+        return table
+    return MatrixTable(by_hand.random_orthogonal(len(table.values), seed) @ table.values)
 
 
 @given(by_hand.spaces, by_hand.seeds)
 def test_the_angle_does_not_depend_on_the_bases(space, seed):
     basis = solve_space(space)
-    mixed = by_hand.dense(basis) @ by_hand.random_orthogonal(basis.rank, seed)
-    assert eb.subspace_angle(basis, with_columns(basis, mixed)) < 1e-12
+    other = by_hand.with_tables(basis, lambda table: mixed(table, seed))
+    assert eb.subspace_angle(basis, other) < 1e-12
 
 
-def test_a_corner_an_edge_and_the_centre_are_60_degrees_from_their_orbits():
-    orbits, pixels = eb.solve("c4", output="3x3"), eb.solve("trivial", output="3x3")
-    three = with_columns(pixels, pixels.matrix[:, [0, 1, 4]])
-    assert eb.subspace_angle(orbits, three) == pytest.approx(np.pi / 3)
-    assert eb.subspace_angle(orbits, orbits) == 0.0
+@given(by_hand.orthogonal_spaces(), by_hand.seeds)
+def test_the_angle_is_that_between_the_spans_of_the_matrices(space, seed):
+    basis = solve_space(space)
+    other = by_hand.with_tables(basis, lambda table: turned(table, seed))
+    angles = linalg.subspace_angles(by_hand.dense(basis), by_hand.dense(other))
+    assert eb.subspace_angle(basis, other) == pytest.approx(angles.max(initial=0.0), abs=1e-7)
+
+
+def test_what_two_exchanges_of_three_points_leave_is_60_degrees_apart():
+    """Bases of other orbit types: the normals (1, -1, 0) and (0, 1, -1) are as far apart."""
+    first, last = (
+        eb.solve(eb.matrix_group("exchange", [np.eye(3)[order]]), output="V")
+        for order in ([1, 0, 2], [0, 2, 1])
+    )
+    assert eb.subspace_angle(first, last) == pytest.approx(np.pi / 3)
+    assert eb.subspace_angle(first, first) == 0.0
 
 
 @pytest.mark.parametrize(

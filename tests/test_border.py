@@ -21,6 +21,7 @@ import by_hand
 import equibasis as eb
 from equibasis.linalg.numbers import real_array, whole_number, whole_numbers
 from equibasis.solvers import SOLVERS, find_solver, solve_space
+from equibasis.solvers.tables import MatrixTable, OrbitTable
 from equibasis.symmetry.catalog import find_group
 from equibasis.symmetry.families.grids import cyclic_group
 from equibasis.symmetry.families.permutations import symmetric_group
@@ -620,20 +621,57 @@ def test_the_scalars_of_a_space_of_maps_are_acted_on_trivially():
 
 
 @pytest.mark.parametrize(
-    "columns",
+    "values",
     [
         np.eye(4).astype(complex),
         np.eye(4, dtype=int),
         np.eye(4, dtype=np.float32),
         np.eye(4, dtype=object),
-        np.eye(3),
         np.ones(4),
+        np.eye(4).tolist(),
+        masked(np.eye(4)),
         sparse.csc_array(np.eye(4, dtype=np.complex64)),
     ],
+    ids=lambda each: f"{type(each).__name__} {getattr(each, 'dtype', '')}",
 )
-def test_a_basis_of_anything_but_float64_is_refused(columns):
+def test_a_table_of_anything_but_float64_is_refused(values):
+    refusal(lambda: MatrixTable(values))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array([0, 1]),  # int64
+        np.array([0, 1], dtype=np.uint8),
+        np.array([0.0, 1.0]),
+        np.array([[0, 1]], dtype=np.int32),
+        [0, 1],
+    ],
+    ids=lambda each: f"{type(each).__name__} {getattr(each, 'dtype', '')}",
+)
+def test_labels_of_anything_but_int32_are_refused(labels):
+    refusal(lambda: OrbitTable(2, labels))
+    refusal(lambda: OrbitTable(2, np.array([0, 1], dtype=np.int32), labels))
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        None,
+        (),
+        np.eye(4),
+        [[OrbitTable(2, np.array([0, 1], dtype=np.int32))]],
+        ((np.eye(4),),),
+        ((OrbitTable(2, np.array([0, 1], dtype=np.int32)),) * 2,),
+        ((OrbitTable(3, np.array([0, 1], dtype=np.int32)),),),
+        ((OrbitTable(2, np.array([0, 1, 2], dtype=np.int32)),),),
+        ((OrbitTable(2, np.array([0, 1], dtype=np.int32), np.ones(3, dtype=np.int8)),),),
+        ((MatrixTable(np.eye(3)),),),
+    ],
+)
+def test_a_basis_of_other_tables_than_its_space_has_is_refused(tables):
     basis = eb.solve("z2", input="2", output="2")
-    refusal(lambda: eb.Basis(basis.space, columns, "by hand", basis.checks))
+    refusal(lambda: eb.verify_basis(eb.Basis(basis.space, tables, "by hand", basis.checks)))
 
 
 def test_subspaces_of_different_dimensions_have_no_angle():

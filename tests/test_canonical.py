@@ -12,6 +12,7 @@ import by_hand
 from equibasis.linalg.canonical import canonical_basis, projector_of
 from equibasis.linalg.components import Blocks, assemble, diagonal_blocks
 from equibasis.solvers import solve_space
+from equibasis.solvers.tables import matrix_of
 
 
 def projector(*columns: list[float]) -> np.ndarray:
@@ -147,10 +148,17 @@ def test_interleaved_blocks_do_not_change_the_factor(U, V, seed):
 
 
 @given(by_hand.spaces, by_hand.seeds)
-def test_the_basis_of_a_space_of_maps_is_canonical(space, seed):
-    B = by_hand.dense(solve_space(space))
-    mixed = B @ by_hand.random_orthogonal(B.shape[1], seed)
-    np.testing.assert_allclose(canonical(mixed @ mixed.T), B, atol=1e-10)
+def test_the_basis_of_every_pair_of_types_is_canonical(space, seed):
+    for block in solve_space(space).blocks:
+        B = matrix_of(block.table, block.space).toarray()
+        mixed = B @ by_hand.random_orthogonal(B.shape[1], seed)
+        np.testing.assert_allclose(canonical(mixed @ mixed.T), B, atol=1e-10)
+
+
+@given(by_hand.permutation_spaces)
+def test_for_permutations_the_columns_are_those_of_the_canonical_basis_of_the_whole(space):
+    whole = canonical(by_hand.projector(space))
+    np.testing.assert_array_equal(by_hand.ordered(by_hand.dense(solve_space(space))), whole)
 
 
 # --- blocks -------------------------------------------------------------------------------------

@@ -14,7 +14,6 @@ import equibasis as eb
 from equibasis.symmetry.building import representation
 from equibasis.symmetry.catalog import find_group
 from equibasis.symmetry.families.generator_files import read_permutation_group
-from equibasis.symmetry.hom_space import with_all_elements
 from equibasis.symmetry.spaces import Grid
 from equibasis.symmetry.workers import Workers
 
@@ -102,7 +101,7 @@ def all_elements(group: eb.Group, shape: tuple[int, ...]) -> np.ndarray:
         output=found,
         complete=group.complete,
     )
-    return by_hand.matrices(with_all_elements(space).output)
+    return by_hand.matrices(space.enumerated.output)
 
 
 @pytest.mark.parametrize(("first", "second"), PAIRS)

@@ -34,11 +34,6 @@ def canonical_basis(projector: sparse.csr_array) -> sparse.csc_array:
 
     Source: Higham, *Accuracy and Stability of Numerical Algorithms*, §10.3 (complete pivoting).
     """
-    return canonical_columns(projector)[0]
-
-
-def canonical_columns(projector: sparse.csr_array) -> tuple[sparse.csc_array, np.ndarray]:
-    """`canonical_basis`, and the pivot of each of its columns, int64 (r,), ascending."""
     rows, pivots, values = [], [], []
     for blocks in diagonal_blocks(projector):
         ranks = np.rint(np.trace(blocks.values, axis1=1, axis2=2)).astype(int)
@@ -50,21 +45,15 @@ def canonical_columns(projector: sparse.csr_array) -> tuple[sparse.csc_array, np
             rows.append(indices[block, row])
             values.append(factor[block, row, column])
             pivots.append(indices[block, pivot[block, column]])
-    return ordered_by_pivot(rows, pivots, values, projector.shape[0])
-
-
-def ordered_by_pivot(
-    rows: list[np.ndarray], pivots: list[np.ndarray], values: list[np.ndarray], dimension: int
-) -> tuple[sparse.csc_array, np.ndarray]:
-    """A matrix from entries, each given by row, pivot of its column, and value; and its pivots."""
     if not rows:
-        return sparse.csc_array((dimension, 0)), np.zeros(0, dtype=np.int64)
+        return sparse.csc_array((projector.shape[0], 0))
     distinct, column = np.unique(np.concatenate(pivots), return_inverse=True)
     basis = sparse.csc_array(
-        (np.concatenate(values), (np.concatenate(rows), column)), shape=(dimension, len(distinct))
+        (np.concatenate(values), (np.concatenate(rows), column)),
+        shape=(projector.shape[0], len(distinct)),
     )
     basis.sort_indices()
-    return basis, distinct
+    return basis
 
 
 def projector_of(blocks: Blocks, rank: int, vectors: np.ndarray) -> Blocks:

@@ -28,7 +28,10 @@ from equibasis.solvers.tables import (
 )
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.orbit_types import Summand
-from equibasis.symmetry.representations import PermutationRepresentation, same_representation
+from equibasis.symmetry.representations import (
+    PermutationRepresentation,
+    same_representation,
+)
 from equibasis.symmetry.spaces import Shape
 
 # The largest error that a basis may have: rounding leaves about 1e-15, a wrong basis about 1.
@@ -80,6 +83,10 @@ class Block:
     table: Table
     start: int
 
+    def __post_init__(self) -> None:
+        if not self.table.fits(self.space.k, self.space.m):
+            raise EquibasisError(f"a table is of other sizes than {self.space.m} to {self.space.k}")
+
     @property
     def rank(self) -> int:
         """d c r."""
@@ -120,6 +127,13 @@ class Basis:
     tables: tuple[tuple[Table, ...], ...]
     solver: str
     checks: Checks
+
+    def __post_init__(self) -> None:
+        rows = self.tables if isinstance(self.tables, tuple) else (None,)
+        if not all(isinstance(row, tuple) for row in rows) or not all(
+            isinstance(table, (OrbitTable, MatrixTable)) for row in rows for table in row
+        ):
+            raise EquibasisError("the tables of a basis are tuples of tuples of tables")
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
@@ -412,11 +426,10 @@ def subspace_angle(a: Basis, b: Basis) -> float:
             "angle: compare bases of one rank"
         )
     if _same_copies(a, b):
-        moved_alike = _same_representations(a, b)
         pairs = [
             (one, other)
             for one, other in zip(a.blocks, b.blocks, strict=True)
-            if not (moved_alike and _same_table(one.table, other.table))
+            if not _same_columns(one, other)
         ]
         if all(one.table.rank == other.table.rank for one, other in pairs):
             angles = (
@@ -454,19 +467,21 @@ def same_summand(a: Summand, b: Summand) -> bool:
     return np.array_equal(a.index, b.index) and same_array(a.signs, b.signs)
 
 
-def _same_representations(a: Basis, b: Basis) -> bool:
-    one, other = a.space.types.representations, b.space.types.representations
-    return len(one) == len(other) and all(map(same_representation, one, other))
-
-
-def _same_table(a: Table, b: Table) -> bool:
-    """Whether two tables of the same types are equal."""
-    if isinstance(a, OrbitTable) and isinstance(b, OrbitTable):
-        return np.array_equal(a.labels, b.labels) and same_array(a.signs, b.signs)
+def _same_columns(a: Block, b: Block) -> bool:
+    """Whether two tables are seen to be one without a matrix of either."""
+    one, other = a.table, b.table
+    if isinstance(one, OrbitTable) and isinstance(other, OrbitTable):
+        # Rows follow from the first where both are moved by one group.
+        moved_alike = one.rows == 1 or (
+            same_representation(a.space.input, b.space.input)
+            and same_representation(a.space.output, b.space.output)
+        )
+        same_labels = np.array_equal(one.labels, other.labels)
+        return moved_alike and same_labels and same_array(one.signs, other.signs)
     return (
-        isinstance(a, MatrixTable)
-        and isinstance(b, MatrixTable)
-        and np.array_equal(a.values, b.values)
+        isinstance(one, MatrixTable)
+        and isinstance(other, MatrixTable)
+        and np.array_equal(one.values, other.values)
     )
 
 

@@ -44,6 +44,16 @@ class OrbitTable:
     labels: np.ndarray
     signs: np.ndarray | None = None
 
+    def __post_init__(self) -> None:
+        _check_array(self.labels, np.int32, 1, "labels")
+        if self.signs is not None:
+            _check_array(self.signs, np.int8, 1, "signs")
+
+    def fits(self, k: int, m: int) -> bool:
+        """Whether it is of maps from R^m to R^k."""
+        signs = self.labels if self.signs is None else self.signs
+        return self.rows == k and len(self.labels) == len(signs) == m
+
     @cached_property
     def rank(self) -> int:
         """How many orbits there are."""
@@ -73,6 +83,13 @@ class MatrixTable:
 
     values: np.ndarray
 
+    def __post_init__(self) -> None:
+        _check_array(self.values, np.float64, 2, "values")
+
+    def fits(self, k: int, m: int) -> bool:
+        """Whether it is of maps from R^m to R^k."""
+        return len(self.values) == k * m
+
     @property
     def rank(self) -> int:
         """r, how many columns there are."""
@@ -90,6 +107,14 @@ class MatrixTable:
 
 
 Table: TypeAlias = OrbitTable | MatrixTable
+
+
+def _check_array(array: object, dtype: type, axes: int, what: str) -> None:
+    if type(array) is not np.ndarray or array.dtype != dtype or array.ndim != axes:
+        raise EquibasisError(
+            f"the {what} of a table are an array of {np.dtype(dtype)} with {axes} axes, "
+            f"not {type(array).__name__} of {getattr(array, 'dtype', 'no type')}"
+        )
 
 
 def schreier_tree(
@@ -210,8 +235,8 @@ def table_of(space: HomSpace, matrix: sparse.csc_array) -> Table:
     flips = np.sign(entry[lowest[distinct >= 0]])[np.argsort(number[distinct[distinct >= 0]])]
     if (number < 0).any() or rebuilt.shape != matrix.shape:
         raise EquibasisError("the basis of a space of permutations is not made of orbits")
-    difference = rebuilt - matrix[:, ordered] @ sparse.diags_array(flips)
-    off = np.abs(difference.data).max(initial=0.0)
+    flipped = matrix[:, ordered] @ sparse.diags_array(flips)
+    off = float(np.abs((rebuilt - flipped).data).max(initial=0.0))
     if off > _ROUNDING:
         raise EquibasisError(f"the basis of a space of permutations is not made of orbits: {off}")
     return table

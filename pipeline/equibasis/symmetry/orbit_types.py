@@ -275,8 +275,8 @@ def _numbered(rho: PermutationRepresentation, index: np.ndarray, signs: np.ndarr
     GroupError
         If ρ does not act on all copies as on the first.
     """
-    index = index[:, np.argsort(index.min(axis=0), kind="stable")]
-    signs = signs[:, np.argsort(index.min(axis=0), kind="stable")]
+    copies = np.argsort(index.min(axis=0), kind="stable")
+    index, signs = index[:, copies], signs[:, copies]
     order = np.argsort(index[:, 0])
     index, signs = index[order], signs[order] * signs[order, :1]
     first = index[:, 0]
