@@ -18,6 +18,7 @@ from equibasis.linalg.memory import refuse_beyond_memory
 from equibasis.solvers import orbits
 from equibasis.solvers.reynolds import hom_dimension
 from equibasis.solvers.tables import (
+    BYTES_AN_ENTRY,
     MatrixTable,
     OrbitTable,
     Table,
@@ -32,9 +33,6 @@ from equibasis.symmetry.spaces import Shape
 
 # The largest error that a basis may have: rounding leaves about 1e-15, a wrong basis about 1.
 TOLERANCE = 1e-10
-
-# Bytes that an entry of the basis matrix takes while it is made.
-_BYTES_AN_ENTRY = 48
 
 
 @dataclass(frozen=True)
@@ -157,7 +155,7 @@ class Basis:
         EquibasisError
             If it does not fit in memory.
         """
-        self._refuse_beyond_memory(_BYTES_AN_ENTRY * self.nonzeros)
+        self._refuse_beyond_memory(BYTES_AN_ENTRY * (self.nonzeros + self.rank))
         parts = [self.entries(block) for block in self.blocks]
         rows, columns, values = (np.concatenate(each) for each in zip(*parts, strict=True))
         shape = self.space.dimension, self.rank

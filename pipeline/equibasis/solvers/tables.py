@@ -18,6 +18,9 @@ from equibasis.symmetry.representations import PermutationRepresentation, signs_
 # Entries that are treated at once: enough to outweigh a loop in Python, few enough for the cache.
 _AT_ONCE = 2**20
 
+# Bytes that an entry of a sparse matrix takes while it is made.
+BYTES_AN_ENTRY = 48
+
 # How far rounding may move an entry of an orbit from 1 / √size.
 _ROUNDING = 1e-12
 
@@ -217,7 +220,14 @@ def table_of(space: HomSpace, matrix: sparse.csc_array) -> Table:
 
 
 def matrix_of(table: Table, space: HomSpace) -> sparse.csc_array:
-    """The basis as a sparse matrix (dim W · dim V, r), columns orthonormal."""
+    """The basis as a sparse matrix (dim W · dim V, r), columns orthonormal.
+
+    Raises
+    ------
+    EquibasisError
+        If it does not fit in memory.
+    """
+    refuse_beyond_memory(BYTES_AN_ENTRY * table.entries, "the matrix of a pair of orbit types")
     if isinstance(table, MatrixTable):
         return sparse.csc_array(table.values)
     input_, output = space.input, space.output
