@@ -213,7 +213,8 @@ def table_of(space: HomSpace, matrix: sparse.csc_array) -> Table:
     flips = np.sign(entry[lowest[distinct >= 0]])[np.argsort(number[distinct[distinct >= 0]])]
     if (number < 0).any() or rebuilt.shape != matrix.shape:
         raise EquibasisError("the basis of a space of permutations is not made of orbits")
-    off = abs(rebuilt - matrix[:, ordered] @ sparse.diags_array(flips)).max()
+    rest = rebuilt - matrix[:, ordered] @ sparse.diags_array(flips)
+    off = float(np.abs(rest.data).max(initial=0.0))
     if off > _ROUNDING:
         raise EquibasisError(f"the basis of a space of permutations is not made of orbits: {off}")
     return table
