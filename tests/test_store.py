@@ -654,7 +654,8 @@ def test_the_commands_tell_of_a_basis_whose_matrix_fits_nowhere(
         assert picture.stat().st_size > 1000
     same = command("diff", path, path)
     assert (same.status, same.err) == (0, "")
-    assert same.out.startswith("same subspace: largest principal angle 0 rad; identical content")
+    assert same.out.startswith("same subspace: ")
+    assert "identical content" in same.out
     for ending in ("npz", "mtx", "safetensors"):
         refused = command("export", path, tmp_path / f"out.{ending}")
         assert (refused.status, refused.out) == (2, "")
