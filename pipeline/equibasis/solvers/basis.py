@@ -82,11 +82,6 @@ class Block:
         """d c r."""
         return self.output.multiplicity * self.input.multiplicity * self.table.rank
 
-    @property
-    def entries(self) -> int:
-        """How many entries of these columns are not zero."""
-        return self.output.multiplicity * self.input.multiplicity * self.table.entries
-
     def labels(self) -> tuple[np.ndarray, np.ndarray | None]:
         """Labels and signs of all pairs of points, (dim W, dim V), of a table of orbits."""
         table, input_, output = self.table, self.space.input, self.space.output
@@ -132,17 +127,24 @@ class Basis:
     @property
     def rank(self) -> int:
         """r, the dimension of the subspace."""
-        return sum(block.rank for block in self.blocks)
+        return sum(copies * table.rank for copies, table in self._counted())
 
     @property
     def nonzeros(self) -> int:
         """How many entries of the matrix are not zero."""
-        return sum(block.entries for block in self.blocks)
+        return sum(copies * table.entries for copies, table in self._counted())
+
+    def _counted(self) -> Iterator[tuple[int, Table]]:
+        """Each table and how often it is used, d c."""
+        types = self.space.types
+        for output, row in zip(types.output, self.tables, strict=True):
+            for input_, table in zip(types.input, row, strict=True):
+                yield output.multiplicity * input_.multiplicity, table
 
     @property
     def of_orbits(self) -> bool:
         """Whether X and Y are permuted, signs apart, so that columns are orbits of index pairs."""
-        return all(isinstance(block.table, OrbitTable) for block in self.blocks)
+        return all(isinstance(table, OrbitTable) for _, table in self._counted())
 
     @cached_property
     def matrix(self) -> sparse.csc_array:
