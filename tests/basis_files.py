@@ -36,11 +36,11 @@ def turn_slanted(vector, sixths):
 SLANTED = eb.Group("slanted", tuple(range(6)), turn_slanted)
 
 BASES = {
-    "sparse": lambda: by_hand.solved("c4", input="6x6", output="3x3"),
-    "dense": lambda: by_hand.solved(SLANTED, input="3", output="3"),
+    "permutations": lambda: by_hand.solved("c4", input="6x6", output="3x3"),
+    "slanted": lambda: by_hand.solved(SLANTED, input="3", output="3"),
     "invariant": lambda: by_hand.solved("d4", output="5x5"),
     "matrices": lambda: by_hand.solved(HEXAGON, input="2", output="2"),
-    "several entries a row": lambda: by_hand.solved(SLANTED, input="4*3", output="2*3"),
+    "copies of matrices": lambda: by_hand.solved(SLANTED, input="4*3", output="2*3"),
     "rank 0": lambda: by_hand.solved(HEXAGON, output="2"),
     "signs": lambda: by_hand.solved("c4", input="4x4:vector", output="3x3"),
     "signs, rows of zeros": lambda: by_hand.solved("d4", input="5x5:pseudoscalar", output="5x5"),
@@ -50,6 +50,9 @@ BASES = {
         eb.matrix_group("turns", [turn_slanted(np.eye(3), 1)]), input="V + 1", output="V"
     ),
     "sums": lambda: by_hand.solved("c4", input="dual(3x3:vector) + 2x2**2", output="2*(3x3 + 1)"),
+    "permutations and matrices": lambda: by_hand.solved(
+        eb.matrix_group("turn", [turn(np.eye(2), 3)]), input="V + 1", output="3*V + 1"
+    ),
     "one point": lambda: by_hand.solved("c4", input="1x1", output="1x1"),
 }
 
@@ -59,23 +62,31 @@ def saved(basis: eb.Basis, path: Path) -> Path:
     return path
 
 
-SPACES = {"input_space", "output_space"}
-HASHED_OF_ROOT = {"format", "format_version", "kind", "group", "rank", *SPACES}
-NOT_HASHED = {"/basis@vec_order", "/checks@solver"}
+# The groups whose datasets and attributes are hashed; of the root's, all but the hash itself.
+HASHED = ("group", "types", "input", "output", "tables", "checks")
+HASHED_OF_ROOT = (
+    "format",
+    "format_version",
+    "kind",
+    "group",
+    "input_space",
+    "output_space",
+    "rank",
+)
 
 
 def hash_by_hand(file: h5py.File) -> str:
-    """SHA-256 of most of /basis, /group and /checks and of attributes of /, sorted by path.
+    """SHA-256 of attributes of / and of all below `HASHED` but the solver, sorted by path.
 
     Each is "path type shape\\n" and its little-endian bytes; strings are "utf-8", each with its
     length in 8 bytes before it. h5py gives the fixed-length strings of a file as bytes.
     """
     values: dict[str, object] = {
-        f"/@{name}": file.attrs[name] for name in HASHED_OF_ROOT & set(file.attrs)
+        f"/@{name}": file.attrs[name] for name in HASHED_OF_ROOT if name in file.attrs
     }
 
     def visit(name: str, found: h5py.Group | h5py.Dataset) -> None:
-        if name.split("/")[0] not in ("basis", "group", "checks"):
+        if name.split("/")[0] not in HASHED:
             return
         values.update({f"/{name}@{key}": value for key, value in found.attrs.items()})
         if isinstance(found, h5py.Dataset):
@@ -83,7 +94,7 @@ def hash_by_hand(file: h5py.File) -> str:
 
     file.visititems(visit)
     digest = hashlib.sha256()
-    for path in sorted(values.keys() - NOT_HASHED):
+    for path in sorted(values.keys() - {"/checks@solver"}):
         array = np.array(values[path])
         shape = "x".join(str(size) for size in array.shape) or "scalar"
         if array.dtype.kind == "S":
@@ -95,6 +106,13 @@ def hash_by_hand(file: h5py.File) -> str:
             kind = f"{order}{array.dtype.kind}{array.dtype.itemsize}"
             digest.update(f"{path} {kind} {shape}\n".encode() + array.astype(kind).tobytes())
     return digest.hexdigest()
+
+
+def replaced(opened: h5py.File, name: str, values: object, **options: object) -> None:
+    """Put other values in place of a dataset's, whatever their type and shape."""
+    if name in opened:
+        del opened[name]
+    opened.create_dataset(name, data=values, **options)
 
 
 def refusal(path: Path) -> str:

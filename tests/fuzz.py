@@ -31,7 +31,6 @@ import equibasis as eb
 from equibasis.artifact import store
 from equibasis.artifact.normalise import import_basis
 from equibasis.artifact.plain_hdf5 import PlainFile
-from equibasis.symmetry.coordinates.encoding import as_arrays
 
 # Seconds and MiB that one mutation may take beyond what its process has.
 _SECONDS = 30
@@ -39,8 +38,6 @@ _MEBIBYTES = 512
 
 # Of so many mutations one is imported too, which takes a process of its own; `--import-every`.
 _IMPORT_EVERY = 25
-
-LABELLED = ("labels", "labels with signs")
 
 
 @dataclass(frozen=True)
@@ -57,33 +54,33 @@ class Original:
 
 
 def originals(folder: Path) -> list[Original]:
-    """One file of every kind that there is; labels too, which are for large ones otherwise."""
+    """One file of every kind that there is, one of them without the matrix."""
     solved = {
-        "sparse": by_hand.solved("c4", input="6x6", output="3x3"),
+        "permutations": by_hand.solved("c4", input="6x6", output="3x3"),
         "signs": by_hand.solved("c4", input="3x3:vector", output="3x3"),
-        "dense": basis_files.BASES["dense"](),
-        "matrices": basis_files.BASES["several entries a row"](),
+        "matrices": basis_files.BASES["slanted"](),
+        "copies of matrices": basis_files.BASES["copies of matrices"](),
+        "permutations and matrices": basis_files.BASES["permutations and matrices"](),
         "invariants": by_hand.solved("d4", output="5x5"),
         "generators": by_hand.solved("s5", input="5x5", output="5x5"),
+        "generators and signs": by_hand.solved("p4", input="4x4:vector", output="4x4"),
         "generators of matrices": basis_files.BASES["generators of matrices"](),
         "rank 0": basis_files.BASES["rank 0"](),
         "sums": by_hand.solved("c4", input="dual(3x3:vector) + 2x2", output="2*(2x2 + 1)"),
-        "coordinates": by_hand.solved("c4", input="4x4:vector", output="4x4"),
-        "cycles": by_hand.solved("z7*z7", input="7x7", output="7x7"),
+        "a torus": by_hand.solved("z7*z7", input="7x7", output="7x7"),
+        "rows of zeros": by_hand.solved("d4", input="5x5:pseudoscalar", output="4x4"),
         "a heap": by_hand.solved("c4", input="4x4:vector", output="4x4"),
-        "labels": by_hand.solved("c4", input="5x5", output="3x3"),
-        "labels with signs": by_hand.solved("d4", input="5x5:pseudoscalar", output="4x4"),
+        "without the matrix": by_hand.solved("d4", input="5x5", output="3x3"),
     }
     found = []
     for name, basis in solved.items():
         path = folder / f"{name}.h5"
-        usual = store._MOST_SPARSE_ROWS
-        store._MOST_SPARSE_ROWS = 0 if name in LABELLED else usual
         eb.save_basis(basis, path)
-        store._MOST_SPARSE_ROWS = usual
         if name == "a heap":
             basis_files.edit(path, _annotated)
-        content, basis = path.read_bytes(), eb.load_basis(path)  # with its coordinates
+        if name == "without the matrix":
+            basis_files.edit(path, lambda opened: opened.__delitem__("basis"))
+        content = path.read_bytes()
         found.append(
             Original(
                 name,
@@ -105,18 +102,19 @@ def _annotated(opened: h5py.File) -> None:
 
 
 def _data(path: Path) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Where the numbers of the group and the basis are, and those of the coordinates."""
+    """Where the numbers of the group, types, copies and tables are, and those of the matrix."""
     with h5py.File(path) as opened, PlainFile(path) as file:
         names: list[str] = []
         opened.visit(lambda name: names.append(f"/{name}"))
-        places: dict[str, list[tuple[int, int]]] = {"content": [], "coordinates": []}
+        content: list[tuple[int, int]] = []
+        of_matrix: list[tuple[int, int]] = []
         for name in names:
-            found, part = file.find(name), name.split("/")[1]
+            found = file.find(name)
             assert found is not None
             if found.kind is not None and found.kind.nbytes and found.kind.type != "utf-8":
                 span = found.offset, found.offset + found.kind.nbytes
-                places["content" if part in ("group", "basis") else part].append(span)
-    return places["content"], places["coordinates"]
+                (of_matrix if name.startswith("/basis/") else content).append(span)
+    return content, of_matrix
 
 
 # --- mutations ----------------------------------------------------------------------------------
@@ -133,7 +131,7 @@ class Mutation:
     @property
     def rehashed(self) -> bool:
         """Whether it is another file that is whole."""
-        return self.kind in ("rehashed", "other coordinates")
+        return self.kind == "rehashed"
 
 
 def mutation(files: list[Original], number: int) -> Mutation:
@@ -234,10 +232,8 @@ def _rehashed(generator: np.random.Generator, original: Original, _: list[Origin
     return _with_numbers(generator, original, original.data)
 
 
-def _other_coordinates(
-    generator: np.random.Generator, original: Original, _: list[Original]
-) -> bytes:
-    """Changed coordinates whose digest fits."""
+def _other_matrix(generator: np.random.Generator, original: Original, _: list[Original]) -> bytes:
+    """Changed numbers of the matrix, which follows from the rest: only `verify` can tell."""
     return _with_numbers(generator, original, original.derived)
 
 
@@ -254,26 +250,9 @@ def _with_numbers(
             other = int(generator.integers(start, end))
             content[place], content[other] = content[other], content[place]
     with h5py.File(io.BytesIO(bytes(content)), "r") as opened:
-        digests = {opened.attrs["content_sha256"]: basis_files.hash_by_hand(opened).encode()}
-        if "coordinates" in opened:
-            digests[opened["coordinates"].attrs["sha256"]] = _digest_of_coordinates(opened)
-    whole = bytes(content)
-    for old, new in digests.items():
-        whole = whole.replace(old, new)
-    return basis_files.mended(bytearray(whole), original.headers)
-
-
-def _digest_of_coordinates(opened: h5py.File) -> bytes:
-    digest, names = hashlib.sha256(), []
-    opened["coordinates"].visititems(
-        lambda name, thing: names.append(name) if isinstance(thing, h5py.Dataset) else None
-    )
-    for name in sorted(f"/coordinates/{each}" for each in names):
-        array = opened[name][()]
-        shape = "x".join(map(str, array.shape)) or "scalar"
-        digest.update(f"{name} {array.dtype.newbyteorder('<').str} {shape}\n".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest().encode()
+        old, new = opened.attrs["content_sha256"], basis_files.hash_by_hand(opened).encode()
+    whole = bytearray(bytes(content).replace(old, new))
+    return basis_files.mended(whole, original.headers)
 
 
 KINDS = {
@@ -287,7 +266,7 @@ KINDS = {
     "spliced": _spliced,
     "crafted": _crafted,
     "rehashed": _rehashed,
-    "other coordinates": _other_coordinates,
+    "other matrix": _other_matrix,
 }
 
 
@@ -348,12 +327,6 @@ def _close(basis: eb.Basis, original: Original) -> bool:
         (by_hand.matrices(basis.space.input), by_hand.matrices(other.space.input)),
         (by_hand.matrices(basis.space.output), by_hand.matrices(other.space.output)),
     ]
-    if basis.coordinates is not None:
-        assert other.coordinates is not None
-        mine, others = as_arrays(basis.coordinates), as_arrays(other.coordinates)
-        if mine.keys() != others.keys():
-            return False
-        arrays += [(mine[name], others[name]) for name in mine]
     return all(a.shape == b.shape and np.allclose(a, b, rtol=0, atol=1e-8) for a, b in arrays)
 
 

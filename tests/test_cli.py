@@ -651,7 +651,7 @@ def test_show_refuses_what_it_cannot_draw(command, folder, c4_file, arguments, s
 
 def test_show_says_where_there_are_no_orbits(command):
     command("solve", "out.h5", "--group", "mine:hexagon", "--input", "2", "--output", "2")
-    eb.save_basis(BASES["dense"](), "dense.h5")
+    eb.save_basis(BASES["slanted"](), "dense.h5")
     shown = command("show", "dense.h5", "--view", "orbits")
     assert shown.status == 2
     assert "no orbits to show" in shown.err

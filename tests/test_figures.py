@@ -260,7 +260,7 @@ def test_where_no_orbit_is_the_picture_is_white_and_negative_signs_are_darker() 
 
 def test_what_has_no_orbits_is_told_so() -> None:
     with pytest.raises(eb.SpaceError, match="no orbits to show"):
-        orbits_figure(BASES["several entries a row"]())
+        orbits_figure(BASES["copies of matrices"]())
 
 
 def test_a_picture_made_smaller_keeps_the_largest_entry_of_each_square() -> None:

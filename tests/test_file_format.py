@@ -13,7 +13,7 @@ import pytest
 
 import by_hand
 import equibasis as eb
-from equibasis.artifact import schema
+from equibasis.artifact import schema, store
 
 PAGE = (Path(__file__).parents[1] / "docs" / "file-format.md").read_text(encoding="utf-8")
 
@@ -37,7 +37,10 @@ PROBLEMS = {
     "a sequence": {"group": "z6", "output": "6"},
     "matrices": {"group": HEXAGON, "input": "2", "output": "2"},
     "channels of matrices": {"group": HEXAGON, "input": "2", "output": "3*2"},
-    "large": {"group": "d4", "input": "12x12", "output": "12x12"},
+    "signs on both sides": {"group": "d4", "input": "5x5:pseudoscalar", "output": "5x5:vector"},
+    "generators of signs": {"group": "p4", "input": "4x4:vector", "output": "4x4"},
+    "permutations and matrices": {"group": HEXAGON, "input": "2 + 1", "output": "3*2 + 1"},
+    "many copies": {"group": "d4", "input": "7x7", "output": "8x8"},
     "one point": {"group": "c4", "input": "1x1", "output": "1x1"},
 }
 
@@ -78,16 +81,21 @@ def test_the_page_says_of_each_entry_what_the_reader_holds_it_to(entry):
     assert meaning
     if len(entry.values) == 1:
         assert str(entry.values[0]) in meaning
-    for encoding in entry.encodings:
-        words = {"csc_matrix": "sparse", "equibasis-orbits": "labels", "array": "dense"}
-        assert words[encoding] in meaning
+    assert ("optional" in meaning) == (not entry.required and entry.name not in NONE_OF_A_KIND)
 
 
-def test_the_page_names_every_group_encoding_and_limit():
+# There unless there is no type or table of the kind.
+NONE_OF_A_KIND = {"/types/index", "/types/matrices", "/tables/labels", "/tables/values"}
+
+
+def test_the_page_names_every_group_and_limit():
     for path in schema.GROUPS:
         assert f"`{path}`" in PAGE
-    for encoding in ("csc_matrix", "equibasis-orbits", "array"):
-        assert f"`{encoding}`" in PAGE
+    superscripts = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+    assert store._MOST_ROWS == 2**20
+    assert store._MOST_NONZEROS == 2**18
+    for power in (20, 18):
+        assert f"2{str(power).translate(superscripts)}" in PAGE
 
 
 def test_a_file_holds_what_the_table_says_and_nothing_else(file):
@@ -157,11 +165,15 @@ def test_pyfive_finds_what_h5py_finds(file):
                 assert set(other[name]) == set(one[name])
 
 
-def test_the_code_of_the_page_rebuilds_the_basis(file, monkeypatch):
+@pytest.mark.parametrize("matrix", [True, False], ids=["with the matrix", "without the matrix"])
+def test_the_code_of_the_page_rebuilds_the_basis(file, monkeypatch, matrix):
     (code,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     monkeypatch.chdir(file.parent)
     found: dict[str, object] = {}
     basis = eb.load_basis(file)
+    if not matrix:
+        with h5py.File(file, "r+") as opened:
+            del opened["basis"]
     exec(code.replace("c4_14x14_to_6x6.h5", file.name), found)
     np.testing.assert_array_equal(found["basis"].toarray(), by_hand.dense(basis))
     np.testing.assert_array_equal(found["first"].ravel(), by_hand.dense(basis)[:, 0])

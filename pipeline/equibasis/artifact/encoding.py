@@ -331,8 +331,8 @@ def _read_orbits(
     if labels is None or len(labels) != length:
         raise BasisFileError("/tables/labels ends before the last table")
     reached = np.maximum.accumulate(labels)
-    steps = np.diff(reached, prepend=-1)
-    if labels.min() < -1 or not np.isin(steps, (0, 1)).all() or reached[-1] != rank - 1:
+    steps = reached - np.concatenate([[-1], reached[:-1]])
+    if labels.min() < -1 or steps.max() > 1 or reached[-1] != rank - 1:
         raise BasisFileError("/tables/labels does not number the orbits in their order")
     if signs is not None and (signs[(steps == 1) | (labels < 0)] < 0).any():
         raise BasisFileError(

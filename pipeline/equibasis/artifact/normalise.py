@@ -61,7 +61,7 @@ def import_basis(path: str | os.PathLike[str], out: str | os.PathLike[str]) -> B
             raise BasisFileError(f"{path}: {error}") from error
         basis = load_rewritten(plain, path)
     try:
-        verify_basis(basis)  # before its coordinates are derived: from no group, that may not end
+        verify_basis(basis)
     except EquibasisError as error:
         raise BasisFileError(f"{path}: {error}") from error
     save_basis(basis, out)

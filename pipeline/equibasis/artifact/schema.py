@@ -35,7 +35,7 @@ class Entry:
     Attributes
     ----------
     name
-        ``/group/input``, or ``/basis@shape`` for an attribute of ``/basis``.
+        ``/input/index``, or ``/basis@shape`` for an attribute of ``/basis``.
     types
         ``utf-8`` for strings of fixed length, else as NumPy writes a type: ``<i4``.
     shapes

@@ -201,7 +201,7 @@ def verify_file(path: str | os.PathLike[str]) -> tuple[Basis, Checks]:
         checks = verify_basis(basis)
         _check_stated(basis.checks, checks)
         if f"{MATRIX}/data" in outline.datasets:
-            _check_matrix(file, basis)
+            _check_matrix(file, outline, basis)
         return basis, checks
 
 
@@ -341,7 +341,13 @@ def _check_stated(stated: Checks, measured: Checks) -> None:
             )
 
 
-def _check_matrix(file: PlainFile, basis: Basis) -> None:
+def _check_matrix(file: PlainFile, outline: Outline, basis: Basis) -> None:
+    # Of so many entries as the file has, before the matrix is made.
+    shape = np.array([basis.space.dimension, basis.rank])
+    if not np.array_equal(outline.values[f"{MATRIX}@shape"], shape):
+        raise BasisFileError(f"attribute 'shape' of {MATRIX} is not that of the tables")
+    if outline.datasets[f"{MATRIX}/data"].shape != (basis.nonzeros,):
+        raise BasisFileError(f"{MATRIX}/data is not that of the tables")
     for path, array in matrix_of_file(basis)[1].items():
         if not np.array_equal(file.read(path), array):
             raise BasisFileError(f"{path} is not that of the tables")

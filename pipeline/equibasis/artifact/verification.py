@@ -25,9 +25,9 @@ from equibasis.solvers.interface import check_memory
 from equibasis.solvers.tables import MatrixTable, OrbitTable
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.orbit_types import Summand, orbit_types
-from equibasis.symmetry.representations import same_representation
+from equibasis.symmetry.representations import MatrixRepresentation, same_representation
 
-# Elements times coordinates of a space that is split into orbit types anew.
+# Numbers in the representations of a space that is split into orbit types anew.
 _MOST_IMAGES = 2**24
 
 
@@ -63,7 +63,7 @@ def _verified(basis: Basis) -> Checks:
     for block in basis.blocks:
         if isinstance(block.table, OrbitTable):
             check_memory(orbits.SOLVER, block.space)
-    check_rank(basis.rank, rank_expected(basis.space))
+    check_rank(basis.rank, rank_expected(basis.space, basis.tables))
     checks = measure(basis)
     check_errors(basis.rank, checks)
     for block in basis.blocks:
@@ -76,7 +76,11 @@ def _verified(basis: Basis) -> Checks:
 
 def _check_types(space: HomSpace) -> None:
     """Whether the types are those that would be found anew, in their order."""
-    if len(space.elements) * (space.m + space.k) > _MOST_IMAGES:
+    sides = (space.input, space.output)
+    sizes = [
+        each.dimension ** (2 if isinstance(each, MatrixRepresentation) else 1) for each in sides
+    ]
+    if len(space.elements) * sum(sizes) > _MOST_IMAGES:
         return
     found = orbit_types(space.input, space.output, enumerated=space.complete)
     stored = space.types

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy import sparse
@@ -15,10 +15,10 @@ from equibasis.errors import EquibasisError
 from equibasis.linalg.columns import OrbitColumns, label_type
 from equibasis.linalg.components import diagonal_blocks
 from equibasis.linalg.memory import refuse_beyond_memory
-from equibasis.solvers.orbits import obstacle as no_orbits
 from equibasis.solvers.orbits import solve as solve_orbits
 from equibasis.solvers.reynolds import hom_dimension
 from equibasis.solvers.tables import (
+    BYTES_AN_ENTRY,
     MatrixTable,
     OrbitTable,
     Table,
@@ -37,8 +37,9 @@ from equibasis.symmetry.spaces import Shape
 # The largest error that a basis may have: rounding leaves about 1e-15, a wrong basis about 1.
 TOLERANCE = 1e-10
 
-# Bytes that an entry of the basis matrix takes while it is made.
-_BYTES_AN_ENTRY = 48
+
+# For each type of Y a row, for each type of X an entry.
+Tables: TypeAlias = tuple[tuple[Table, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,6 @@ class Block:
         """d c r."""
         return self.output.multiplicity * self.input.multiplicity * self.table.rank
 
-    @property
-    def entries(self) -> int:
-        """How many entries of these columns are not zero."""
-        return self.output.multiplicity * self.input.multiplicity * self.table.entries
-
     def labels(self) -> tuple[np.ndarray, np.ndarray | None]:
         """Labels and signs of all pairs of points, (dim W, dim V), of a table of orbits."""
         table, input_, output = self.table, self.space.input, self.space.output
@@ -124,7 +120,7 @@ class Basis:
     """
 
     space: HomSpace
-    tables: tuple[tuple[Table, ...], ...]
+    tables: Tables
     solver: str
     checks: Checks
 
@@ -149,17 +145,24 @@ class Basis:
     @property
     def rank(self) -> int:
         """r, the dimension of the subspace."""
-        return sum(block.rank for block in self.blocks)
+        return sum(copies * table.rank for copies, table in self._counted())
 
     @property
     def nonzeros(self) -> int:
         """How many entries of the matrix are not zero."""
-        return sum(block.entries for block in self.blocks)
+        return sum(copies * table.entries for copies, table in self._counted())
+
+    def _counted(self) -> Iterator[tuple[int, Table]]:
+        """Each table and how often it is used, d c."""
+        types = self.space.types
+        for output, row in zip(types.output, self.tables, strict=True):
+            for input_, table in zip(types.input, row, strict=True):
+                yield output.multiplicity * input_.multiplicity, table
 
     @property
     def of_orbits(self) -> bool:
         """Whether X and Y are permuted, signs apart, so that columns are orbits of index pairs."""
-        return all(isinstance(block.table, OrbitTable) for block in self.blocks)
+        return all(isinstance(table, OrbitTable) for _, table in self._counted())
 
     @cached_property
     def matrix(self) -> sparse.csc_array:
@@ -172,7 +175,7 @@ class Basis:
         EquibasisError
             If it does not fit in memory.
         """
-        self._refuse_beyond_memory(_BYTES_AN_ENTRY * self.nonzeros)
+        self._refuse_beyond_memory(BYTES_AN_ENTRY * (self.nonzeros + self.rank))
         parts = [self.entries(block) for block in self.blocks]
         rows, columns, values = (np.concatenate(each) for each in zip(*parts, strict=True))
         shape = self.space.dimension, self.rank
@@ -331,7 +334,7 @@ def measure(basis: Basis) -> Checks:
     for block in _distinct(basis):
         orthonormality = max(orthonormality, _orthonormality(block.table))
         equivariance = max(equivariance, largest_change(block.table, block.space))
-    return Checks(orthonormality, equivariance, rank_expected(basis.space))
+    return Checks(orthonormality, equivariance, rank_expected(basis.space, basis.tables))
 
 
 def _distinct(basis: Basis) -> Iterator[Block]:
@@ -352,20 +355,28 @@ def _orthonormality(table: Table) -> float:
     return float(np.abs(gram - np.eye(table.rank)).max(initial=0.0))
 
 
-def rank_expected(space: HomSpace) -> int:
-    """dim Hom_G(X, Y) = Σ d c dim Hom_G(V, W), without solving for it."""
+def rank_expected(space: HomSpace, tables: Tables | None = None) -> int:
+    """dim Hom_G(X, Y) = Σ d c dim Hom_G(V, W), without solving for it.
+
+    From characters; where only generators of permutations are listed, orbits are counted from the
+    other side, Hom_G(W, V). Where that is among the tables, it is not counted again.
+    """
     types = space.types
+    if not space.complete and not _permuted(space):
+        return rank_expected(space.enumerated)
+    known: dict[tuple[int, int], int] = {}
+    for output, row in zip(types.output, tables or (), strict=tables is not None):
+        for input_, table in zip(types.input, row, strict=True):
+            known[output.type, input_.type] = table.rank
 
     @functools.cache
     def of_pair(input_: int, output: int) -> int:
-        small = space.between(input_, output)
-        if small.complete or no_orbits(small) is not None:
-            return hom_dimension(small)
-        # The other way round, from the stabilizer of a point of V.
+        if space.complete:
+            return hom_dimension(space.between(input_, output))
+        if (input_, output) in known:
+            return known[input_, output]
         return solve_orbits(space.between(output, input_)).rank
 
-    if not space.complete and not _permuted(space):
-        return rank_expected(space.enumerated)
     return sum(
         output.multiplicity * input_.multiplicity * of_pair(input_.type, output.type)
         for output in types.output

@@ -8,17 +8,20 @@ of p = 0.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import sparse
 from scipy.sparse import csgraph
 
 from equibasis.solvers.interface import Cost, Solver
-from equibasis.solvers.tables import OrbitTable, numbered_by_row, schreier_tree
+from equibasis.solvers.tables import OrbitTable, numbered_by_row, schreier_tree, wrong_moves
 from equibasis.symmetry.hom_space import HomSpace
+from equibasis.symmetry.pair_orbits import double_cover
 from equibasis.symmetry.representations import PermutationRepresentation, signs_of
 
-# Entries that are treated at once.
-_AT_ONCE = 2**20
+# Edges that are drawn for each generator, and edges that are added at once where these are too few.
+_DRAWN, _ADDED = 8, 16
 
 
 def obstacle(space: HomSpace) -> str | None:
@@ -35,8 +38,7 @@ def cost(space: HomSpace) -> Cost:
         numbers = float(space.input.order) * space.m
         return Cost(26.0 * numbers, 1e-4 + 1e-8 * numbers)
     numbers = float(space.k) * space.m
-    width = 2.0 if _points(space) < 2**16 else 4.0
-    return Cost(width * numbers, 1e-4 + 1e-8 * space.input.order * numbers)
+    return Cost(4.0 * numbers, 1e-2 + 1e-8 * space.input.order * numbers)
 
 
 def solve(space: HomSpace) -> OrbitTable:
@@ -46,7 +48,7 @@ def solve(space: HomSpace) -> OrbitTable:
     assert isinstance(output, PermutationRepresentation)
     if space.complete:
         return _by_stabilizer(input_, output)
-    return _by_generators(input_, output)
+    return _by_generators(space)
 
 
 def _by_stabilizer(
@@ -64,65 +66,108 @@ def _by_stabilizer(
     return numbered_by_row(np.where(negated, -1, first), to_first, output.dimension)
 
 
-def _by_generators(
-    input_: PermutationRepresentation, output: PermutationRepresentation
-) -> OrbitTable:
-    """From the stabilizer's generators: along any edge of the orbit of p, and back along a tree.
+def _by_generators(space: HomSpace) -> OrbitTable:
+    """From elements of the stabilizer: along any edge of the orbit of p, and back along a tree.
 
-    ``home[p, q]`` is the point of row 0 that (p, q) is carried to along the tree. Where signs
-    occur, each q is two points, itself and its negative q + t.
+    Some edges, drawn with a fixed seed, nearly always give all of the stabilizer's orbits. Whether
+    they do is seen where an edge takes a pair into another orbit: then that edge is added.
     Source: Schreier's lemma, e.g. Seress, *Permutation Group Algorithms*, §4.2.
     """
-    t, rows = input_.dimension, output.dimension
-    signed = input_.signs is not None or output.signs is not None
-    points = 2 * t if signed else t
-    generators = range(input_.order)
-    inverse = np.argsort(input_.index, axis=1)
-    home = np.empty((rows, t), dtype=np.uint16 if points < 2**16 else np.int32)
-    home[0] = np.arange(t)
+    tree = _Tree.of(space)
+    label = np.arange(tree.points)
+    draws = np.random.RandomState(0).randint(space.k, size=(_DRAWN, len(tree.generators)))
+    edges = [(0, g) for g in tree.generators]
+    edges += [(int(p), g) for row in draws for p, g in zip(row, tree.generators, strict=True)]
+    while edges:
+        for p, g in edges:
+            label = _joined(label, *tree.around(p, g))
+        table = _table(label, space)
+        edges = [
+            (int(moved.rows[row]), moved.element)
+            for moved in wrong_moves(table, space)
+            for row in np.flatnonzero(moved.wrong.any(axis=1))[:1]
+        ][:_ADDED]
+    return table
 
-    def carried(g: int, parents: np.ndarray) -> np.ndarray:
-        """Rows of ``home`` for the images of some points, along generator g."""
-        there = home[parents]
-        if signed:
-            turned = signs_of(input_)[g] * signs_of(output)[g, parents, None] < 0
-            there = np.where(turned, (there + t) % points, there).astype(home.dtype)
-        return there.take(inverse[g], axis=1)
 
-    step = max(1, _AT_ONCE // t)
-    for g, parents, children in schreier_tree(output, generators):
-        for start in range(0, len(parents), step):
-            home[children[start : start + step]] = carried(g, parents[start : start + step])
-    label = np.arange(points)
-    for start in range(0, rows, step):
-        parents = np.arange(start, min(start + step, rows))
-        for g in generators:
-            one, other = home[output.index[g, parents]], carried(g, parents)
-            differ = label[one] != label[other]
-            if differ.any():
-                label = _joined(label, one[differ].astype(int), other[differ].astype(int), t)
-    if not signed:
-        return numbered_by_row(label, None, rows)
-    positive, negative = label[:t], label[t:]
+@dataclass(frozen=True, eq=False)
+class _Tree:
+    """Paths from every p of an orbit to p = 0, and what moving along them does to q.
+
+    Where signs occur, each q is two points, itself and its negative q + t.
+
+    Attributes
+    ----------
+    points
+        t, or 2 t with signs.
+    generators
+        Their positions.
+    along, back
+        Where g takes the points q, and the other way: integers (points,) each.
+    """
+
+    output: PermutationRepresentation
+    points: int
+    generators: tuple[int, ...]
+    along: dict[int, np.ndarray]
+    back: dict[int, np.ndarray]
+    parent: np.ndarray
+    element: np.ndarray
+
+    @staticmethod
+    def of(space: HomSpace) -> _Tree:
+        input_, output = space.input, space.output
+        assert isinstance(input_, PermutationRepresentation)
+        assert isinstance(output, PermutationRepresentation)
+        signed = input_.signs is not None or output.signs is not None
+        along = {
+            g: double_cover(input_.index[g], signs_of(input_)[g]) if signed else input_.index[g]
+            for g in space.generating
+        }
+        parent, element = np.zeros((2, space.k), dtype=np.int64)
+        for g, parents, children in schreier_tree(output, space.generating):
+            parent[children], element[children] = parents, g
+        back = {g: np.argsort(images) for g, images in along.items()}
+        points = 2 * space.m if signed else space.m
+        return _Tree(output, points, space.generating, along, back, parent, element)
+
+    def around(self, p: int, g: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs of points q of row 0 that are in one orbit, as (p, q) moves along g."""
+        there = self._turned(self.along[g], g, p)
+        return self._home(p, np.arange(self.points)), self._home(self.output.index[g, p], there)
+
+    def _home(self, p: int, q: np.ndarray) -> np.ndarray:
+        """The points of row 0 that (p, q) are moved to along the tree."""
+        while p:
+            g, above = int(self.element[p]), int(self.parent[p])
+            q = self._turned(self.back[g][q], g, above)
+            p = above
+        return q
+
+    def _turned(self, q: np.ndarray, g: int, p: int) -> np.ndarray:
+        if self.output.signs is None or self.output.signs[g, p] > 0:
+            return q
+        return (q + self.points // 2) % self.points
+
+
+def _table(label: np.ndarray, space: HomSpace) -> OrbitTable:
+    """The table from the lowest point of each orbit."""
+    if len(label) == space.m:
+        return numbered_by_row(label, None, space.k)
+    positive, negative = label[: space.m], label[space.m :]
     first = np.where(positive == negative, -1, np.minimum(positive, negative))
-    return numbered_by_row(first, np.where(positive < negative, 1, -1), rows)
+    return numbered_by_row(first, np.where(positive < negative, 1, -1), space.k)
 
 
-def _joined(label: np.ndarray, one: np.ndarray, other: np.ndarray, t: int) -> np.ndarray:
+def _joined(label: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """The lowest point of the orbit of each point after some pairs of points are joined."""
     n = len(label)
-    if n > t:  # and so are their negatives
-        one, other = np.concatenate([one, (one + t) % n]), np.concatenate([other, (other + t) % n])
     rows, columns = np.concatenate([np.arange(n), one]), np.concatenate([label, other])
     graph = sparse.csr_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(n, n))
     joined: np.ndarray = csgraph.connected_components(graph, directed=False)[1]
     first = np.full(n, n)
     np.minimum.at(first, joined, np.arange(n))
     return first[joined]
-
-
-def _points(space: HomSpace) -> int:
-    return 2 * space.m
 
 
 SOLVER = Solver("orbits", "the orbits of index pairs; (signed) permutations", obstacle, cost, solve)

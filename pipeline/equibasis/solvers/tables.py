@@ -18,6 +18,9 @@ from equibasis.symmetry.representations import PermutationRepresentation, signs_
 # Entries that are treated at once: enough to outweigh a loop in Python, few enough for the cache.
 _AT_ONCE = 2**20
 
+# Bytes that an entry of a sparse matrix takes while it is made.
+BYTES_AN_ENTRY = 48
+
 # How far rounding may move an entry of an orbit from 1 / √size.
 _ROUNDING = 1e-12
 
@@ -243,7 +246,14 @@ def table_of(space: HomSpace, matrix: sparse.csc_array) -> Table:
 
 
 def matrix_of(table: Table, space: HomSpace) -> sparse.csc_array:
-    """The basis as a sparse matrix (dim W · dim V, r), columns orthonormal."""
+    """The basis as a sparse matrix (dim W · dim V, r), columns orthonormal.
+
+    Raises
+    ------
+    EquibasisError
+        If it does not fit in memory.
+    """
+    refuse_beyond_memory(BYTES_AN_ENTRY * table.entries, "the matrix of a pair of orbit types")
     if isinstance(table, MatrixTable):
         return sparse.csc_array(table.values)
     input_, output = space.input, space.output
@@ -274,16 +284,56 @@ def largest_change(table: Table, space: HomSpace) -> float:
 
 def _orbits_changed(table: OrbitTable, space: HomSpace) -> float:
     """The same for orbits: where an element moves a pair into another orbit, or to its negative."""
+    magnitude = np.append(1.0 / np.sqrt(table.sizes), 0.0)
+    worst = 0.0
+    for moved in wrong_moves(table, space):
+        one, other = moved.here[moved.wrong], moved.there[moved.wrong]
+        both = magnitude[one], magnitude[other]
+        off = np.where(one == other, both[0] + both[1], np.maximum(*both))
+        worst = max(worst, float(off.max()))
+    return worst
+
+
+@dataclass(frozen=True, eq=False)
+class WrongMove:
+    """Pairs (p, q), some rows of them, that an element moves elsewhere than a table says.
+
+    Attributes
+    ----------
+    element
+        Its position.
+    rows
+        Which p, int64 (n,).
+    here, there
+        The labels of the pairs and of their images, (n, t).
+    wrong
+        Where these differ, or the signs do: bool (n, t).
+    """
+
+    element: int
+    rows: np.ndarray
+    here: np.ndarray
+    there: np.ndarray
+    wrong: np.ndarray
+
+
+def wrong_moves(table: OrbitTable, space: HomSpace) -> Iterator[WrongMove]:
+    """Whether every element that generates the group leaves the orbits of a table where they are.
+
+    Yields
+    ------
+    WrongMove
+        For some rows and an element, where it does not.
+    """
     input_, output = space.input, space.output
     assert isinstance(input_, PermutationRepresentation)
     assert isinstance(output, PermutationRepresentation)
     labels, signs = all_rows(table, input_, output, space.generating)
     signed = any(each is not None for each in (signs, input_.signs, output.signs))
-    step, worst = max(1, _AT_ONCE // labels.shape[1]), 0.0
-    magnitude = np.append(1.0 / np.sqrt(table.sizes), 0.0)
+    step = max(1, _AT_ONCE // labels.shape[1])
     for g in space.generating:
         for start in range(0, table.rows, step):
-            rows = slice(start, start + step)
+            rows = np.arange(start, min(start + step, table.rows))
             here, images = labels[rows], output.index[g, rows]
             there = labels[images].take(input_.index[g], axis=1)
             wrong = here != there
@@ -293,8 +343,4 @@ def _orbits_changed(table: OrbitTable, space: HomSpace) -> float:
                     flips = flips * signs[rows] * signs[images].take(input_.index[g], axis=1)
                 wrong |= (flips < 0) & (here >= 0)
             if wrong.any():
-                one, other = here[wrong], there[wrong]
-                both = magnitude[one], magnitude[other]
-                off = np.where(one == other, both[0] + both[1], np.maximum(*both))
-                worst = max(worst, float(off.max()))
-    return worst
+                yield WrongMove(g, rows, here, there, wrong)
