@@ -414,7 +414,7 @@ def test_the_matrix_is_encoded_as_anndata_publishes_it(c4_basis, c4_file):
         ({"group": REFLECTION, "input": "500*3", "output": "1"}, True),
         ({"group": REFLECTION, "input": "600*2", "output": "500*2"}, False),  # than 2²⁰ rows
     ],
-    ids=lambda each: None if isinstance(each, bool) else f"{each['group']}: {each['input']}",
+    ids=lambda each: None if isinstance(each, bool) else f"{each['input']} -> {each['output']}",
 )
 def test_the_matrix_is_in_the_file_up_to_a_size(tmp_path, problem, there):
     basis = eb.solve(**problem)
