@@ -11,7 +11,7 @@ import numpy as np
 
 import equibasis as eb
 from equibasis.solvers.tables import MatrixTable, Table
-from equibasis.symmetry.orbit_types import assembled
+from equibasis.symmetry.assembled import assembled
 from equibasis.symmetry.representations import (
     MatrixRepresentation,
     PermutationRepresentation,

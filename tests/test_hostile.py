@@ -438,7 +438,7 @@ import equibasis as eb
 from equibasis.artifact.export import export_basis
 from equibasis.artifact.store import describe, verify_file
 from equibasis.show.figures import basis_figure, orbits_figure
-from equibasis.solvers.basis import subspace_angle
+from equibasis.solvers.angle import subspace_angle
 
 small = eb.solve(group="c4", input="2x2", output="2x2")  # everything is imported
 basis_figure(small), orbits_figure(small), small.matrix

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import equibasis as eb
-from equibasis.nn.schur import SchurMap, block_transforms, by_irreps
+from equibasis.nn.layers import by_irreps
+from equibasis.nn.schur import SchurMap, block_transforms
 from equibasis.symmetry.irreps import Decomposition
 from equibasis.symmetry.isotypic import LONGEST_ORBIT, isotypic, torus
 from test_layers import PROBLEMS, Problem

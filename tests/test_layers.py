@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import equibasis as eb
-from equibasis.linalg.columns import OrbitColumns
 from equibasis.nn import EquivariantCombine, EquivariantLinear, InvariantAttentionPool
 from equibasis.nn.expansion import BasisExpansion
 

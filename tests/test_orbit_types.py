@@ -11,8 +11,9 @@ from scipy import linalg
 import by_hand
 import equibasis as eb
 from equibasis.solvers import problem, solve_space
+from equibasis.symmetry.assembled import assembled
 from equibasis.symmetry.hom_space import HomSpace
-from equibasis.symmetry.orbit_types import OrbitTypes, Summand, assembled
+from equibasis.symmetry.orbit_types import OrbitTypes, Summand
 from equibasis.symmetry.representations import (
     MatrixRepresentation,
     PermutationRepresentation,

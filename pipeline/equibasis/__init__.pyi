@@ -14,8 +14,8 @@ from .errors import SolverError as SolverError
 from .errors import SpaceError as SpaceError
 from .errors import WriteError as WriteError
 from .solvers import solve as solve
+from .solvers.angle import subspace_angle as subspace_angle
 from .solvers.basis import Basis as Basis
-from .solvers.basis import subspace_angle as subspace_angle
 from .symmetry.catalog import direct_product as direct_product
 from .symmetry.families.matrices import matrix_group as matrix_group
 from .symmetry.families.permutations import permutation_group as permutation_group

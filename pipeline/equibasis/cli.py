@@ -220,7 +220,8 @@ def diff(a: Path, b: Path) -> None:
     Prints the largest principal angle between them, in radians.
     """
     from equibasis.artifact.store import content_sha256, load_basis
-    from equibasis.solvers.basis import TOLERANCE, subspace_angle
+    from equibasis.solvers.angle import subspace_angle
+    from equibasis.solvers.basis import TOLERANCE
 
     first, second = load_basis(a), load_basis(b)
     for what, one, other in (

@@ -11,8 +11,9 @@ from equibasis.artifact.schema import FORMAT, FORMAT_VERSION, Value, decode
 from equibasis.errors import BasisFileError, WriteError
 from equibasis.solvers.basis import Basis, Checks
 from equibasis.solvers.tables import MatrixTable, OrbitTable, Table
+from equibasis.symmetry.assembled import assembled
 from equibasis.symmetry.hom_space import HomSpace
-from equibasis.symmetry.orbit_types import OrbitTypes, Summand, assembled
+from equibasis.symmetry.orbit_types import OrbitTypes, Summand
 from equibasis.symmetry.pair_orbits import orbit_leaders
 from equibasis.symmetry.representations import (
     MatrixRepresentation,

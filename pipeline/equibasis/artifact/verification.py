@@ -9,6 +9,7 @@ import numpy as np
 from equibasis.errors import EquibasisError
 from equibasis.linalg.canonical import pivoted_cholesky
 from equibasis.solvers import orbits
+from equibasis.solvers.angle import same_array, same_summand
 from equibasis.solvers.basis import (
     TOLERANCE,
     Basis,
@@ -18,8 +19,6 @@ from equibasis.solvers.basis import (
     check_rank,
     measure,
     rank_expected,
-    same_array,
-    same_summand,
 )
 from equibasis.solvers.interface import check_memory
 from equibasis.solvers.tables import MatrixTable, OrbitTable

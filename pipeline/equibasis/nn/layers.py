@@ -15,14 +15,16 @@ from equibasis.nn.bias import Bias, InvariantBias, check_invariants, coefficient
 from equibasis.nn.border import check_vectors, why_refused
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.expansion import BasisExpansion
+from equibasis.nn.fourier import TorusMap
 from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.init import reference_, variance_preserving_
 from equibasis.nn.interface import FeatureSpace, basis_of, features_of
 from equibasis.nn.reach import Reach, check_reach
-from equibasis.nn.schur import SchurMap, TorusMap, by_irreps, no_irreps
+from equibasis.nn.schur import SchurMap
 from equibasis.nn.tracing import without_autocast
 from equibasis.solvers import solve_space
 from equibasis.solvers.basis import Basis
+from equibasis.symmetry.isotypic import LONGEST_ORBIT, isotypic, torus
 from equibasis.symmetry.representations import PermutationRepresentation, Representation
 
 Start: TypeAlias = Literal["reference", "variance"]
@@ -284,12 +286,24 @@ def _map(basis: Basis, mode: Mode) -> BasisExpansion | SchurMap | TorusMap:
     found = by_irreps(basis)
     if mode == "irreps":
         if found is None:
-            raise no_irreps(basis)
+            raise ModelError(
+                f"{basis!r} has no mode 'irreps' (it is for orbits of up to {LONGEST_ORBIT} "
+                "coordinates, and for tori of shifts): use mode='expand'"
+            )
         return found
     if found is None:
         return BasisExpansion(basis)
     irreps = _CALLS + _MULTIPLICATION * found.multiplications + _ENTRY * basis.rank
     return found if irreps < expand else BasisExpansion(basis)
+
+
+def by_irreps(basis: Basis) -> SchurMap | TorusMap | None:
+    """x -> W x by irreps; ``None`` where the orbits of X or Y are too long, or too many types."""
+    shifts = torus(basis.space)
+    if shifts is not None:
+        return TorusMap(basis, shifts)
+    found = isotypic(basis.space)
+    return None if found is None else SchurMap(basis, found)
 
 
 class _GroupOrbit(ExactBuffers):

@@ -10,67 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from equibasis.errors import ModelError
 from equibasis.nn.buffers import ExactBuffers
-from equibasis.nn.tracing import is_plain
+from equibasis.nn.gather import Orbits
 from equibasis.solvers.basis import Basis, Block
 from equibasis.solvers.tables import MatrixTable
 from equibasis.symmetry.irreps import Decomposition
-from equibasis.symmetry.isotypic import LONGEST_ORBIT, Torus, isotypic, torus
-from equibasis.symmetry.orbit_types import Summand
-
-
-def by_irreps(basis: Basis) -> SchurMap | TorusMap | None:
-    """x -> W x by irreps; ``None`` where the orbits of X or Y are too long, or too many types."""
-    shifts = torus(basis.space)
-    if shifts is not None:
-        return TorusMap(basis, shifts)
-    found = isotypic(basis.space)
-    return None if found is None else SchurMap(basis, found)
-
-
-class Orbits(ExactBuffers):
-    """x (batch, n) <-> its coordinates by orbit type, (t, c, batch) each.
-
-    With the batch innermost, coordinates move as whole rows.
-
-    Parameters
-    ----------
-    summands
-        The types of the space.
-    """
-
-    order: Tensor
-    place: Tensor
-    signs: Tensor | None
-
-    def __init__(self, summands: Sequence[Summand]) -> None:
-        super().__init__()
-        order = np.concatenate([each.index.ravel() for each in summands])
-        self.shapes = [each.index.shape for each in summands]
-        self.sizes = [t * c for t, c in self.shapes]
-        self.register_exact("order", order)
-        self.register_exact("place", np.argsort(order))
-        signs = [np.ones(e.index.shape) if e.signs is None else e.signs for e in summands]
-        flat = np.concatenate([each.ravel() for each in signs]).astype(np.float64)
-        self.register_exact("signs", None if (flat > 0).all() else flat[:, None])
-
-    def gather(self, x: Tensor) -> list[Tensor]:
-        """(batch, n) -> (t, c · batch) for each type."""
-        rows = permuted(x.t().contiguous(), self.order, self.place)
-        if self.signs is not None:
-            rows = rows * self.cast("signs", x)
-        parts = [rows] if len(self.sizes) == 1 else rows.split(self.sizes)
-        batch = x.shape[0]
-        return [part.view(t, c * batch) for part, (t, c) in zip(parts, self.shapes, strict=True)]
-
-    def scatter(self, parts: Sequence[Tensor], batch: int) -> Tensor:
-        """(t, c · batch) for each type -> (batch, n)."""
-        every = [part.reshape(n, batch) for part, n in zip(parts, self.sizes, strict=True)]
-        rows = every[0] if len(every) == 1 else torch.cat(every)
-        if self.signs is not None:
-            rows = rows * self.cast("signs", rows)
-        return permuted(rows, self.place, self.order).t().contiguous()
 
 
 @dataclass(frozen=True)
@@ -228,51 +172,6 @@ class SchurMap(ExactBuffers):
         return self.output.scatter(found, batch)
 
 
-class TorusMap(ExactBuffers):
-    """x -> W x where the group is the shifts of a torus: convolution by Fourier transforms."""
-
-    points: Tensor
-
-    def __init__(self, basis: Basis, shifts: Torus) -> None:
-        super().__init__()
-        (block,) = basis.blocks
-        self.cycles = shifts.cycles
-        self.shape = block.output.multiplicity, block.input.multiplicity, block.table.rank
-        # Point u of the torus is point[u] of the orbit, and W[0, q] has coefficient q.
-        input_, output = (
-            Summand(each.type, each.index[shifts.points], each.signs)
-            for each in (block.input, block.output)
-        )
-        self.input, self.output = Orbits([input_]), Orbits([output])
-        self.register_exact("points", shifts.points)
-
-    @property
-    def multiplications(self) -> float:
-        """How many a vector takes, its weights made."""
-        d, c, t = self.shape
-        return 2.0 * t * d * c + 2.5 * (d + c) * t * math.log2(t)
-
-    def spectrum(self, coefficients: Tensor) -> Tensor:
-        """That of the kernel, (frequencies, outputs, inputs)."""
-        d, c, t = self.shape
-        kernel = _fourier_type(coefficients).view(d, c, t).index_select(2, self.points)
-        axes = tuple(range(2, 2 + len(self.cycles)))
-        spectrum = torch.fft.rfftn(kernel.view(d, c, *self.cycles), dim=axes).conj()
-        return spectrum.flatten(2).permute(2, 0, 1)
-
-    def forward(self, x: Tensor, coefficients: Tensor) -> Tensor:
-        """(batch, m), (rank,) -> (batch, k)."""
-        (d, c, t), batch = self.shape, x.shape[0]
-        (part,), kernel = self.input.gather(x), self.spectrum(coefficients)
-        axes = tuple(range(len(self.cycles)))
-        signal = torch.fft.rfftn(_fourier_type(part).view(*self.cycles, c, batch), dim=axes)
-        flat = signal.flatten(0, axes[-1])
-        product = kernel * flat if d == c == 1 else kernel @ flat
-        shaped = product.reshape(*signal.shape[: len(axes)], d, batch)
-        y = torch.fft.irfftn(shaped, s=self.cycles, dim=axes)
-        return self.output.scatter([y.reshape(t, d * batch).to(x.dtype)], batch)
-
-
 def block_transforms(block: Block, found: Decomposition) -> list[np.ndarray]:
     """Coefficients of a pair of types -> its matrices of every irrep that both have.
 
@@ -355,54 +254,3 @@ def _product(weights: Sequence[Tensor], x: Tensor, commutant: Tensor) -> Tensor:
         for unit, w in zip(commutant, weights, strict=True)
     ]
     return torch.stack(terms).sum(0)
-
-
-class _Permute(torch.autograd.Function):
-    """x[order], whose adjoint is x[place]: torch's own would add up what it need not."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor, order: Tensor, place: Tensor) -> Tensor:
-        """(n, batch) -> (n, batch)."""
-        return x.index_select(0, order)
-
-    @staticmethod
-    def setup_context(ctx: object, inputs: tuple[Tensor, Tensor, Tensor], _: Tensor) -> None:
-        """Remember the permutation."""
-        ctx.permutation = inputs[1:]  # type: ignore[attr-defined]
-
-    @staticmethod
-    def backward(ctx: object, gradient: Tensor) -> tuple[Tensor, None, None]:
-        """The inverse permutation."""
-        order, place = ctx.permutation  # type: ignore[attr-defined]
-        found: Tensor = _Permute.apply(gradient, place, order)
-        return found, None, None
-
-    @staticmethod
-    def jvp(ctx: object, tangent: Tensor, *_: None) -> Tensor:
-        """The permutation, as it is linear."""
-        order, place = ctx.permutation  # type: ignore[attr-defined]
-        moved: Tensor = _Permute.apply(tangent, order, place)
-        return moved
-
-
-def permuted(x: Tensor, order: Tensor, place: Tensor) -> Tensor:
-    """x[order], for a permutation and its inverse ``place``."""
-    if is_plain(x):
-        y: Tensor = _Permute.apply(x, order, place)
-        return y
-    return x.index_select(0, order)
-
-
-def _fourier_type(x: Tensor) -> Tensor:
-    """Fourier transforms need float32 at least."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-
-
-def no_irreps(basis: Basis) -> ModelError:
-    """The error where irreps are asked for and there are none to be had."""
-    return ModelError(
-        f"{basis!r} has no mode 'irreps' (it is for orbits of up to {LONGEST_ORBIT} coordinates, "
-        "and for tori of shifts): use mode='expand'"
-    )

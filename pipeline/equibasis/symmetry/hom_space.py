@@ -10,10 +10,11 @@ from functools import cached_property
 import numpy as np
 
 from equibasis.errors import GroupError, SpaceError
+from equibasis.symmetry.assembled import assembled
 from equibasis.symmetry.building import representation
 from equibasis.symmetry.closure import check_group, list_elements
 from equibasis.symmetry.group import Group
-from equibasis.symmetry.orbit_types import OrbitTypes, assembled, orbit_types
+from equibasis.symmetry.orbit_types import OrbitTypes, orbit_types
 from equibasis.symmetry.representations import (
     TOLERANCE,
     MatrixRepresentation,

@@ -1,0 +1,101 @@
+"""How far apart two subspaces are."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from equibasis.errors import EquibasisError
+from equibasis.linalg.components import diagonal_blocks
+from equibasis.solvers.basis import TOLERANCE, Basis, Block, check_is_basis
+from equibasis.solvers.tables import MatrixTable, OrbitTable, matrix_of
+from equibasis.symmetry.orbit_types import Summand
+from equibasis.symmetry.representations import same_representation
+
+
+def subspace_angle(a: Basis, b: Basis) -> float:
+    """The largest principal angle between the spans of two bases of one rank, in radians.
+
+    sin θ = ‖A - B BᵀA‖₂, which unlike the cosine keeps its digits near zero. Where both split
+    into the same copies of types, the largest of the angles between their tables.
+    Source: Björck and Golub (1973), *Numerical methods for computing angles between subspaces*.
+
+    Raises
+    ------
+    EquibasisError
+        If they are of different ranks, or of maps between different numbers of coordinates.
+    """
+    for each in (a, b):
+        check_is_basis(each)
+    if (a.space.m, a.space.k) != (b.space.m, b.space.k):
+        raise EquibasisError(
+            f"maps {a.space} and {b.space} lie in no one space: they have no angle"
+        )
+    if a.rank != b.rank:
+        raise EquibasisError(
+            f"subspaces of {a.rank} and of {b.rank} dimensions in {a.space.dimension} have no "
+            "angle: compare bases of one rank"
+        )
+    if _same_copies(a, b):
+        pairs = [
+            (one, other)
+            for one, other in zip(a.blocks, b.blocks, strict=True)
+            if not _same_columns(one, other)
+        ]
+        if all(one.table.rank == other.table.rank for one, other in pairs):
+            angles = (
+                _angle(matrix_of(one.table, one.space), matrix_of(other.table, other.space))
+                for one, other in pairs
+            )
+            return max(angles, default=0.0)
+    return _angle(a.matrix, b.matrix)
+
+
+def _angle(first: sparse.csc_array, second: sparse.csc_array) -> float:
+    rest = first - second @ (second.T @ first)
+    frobenius = float(np.linalg.norm(rest.data))
+    if frobenius < TOLERANCE:
+        return frobenius  # an upper bound; what is left is rounding
+    gram = (rest.T @ rest / frobenius**2).tocsr()
+    largest = max(
+        np.linalg.eigvalsh(blocks.values).max(initial=0.0) for blocks in diagonal_blocks(gram)
+    )
+    return float(np.arcsin(min(1.0, frobenius * np.sqrt(largest))))
+
+
+def _same_copies(a: Basis, b: Basis) -> bool:
+    return all(
+        len(one) == len(other) and all(map(same_summand, one, other))
+        for one, other in (
+            (a.space.types.input, b.space.types.input),
+            (a.space.types.output, b.space.types.output),
+        )
+    )
+
+
+def same_summand(a: Summand, b: Summand) -> bool:
+    """Whether two summands are the same copies, whatever their types."""
+    return np.array_equal(a.index, b.index) and same_array(a.signs, b.signs)
+
+
+def _same_columns(a: Block, b: Block) -> bool:
+    """Whether two tables are seen to be one without a matrix of either."""
+    one, other = a.table, b.table
+    if isinstance(one, OrbitTable) and isinstance(other, OrbitTable):
+        # Rows follow from the first where both are moved by one group.
+        moved_alike = one.rows == 1 or (
+            same_representation(a.space.input, b.space.input)
+            and same_representation(a.space.output, b.space.output)
+        )
+        same_labels = np.array_equal(one.labels, other.labels)
+        return moved_alike and same_labels and same_array(one.signs, other.signs)
+    return (
+        isinstance(one, MatrixTable)
+        and isinstance(other, MatrixTable)
+        and np.array_equal(one.values, other.values)
+    )
+
+
+def same_array(a: np.ndarray | None, b: np.ndarray | None) -> bool:
+    """Whether both are equal, or both are ``None``."""
+    return (a is None) == (b is None) and (a is None or b is None or np.array_equal(a, b))
