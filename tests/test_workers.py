@@ -168,3 +168,25 @@ def test_a_group_of_the_user_is_solved_by_two_workers(write_module):
     assert basis.rank == 4
     assert by_hand.invariance_error(basis.space, basis) < 1e-15
     np.testing.assert_allclose(by_hand.dense(basis).sum(), 8.0)
+
+
+def test_workers_are_not_forked_though_a_progress_bar_has_chosen_fork(python, tmp_path) -> None:
+    """tqdm makes a lock when its first bar is made, which settles how processes are started."""
+    (tmp_path / "script.py").write_text(
+        "import multiprocessing, tqdm\n"
+        "from equibasis.symmetry.workers import Workers\n"
+        "class Noted(int):\n"
+        "    pass\n"
+        "Noted.where = 'changed'\n"
+        "def where(_):\n"
+        "    return getattr(Noted, 'where')\n"
+        "if __name__ == '__main__':\n"
+        "    Noted.where = 'of the parent'\n"
+        "    tqdm.tqdm(total=1, disable=False, leave=False).close()\n"
+        "    with Workers(2) as pool:\n"
+        "        print(set(pool.map(where, [(0,), (1,), (2,)], 'tasks')))\n",
+        encoding="utf-8",
+    )
+    done = python("script.py")
+    assert done.status == 0, done.err
+    assert "changed" in done.out  # what a forked process would have from its parent

@@ -111,9 +111,12 @@ class Workers:
 
 
 def _start_method() -> BaseContext:
-    """What the user set, or the platform's default; never fork, which threads do not survive."""
+    """What the user set, or the platform's default; never fork, which threads do not survive.
+
+    A progress bar, of ours or of others, sets fork where nobody has chosen.
+    """
     method = cast("str | None", multiprocessing.get_start_method(allow_none=True))
-    if method is None and "forkserver" in multiprocessing.get_all_start_methods():
+    if method in (None, "fork") and "forkserver" in multiprocessing.get_all_start_methods():
         method = "forkserver"
     return multiprocessing.get_context(method)
 
