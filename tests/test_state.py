@@ -338,7 +338,7 @@ def test_it_is_no_parameter_and_no_buffer() -> None:
     assert not [name for name, _ in layer.named_buffers() if KEY in name]
     assert layer.state_dict()[KEY].dtype == torch.uint8
     text = bytes(layer.state_dict()[KEY].tolist()).decode()
-    assert text.startswith("EquivariantLinear c4: 4x4 -> 2x2, rank 16, sha256 ")
+    assert text.startswith("EquivariantLinear c4: 4x4 -> 2x2, rank 16, sha256/2 ")
 
 
 COPIES: dict[str, Callable[[nn.Module], Any]] = {
@@ -523,3 +523,14 @@ def test_a_cast_that_is_refused_is_not_done(dtype):
         layer._apply(lambda tensor: tensor.to(dtype))
     assert torch.equal(layer.coefficients, before)
     assert layer.coefficients.dtype == torch.float32
+
+
+def test_weights_of_an_earlier_version_are_told_from_those_of_another_basis() -> None:
+    layer = linear("c4", "3x3", "3x3")
+    state = layer.state_dict()
+    said = bytes(state["_extra_state"].tolist()).decode()
+    assert ", sha256/2 " in said
+    before = said.replace(", sha256/2 ", ", sha256 ")
+    state["_extra_state"] = torch.tensor(list(before.encode()), dtype=torch.uint8)
+    with pytest.raises(eb.ModelError, match=r"of an earlier equibasis.*train them anew"):
+        layer.load_state_dict(state)

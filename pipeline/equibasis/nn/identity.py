@@ -20,12 +20,11 @@ from equibasis.nn.buffers import refuse_cast
 from equibasis.nn.interface import FeatureSpace
 from equibasis.symmetry.representations import PermutationRepresentation, Representation
 
-# What the hash stands for besides: the canonical basis, its order, and its scale. Raised
-# when one of these changes, so that weights from before are refused.
-_RULES = "2"
-
 _KEY = "_extra_state"
-_HASH = ", sha256 "
+
+# The number stands for what coefficients mean: the canonical basis, its order and its scale.
+# It is raised when one of these changes, so that weights from before are refused.
+_HASH, _ANY_HASH = ", sha256/2 ", ", sha256"
 _DIGITS = 32
 _MOST_TEXT = 200
 
@@ -60,7 +59,7 @@ class IdentifiedWeights(nn.Module, abc.ABC):
         """
         if self._identity is None:
             kind, spaces, rest = self.weights_of()
-            digest = hashlib.sha256(f"{_RULES} {kind} {rest}".encode())
+            digest = hashlib.sha256(f"{kind} {rest}".encode())
             for features in spaces:
                 digest.update(f" {features.dimension} {features.complete}".encode())
             for element in sorted(_elements(*(features.representation for features in spaces))):
@@ -96,6 +95,12 @@ class IdentifiedWeights(nn.Module, abc.ABC):
                 )
             return
         said = _text_of(found)
+        if _HASH not in said and _ANY_HASH in said:
+            of = said.partition(_ANY_HASH)[0]
+            raise ModelError(
+                f"weights of {of} are of an earlier equibasis, which ordered and scaled "
+                "coefficients in another way: train them anew"
+            )
         if _HASH not in said:
             raise ModelError(
                 f"weights for {_readable(self.identity())} hold a damaged {prefix + _KEY!r}: it is "
