@@ -40,8 +40,7 @@ def test_every_group_and_solver_of_the_list_is_there(expected: str) -> None:
     assert len({line.split()[0] for line in lines}) == len(lines)  # the solver is recorded too
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize("threads", ["1", "2"])
+@pytest.mark.parametrize(("workers", "threads"), [("1", "1"), ("2", "2")])
 def test_workers_and_threads_do_not_change_a_byte(
     workers: str, threads: str, expected: str
 ) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from scipy import sparse
 
 import by_hand
@@ -110,6 +110,7 @@ def test_orbits_are_numbered_as_they_first_occur_and_none_is_minus_one():
 # --- every solver, one table --------------------------------------------------------------------
 
 
+@settings(max_examples=100)
 @given(any_space)
 def test_every_solver_that_applies_gives_the_same_tables(space):
     expected = solve_space(space)
@@ -199,13 +200,13 @@ def test_columns_are_ordered_by_types_then_copies_then_the_table(space):
 
 
 def test_long_orbits_that_are_not_seen_to_be_isomorphic_are_no_less_right():
-    """A polygon of 300 corners and the same numbered from another, under a turn and a mirror."""
-    corners = np.arange(300)
-    one = np.stack([(corners + 1) % 300, -corners % 300])
-    other = (one[:, (corners + 1) % 300] - 1) % 300
+    """A polygon of 260 corners and the same numbered from another, under a turn and a mirror."""
+    corners = np.arange(260)
+    one = np.stack([(corners + 1) % 260, -corners % 260])
+    other = (one[:, (corners + 1) % 260] - 1) % 260
     space = by_hand.hom_space(*map(PermutationRepresentation, (one, other)), complete=False)
     basis = solve_space(space)
-    assert basis.rank == 151  # as many as distances
+    assert basis.rank == 131  # as many as distances
     assert eb.verify_basis(basis).equivariance_error == 0.0
     assert by_hand.invariance_error(space, basis) == 0.0
     assert [len(each.types.representations) for each in (space, space.enumerated)] == [2, 2]
