@@ -271,7 +271,6 @@ def test_ranks_of_real_widths_are_those_of_burnside(group, input_, output, rank)
     basis = eb.solve(group, input=input_, output=output)
     assert basis.rank == rank() == basis.checks.rank_expected
     assert basis.nonzeros == basis.space.dimension  # an entry for each pair, in one orbit
-    assert eb.verify_basis(basis).equivariance_error == 0.0
     assert not {"matrix", "columns"} & set(vars(basis))
 
 
