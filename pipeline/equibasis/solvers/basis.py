@@ -15,7 +15,7 @@ from equibasis.errors import EquibasisError
 from equibasis.linalg.columns import OrbitColumns, label_type
 from equibasis.linalg.components import diagonal_blocks
 from equibasis.linalg.memory import refuse_beyond_memory
-from equibasis.solvers import orbits
+from equibasis.solvers.orbits import SOLVER as ORBITS
 from equibasis.solvers.reynolds import hom_dimension
 from equibasis.solvers.tables import (
     MatrixTable,
@@ -358,10 +358,10 @@ def rank_expected(space: HomSpace) -> int:
     @functools.cache
     def of_pair(input_: int, output: int) -> int:
         small = space.between(input_, output)
-        if small.complete or orbits.obstacle(small) is not None:
+        if small.complete or ORBITS.obstacle(small) is not None:
             return hom_dimension(small)
         # The other way round, from the stabilizer of a point of V.
-        return orbits.solve(space.between(output, input_)).rank
+        return ORBITS.solve(space.between(output, input_)).rank
 
     if not space.complete and not _permuted(space):
         return rank_expected(space.enumerated)
