@@ -90,6 +90,23 @@ def test_a_schreier_tree_reaches_each_point_of_an_orbit_once(problem):
             assert sorted(reached) == list(range(rho.dimension))
 
 
+@pytest.mark.parametrize("length", [6, 24_000, 30_000, 36_000])
+def test_long_signed_orbits_are_followed_whatever_integers_hold_them(length):
+    """Every shift by one changes all signs, and turns three points: shifts by three are left."""
+    shift = (np.arange(length) - 1) % length
+    space = by_hand.hom_space(
+        PermutationRepresentation(shift[None], -np.ones((1, length), dtype=np.int8)),
+        PermutationRepresentation([[2, 0, 1]]),
+        complete=False,
+    )
+    basis = solve_space(space)
+    assert basis.rank == 3
+    ((table,),) = basis.tables
+    points = np.arange(length)
+    np.testing.assert_array_equal(table.labels, points % 3)
+    np.testing.assert_array_equal(table.signs, np.where(points // 3 % 2, -1, 1))
+
+
 def test_rows_of_what_is_no_single_orbit_are_refused():
     identity = PermutationRepresentation(np.arange(3)[None])
     table = OrbitTable(3, np.arange(3, dtype=np.int32))

@@ -86,7 +86,8 @@ def _by_generators(
         there = home[parents]
         if signed:
             turned = signs_of(input_)[g] * signs_of(output)[g, parents, None] < 0
-            there = np.where(turned, (there + t) % points, there).astype(home.dtype)
+            negative = np.where(there < t, there + t, there - t)  # within the short integers
+            there = np.where(turned, negative, there).astype(home.dtype)
         return there.take(inverse[g], axis=1)
 
     step = max(1, _AT_ONCE // t)
