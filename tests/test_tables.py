@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from scipy import sparse
 
 import by_hand
@@ -90,6 +90,23 @@ def test_a_schreier_tree_reaches_each_point_of_an_orbit_once(problem):
             assert sorted(reached) == list(range(rho.dimension))
 
 
+@pytest.mark.parametrize("length", [6, 24_000, 30_000, 36_000])
+def test_long_signed_orbits_are_followed_whatever_integers_hold_them(length):
+    """Every shift by one changes all signs, and turns three points: shifts by three are left."""
+    shift = (np.arange(length) - 1) % length
+    space = by_hand.hom_space(
+        PermutationRepresentation(shift[None], -np.ones((1, length), dtype=np.int8)),
+        PermutationRepresentation([[2, 0, 1]]),
+        complete=False,
+    )
+    basis = solve_space(space)
+    assert basis.rank == 3
+    ((table,),) = basis.tables
+    points = np.arange(length)
+    np.testing.assert_array_equal(table.labels, points % 3)
+    np.testing.assert_array_equal(table.signs, np.where(points // 3 % 2, -1, 1))
+
+
 def test_rows_of_what_is_no_single_orbit_are_refused():
     identity = PermutationRepresentation(np.arange(3)[None])
     table = OrbitTable(3, np.arange(3, dtype=np.int32))
@@ -110,6 +127,7 @@ def test_orbits_are_numbered_as_they_first_occur_and_none_is_minus_one():
 # --- every solver, one table --------------------------------------------------------------------
 
 
+@settings(max_examples=100)
 @given(any_space)
 def test_every_solver_that_applies_gives_the_same_tables(space):
     expected = solve_space(space)
@@ -199,13 +217,13 @@ def test_columns_are_ordered_by_types_then_copies_then_the_table(space):
 
 
 def test_long_orbits_that_are_not_seen_to_be_isomorphic_are_no_less_right():
-    """A polygon of 300 corners and the same numbered from another, under a turn and a mirror."""
-    corners = np.arange(300)
-    one = np.stack([(corners + 1) % 300, -corners % 300])
-    other = (one[:, (corners + 1) % 300] - 1) % 300
+    """A polygon of 260 corners and the same numbered from another, under a turn and a mirror."""
+    corners = np.arange(260)
+    one = np.stack([(corners + 1) % 260, -corners % 260])
+    other = (one[:, (corners + 1) % 260] - 1) % 260
     space = by_hand.hom_space(*map(PermutationRepresentation, (one, other)), complete=False)
     basis = solve_space(space)
-    assert basis.rank == 151  # as many as distances
+    assert basis.rank == 131  # as many as distances
     assert eb.verify_basis(basis).equivariance_error == 0.0
     assert by_hand.invariance_error(space, basis) == 0.0
     assert [len(each.types.representations) for each in (space, space.enumerated)] == [2, 2]
@@ -270,7 +288,6 @@ def test_ranks_of_real_widths_are_those_of_burnside(group, input_, output, rank)
     basis = eb.solve(group, input=input_, output=output)
     assert basis.rank == rank() == basis.checks.rank_expected
     assert basis.nonzeros == basis.space.dimension  # an entry for each pair, in one orbit
-    assert eb.verify_basis(basis).equivariance_error == 0.0
     assert not {"matrix", "columns"} & set(vars(basis))
 
 

@@ -36,11 +36,6 @@ def test_every_basis_that_is_solved_holds(space):
     assert eb.verify_basis(basis).rank_expected == basis.rank
 
 
-@given(signed)
-def test_every_basis_that_is_solved_from_generators_holds(problem):
-    eb.verify_basis(solve_space(problem.generated))
-
-
 @given(by_hand.spaces, by_hand.seeds)
 def test_no_other_orthonormal_basis_of_the_subspace_holds(space, seed):
     basis = solve_space(space)
