@@ -616,7 +616,7 @@ def test_a_stored_matrix_is_held_against_its_size_before_the_basis_is_made_a_mat
 
 
 def test_elements_that_all_act_alike_are_checked_in_little_memory(tmp_path):
-    group = eb.Group("alike", tuple(range(8_000)), lambda x, g: x, rearranges=True)
+    group = eb.Group("alike", tuple(range(4_000)), lambda x, g: x, rearranges=True)
     path = saved(eb.solve(group=group, output="2"), tmp_path / "basis.h5")
     verify_file(path)
     if Path("/proc/self/statm").exists():

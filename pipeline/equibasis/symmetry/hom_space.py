@@ -234,7 +234,7 @@ def hom_space(group: Group, *, input: Space, output: Space, workers: Workers) ->
     )
     if group.complete:
         _ = space.generating  # checks that the elements are a group
-    for rho in (on_input, on_output):
+    for rho in space.types.representations:
         _check_conditioned(group.name, names, rho)
     return space
 
