@@ -566,7 +566,7 @@ LARGE = {
             "copies": 1,
             "table": np.arange(60_000),
         },
-        {"verify": "", "show": "would take about", "diff": "would take about", "save": "ok"},
+        {"verify": "", "show": "would take about", "diff": "ok", "save": "ok"},
     ),
     # A group of 6·10⁹ elements.
     "a large group": (

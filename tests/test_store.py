@@ -35,7 +35,7 @@ from equibasis.artifact.normalise import import_basis
 from equibasis.artifact.store import basis_path, describe, verify_file
 from equibasis.files import check_writable, write_text, writing
 from equibasis.solvers import solve_space
-from equibasis.solvers.basis import same_array, same_summand
+from equibasis.solvers.angle import same_array, same_summand
 from equibasis.solvers.tables import MatrixTable, OrbitTable, Table
 from equibasis.symmetry.representations import same_representation
 

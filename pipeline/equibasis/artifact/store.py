@@ -119,6 +119,7 @@ def save_basis(basis: Basis, path: str | os.PathLike[str]) -> None:
     check_is_basis(basis)
     attributes, datasets = contents(basis)
     content = attributes["/"]["content_sha256"] = _digest(attributes, datasets)
+    matrix: dict[str, np.ndarray] = {}
     if basis.space.dimension <= _MOST_ROWS and basis.nonzeros <= _MOST_NONZEROS:
         of_matrix, matrix = matrix_of_file(basis)
         attributes, datasets = attributes | of_matrix, datasets | matrix
@@ -126,7 +127,9 @@ def save_basis(basis: Basis, path: str | os.PathLike[str]) -> None:
     def check(temporary: Path) -> None:
         with PlainFile(temporary) as file:
             found, outline = _read(file)
-        if outline.values["/@content_sha256"] != content or found.solver != basis.solver:
+            same = all(np.array_equal(file.read(path), part) for path, part in matrix.items())
+        same &= outline.values["/@content_sha256"] == content and found.solver == basis.solver
+        if not same:
             raise BasisFileError("another basis")
         if outline.besides or set(outline.datasets) != set(datasets):
             raise BasisFileError(f"more, or less: {', '.join(outline.besides)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
+from collections.abc import Iterator, Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +13,9 @@ from types import ModuleType
 from equibasis.errors import GroupError
 
 _chosen: Path | None = None
+
+# What was put on the path here.
+_added: list[str] = []
 
 
 def look_in(folder: Path) -> None:
@@ -35,7 +39,7 @@ def import_module(name: str) -> ModuleType:
         raise GroupError(f"{name[:60]!r} is no name of a module")
     here = _folder()
     if here is not None and here not in sys.path:
-        sys.path.append(here)
+        put_on_path([here])
     remedy = "put it there" if _chosen else "run from the folder that holds it"
     try:
         with contextlib.redirect_stdout(sys.stderr):  # what it prints is not our output
@@ -55,6 +59,24 @@ def import_module(name: str) -> ModuleType:
         ) from error
     _check_is_that_of(here, module)
     return module
+
+
+def put_on_path(folders: Sequence[str]) -> None:
+    """Look for modules in these folders too, last."""
+    _added.extend(folders)
+    sys.path.extend(folders)
+
+
+@contextlib.contextmanager
+def off_the_path() -> Iterator[list[str]]:
+    """A context in which folders of the user's are not looked in; yields those that were."""
+    before = list(sys.path)
+    folders = [folder for folder in _added if folder in sys.path]
+    sys.path[:] = [folder for folder in sys.path if folder not in folders]
+    try:
+        yield folders
+    finally:
+        sys.path[:] = before
 
 
 def _folder() -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import multiprocessing
 import os
 import pickle
@@ -20,6 +21,7 @@ from tqdm import tqdm
 
 from equibasis.errors import EquibasisError
 from equibasis.linalg.numbers import whole_number
+from equibasis.symmetry.user_module import off_the_path, put_on_path
 
 Result = TypeVar("Result")
 
@@ -92,8 +94,8 @@ class Workers:
             return
         _check_pickles(function, rest[0])
         try:
-            with _without_current_folder():
-                results = self._started().map(function, *zip(*rest, strict=True))
+            with _without_current_folder(), off_the_path() as folders:
+                results = self._started(folders).map(function, *zip(*rest, strict=True))
             yield from results
         except BrokenProcessPool as error:
             raise EquibasisError(
@@ -101,13 +103,19 @@ class Workers:
                 "--workers), or the script that started it lacks an if __name__ == '__main__'"
             ) from error
 
-    def _started(self) -> ProcessPoolExecutor:
+    def _started(self, folders: list[str]) -> ProcessPoolExecutor:
         if self._pool is None:
             self._others = set(multiprocessing.active_children())
-            # Ctrl-C ends a worker without a word: the process that it works for says it.
-            without_a_word = (signal.signal, (signal.SIGINT, signal.SIG_DFL))
-            self._pool = ProcessPoolExecutor(self._count, _start_method(), *without_a_word)
+            self._pool = ProcessPoolExecutor(self._count, _start_method(), _begin, (folders,))
         return self._pool
+
+
+def _begin(folders: list[str]) -> None:
+    """Make a worker ready: what we need is imported before the user's folders are on its path."""
+    # Ctrl-C ends a worker without a word: the process that it works for says it.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    importlib.import_module("equibasis.symmetry.building")
+    put_on_path(folders)
 
 
 def _start_method() -> BaseContext:
