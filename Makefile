@@ -26,8 +26,8 @@ define environment
 	@touch $(1)/.installed
 endef
 
-install: $(BIN)/.installed
-$(BIN)/.installed: setup.cfg pyproject.toml constraints.txt
+install: .venv/.installed
+.venv/.installed: setup.cfg pyproject.toml constraints.txt
 	$(call environment,.venv,constraints.txt)
 
 .venv-lowest/.installed: setup.cfg pyproject.toml constraints-lowest.txt

@@ -38,7 +38,6 @@ NETWORKS = (
     (["256*6x6", "256*6x6"], "d4"),
 )
 
-BASIS_TITLES = [
     "problem",
     "dimensions",
     "rank",
@@ -49,10 +48,9 @@ BASIS_TITLES = [
     "memory",
     "file",
 ]
-NETWORK_TITLES = ["network", "building", "memory", "parameters", "plain", "plain step", "ratio"]
 
 COMMON = """
-import json, os, resource, sys, tempfile, time
+import atexit, json, os, resource, shutil, sys, tempfile, time
 def peak():
     try:  # of this program alone; ru_maxrss remembers the process that started it
         with open("/proc/self/status") as status:
@@ -63,6 +61,7 @@ def timed(call):
     start = time.perf_counter()
     return call(), time.perf_counter() - start
 folder = tempfile.mkdtemp()
+atexit.register(shutil.rmtree, folder, ignore_errors=True)
 os.environ["EQUIBASIS_CACHE"] = folder
 """
 

@@ -538,3 +538,34 @@ def test_batches_of_any_shape_go_through_both_modes() -> None:
         torch.testing.assert_close(layer(x)[1, 2], layer(x[1, 2]))
         assert layer(x[:, :0]).shape == (2, 0, layer.out_features)
         assert layer(x.transpose(0, 1)).shape == (3, 2, layer.out_features)
+
+
+def test_shifts_of_copies_with_signs_are_the_same_in_both_modes() -> None:
+    """A torus whose copies in Y alone, or in X alone, are turned to their negatives in places."""
+    signs = np.where(np.arange(32) % 3 == 0, -1.0, 1.0)
+
+    def shift(x: np.ndarray, steps: int) -> np.ndarray:
+        if x.ndim == 1:
+            return np.roll(x, steps)
+        return (signs * np.roll(signs * x[:, 0], steps))[:, None]
+
+    group = eb.Group("z32", tuple(range(32)), shift)
+    for input_, output in (("32", "32x1"), ("32x1", "32"), ("32x1", "2*32x1")):
+        basis = eb.solve(group, input=input_, output=output)
+        expand, irreps = (
+            EquivariantLinear(basis, mode=mode).double() for mode in ("expand", "irreps")
+        )
+        irreps.load_state_dict(expand.state_dict())
+        assert (type(irreps.map).__name__ == "TorusMap") == (input_ == "32")
+        x = torch.randn(3, basis.space.m, dtype=torch.float64)
+        assert_close(irreps(x), expand(x), 1e-10)
+
+
+@pytest.mark.parametrize("name", ["mirrors", "space, dense", "a torus"])
+def test_weights_are_exact_and_outputs_short_under_autocast(name: str) -> None:
+    for layer in layers(name, torch.float32):
+        exact = layer.to_linear().weight
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(layer.to_linear().weight, exact)
+            assert layer.weight().dtype == torch.float32
+            assert layer(torch.randn(3, layer.in_features)).dtype == torch.bfloat16

@@ -13,7 +13,7 @@ import equibasis as eb
 from equibasis.solvers import problem, solve_space
 from equibasis.symmetry.assembled import assembled
 from equibasis.symmetry.hom_space import HomSpace
-from equibasis.symmetry.orbit_types import OrbitTypes, Summand
+from equibasis.symmetry.orbit_types import OrbitTypes, Summand, orbit_types
 from equibasis.symmetry.representations import (
     MatrixRepresentation,
     PermutationRepresentation,
@@ -383,3 +383,21 @@ def same_products(space: HomSpace, other: HomSpace) -> bool:
         for one, two in zip(other.input.index, other.output.index, strict=True)
     )
     return identity and closed
+
+
+@given(st.permutations(range(1, 8)), st.permutations(range(4)))
+def test_the_order_in_which_elements_are_listed_changes_nothing(others, renumbered):
+    """D4 on 2x2 beside the same renumbered: the points of a copy may correspond in several ways."""
+    rho = eb.solve("d4", input="2x2", output="2x2").space.input
+    p = np.array(renumbered)
+    index = np.concatenate([rho.index, 4 + np.argsort(p)[rho.index[:, p]]], axis=1)
+    both = PermutationRepresentation(index)
+    expected = orbit_types(both, both, enumerated=True)
+    listed = PermutationRepresentation(index[[0, *others]])
+    found = orbit_types(listed, listed, enumerated=True)
+    generators = [1, 4] if others[0] % 2 else [4, 1]
+    few = PermutationRepresentation(index[generators])
+    for one in (found, orbit_types(few, few, enumerated=False)):
+        assert len(one.input) == len(expected.input)
+        for mine, other in zip(one.input, expected.input, strict=True):
+            np.testing.assert_array_equal(mine.index, other.index)

@@ -25,6 +25,7 @@ from equibasis.symmetry.representations import (
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
+    direct_sum,
 )
 
 SIZES = [("c4", 6, 3), ("d4", 6, 3), ("c4", 8, 4), ("d4", 8, 4)]
@@ -626,3 +627,31 @@ def test_the_projector_needs_orthogonal_matrices():
 def test_more_elements_than_can_be_listed_are_refused_where_they_must_be_listed():
     with pytest.raises(eb.GroupError, match=r"more than 20,000 elements .* use --solver orbits"):
         eb.solve("s9", input="9", output="9", solver="svd")
+
+
+def test_solvers_agree_on_orbits_beside_matrices_whatever_the_signs_and_numbering():
+    """S3 on points with signs, beside its plane seen from anywhere: tables of both at once."""
+    index = np.array([[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 2, 1], [2, 1, 0], [1, 0, 2]])
+    points = PermutationRepresentation(index)
+    for angle in (0.5, 1.0, 2.6, -1.0):
+        corners = angle + 2 * np.pi * np.arange(3) / 3
+        v = np.stack([np.cos(corners), np.sin(corners)], axis=1)
+        plane = MatrixRepresentation(np.stack([2 / 3 * (v[i].T @ v).T for i in index]))
+        for signs in ([1, -1, -1], [1, 1, -1], [1, -1, 1]):
+            f = np.array(signs, dtype=np.int8)
+            space = eb.HomSpace(
+                group="s3",
+                elements=tuple("abcdef"),
+                input_space=eb.V,
+                output_space=eb.V,
+                input=direct_sum([points, plane]),
+                output=PermutationRepresentation(index, (f * f[index]).astype(np.int8)),
+            )
+            expected = solve_space(space)
+            for solver in SOLVERS.values():
+                if solver.obstacle(space) is None:
+                    found = solve_space(space, solver)
+                    eb.verify_basis(found)
+                    np.testing.assert_allclose(
+                        by_hand.dense(found), by_hand.dense(expected), atol=1e-12
+                    )

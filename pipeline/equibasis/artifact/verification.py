@@ -8,6 +8,8 @@ import numpy as np
 
 from equibasis.errors import EquibasisError
 from equibasis.linalg.canonical import pivoted_cholesky
+from equibasis.linalg.components import NEGLIGIBLE
+from equibasis.linalg.memory import refuse_beyond_memory
 from equibasis.solvers import orbits
 from equibasis.solvers.angle import same_array, same_summand
 from equibasis.solvers.basis import (
@@ -20,7 +22,6 @@ from equibasis.solvers.basis import (
     measure,
     rank_expected,
 )
-from equibasis.solvers.interface import check_memory
 from equibasis.solvers.tables import MatrixTable, OrbitTable
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.orbit_types import Summand, orbit_types
@@ -34,9 +35,9 @@ def verify_basis(basis: Basis) -> Checks:
     """Recheck a basis from scratch, trusting nothing but its numbers.
 
     The small representations are those of a group (where all elements are listed), and the orbit
-    types of X and Y; the rank is that which characters (or from generators, an independent count)
-    give; every element or generator listed leaves every column where it is; the columns are
-    orthonormal, and the canonical ones.
+    types of X and Y; the rank is that which characters give; every element or generator listed
+    leaves every column where it is; the columns are orthonormal, and the canonical ones, for orbits
+    by finding them anew.
 
     Returns
     -------
@@ -61,7 +62,8 @@ def _verified(basis: Basis) -> Checks:
     _check_types(basis.space)
     for block in basis.blocks:
         if isinstance(block.table, OrbitTable):
-            check_memory(orbits.SOLVER, block.space)
+            needed = orbits.SOLVER.cost(block.space).memory
+            refuse_beyond_memory(needed, f"to verify a table of {basis!r}")
     check_rank(basis.rank, rank_expected(basis.space, basis.tables))
     checks = measure(basis)
     check_errors(basis.rank, checks)
@@ -115,6 +117,8 @@ def _check_canonical(table: MatrixTable) -> None:
     values = table.values
     if not table.rank:
         return
+    if ((values != 0) & (np.abs(values) <= NEGLIGIBLE)).any():
+        raise EquibasisError("the basis is not the canonical one: it holds rounding for zeros")
     factor, pivots = pivoted_cholesky(
         np.square(values).sum(axis=1)[None],
         lambda pivot: (values @ values[pivot[0]])[None],

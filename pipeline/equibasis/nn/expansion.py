@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from equibasis.errors import ModelError
 from equibasis.linalg.columns import OrbitColumns
+from equibasis.linalg.memory import refuse_beyond_memory
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.tracing import is_plain
 from equibasis.solvers.basis import Basis
@@ -66,6 +68,7 @@ class BasisExpansion(ExactBuffers):
     def _by_tables(self, basis: Basis) -> tuple[np.ndarray, np.ndarray | None]:
         """Keep the tables; where each entry is among their products, and its sign."""
         k, m = basis.space.k, basis.space.m
+        refuse_beyond_memory(16.0 * k * m, f"the weight of {basis!r}", ModelError)
         place, sign = np.empty((k, m), dtype=np.int64), np.ones((k, m))
         start = 0
         for number, block in enumerate(basis.blocks):

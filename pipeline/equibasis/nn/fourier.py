@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.gather import Orbits
+from equibasis.nn.tracing import autocasts
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.isotypic import Torus
 from equibasis.symmetry.orbit_types import Summand
@@ -25,10 +27,7 @@ class TorusMap(ExactBuffers):
         self.cycles = shifts.cycles
         self.shape = block.output.multiplicity, block.input.multiplicity, block.table.rank
         # Point u of the torus is point[u] of the orbit, and W[0, q] has coefficient q.
-        input_, output = (
-            Summand(each.type, each.index[shifts.points], each.signs)
-            for each in (block.input, block.output)
-        )
+        input_, output = (_reordered(each, shifts.points) for each in (block.input, block.output))
         self.input, self.output = Orbits([input_]), Orbits([output])
         self.register_exact("points", shifts.points)
 
@@ -56,7 +55,14 @@ class TorusMap(ExactBuffers):
         product = kernel * flat if d == c == 1 else kernel @ flat
         shaped = product.reshape(*signal.shape[: len(axes)], d, batch)
         y = torch.fft.irfftn(shaped, s=self.cycles, dim=axes)
-        return self.output.scatter([y.reshape(t, d * batch).to(x.dtype)], batch)
+        device = x.device.type
+        dtype = torch.get_autocast_dtype(device) if autocasts(device) else x.dtype
+        return self.output.scatter([y.reshape(t, d * batch).to(dtype)], batch)
+
+
+def _reordered(summand: Summand, points: np.ndarray) -> Summand:
+    signs = None if summand.signs is None else summand.signs[points]
+    return Summand(summand.type, summand.index[points], signs)
 
 
 def _fourier_type(x: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from equibasis.nn.schur import SchurMap
 from equibasis.nn.tracing import without_autocast
 from equibasis.solvers import solve_space
 from equibasis.solvers.basis import Basis
-from equibasis.symmetry.isotypic import LONGEST_ORBIT, isotypic, torus
+from equibasis.symmetry.isotypic import LONGEST_ORBIT, MOST_TYPES, isotypic, torus
 from equibasis.symmetry.representations import PermutationRepresentation, Representation
 
 Start: TypeAlias = Literal["reference", "variance"]
@@ -107,10 +107,10 @@ class EquivariantLinear(IdentifiedWeights):
 
     def weight(self) -> Tensor:
         """W, of shape (k, m), differentiable."""
-        if isinstance(self.map, BasisExpansion):
-            return self.map(self.coefficients).view(self.out_features, self.in_features)
-        every = torch.eye(self.in_features).to(self.coefficients)
-        with without_autocast(every.device.type):
+        with without_autocast(self.coefficients.device.type):
+            if isinstance(self.map, BasisExpansion):
+                return self.map(self.coefficients).view(self.out_features, self.in_features)
+            every = torch.eye(self.in_features).to(self.coefficients)
             return self.map(every, self.coefficients).t()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -287,8 +287,8 @@ def _map(basis: Basis, mode: Mode) -> BasisExpansion | SchurMap | TorusMap:
     if mode == "irreps":
         if found is None:
             raise ModelError(
-                f"{basis!r} has no mode 'irreps' (it is for orbits of up to {LONGEST_ORBIT} "
-                "coordinates, and for tori of shifts): use mode='expand'"
+                f"{basis!r} has no mode 'irreps' (it is for up to {MOST_TYPES} orbit types of up "
+                f"to {LONGEST_ORBIT} coordinates, and for tori of shifts): use mode='expand'"
             )
         return found
     if found is None:

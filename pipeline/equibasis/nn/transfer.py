@@ -70,6 +70,9 @@ def transfer(
     made = EquivariantLinear(
         after, "scalar" if scalar else invariants if bias.expansion is not None else None
     ).to(layer.coefficients)
+    made.start = layer.start
+    for ours, theirs in zip(made.parameters(), layer.parameters(), strict=True):
+        ours.requires_grad_(theirs.requires_grad)
     with torch.no_grad():
         made.coefficients.copy_(layer.coefficients)
         if how == "mean":

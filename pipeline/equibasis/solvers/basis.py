@@ -51,7 +51,8 @@ class Checks:
     equivariance_error
         max |ρ₂(g) W ρ₁(g⁻¹) - W| over columns W and elements g that generate the group.
     rank_expected
-        dim Hom_G(X, Y) from characters; where only generators are listed, orbits counted anew.
+        dim Hom_G(X, Y) from characters; where only generators are listed, the number of orbits as
+        counted from the other side.
     """
 
     orthonormality_error: float
@@ -203,7 +204,14 @@ class Basis:
 
         For bases of orbits. Both arrays of whole numbers, of one shape after broadcasting; so are
         the columns, int64, and the signs, int8.
+
+        Raises
+        ------
+        EquibasisError
+            If the basis is of matrices.
         """
+        if not self.of_orbits:
+            raise EquibasisError(f"{self!r} is of matrices: its columns are no orbits")
         outputs, inputs = np.broadcast_arrays(outputs, inputs)
         labels, signs = np.full(outputs.shape, -1), np.ones(outputs.shape, dtype=np.int8)
         types = self.space.types
@@ -334,7 +342,8 @@ def rank_expected(space: HomSpace, tables: Tables | None = None) -> int:
     """dim Hom_G(X, Y) = Σ d c dim Hom_G(V, W), without solving for it.
 
     From characters; where only generators of permutations are listed, orbits are counted from the
-    other side, Hom_G(W, V). Where that is among the tables, it is not counted again.
+    other side, Hom_G(W, V). Where that is among the tables, it is not counted again, so that for
+    V = W this says nothing: `verify_basis` finds the orbits anew.
     """
     types = space.types
     if not space.complete and not _permuted(space):

@@ -51,8 +51,10 @@ def solve_whole(space: HomSpace) -> dict[tuple[int, int], Table]:
             part = matrix[rows.ravel()].tocsc()
             kept = part[:, np.diff(part.indptr) > 0]
             turned = np.broadcast_to(np.outer(*map(np.atleast_1d, signs)), rows.shape).ravel()
+            part = sparse.diags_array(turned) @ kept  # of the points in the order of the type
             table = table_of(
-                space.between(input_.type, output.type), sparse.diags_array(turned) @ kept
+                space.between(input_.type, output.type),
+                canonical_basis(sparse.csr_array(part @ part.T)),
             )
             tables[output.type, input_.type] = table
             rank += output.multiplicity * input_.multiplicity * table.rank

@@ -25,6 +25,13 @@ class _Sum:
 
     _parts: tuple[tuple[Summand, Representation], ...]
 
+    def __getstate__(self) -> dict[str, object]:
+        """Without what is made when it is asked for."""
+        return {"_parts": self._parts}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        object.__setattr__(self, "_parts", state["_parts"])
+
     @property
     def order(self) -> int:
         return self._parts[0][1].order

@@ -26,7 +26,7 @@ from equibasis.symmetry.representations import (
 LONGEST_ORBIT = 128
 
 # More types than this are not compared with one another.
-_MOST_TYPES = 16
+MOST_TYPES = 64
 
 # From this length on, a Fourier transform is faster than a matrix.
 _SHORTEST_FOURIER = 32
@@ -39,7 +39,7 @@ def isotypic(space: HomSpace) -> Decomposition | None:
     rounding hides how a representation falls apart.
     """
     small = space.types.representations
-    if len(small) > _MOST_TYPES or max(rho.dimension for rho in small) > LONGEST_ORBIT:
+    if len(small) > MOST_TYPES or max(rho.dimension for rho in small) > LONGEST_ORBIT:
         return None
     try:
         return decompose(_of_one_kind(space, small))

@@ -243,18 +243,23 @@ def _by_stabilizer(rho: PermutationRepresentation) -> list[_Found]:
     """Types of orbits where all elements are enumerated.
 
     Orbits are isomorphic exactly where a point of each has the same stabilizer, with the same
-    signs on it. Each orbit is numbered from the point whose stabilizer comes first among those of
-    its points; its other points are images of that one under the same elements for all.
+    signs on it. The first orbit of a type is numbered from its lowest point, each other one from
+    its lowest point of the same stabilizer; their other points are images of these under the same
+    elements. So it does not matter in which order elements are listed.
     """
     index, points = rho.index, np.arange(rho.dimension)
     signs = signs_of(rho)
     stabilizer = _class_numbers(np.where(index == points, signs, 0))
     of_images = stabilizer[index]
-    root = np.where(of_images == of_images.min(axis=0), index, rho.dimension).min(axis=0)
+    # Orbits are of one type where the smallest numbers of stabilizers in them are equal.
+    _, lowest, type_ = np.unique(of_images.min(axis=0), return_index=True, return_inverse=True)
+    type_ = type_.reshape(-1)
+    wanted = stabilizer[lowest][type_]
+    root = np.where(of_images == wanted, index, rho.dimension).min(axis=0)
     (roots,) = np.nonzero(root == points)
     found = []
-    for number in np.unique(stabilizer[roots]):
-        mine = roots[stabilizer[roots] == number]
+    for number in range(len(lowest)):
+        mine = roots[type_[roots] == number]
         cosets = np.sort(np.unique(index[:, mine[0]], return_index=True)[1])
         copies = np.ix_(cosets, mine)
         found.append(_numbered(rho, index[copies], signs[copies]))
@@ -278,7 +283,11 @@ def _class_numbers(columns: np.ndarray) -> np.ndarray:
 
 
 def _by_generators(rho: PermutationRepresentation) -> list[_Found]:
-    """Types of orbits where only generators are listed: numbered breadth first, then compared."""
+    """Types of orbits where only generators are listed: numbered breadth first, then compared.
+
+    The first orbit of a type is numbered from its lowest point, each other one from the lowest of
+    its points from which the generators move the numbered points in the same way.
+    """
     index, signs = rho.index, signs_of(rho)
     leader = orbit_leaders(list(index))
     roots = np.unique(leader)
@@ -288,26 +297,37 @@ def _by_generators(rho: PermutationRepresentation) -> list[_Found]:
     starts = np.cumsum(lengths) - lengths
     place = np.empty(rho.dimension, dtype=np.int64)
     place[order] = np.arange(rho.dimension) - np.repeat(starts, lengths)
-    types: dict[bytes, list[np.ndarray]] = {}
+    types: list[list[np.ndarray]] = []
     for length in np.unique(lengths):
         orbits = order[starts[lengths == length, None] + np.arange(length)]
         tables = _tables(index, signs, place, sign, orbits)
-        distinct, which = np.unique(tables, axis=0, return_inverse=True)
-        for number, table in enumerate(distinct):
-            alike = orbits[which.reshape(-1) == number]
-            if 1 < len(distinct) and length <= _LONGEST_COMPARED:
-                points = alike[0]
-                best = _best_root(place[index[:, points]], signs[:, points])
-                renumbered, turned = _breadth_first(index, signs, alike[:, best])
+        distinct, first, which = np.unique(tables, axis=0, return_index=True, return_inverse=True)
+        left: list[tuple[np.ndarray, np.ndarray, np.ndarray | None]] = [
+            (table, orbits[which.reshape(-1) == number], None)
+            for number, table in enumerate(distinct)
+        ]
+        left = [left[number] for number in np.argsort(first)]
+        while left:
+            wanted, found, _ = left.pop(0)
+            types.append([found])
+            others, left = left, []
+            for table, alike, every in others:
+                if length > _LONGEST_COMPARED:
+                    left.append((table, alike, every))
+                    continue
+                if every is None:
+                    points = alike[0]
+                    every = _tables_from_every_root(place[index[:, points]], signs[:, points])
+                (numbers,) = np.nonzero((every == wanted).all(axis=1))
+                if not len(numbers):
+                    left.append((table, alike, every))
+                    continue
+                renumbered, turned = _breadth_first(index, signs, alike[:, numbers].min(axis=1))
                 renumbered = renumbered[np.argsort(leader[renumbered], kind="stable")]
-                alike = renumbered.reshape(alike.shape)
-                place[alike] = np.arange(length)
-                sign[alike] = turned[alike]
-                table = _tables(index, signs, place, sign, alike[:1])[0]
-            types.setdefault(table.tobytes(), []).append(alike)
+                sign[renumbered] = turned[renumbered]
+                types[-1].append(renumbered.reshape(alike.shape))
     return [
-        _numbered(rho, np.concatenate(orbits).T, sign[np.concatenate(orbits).T])
-        for orbits in types.values()
+        _numbered(rho, np.concatenate(orbits).T, sign[np.concatenate(orbits).T]) for orbits in types
     ]
 
 
@@ -348,8 +368,8 @@ def _breadth_first(
     return np.concatenate(levels), sign
 
 
-def _best_root(moves: np.ndarray, flips: np.ndarray) -> int:
-    """The point of an orbit from which the numbered generators (L, t) are the smallest."""
+def _tables_from_every_root(moves: np.ndarray, flips: np.ndarray) -> np.ndarray:
+    """How generators (L, t) act on an orbit numbered from each of its points: a row for each."""
     generators, length = moves.shape
     starts = np.arange(length) * length
     index = (moves[:, None] + starts[:, None]).reshape(generators, -1)
@@ -358,5 +378,4 @@ def _best_root(moves: np.ndarray, flips: np.ndarray) -> int:
     orbits = order[np.argsort(order // length, kind="stable")].reshape(length, length)
     place = np.empty(length * length, dtype=np.int64)
     place[orbits] = np.arange(length)
-    tables = _tables(index, signs, place, sign, orbits)
-    return int(np.lexsort(tables.T[::-1])[0])
+    return _tables(index, signs, place, sign, orbits)
