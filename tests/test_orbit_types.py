@@ -11,15 +11,15 @@ from scipy import linalg
 import by_hand
 import equibasis as eb
 from equibasis.solvers import problem, solve_space
-from equibasis.symmetry.assembled import assembled
+from equibasis.symmetry.assembled import assembled, direct_sum
 from equibasis.symmetry.hom_space import HomSpace
-from equibasis.symmetry.orbit_types import OrbitTypes, Summand, orbit_types
+from equibasis.symmetry.orbit_types import OrbitTypes, orbit_types
 from equibasis.symmetry.representations import (
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
-    direct_sum,
 )
+from equibasis.symmetry.summands import Summand
 
 signed = by_hand.problems(by_hand.SIGNED | by_hand.PERMUTING)
 any_problem = st.one_of(signed, by_hand.orthogonal_problems())

@@ -20,12 +20,12 @@ from equibasis.solvers import SOLVERS, find_solver, problem, solve_space
 from equibasis.solvers.interface import Solver, no_obstacle
 from equibasis.solvers.reynolds import hom_dimension
 from equibasis.solvers.tables import MatrixTable, OrbitTable, matrix_of
+from equibasis.symmetry.assembled import direct_sum
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.representations import (
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
-    direct_sum,
 )
 
 SIZES = [("c4", 6, 3), ("d4", 6, 3), ("c4", 8, 4), ("d4", 8, 4)]

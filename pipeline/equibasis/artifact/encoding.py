@@ -13,7 +13,7 @@ from equibasis.solvers.basis import Basis, Checks
 from equibasis.solvers.tables import MatrixTable, OrbitTable, Table
 from equibasis.symmetry.assembled import assembled
 from equibasis.symmetry.hom_space import HomSpace
-from equibasis.symmetry.orbit_types import OrbitTypes, Summand
+from equibasis.symmetry.orbit_types import OrbitTypes
 from equibasis.symmetry.pair_orbits import orbit_leaders
 from equibasis.symmetry.representations import (
     MatrixRepresentation,
@@ -22,6 +22,7 @@ from equibasis.symmetry.representations import (
     signs_of,
 )
 from equibasis.symmetry.space_text import as_space
+from equibasis.symmetry.summands import Summand
 
 # HDF5 keeps longer attributes in a heap.
 _LONGEST_TEXT = 60_000

@@ -24,8 +24,9 @@ from equibasis.solvers.basis import (
 )
 from equibasis.solvers.tables import MatrixTable, OrbitTable
 from equibasis.symmetry.hom_space import HomSpace
-from equibasis.symmetry.orbit_types import Summand, orbit_types
+from equibasis.symmetry.orbit_types import orbit_types
 from equibasis.symmetry.representations import MatrixRepresentation, same_representation
+from equibasis.symmetry.summands import Summand
 
 # Numbers in the representations of a space that is split into orbit types anew.
 _MOST_IMAGES = 2**24

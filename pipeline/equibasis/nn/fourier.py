@@ -13,7 +13,7 @@ from equibasis.nn.gather import Orbits
 from equibasis.nn.tracing import autocasts
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.isotypic import Torus
-from equibasis.symmetry.orbit_types import Summand
+from equibasis.symmetry.summands import Summand
 
 
 class TorusMap(ExactBuffers):

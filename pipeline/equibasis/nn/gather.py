@@ -10,7 +10,7 @@ from torch import Tensor
 
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.tracing import is_plain
-from equibasis.symmetry.orbit_types import Summand
+from equibasis.symmetry.summands import Summand
 
 
 class Orbits(ExactBuffers):

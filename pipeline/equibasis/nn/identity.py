@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor, nn
 
 from equibasis.errors import ModelError
 from equibasis.nn.buffers import refuse_cast
 from equibasis.nn.interface import FeatureSpace
-from equibasis.symmetry.representations import PermutationRepresentation, Representation
+from equibasis.symmetry.representations import Representation
 
 _KEY = "_extra_state"
 
@@ -178,17 +179,20 @@ def _readable(identity: str) -> str:
 
 def _elements(*representations: Representation) -> list[bytes]:
     """A hash of each element: of what it does on all the spaces."""
-    rows = [_rounded(rho) for rho in representations]
-    return [
-        hashlib.sha256(b"".join(each[g].tobytes() for each in rows)).digest()
-        for g in range(len(rows[0]))
-    ]
+    found = []
+    for g in range(representations[0].order):
+        digest = hashlib.sha256()
+        for rho in representations:
+            for part in _rounded(rho.matrix(g)):
+                digest.update(part.astype("<i8").tobytes())
+        found.append(digest.digest())
+    return found
 
 
-def _rounded(rho: Representation) -> np.ndarray:
-    """Each ρ(g) as int64 (|G|, ...), the same on every machine."""
-    if isinstance(rho, PermutationRepresentation):
-        # Entry i goes to ±(1 + where it comes from).
-        index = np.asarray(rho.index, dtype="<i8") + 1
-        return index if rho.signs is None else index * rho.signs
-    return np.rint(rho.matrices * _PRECISION + _OFFSET).astype("<i8")
+def _rounded(matrix: sparse.csr_array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows, columns and values of a matrix as whole numbers, the same on every machine."""
+    entries = matrix.tocoo()
+    values = np.rint(entries.data * _PRECISION + _OFFSET)
+    order = np.lexsort((entries.col, entries.row))
+    order = order[values[order] != 0]
+    return entries.row[order], entries.col[order], values[order]

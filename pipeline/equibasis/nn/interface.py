@@ -11,12 +11,12 @@ from torch import nn
 from equibasis.errors import ModelError
 from equibasis.linalg.numbers import whole_number
 from equibasis.solvers.basis import Basis
+from equibasis.symmetry.assembled import direct_sum
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.representations import (
     TOLERANCE,
     PermutationRepresentation,
     Representation,
-    direct_sum,
     invariant_coordinates,
     restriction,
     same_representation,

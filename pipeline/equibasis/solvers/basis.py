@@ -26,11 +26,11 @@ from equibasis.solvers.tables import (
     matrix_of,
 )
 from equibasis.symmetry.hom_space import HomSpace
-from equibasis.symmetry.orbit_types import Summand, whereabouts
 from equibasis.symmetry.representations import (
     PermutationRepresentation,
 )
 from equibasis.symmetry.spaces import Shape
+from equibasis.symmetry.summands import Summand, whereabouts
 
 # The largest error that a basis may have: rounding leaves about 1e-15, a wrong basis about 1.
 TOLERANCE = 1e-10

@@ -1,4 +1,4 @@
-"""ρ on R^n from its orbit types; what is large is made when it is asked for."""
+"""Sums of representations, of which what is large is made when it is asked for."""
 
 from __future__ import annotations
 
@@ -6,50 +6,51 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
+from scipy import sparse
 
 from equibasis.linalg.memory import refuse_beyond_memory
-from equibasis.symmetry.orbit_types import Summand
 from equibasis.symmetry.representations import (
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
     signs_of,
 )
+from equibasis.symmetry.summands import Summand
 
 
 class _Sum:
     """A representation on R^n given by its types; what is large is made when it is asked for."""
 
     def __init__(self, summands: Sequence[Summand], small: Sequence[Representation]) -> None:
-        object.__setattr__(self, "_parts", tuple(zip(summands, small, strict=True)))
+        object.__setattr__(self, "parts", tuple(zip(summands, small, strict=True)))
 
-    _parts: tuple[tuple[Summand, Representation], ...]
+    parts: tuple[tuple[Summand, Representation], ...]
 
     def __getstate__(self) -> dict[str, object]:
         """Without what is made when it is asked for."""
-        return {"_parts": self._parts}
+        return {"parts": self.parts}
 
     def __setstate__(self, state: dict[str, object]) -> None:
-        object.__setattr__(self, "_parts", state["_parts"])
+        object.__setattr__(self, "parts", state["parts"])
 
     @property
     def order(self) -> int:
-        return self._parts[0][1].order
+        return self.parts[0][1].order
 
     @cached_property
     def dimension(self) -> int:
-        return sum(each.index.size for each, _ in self._parts)
+        return sum(each.index.size for each, _ in self.parts)
 
-    @property
-    def fault(self) -> None:
-        """None: each coordinate is in one of the types, which have none."""
+    @cached_property
+    def fault(self) -> str | None:
+        return next((rho.fault for _, rho in self.parts if rho.fault is not None), None)
 
     @property
     def is_orthogonal(self) -> bool:
-        return all(rho.is_orthogonal for _, rho in self._parts)
+        return all(rho.is_orthogonal for _, rho in self.parts)
 
     def characters(self) -> np.ndarray:
-        return np.sum([each.multiplicity * rho.characters() for each, rho in self._parts], axis=0)
+        return np.sum([each.multiplicity * rho.characters() for each, rho in self.parts], axis=0)
 
 
 class _SumOfOrbits(_Sum, PermutationRepresentation):
@@ -59,18 +60,18 @@ class _SumOfOrbits(_Sum, PermutationRepresentation):
     def index(self) -> np.ndarray:
         refuse_beyond_memory(8 * self.order * self.dimension)
         index = np.empty((self.order, self.dimension), dtype=np.int64)
-        for each, rho in self._parts:
+        for each, rho in self.parts:
             assert isinstance(rho, PermutationRepresentation)
             index[:, each.index] = each.index[rho.index]
         return index
 
     @cached_property
     def signs(self) -> np.ndarray | None:
-        if all(each.signs is None and _has_no_signs(rho) for each, rho in self._parts):
+        if all(each.signs is None and _has_no_signs(rho) for each, rho in self.parts):
             return None
         refuse_beyond_memory(self.order * self.dimension)
         signs = np.empty((self.order, self.dimension), dtype=np.int8)
-        for each, rho in self._parts:
+        for each, rho in self.parts:
             assert isinstance(rho, PermutationRepresentation)
             flips = signs_of(rho)[:, :, None]
             if each.signs is not None:
@@ -79,14 +80,45 @@ class _SumOfOrbits(_Sum, PermutationRepresentation):
         return None if (signs > 0).all() else signs
 
 
-class _SumOfMatrices(_Sum, MatrixRepresentation):
-    """Matrices by their types."""
+class SumOfMatrices(_Sum, MatrixRepresentation):
+    """Matrices by their types, block diagonal."""
+
+    def apply(self, g: int, x: np.ndarray) -> np.ndarray:
+        """ρ(g) x for x of shape (n, ...)."""
+        moved = np.empty_like(x, dtype=np.float64)
+        for each, rho in self.parts:
+            signs = (
+                1.0
+                if each.signs is None
+                else each.signs.reshape(*each.index.shape, *[1] * (x.ndim - 1))
+            )
+            moved[each.index] = signs * rho.apply(g, signs * x[each.index])
+        return moved
+
+    def matrix(self, g: int) -> sparse.csr_array:
+        """ρ(g) as a sparse matrix (n, n), float64."""
+        rows, columns, values = [], [], []
+        for each, rho in self.parts:
+            small = rho.matrix(g).tocoo()
+            signs = np.ones(each.index.shape) if each.signs is None else each.signs
+            rows.append(each.index[small.row].ravel())
+            columns.append(each.index[small.col].ravel())
+            values.append((small.data[:, None] * signs[small.row] * signs[small.col]).ravel())
+        entries = np.concatenate(rows), np.concatenate(columns)
+        return sparse.csr_array((np.concatenate(values), entries), shape=(self.dimension,) * 2)
+
+    @cached_property
+    def row_entries(self) -> float:
+        """How many entries a row of ρ(g) has, on average."""
+        entries = sum(e.index.size * rho.row_entries for e, rho in self.parts)
+        return float(entries / self.dimension)
 
     @cached_property
     def matrices(self) -> np.ndarray:
+        """All ρ(g), float64 (|G|, n, n)."""
         refuse_beyond_memory(8 * self.order * self.dimension**2)
         matrices = np.zeros((self.order, self.dimension, self.dimension))
-        for each, rho in self._parts:
+        for each, rho in self.parts:
             signs = np.ones(each.index.shape) if each.signs is None else each.signs
             for copy, sign in zip(each.index.T, signs.T, strict=True):
                 matrices[:, copy[:, None], copy] = rho.dense() * sign[:, None] * sign
@@ -103,4 +135,30 @@ def assembled(
     """ρ on R^n from its orbit types: the other way round."""
     small = [representations[each.type] for each in summands]
     permuted = all(isinstance(rho, PermutationRepresentation) for rho in small)
-    return (_SumOfOrbits if permuted else _SumOfMatrices)(summands, small)
+    return (_SumOfOrbits if permuted else SumOfMatrices)(summands, small)
+
+
+def direct_sum(summands: Sequence[Representation]) -> Representation:
+    """ρ₁ ⊕ ρ₂ ⊕ …: block diagonal, the spaces one after the other; the same one may occur often."""
+    if len(summands) == 1:
+        return summands[0]
+    starts = np.cumsum([0, *(rho.dimension for rho in summands)])
+    permuted = [rho for rho in summands if isinstance(rho, PermutationRepresentation)]
+    if len(permuted) == len(summands):
+        index = np.concatenate(
+            [rho.index + start for rho, start in zip(permuted, starts[:-1], strict=True)], axis=1
+        )
+        if all(rho.signs is None for rho in permuted):
+            return PermutationRepresentation(index)
+        return PermutationRepresentation(index, np.concatenate([*map(signs_of, permuted)], axis=1))
+    copies: dict[int, list[int]] = {}
+    for rho, start in zip(summands, starts[:-1].tolist(), strict=True):
+        copies.setdefault(id(rho), []).append(start)
+    distinct = {id(rho): rho for rho in summands}
+    return SumOfMatrices(
+        [
+            Summand(number, np.arange(rho.dimension)[:, None] + np.array(copies[key]))
+            for number, (key, rho) in enumerate(distinct.items())
+        ],
+        list(distinct.values()),
+    )

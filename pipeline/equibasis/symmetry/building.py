@@ -12,6 +12,7 @@ from scipy import sparse
 
 from equibasis.errors import GroupError, SpaceError, warn
 from equibasis.linalg.numbers import real_array
+from equibasis.symmetry.assembled import direct_sum
 from equibasis.symmetry.closure import check_group, list_elements
 from equibasis.symmetry.families.products import generating_positions, share
 from equibasis.symmetry.group import Group, check_fits
@@ -21,7 +22,6 @@ from equibasis.symmetry.representations import (
     PermutationRepresentation,
     Representation,
     at_elements,
-    direct_sum,
     from_matrices,
     is_signed_permutation,
     signed_permutations,

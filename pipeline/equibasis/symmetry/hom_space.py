@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from equibasis.errors import GroupError, SpaceError
-from equibasis.symmetry.assembled import assembled
+from equibasis.symmetry.assembled import assembled, direct_sum
 from equibasis.symmetry.building import representation
 from equibasis.symmetry.closure import check_group, list_elements
 from equibasis.symmetry.group import Group
@@ -20,7 +20,6 @@ from equibasis.symmetry.representations import (
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
-    direct_sum,
     same_representation,
 )
 from equibasis.symmetry.spaces import SCALAR, Shape, Space, Sum, V, array_shape

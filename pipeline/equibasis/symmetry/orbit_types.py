@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from equibasis.errors import GroupError
+from equibasis.symmetry.assembled import SumOfMatrices
 from equibasis.symmetry.pair_orbits import orbit_leaders
 from equibasis.symmetry.representations import (
     MatrixRepresentation,
@@ -23,6 +24,7 @@ from equibasis.symmetry.representations import (
     restriction,
     signs_of,
 )
+from equibasis.symmetry.summands import Summand
 
 # Matrices of two summands that differ by no more are equal: rounding of their making.
 _EQUAL = 1e-12
@@ -30,60 +32,6 @@ _EQUAL = 1e-12
 # Orbits of generators that are no longer are numbered from every point, to find those that are
 # isomorphic though their lowest points do not correspond.
 _LONGEST_COMPARED = 256
-
-
-@dataclass(frozen=True, eq=False)
-class Summand:
-    """All copies of one type in a space, R^c ⊗ V.
-
-    Attributes
-    ----------
-    type
-        Which of `OrbitTypes.representations` V is.
-    index
-        int64 (t, c): coordinate j of copy a is coordinate ``index[j, a]`` of the space. Copies
-        ascend by their lowest coordinate.
-    signs
-        ±1, int8 (t, c), what that coordinate is multiplied by; ``None`` where all are +1.
-    """
-
-    type: int
-    index: np.ndarray
-    signs: np.ndarray | None = None
-
-    @property
-    def dimension(self) -> int:
-        """t, the dimension of V."""
-        return int(self.index.shape[0])
-
-    @property
-    def multiplicity(self) -> int:
-        """c, how many copies of V there are."""
-        return int(self.index.shape[1])
-
-
-@dataclass(frozen=True, eq=False)
-class Whereabouts:
-    """Of each coordinate of a space: its summand, point, copy and sign, each (n,)."""
-
-    summand: np.ndarray
-    point: np.ndarray
-    copy: np.ndarray
-    sign: np.ndarray
-
-
-def whereabouts(summands: Sequence[Summand]) -> Whereabouts:
-    """Where each coordinate of a space is among its types."""
-    n = sum(each.index.size for each in summands)
-    summand, point, copy = np.empty((3, n), dtype=np.int64)
-    found = Whereabouts(summand, point, copy, np.ones(n, dtype=np.int8))
-    for number, each in enumerate(summands):
-        found.summand[each.index] = number
-        found.point[each.index] = np.arange(each.dimension)[:, None]
-        found.copy[each.index] = np.arange(each.multiplicity)
-        if each.signs is not None:
-            found.sign[each.index] = each.signs
-    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,6 +126,13 @@ def _parts(rho: Representation) -> list[tuple[np.ndarray, Representation]]:
     """Invariant coordinates with ρ on them; those that are permuted may be several orbits."""
     if isinstance(rho, PermutationRepresentation):
         return [(np.arange(rho.dimension), rho)]
+    if isinstance(rho, SumOfMatrices):
+        return [
+            (copy[coordinates], part)
+            for summand, small in rho.parts
+            for coordinates, part in _parts(small)
+            for copy in summand.index.T
+        ]
     return [
         (coordinates, from_matrices(restriction(rho, coordinates).dense()))
         for coordinates in invariant_coordinates(rho)
@@ -260,6 +215,8 @@ def _by_stabilizer(rho: PermutationRepresentation) -> list[_Found]:
     found = []
     for number in range(len(lowest)):
         mine = roots[type_[roots] == number]
+        if not len(mine):
+            raise GroupError("the elements listed do not permute coordinates as a group does")
         cosets = np.sort(np.unique(index[:, mine[0]], return_index=True)[1])
         copies = np.ix_(cosets, mine)
         found.append(_numbered(rho, index[copies], signs[copies]))

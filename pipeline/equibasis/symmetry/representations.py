@@ -229,26 +229,6 @@ def trivial_representation(order: int) -> PermutationRepresentation:
     return PermutationRepresentation(np.zeros((order, 1), dtype=np.int64))
 
 
-def direct_sum(summands: Sequence[Representation]) -> Representation:
-    """ρ₁ ⊕ ρ₂ ⊕ …: block diagonal, the spaces one after the other."""
-    if len(summands) == 1:
-        return summands[0]
-    starts = np.cumsum([0, *(rho.dimension for rho in summands)])
-    if all(isinstance(rho, PermutationRepresentation) for rho in summands):
-        permutations = [rho for rho in summands if isinstance(rho, PermutationRepresentation)]
-        index = np.concatenate(
-            [rho.index + start for rho, start in zip(permutations, starts[:-1], strict=True)],
-            axis=1,
-        )
-        if all(rho.signs is None for rho in permutations):
-            return PermutationRepresentation(index)
-        return PermutationRepresentation(index, np.concatenate([*map(signs_of, permutations)], 1))
-    matrices = np.zeros((summands[0].order, starts[-1], starts[-1]))
-    for rho, start, end in zip(summands, starts[:-1], starts[1:], strict=True):
-        matrices[:, start:end, start:end] = rho.dense()
-    return MatrixRepresentation(matrices)
-
-
 def tensor_product(first: Representation, second: Representation) -> Representation:
     """ρ₁ ⊗ ρ₂, the second factor's index fastest."""
     order, n = first.order, first.dimension * second.dimension
