@@ -38,17 +38,6 @@ NETWORKS = (
     (["256*6x6", "256*6x6"], "d4"),
 )
 
-    "problem",
-    "dimensions",
-    "rank",
-    "solve",
-    "save",
-    "load",
-    "verify",
-    "memory",
-    "file",
-]
-
 COMMON = """
 import atexit, json, os, resource, shutil, sys, tempfile, time
 def peak():

@@ -11,7 +11,6 @@ import json
 import subprocess
 import sys
 import textwrap
-import time
 
 import click
 import numpy as np
