@@ -41,7 +41,6 @@ MIRRORS = SHIFTS.replace("numpy.roll(array, steps)", "array[::-1] if steps % 2 e
 COUNTING = """
 import dataclasses, sys, time
 import equibasis as eb
-from crash import crash_cache
 from equibasis import solvers
 from equibasis.solvers import svd
 

@@ -433,7 +433,6 @@ def test_a_root_that_is_its_own_child_is_refused(file):
 
 LIMITED = """
 import resource, sys, tempfile
-import by_hand
 import equibasis as eb
 from equibasis.artifact.export import export_basis
 from equibasis.artifact.store import describe, verify_file
