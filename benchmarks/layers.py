@@ -54,7 +54,7 @@ PROBLEMS_KEPT = tuple(problem for problem in PROBLEMS if problem[1] == "64x64")
 MOST_STACKED = 2**28
 
 # Rounds last at least so long together, and are at least so many.
-SECONDS, ROUNDS = 3.0, 7
+SECONDS, ROUNDS = 1.5, 7
 
 # A turn is at least so many calls, for at least so long.
 CALLS, TURN_SECONDS = 3, 0.03
