@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +17,13 @@ import pytest
 import equibasis as eb
 from equibasis import cli
 from equibasis.symmetry.representations import MatrixRepresentation
+
+# What is started in the background ignores these, and so does all that it starts: tests send them.
+for ignored, usual in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+    number = getattr(signal, ignored, None)
+    if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+        with contextlib.suppress(ValueError):  # not in the main thread
+            signal.signal(number, usual)
 
 # The same examples on every machine and day: what passes here passes in CI.
 hypothesis.settings.register_profile(
