@@ -18,6 +18,18 @@ these were measured on is shared: read the ratios.
 """
 
 
+# For the programs of measurements, each a process of its own.
+PEAK = """
+import resource
+def peak():
+    try:  # of this program alone; ru_maxrss remembers the process that started it
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) * 1024 for line in status if "VmHWM" in line)
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+"""
+
+
 def write_section(name: str, text: str) -> None:
     """Put a section in place of the one of the same name, or at the end."""
     page = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""

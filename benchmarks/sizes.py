@@ -15,7 +15,7 @@ import click
 import numpy as np
 from tqdm import tqdm
 
-from page import machine, table, write_section
+from page import PEAK, machine, table, write_section
 
 PROBLEMS = (
     ("c4", "14x14", "6x6"),
@@ -38,14 +38,10 @@ NETWORKS = (
     (["256*6x6", "256*6x6"], "d4"),
 )
 
-COMMON = """
-import atexit, json, os, resource, shutil, sys, tempfile, time
-def peak():
-    try:  # of this program alone; ru_maxrss remembers the process that started it
-        with open("/proc/self/status") as status:
-            return next(int(line.split()[1]) * 1024 for line in status if "VmHWM" in line)
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+COMMON = (
+    PEAK
+    + """
+import atexit, json, os, shutil, sys, tempfile, time
 def timed(call):
     start = time.perf_counter()
     return call(), time.perf_counter() - start
@@ -53,6 +49,7 @@ folder = tempfile.mkdtemp()
 atexit.register(shutil.rmtree, folder, ignore_errors=True)
 os.environ["EQUIBASIS_CACHE"] = folder
 """
+)
 
 BASIS = """
 import equibasis as eb

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from equibasis.show.figures import COLOURS, save_figure
-from page import DOCS, machine, write_section
+from page import DOCS, PEAK, machine, write_section
 
 # Edges n of n×n -> n×n under c4, as far as each solver gets in about a minute.
 SIZES = {
@@ -29,16 +29,12 @@ SIZES = {
     "orbits": (4, 8, 16, 32, 64, 128, 256, 512),
 }
 
-CHILD = """
-import json, resource, statistics, sys, time
+CHILD = (
+    PEAK
+    + """
+import json, statistics, sys, time
 from equibasis.solvers import find_solver, problem, solve_space
 group, output, input_, solver = sys.argv[1:]
-def peak():
-    try:  # of this program alone; ru_maxrss remembers the process that started it
-        with open("/proc/self/status") as status:
-            return next(int(line.split()[1]) * 1024 for line in status if "VmHWM" in line)
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 def once():
     start = time.perf_counter()
     basis = solve_space(problem(group, input=input_, output=output), find_solver(solver))
@@ -50,6 +46,7 @@ if seconds < 3:
     seconds = statistics.median(once()[0] for _ in range(max(3, min(50, int(2 / seconds)))))
 print(json.dumps({"seconds": seconds, "memory": memory, "rank": rank}))
 """
+)
 
 
 def measure(group: str, output: str, input_: str, solver: str) -> dict[str, float]:

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -355,15 +355,20 @@ def test_the_basis_of_another_problem_under_the_name_is_refused(
     path = altered / "equivariant" / "c4_14x14_to_6x6.h5"
     shutil.copy(altered / other, path)
     held = eb.load_basis(path).space
+    for message in refusals(saved, altered):
+        assert str(held) in message
+        assert "equibasis solve" in message
+
+
+def refusals(saved: Path, altered: Path) -> Iterator[str]:
+    """The one line of each way to load a basis that is not the right one."""
     for load in (
         lambda: load_bases(config_of("equivariant"), altered),
         lambda: load_autoencoder(saved, altered),
     ):
         with pytest.raises(eb.BasisFileError) as caught:
             load()
-        message = one_line(caught)
-        assert str(held) in message
-        assert "equibasis solve" in message
+        yield one_line(caught)
 
 
 def turned_clockwise(array: np.ndarray, element: str) -> np.ndarray:
@@ -387,13 +392,7 @@ def test_a_basis_of_a_users_group_is_not_taken_for_that_of_a_built_in_one_of_its
     eb.save_basis(
         eb.solve(eb.Group("c4", names, transform, axes=2), input=input_, output=output), path
     )
-    for load in (
-        lambda: load_bases(config_of("equivariant"), altered),
-        lambda: load_autoencoder(saved, altered),
-    ):
-        with pytest.raises(eb.BasisFileError) as caught:
-            load()
-        message = one_line(caught)
+    for message in refusals(saved, altered):
         assert "of another group than the built-in c4: make the right one with" in message
 
 
