@@ -16,7 +16,7 @@ from scipy import sparse
 import by_hand
 import equibasis as eb
 from equibasis.linalg.canonical import canonical_basis
-from equibasis.solvers import SOLVERS, find_solver, problem, solve_space
+from equibasis.solvers import SOLVERS, explanation, find_solver, problem, solve_space
 from equibasis.solvers.interface import Solver, no_obstacle
 from equibasis.solvers.reynolds import hom_dimension
 from equibasis.solvers.tables import MatrixTable, OrbitTable, matrix_of
@@ -655,3 +655,10 @@ def test_solvers_agree_on_orbits_beside_matrices_whatever_the_signs_and_numberin
                     np.testing.assert_allclose(
                         by_hand.dense(found), by_hand.dense(expected), atol=1e-12
                     )
+
+
+def test_what_dense_would_take_is_told_of_the_whole_and_of_others_by_pairs():
+    space = problem("c4", input="3*14x14", output="6x6")
+    told = {line.split()[0]: line for line in explanation(space).splitlines() if "about" in line}
+    assert "GiB" in told["dense"] or "TiB" in told["dense"]
+    assert "GiB" not in told["svd"]

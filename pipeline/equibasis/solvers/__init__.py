@@ -128,7 +128,7 @@ def explanation(space: HomSpace, solver: Solver | None = None) -> str:
         if takes is None and not space.complete and each is not orbits.SOLVER:
             takes = "lists the elements first; what it takes is known then"
         if takes is None:
-            costs = [each.cost(pair) for pair in pairs]
+            costs = [each.cost(treated) for treated in ([space] if each.solve_whole else pairs)]
             memory = max(cost.memory for cost in costs)
             takes = f"about {_size(memory)} and {sum(cost.seconds for cost in costs):.1g} s"
         takes += f"; {each.summary}" if each in used else ""
