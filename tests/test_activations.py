@@ -23,7 +23,8 @@ from equibasis.nn import (
     activation_for,
 )
 from equibasis.nn.metric import InvariantMetric
-from equibasis.symmetry.representations import MatrixRepresentation, same_representation
+from equibasis.symmetry.constructions import same_representation
+from equibasis.symmetry.representations import MatrixRepresentation
 from equibasis.symmetry.spaces import V
 from test_layers import OTHERS, PROBLEMS, assert_close, invariants, maps, matrices, randomize
 

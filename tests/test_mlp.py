@@ -27,7 +27,7 @@ from equibasis.nn import (
     variance_preserving_,
 )
 from equibasis.nn.init import whiten_
-from equibasis.symmetry.representations import invariant_coordinates
+from equibasis.symmetry.constructions import invariant_coordinates
 from test_activations import SIXTH, assert_equivariant, skewed_group
 from test_layers import PROBLEMS, invariants, maps, randomize, self_maps
 

@@ -217,7 +217,9 @@ def test_orbits_need_permutations():
 
 
 def test_a_solver_that_is_not_known_is_refused():
-    with pytest.raises(eb.SolverError, match="'qr': choose auto, orbits, projector, svd, dense"):
+    with pytest.raises(
+        eb.SolverError, match="'qr': choose auto, orbits, projector, svd, kernel, dense"
+    ):
         eb.solve("c4", output="3x3", solver="qr")
 
 

@@ -37,7 +37,7 @@ from equibasis.files import check_writable, write_text, writing
 from equibasis.solvers import solve_space
 from equibasis.solvers.angle import same_array, same_summand
 from equibasis.solvers.tables import MatrixTable, OrbitTable, Table
-from equibasis.symmetry.representations import same_representation
+from equibasis.symmetry.constructions import same_representation
 
 REFLECTION = eb.Group("reflection", (1, -1), lambda x, g: x * g)
 

@@ -28,6 +28,10 @@ class GroupError(EquibasisError):
     """A group that is not known, cannot be imported, or is not a group."""
 
 
+class TooManyElementsError(GroupError):
+    """Generators make more elements than can be listed, perhaps infinitely many."""
+
+
 class SpaceError(EquibasisError):
     """A space that is malformed, or on which the group does not act."""
 

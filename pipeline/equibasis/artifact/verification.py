@@ -23,9 +23,10 @@ from equibasis.solvers.basis import (
     rank_expected,
 )
 from equibasis.solvers.tables import MatrixTable, OrbitTable
+from equibasis.symmetry.constructions import same_representation
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.orbit_types import orbit_types
-from equibasis.symmetry.representations import MatrixRepresentation, same_representation
+from equibasis.symmetry.representations import MatrixRepresentation
 from equibasis.symmetry.summands import Summand
 
 # Numbers in the representations of a space that is split into orbit types anew.

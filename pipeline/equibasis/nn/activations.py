@@ -23,7 +23,7 @@ from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.interface import EquivariantMap, FeatureSpace, features_of, shown
 from equibasis.nn.metric import InvariantMetric
 from equibasis.solvers.basis import Basis
-from equibasis.symmetry.representations import invariant_coordinates
+from equibasis.symmetry.constructions import invariant_coordinates
 
 
 class Pointwise(nn.Module):

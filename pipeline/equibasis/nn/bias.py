@@ -12,7 +12,8 @@ from equibasis.nn.expansion import BasisExpansion
 from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.interface import FeatureSpace, shown
 from equibasis.solvers.basis import Basis
-from equibasis.symmetry.representations import PermutationRepresentation, same_representation
+from equibasis.symmetry.constructions import same_representation
+from equibasis.symmetry.representations import PermutationRepresentation
 
 Bias: TypeAlias = Basis | Literal["scalar"] | None
 

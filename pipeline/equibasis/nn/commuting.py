@@ -12,13 +12,8 @@ from torch import Tensor, nn
 
 from equibasis.errors import ModelError
 from equibasis.nn.interface import FeatureSpace
-from equibasis.symmetry.representations import (
-    TOLERANCE,
-    PermutationRepresentation,
-    Representation,
-    invariant_coordinates,
-    restriction,
-)
+from equibasis.symmetry.constructions import invariant_coordinates, restriction
+from equibasis.symmetry.representations import TOLERANCE, PermutationRepresentation, Representation
 
 Elementwise: TypeAlias = Callable[[Tensor], Tensor]
 

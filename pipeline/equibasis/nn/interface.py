@@ -12,15 +12,9 @@ from equibasis.errors import ModelError
 from equibasis.linalg.numbers import whole_number
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.assembled import direct_sum
+from equibasis.symmetry.constructions import invariant_coordinates, restriction, same_representation
 from equibasis.symmetry.hom_space import HomSpace
-from equibasis.symmetry.representations import (
-    TOLERANCE,
-    PermutationRepresentation,
-    Representation,
-    invariant_coordinates,
-    restriction,
-    same_representation,
-)
+from equibasis.symmetry.representations import TOLERANCE, PermutationRepresentation, Representation
 from equibasis.symmetry.spaces import SCALAR, Grid, Space, Sum
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.interface import FeatureSpace
 from equibasis.symmetry.closure import list_elements
-from equibasis.symmetry.representations import invariant_coordinates
+from equibasis.symmetry.constructions import invariant_coordinates
 
 
 class InvariantMetric(ExactBuffers):

@@ -17,7 +17,18 @@ from equibasis.errors import ModelError
 from equibasis.nn.interface import FeatureSpace
 from equibasis.solvers.basis import Basis
 from equibasis.solvers.tables import OrbitTable
-from equibasis.symmetry.spaces import Dual, Grid, Natural, Product, Space, Sum, copies
+from equibasis.symmetry.spaces import (
+    FIELDS,
+    Dual,
+    Grid,
+    Named,
+    Power,
+    Product,
+    Space,
+    Sum,
+    V,
+    copies,
+)
 
 # Entries of an orthonormal basis below this are rounding.
 _NEGLIGIBLE = 1e-9
@@ -179,6 +190,8 @@ def _sizes(summands: Sequence[Space], dimension: int) -> list[int] | None:
     components a regular field has.
     """
     kinds = list(dict.fromkeys(summands))
+    if any(map(_is_of_unknown_size, kinds)):
+        return None
     counts = [summands.count(kind) for kind in kinds]
     answers: list[dict[Space, int]] = []
     for axes in range(1, dimension + 1 if any(map(_has_axes, kinds)) else 2):
@@ -202,8 +215,11 @@ def _size(space: Space, axes: int, components: int) -> int:
         if space.field in _VECTORS:
             return (len(space.shape) or axes) * space.points
         return space.points
-    if isinstance(space, Natural):
+    if space == V:
         return axes
+    if isinstance(space, Power):
+        size = _size(space.space, axes, components)
+        return math.comb(size + space.exponent - 1 if space.symmetric else size, space.exponent)
     sizes = [_size(part, axes, components) for part in _parts(space)]
     return sum(sizes) if isinstance(space, Sum) else math.prod(sizes)
 
@@ -211,7 +227,14 @@ def _size(space: Space, axes: int, components: int) -> int:
 def _has_axes(space: Space) -> bool:
     if isinstance(space, Grid):
         return space.field in _VECTORS and not space.shape
-    return isinstance(space, Natural) or any(map(_has_axes, _parts(space)))
+    return space == V or any(map(_has_axes, _parts(space)))
+
+
+def _is_of_unknown_size(space: Space) -> bool:
+    """Whether a representation of any size is in it, beside V."""
+    if isinstance(space, Grid):
+        return space.field not in FIELDS
+    return (isinstance(space, Named) and space != V) or any(map(_is_of_unknown_size, _parts(space)))
 
 
 def _is_regular(space: Space) -> bool:
@@ -225,4 +248,4 @@ def _parts(space: Space) -> Sequence[Space]:
         return space.summands
     if isinstance(space, Product):
         return space.factors
-    return (space.space,) if isinstance(space, Dual) else ()
+    return (space.space,) if isinstance(space, (Dual, Power)) else ()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from equibasis.errors import EquibasisError, SolverError, SpaceError
-from equibasis.solvers import dense, orbits, projector, svd
+from equibasis.errors import EquibasisError, SolverError, SpaceError, TooManyElementsError
+from equibasis.solvers import dense, kernel, orbits, projector, svd
 from equibasis.solvers.basis import Basis, make_basis, rank_expected
 from equibasis.solvers.interface import Solver, check_memory
 from equibasis.solvers.tables import Table
@@ -19,7 +19,8 @@ from equibasis.symmetry.workers import Workers
 
 # In the order in which `auto` tries them.
 SOLVERS = {
-    solver.name: solver for solver in (orbits.SOLVER, projector.SOLVER, svd.SOLVER, dense.SOLVER)
+    solver.name: solver
+    for solver in (orbits.SOLVER, projector.SOLVER, svd.SOLVER, kernel.SOLVER, dense.SOLVER)
 }
 
 # Orbit types that are told of one by one.
@@ -90,8 +91,9 @@ def problem(
     """What `solve` solves: the space, with its representations built and checked."""
     if output is None:  # as an input it is the scalars
         raise SpaceError("the output is missing: give a space, such as 6x6")
-    spaces = {"input": as_space(input), "output": as_space(output)}
     found = find_group(group)
+    names = found.names
+    spaces = {"input": as_space(input, names), "output": as_space(output, names)}
     with Workers(workers) as pool:
         return hom_space(found, **spaces, workers=pool)
 
@@ -198,7 +200,12 @@ def solve_space(space: HomSpace, solver: Solver | None = None) -> Basis:
             raise SolverError(
                 f"solver {chosen.name!r} does not apply: {obstacle}; use --solver auto"
             )
-        whole = space if chosen is orbits.SOLVER else space.enumerated
+        try:
+            whole = space if chosen in (orbits.SOLVER, kernel.SOLVER) else space.enumerated
+        except TooManyElementsError:
+            if solver is not None:
+                raise
+            whole, chosen = space, kernel.SOLVER
         small = whole if pair is None else whole.between(pair[1], pair[0])
         check_memory(chosen, small)
         used.add(chosen.name)

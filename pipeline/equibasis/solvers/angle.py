@@ -9,7 +9,7 @@ from equibasis.errors import EquibasisError
 from equibasis.linalg.components import diagonal_blocks
 from equibasis.solvers.basis import TOLERANCE, Basis, Block, check_is_basis
 from equibasis.solvers.tables import MatrixTable, OrbitTable, matrix_of
-from equibasis.symmetry.representations import same_representation
+from equibasis.symmetry.constructions import same_representation
 from equibasis.symmetry.summands import Summand
 
 

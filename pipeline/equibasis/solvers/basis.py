@@ -346,6 +346,12 @@ def rank_expected(space: HomSpace, tables: Tables | None = None) -> int:
     V = W this says nothing: `verify_basis` finds the orbits anew.
     """
     types = space.types
+    if space.continuous:
+        return sum(
+            o.multiplicity * i.multiplicity * t.rank
+            for o, row in zip(types.output, tables or (), strict=True)
+            for i, t in zip(types.input, row, strict=True)
+        )
     if not space.complete and not _permuted(space):
         return rank_expected(space.enumerated)
     known: dict[tuple[int, int], int] = {}

@@ -7,7 +7,7 @@ from scipy import sparse
 
 from equibasis.errors import EquibasisError
 from equibasis.linalg.canonical import canonical_basis
-from equibasis.solvers.interface import Cost, Solver, no_obstacle
+from equibasis.solvers.interface import Cost, Solver, lists_elements
 from equibasis.solvers.reynolds import dense_reynolds_operator
 from equibasis.solvers.tables import Table, table_of
 from equibasis.symmetry.hom_space import HomSpace
@@ -74,7 +74,7 @@ def _canonical(space: HomSpace) -> sparse.csc_array:
 SOLVER = Solver(
     "dense",
     "the whole operator dense, one SVD; a yardstick",
-    no_obstacle,
+    lists_elements,
     cost,
     solve,
     solve_whole,

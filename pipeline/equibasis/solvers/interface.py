@@ -60,6 +60,13 @@ def no_obstacle(space: HomSpace) -> None:
     """For solvers that apply to every space."""
 
 
+def lists_elements(space: HomSpace) -> str | None:
+    """The obstacle of solvers that average over the group."""
+    if space.continuous:
+        return f"{space.group} is continuous, so its elements cannot be listed"
+    return None
+
+
 def check_memory(solver: Solver, space: HomSpace) -> None:
     """Raise `SolverError` if a solver would take more memory than is free."""
     what, remedy = (

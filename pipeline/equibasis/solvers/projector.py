@@ -11,7 +11,7 @@ from scipy import sparse
 
 from equibasis.errors import GroupError
 from equibasis.linalg.canonical import canonical_basis, pivoted_cholesky
-from equibasis.solvers.interface import Cost, Solver
+from equibasis.solvers.interface import Cost, Solver, lists_elements
 from equibasis.solvers.reynolds import hom_dimension, reynolds_operator
 from equibasis.solvers.tables import Table, table_of
 from equibasis.symmetry.hom_space import HomSpace
@@ -22,6 +22,8 @@ _SPARSE = 0.25
 
 def obstacle(space: HomSpace) -> str | None:
     """The projector needs both representations to be orthogonal."""
+    if space.continuous:
+        return lists_elements(space)
     for side, rho in (("input", space.input), ("output", space.output)):
         if not rho.is_orthogonal:
             return f"the {side} representation of {space} is not orthogonal"

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from equibasis.linalg.canonical import canonical_basis, projector_of
 from equibasis.linalg.components import Blocks, assemble, diagonal_blocks
-from equibasis.solvers.interface import Cost, Solver, no_obstacle
+from equibasis.solvers.interface import Cost, Solver, lists_elements
 from equibasis.solvers.reynolds import reynolds_operator
 from equibasis.solvers.tables import Table, table_of
 from equibasis.symmetry.hom_space import HomSpace
@@ -44,5 +44,5 @@ def _projectors(operator: sparse.csr_array) -> Iterator[Blocks]:
 
 
 SOLVER = Solver(
-    "svd", "an SVD of each connected block of the Reynolds operator", no_obstacle, cost, solve
+    "svd", "an SVD of each connected block of the Reynolds operator", lists_elements, cost, solve
 )

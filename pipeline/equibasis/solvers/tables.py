@@ -12,6 +12,7 @@ from scipy import sparse
 
 from equibasis.errors import EquibasisError
 from equibasis.linalg.memory import refuse_beyond_memory
+from equibasis.symmetry.constructions import algebra_part
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.representations import PermutationRepresentation, signs_of
 
@@ -270,15 +271,30 @@ def matrix_of(table: Table, space: HomSpace) -> sparse.csc_array:
 
 
 def largest_change(table: Table, space: HomSpace) -> float:
-    """max |ρ₂(g) W ρ₁(g⁻¹) - W| over columns W and elements g that generate the group."""
+    """max |ρ₂(g) W ρ₁(g⁻¹) - W| over columns W and elements g that generate the group.
+
+    Of the Lie algebra, max |dρ₂(A) W - W dρ₁(A)| over the largest entry of dρ₁(A) and dρ₂(A).
+    """
     if isinstance(table, OrbitTable):
         return _orbits_changed(table, space)
     worst, shape = 0.0, (space.k, space.m, table.rank)
-    for g in space.generating:
+    discrete = space.input.order - space.continuous
+    for g in space.generating[: None if space.complete else discrete]:
         moved = space.output.apply(g, table.values.reshape(shape))
         moved = space.input.inverse.matrix(g).T @ moved.transpose(1, 0, 2).reshape(space.m, -1)
         moved = moved.reshape(space.m, space.k, -1).transpose(1, 0, 2).reshape(table.values.shape)
         worst = max(worst, float(np.abs(moved - table.values).max(initial=0.0)))
+    if not space.continuous:
+        return worst
+    parts = [algebra_part(rho, space.continuous) for rho in (space.input, space.output)]
+    for on_input, on_output in zip(*parts, strict=True):
+        scale = max(abs(on_input).max(), abs(on_output).max())
+        if scale:
+            moved = on_output @ table.values.reshape(space.k, -1)
+            flat = table.values.reshape(shape).transpose(1, 0, 2).reshape(space.m, -1)
+            back = (on_input.T @ flat).reshape(space.m, space.k, -1).transpose(1, 0, 2)
+            off = np.abs(moved - back.reshape(space.k, -1)).max(initial=0.0)
+            worst = max(worst, float(off / scale))
     return worst
 
 

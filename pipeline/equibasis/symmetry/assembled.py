@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
 from scipy import sparse
 
 from equibasis.linalg.memory import refuse_beyond_memory
+from equibasis.symmetry.constructions import algebra_part
 from equibasis.symmetry.representations import (
     MatrixRepresentation,
     PermutationRepresentation,
@@ -97,15 +98,32 @@ class SumOfMatrices(_Sum, MatrixRepresentation):
 
     def matrix(self, g: int) -> sparse.csr_array:
         """ρ(g) as a sparse matrix (n, n), float64."""
+        return self._side_by_side([rho.matrix(g) for _, rho in self.parts])
+
+    def _side_by_side(self, parts: Sequence[sparse.csr_array]) -> sparse.csr_array:
+        """A matrix of each type, on all its copies."""
         rows, columns, values = [], [], []
-        for each, rho in self.parts:
-            small = rho.matrix(g).tocoo()
+        for (each, _), part in zip(self.parts, parts, strict=True):
+            small = part.tocoo()
             signs = np.ones(each.index.shape) if each.signs is None else each.signs
             rows.append(each.index[small.row].ravel())
             columns.append(each.index[small.col].ravel())
             values.append((small.data[:, None] * signs[small.row] * signs[small.col]).ravel())
         entries = np.concatenate(rows), np.concatenate(columns)
         return sparse.csr_array((np.concatenate(values), entries), shape=(self.dimension,) * 2)
+
+    @cached_property
+    def algebra(self) -> tuple[sparse.csr_array, ...]:
+        """dρ(A) of the Lie algebra elements listed."""
+        count = max(len(rho.algebra) for _, rho in self.parts)
+        small = [algebra_part(rho, count) for _, rho in self.parts]
+        return tuple(self._side_by_side([each[a] for each in small]) for a in range(count))
+
+    def moves(self) -> Iterator[sparse.csr_array]:
+        """What a subspace is kept by where ρ keeps it: each ρ(h), and each dρ(A)."""
+        algebra = self.algebra
+        yield from (self.matrix(g) for g in range(self.order - len(algebra)))
+        yield from algebra
 
     @cached_property
     def row_entries(self) -> float:

@@ -14,21 +14,37 @@ from equibasis.errors import GroupError, SpaceError, warn
 from equibasis.linalg.numbers import real_array
 from equibasis.symmetry.assembled import direct_sum
 from equibasis.symmetry.closure import check_group, list_elements
+from equibasis.symmetry.constructions import (
+    at_elements,
+    discrete_part,
+    power,
+    simplest,
+    tensor_product,
+    trivial_representation,
+)
 from equibasis.symmetry.families.products import generating_positions, share
 from equibasis.symmetry.group import Group, check_fits
+from equibasis.symmetry.regular import regular
 from equibasis.symmetry.representations import (
     TOLERANCE,
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
-    at_elements,
-    from_matrices,
     is_signed_permutation,
     signed_permutations,
-    tensor_product,
-    trivial_representation,
 )
-from equibasis.symmetry.spaces import SCALAR, Dual, Grid, Natural, Product, Shape, Space, Sum
+from equibasis.symmetry.spaces import (
+    FIELDS,
+    SCALAR,
+    Dual,
+    Grid,
+    Named,
+    Power,
+    Product,
+    Shape,
+    Space,
+    Sum,
+)
 from equibasis.symmetry.workers import Workers
 
 # One-hot columns that one task transforms: enough to outweigh sending it, few enough to share.
@@ -52,7 +68,7 @@ def representation(group: Group, space: Space, workers: Workers) -> Representati
         If a transform raises (naming the element and the column), or is not linear.
     """
     if space == SCALAR:
-        return trivial_representation(len(group.elements))
+        return trivial_representation(len(group.element_names))
     if isinstance(space, Sum):
         of_part = {part: representation(group, part, workers) for part in set(space.summands)}
         if space.apart:
@@ -65,13 +81,30 @@ def representation(group: Group, space: Space, workers: Workers) -> Representati
         return rho
     if isinstance(space, Dual):
         return representation(group, space.space, workers).dual
-    if isinstance(space, Natural):
-        if group.transform is not None:
-            raise SpaceError(f"group {group.name!r} is not given by matrices, so it has no V")
-        return from_matrices(np.stack([_linear(group, e, 0) for e in group.elements]))
+    if isinstance(space, Power):
+        rho = representation(group, space.space, workers)
+        if not space.symmetric and space.exponent > rho.dimension:
+            raise SpaceError(f"{space} has no vectors but 0: {space.space} is R^{rho.dimension}")
+        return power(rho, space.exponent, symmetric=space.symmetric)
+    if isinstance(space, Named):
+        return _named(group, space.name)
     if isinstance(space, Grid):
         return _on_grid(group, space, workers)
     raise SpaceError(f"{space!r} is no space that equibasis knows")
+
+
+def _named(group: Group, name: str) -> Representation:
+    """A representation that the group has by name."""
+    if name in group.representations:
+        return group.representations[name]
+    if name == "regular":
+        return regular(group)
+    known = ", ".join(group.representations) or "none by name"
+    raise SpaceError(
+        f"space {name!r}: group {group.name!r} has {known}"
+        + ("" if group.algebra else ", and regular")
+        + ("" if group.transform is None else "; arrays are written as in 14x14")
+    )
 
 
 def _warn_of_equal_grids(group: Group, space: Sum) -> None:
@@ -92,32 +125,61 @@ def _on_grid(group: Group, grid: Grid, workers: Workers) -> Representation:
     if grid.shape:
         points = _on_points(group, grid.shape, workers)
     else:
-        points = trivial_representation(len(group.elements))
+        points = trivial_representation(len(group.element_names))
     if grid.field == "scalar":
         return points
+    components = _fibre(group, grid)
+    return tensor_product(components, points) if grid.shape else components
+
+
+def _fibre(group: Group, grid: Grid) -> Representation:
+    """ρ on the values of a field at a point."""
+    if grid.field not in FIELDS:
+        return _named(group, grid.field)
+    if grid.shape or group.linear is not None:
+        turns = _turns(group, grid)
+        discrete, algebra = turns, tuple[sparse.csr_array, ...]()
+    elif "V" in group.representations:
+        rho = group.representations["V"]
+        algebra = rho.algebra
+        discrete = discrete_part(rho, len(group.algebra))
+    else:
+        _linear(group, None, 0)  # says that nothing is known of vectors
+    determinants = np.linalg.det(discrete)
+    if np.abs(np.abs(determinants) - 1).max(initial=0.0) > 1e-6 or any(
+        abs(each.trace()) > TOLERANCE for each in algebra
+    ):
+        raise SpaceError(
+            f"group {group.name!r}: matrices of determinant other than ±1 have no field "
+            f"{grid.field!r}: use V"
+        )
+    signs = np.rint(determinants)
+    if grid.field == "regular":
+        if algebra:
+            raise SpaceError(f"group {group.name!r} is continuous: it has no field 'regular'")
+        return _regular_representation(discrete)
+    if grid.field == "vector":
+        return simplest(discrete, algebra)
+    if grid.field == "pseudovector":
+        return simplest(discrete * signs[:, None, None], algebra)
+    still = sparse.csr_array((1, 1))
+    return simplest(signs[:, None, None], [still] * len(algebra))
+
+
+def _turns(group: Group, grid: Grid) -> np.ndarray:
+    """How vectors on a grid turn, float64 (|G|, axes, axes)."""
     axes = len(grid.shape) or _axes_at_a_point(group, grid)
     turns = np.stack([_linear(group, element, axes) for element in group.elements])
-    if turns.shape[1:] != (axes, axes) or np.abs(np.abs(np.linalg.det(turns)) - 1).max() > 1e-6:
+    if turns.shape[1:] != (axes, axes):
         raise SpaceError(
             f"group {group.name!r}: how vectors turn on a grid of {axes} axes is not given by "
             f"matrices ({axes}, {axes}) of determinant ±1"
         )
-    determinants = np.rint(np.linalg.det(turns))
-    if grid.field == "vector":
-        components: Representation = from_matrices(turns)
-    elif grid.field == "pseudovector":
-        components = from_matrices(turns * determinants[:, None, None])
-    elif grid.field == "pseudoscalar":
-        components = from_matrices(determinants[:, None, None])
-    else:
-        components = _regular_representation(turns)
-    return tensor_product(components, points)
+    return turns
 
 
 def _axes_at_a_point(group: Group, grid: Grid) -> int:
     """How many components a vector has where no grid says it."""
-    if group.transform is None:
-        return len(_linear(group, group.elements[0], 0))
     if group.axes is None:
         raise SpaceError(
             f"group {group.name!r} does not say how many axes it has, so {grid} has no number of "

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from equibasis.errors import GroupError
+from equibasis.errors import GroupError, TooManyElementsError
 from equibasis.symmetry.representations import (
     TOLERANCE,
     MatrixRepresentation,
@@ -237,7 +237,7 @@ def list_elements(
             if not known.add_if_new(signatures, product):
                 continue
             if len(found) >= most:
-                raise GroupError(
+                raise TooManyElementsError(
                     f"the generators of {name!r} make more than {most:,} elements on {where}, or "
                     "infinitely many: for permutations, use --solver orbits; of matrices, check "
                     "the angles"
@@ -245,3 +245,31 @@ def list_elements(
             found.append(product)
             words.append(generator if position == 0 else f"{generator} {words[position]}")
     return tuple(words), tuple(map(_stacked, zip(*found, strict=True)))
+
+
+def products(rho: Representation, listed: Representation) -> np.ndarray:
+    """The position of g h among the elements listed, for each g of ρ and each h listed.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64 (elements of ρ, elements listed). Elements that act alike have one position.
+
+    Raises
+    ------
+    GroupError
+        If a product is none of those listed.
+    """
+    from scipy.spatial import cKDTree  # which takes long to import
+
+    signatures = _Signatures([rho])
+    sent = [listed.apply(h, signatures.probes[0]) for h in range(listed.order)]
+    points = np.stack([each.ravel() for each in sent])
+    tree = cKDTree(points @ signatures.shadow)
+    images = np.empty((rho.order, listed.order), dtype=np.int64)
+    for g in range(rho.order):
+        moved = np.stack([rho.apply(g, each).ravel() for each in sent])
+        images[g] = tree.query(moved @ signatures.shadow)[1]
+        if np.abs(moved - points[images[g]]).max() > _TOO_NEAR * np.abs(moved).max():
+            raise GroupError("the elements listed are not a group: a product is none of them")
+    return images

@@ -1,23 +1,28 @@
-"""The finite group, as its linear action on arrays."""
+"""The group, as its linear action on arrays, and its representations by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from equibasis.errors import GroupError, SpaceError
 from equibasis.linalg.numbers import whole_number
-from equibasis.symmetry.spaces import Shape
+from equibasis.symmetry.representations import (
+    MatrixRepresentation,
+    PermutationRepresentation,
+    Representation,
+)
+from equibasis.symmetry.spaces import Named, Shape
 
 Transform: TypeAlias = Callable[[np.ndarray, Any], Any]
 
 
 @dataclass(frozen=True)
 class Group:
-    """A finite group G, given by its linear action on arrays.
+    """A group G, given by its linear action on arrays and by representations.
 
     Parameters
     ----------
@@ -49,6 +54,13 @@ class Group:
     factors
         Of a direct product, which `equibasis.direct_product` makes: groups that act on axes of
         their own.
+    algebra
+        Names of Lie algebra elements A, where the group is continuous: each stands for all exp(tA).
+    representations
+        By name, for spaces such as ``V`` or ``2*base + joints``: each lists the elements, then the
+        algebra.
+    degree
+        n, where the group acts faithfully on arrays of shape (n,).
     """
 
     name: str
@@ -61,15 +73,21 @@ class Group:
     refuses: Callable[[Shape], str | None] | None = field(default=None, repr=False)
     generators: tuple[Any, ...] | None = None
     factors: tuple[Group, ...] = field(default=(), repr=False)
+    algebra: tuple[str, ...] = ()
+    representations: Mapping[str, Representation] = field(
+        default_factory=dict, repr=False, hash=False
+    )
+    degree: int | None = None
 
     def __post_init__(self) -> None:
         self._check_kinds()
         object.__setattr__(self, "elements", self._listed("elements", self.elements))
-        if not self.elements:
+        if not self.elements and not self.algebra:
             raise GroupError(f"group {self.name!r} has no elements: list at least the identity")
         if self.generators is not None:
             object.__setattr__(self, "generators", self._listed("generators", self.generators))
         self._check_factors()
+        self._check_representations()
         names = self.element_names
         for name in (self.name, *names):
             if not name:
@@ -100,7 +118,7 @@ class Group:
             function = getattr(self, name)
             if function is not None and not callable(function):
                 raise GroupError(f"group {self.name!r}: {name} is no function but {function!r}")
-        if self.transform is None and self.linear is None:
+        if self.transform is None and not self.representations:
             raise GroupError(
                 f"group {self.name!r} has no transform: give transform(array, element)"
             )
@@ -112,6 +130,43 @@ class Group:
             raise GroupError(
                 f"group {self.name!r}: factors are what direct_product gives: make it with that"
             )
+
+    def _check_representations(self) -> None:
+        """Names are words, and each representation lists what the group lists."""
+        object.__setattr__(self, "algebra", self._listed("algebra", self.algebra))
+        if self.algebra and self.complete:
+            raise GroupError(f"group {self.name!r} is continuous: its elements are not complete")
+        given = self.representations
+        if not isinstance(given, Mapping):
+            raise GroupError(f"group {self.name!r}: representations are a dictionary by name")
+        object.__setattr__(self, "representations", dict(given))
+        for name, rho in given.items():
+            try:
+                Named(name)
+            except SpaceError as error:
+                raise GroupError(f"group {self.name!r}: {error}") from error
+            if not isinstance(rho, (PermutationRepresentation, MatrixRepresentation)):
+                raise GroupError(
+                    f"group {self.name!r}: {name!r} is no representation but {type(rho).__name__}: "
+                    "matrix_group makes them of matrices"
+                )
+            if rho.order != len(self.elements) + len(self.algebra):
+                raise GroupError(
+                    f"group {self.name!r}: representation {name!r} lists {rho.order} elements, the "
+                    f"group {len(self.elements) + len(self.algebra)}"
+                )
+
+    def with_representations(self, **more: Representation) -> Group:
+        """The same group with more representations by name.
+
+        Raises
+        ------
+        GroupError
+            If one has the name of another, or lists other elements.
+        """
+        if twice := [name for name in more if name in self.representations]:
+            raise GroupError(f"group {self.name!r} has a representation {twice[0]!r} already")
+        return replace(self, representations={**self.representations, **more})
 
     def _listed(self, what: str, values: Any) -> tuple[Any, ...]:
         in_order = isinstance(values, Sequence) and not isinstance(values, (str, bytes))
@@ -133,15 +188,23 @@ class Group:
                 )
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """What spaces may call representations of this group."""
+        return (*self.representations, *(() if self.algebra else ("regular",)))
+
+    @property
     def element_names(self) -> tuple[str, ...]:
-        """The names of the elements, or generators, in their order."""
-        return tuple(str(element) for element in self.elements)
+        """The names of the elements, or generators, in their order, and of the algebra's."""
+        return tuple(str(element) for element in (*self.elements, *self.algebra))
 
 
 def check_fits(group: Group, shape: Shape) -> None:
     """Raise `SpaceError` if the group says that it does not act on arrays of this shape."""
     if group.transform is None:
-        raise SpaceError(f"group {group.name!r} is one of matrices: it acts on V, not on arrays")
+        raise SpaceError(
+            f"group {group.name!r} is one of matrices: it acts on "
+            f"{', '.join(group.representations)}, not on arrays"
+        )
     if group.axes is not None and len(shape) != group.axes:
         raise SpaceError(
             f"group {group.name!r} acts on arrays of {group.axes} "

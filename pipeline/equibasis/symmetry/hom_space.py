@@ -8,19 +8,22 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from scipy import sparse
 
 from equibasis.errors import GroupError, SpaceError
+from equibasis.linalg.numbers import whole_number
 from equibasis.symmetry.assembled import assembled, direct_sum
 from equibasis.symmetry.building import representation
 from equibasis.symmetry.closure import check_group, list_elements
+from equibasis.symmetry.constructions import discrete_part, same_representation
 from equibasis.symmetry.group import Group
+from equibasis.symmetry.lie import LieAlgebra, lie_algebra
 from equibasis.symmetry.orbit_types import OrbitTypes, orbit_types
 from equibasis.symmetry.representations import (
     TOLERANCE,
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
-    same_representation,
 )
 from equibasis.symmetry.spaces import SCALAR, Shape, Space, Sum, V, array_shape
 from equibasis.symmetry.workers import Workers
@@ -45,6 +48,8 @@ class HomSpace:
         ρ₁ of dimension m and ρ₂ of dimension k.
     complete
         Whether the elements are all of the group, the identity first, or only generate it.
+    continuous
+        How many of the last elements are of the Lie algebra: A stands for all exp(tA).
     """
 
     group: str
@@ -54,10 +59,14 @@ class HomSpace:
     input: Representation
     output: Representation
     complete: bool = True
+    continuous: int = 0
 
     def __post_init__(self) -> None:
         if not isinstance(self.group, str) or not isinstance(self.complete, bool):
             raise GroupError("a space of maps has the name of its group, and complete is a bool")
+        whole_number(self.continuous, "how many elements are continuous", least=0, error=GroupError)
+        if self.complete and self.continuous:
+            raise GroupError(f"group {self.group!r} is continuous: its elements are not complete")
         names = self.elements
         if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
             raise GroupError(f"group {self.group!r}: elements are a tuple of names, not {names!r}")
@@ -77,6 +86,8 @@ class HomSpace:
             raise GroupError(f"{what} lists {rho.order} matrices for {len(self.elements)} elements")
         if rho.fault is not None:
             raise GroupError(f"{what} {rho.fault}")
+        if len(rho.algebra) not in (0, self.continuous):
+            raise GroupError(f"{what} has {len(rho.algebra)} Lie algebra elements")
         shape = array_shape(space)
         if shape is not None and math.prod(shape) != rho.dimension:
             raise SpaceError(
@@ -119,6 +130,8 @@ class HomSpace:
         """
         if self.complete:
             return self
+        if self.continuous:
+            raise GroupError(f"{self.group} is continuous, so its elements cannot be listed")
         types = self.types
         words, small = list_elements(self.group, str(self), self.elements, *types.representations)
         whole = replace(
@@ -138,7 +151,22 @@ class HomSpace:
             self, input_space=V, output_space=V, input=small[input_], output=small[output]
         )
         vars(space)["generating"] = self.generating  # which need not be found again
+        if self.continuous:
+            vars(space)["algebra_basis"] = tuple(
+                (each[input_], each[output]) for each in self.lie_algebra.basis
+            )
         return space
+
+    @cached_property
+    def lie_algebra(self) -> LieAlgebra:
+        """The Lie algebra of the group, in all of the small representations."""
+        return lie_algebra(self.types.representations, self.continuous)
+
+    @cached_property
+    def algebra_basis(self) -> tuple[tuple[sparse.csr_array, sparse.csr_array], ...]:
+        """dρ₁(A) and dρ₂(A) for a basis of the Lie algebra."""
+        found = lie_algebra((self.input, self.output), self.continuous)
+        return tuple((on_input, on_output) for on_input, on_output in found.basis)
 
     @property
     def kind(self) -> str:
@@ -189,7 +217,8 @@ class HomSpace:
         What a basis is of: a user's group may have the name of another.
         """
         return (
-            (self.elements, self.complete) == (other.elements, other.complete)
+            (self.elements, self.complete, self.continuous)
+            == (other.elements, other.complete, other.continuous)
             and same_representation(self.input, other.input)
             and same_representation(self.output, other.output)
         )
@@ -201,7 +230,7 @@ class HomSpace:
 
 
 def _is_trivial(rho: Representation) -> bool:
-    return bool(np.abs(rho.dense() - 1).max() <= TOLERANCE)
+    return all(abs(each.sum() - 1) <= TOLERANCE for each in map(rho.matrix, range(rho.order)))
 
 
 def _shape_of(space: Space, dimension: int) -> Shape:
@@ -230,6 +259,7 @@ def hom_space(group: Group, *, input: Space, output: Space, workers: Workers) ->
         input=on_input,
         output=on_output,
         complete=group.complete,
+        continuous=len(group.algebra),
     )
     if group.complete:
         _ = space.generating  # checks that the elements are a group
@@ -239,9 +269,9 @@ def hom_space(group: Group, *, input: Space, output: Space, workers: Workers) ->
 
 
 def _check_conditioned(name: str, elements: Sequence[str], rho: Representation) -> None:
-    if isinstance(rho, PermutationRepresentation):
+    if isinstance(rho, PermutationRepresentation) or rho.order == len(rho.algebra):
         return
-    scales = np.linalg.svd(rho.matrices, compute_uv=False)
+    scales = np.linalg.svd(discrete_part(rho, len(rho.algebra)), compute_uv=False)
     worst = np.maximum(scales.max(axis=1), 1.0 / np.maximum(scales.min(axis=1), 1e-300))
     if worst.max() > _MOST_NORM:
         raise GroupError(

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from equibasis.errors import EquibasisError
+from equibasis.symmetry.constructions import at_elements
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.irreps import Decomposition, decompose
 from equibasis.symmetry.representations import (
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
-    at_elements,
 )
 
 # The longest orbit that is decomposed, by dense matrices of its size.

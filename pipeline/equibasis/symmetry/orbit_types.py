@@ -14,14 +14,12 @@ import numpy as np
 
 from equibasis.errors import GroupError
 from equibasis.symmetry.assembled import SumOfMatrices
+from equibasis.symmetry.constructions import invariant_coordinates, restriction, simplified
 from equibasis.symmetry.pair_orbits import orbit_leaders
 from equibasis.symmetry.representations import (
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
-    from_matrices,
-    invariant_coordinates,
-    restriction,
     signs_of,
 )
 from equibasis.symmetry.summands import Summand
@@ -134,13 +132,17 @@ def _parts(rho: Representation) -> list[tuple[np.ndarray, Representation]]:
             for copy in summand.index.T
         ]
     return [
-        (coordinates, from_matrices(restriction(rho, coordinates).dense()))
+        (coordinates, simplified(restriction(rho, coordinates)))
         for coordinates in invariant_coordinates(rho)
     ]
 
 
 def _equal(a: MatrixRepresentation, b: MatrixRepresentation) -> bool:
-    return bool(np.abs(a.matrices - b.matrices).max() <= _EQUAL * np.abs(a.matrices).max())
+    largest = max(abs(each).max() for each in a.moves())
+    return all(
+        abs(one - other).max() <= _EQUAL * largest
+        for one, other in zip(a.moves(), b.moves(), strict=True)
+    )
 
 
 def _side_by_side(parts: Sequence[PermutationRepresentation]) -> PermutationRepresentation:

@@ -1,17 +1,17 @@
-"""Representations: matrices ρ(g) on R^n, and their algebra."""
+"""Representations: matrices ρ(g) on R^n, and dρ(A) where the group is continuous."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse import csgraph
+from scipy import linalg, sparse
 
 from equibasis.errors import GroupError
+from equibasis.linalg.memory import refuse_beyond_memory
 from equibasis.linalg.numbers import real_array, whole_numbers
 
 # How far apart two matrices may be and still be called equal: far above rounding (1e-15), far
@@ -93,6 +93,15 @@ class PermutationRepresentation:
         values = np.ones(n) if self.signs is None else self.signs[g].astype(np.float64)
         return sparse.csr_array((values, self.index[g], np.arange(n + 1)), shape=(n, n))
 
+    @property
+    def algebra(self) -> tuple[sparse.csr_array, ...]:
+        """dρ(A) of the Lie algebra elements listed; none here."""
+        return ()
+
+    def moves(self) -> Iterator[sparse.csr_array]:
+        """What a subspace is kept by where ρ keeps it: each ρ(g)."""
+        return (self.matrix(g) for g in range(self.order))
+
     def dense(self) -> np.ndarray:
         """All ρ(g), float64 (|G|, n, n)."""
         return np.stack([self.matrix(g).toarray() for g in range(self.order)])
@@ -173,6 +182,15 @@ class MatrixRepresentation:
         """ρ(g) as a sparse matrix (n, n), float64."""
         return sparse.csr_array(self.matrices[g])
 
+    @property
+    def algebra(self) -> tuple[sparse.csr_array, ...]:
+        """dρ(A) of the Lie algebra elements listed; none here."""
+        return ()
+
+    def moves(self) -> Iterator[sparse.csr_array]:
+        """What a subspace is kept by where ρ keeps it: each ρ(g), and each dρ(A)."""
+        return (self.matrix(g) for g in range(self.order))
+
     def dense(self) -> np.ndarray:
         """All ρ(g), float64 (|G|, n, n)."""
         return self.matrices
@@ -207,6 +225,96 @@ class MatrixRepresentation:
         return np.count_nonzero(self.matrices) / (self.order * self.dimension)
 
 
+class LieRepresentation(MatrixRepresentation):
+    """A representation of a group that is given by discrete elements h and Lie algebra elements A.
+
+    A map W is equivariant where ρ₂(h) W = W ρ₁(h) and dρ₂(A) W = W dρ₁(A). Whoever walks over the
+    elements listed meets each ρ(h), then each ρ(exp A) = exp(dρ(A)). These generate a subgroup
+    that is Zariski dense in G (an algebraic A does not turn by a rational part of 2π), so that it
+    leaves alone what G does.
+
+    Parameters
+    ----------
+    discrete
+        ρ(h), float64 (L, n, n); L may be 0.
+    algebra
+        dρ(A), sparse (n, n) each; one at least.
+    """
+
+    discrete: np.ndarray
+
+    def __init__(self, discrete: np.ndarray, algebra: Sequence[sparse.csr_array]) -> None:
+        object.__setattr__(self, "discrete", discrete)
+        vars(self)["algebra"] = tuple(algebra)
+
+    @cached_property
+    def algebra(self) -> tuple[sparse.csr_array, ...]:
+        """dρ(A) of the Lie algebra elements listed."""
+        raise AttributeError  # set when it is made
+
+    @cached_property
+    def matrices(self) -> np.ndarray:
+        """Each ρ(h), then each exp(dρ(A)), float64 (L + D, n, n)."""
+        refuse_beyond_memory(8 * self.order * self.dimension**2)
+        curves = [linalg.expm(each.toarray()) for each in self.algebra]
+        return np.concatenate([self.discrete, np.stack(curves)])
+
+    def apply(self, g: int, x: np.ndarray) -> np.ndarray:
+        """ρ(g) x for x of shape (n, ...)."""
+        matrix = self.discrete[g] if g < len(self.discrete) else self.matrices[g]
+        return np.tensordot(matrix, x, axes=1)
+
+    def matrix(self, g: int) -> sparse.csr_array:
+        """ρ(g) as a sparse matrix (n, n), float64."""
+        return sparse.csr_array(self.discrete[g] if g < len(self.discrete) else self.matrices[g])
+
+    def moves(self) -> Iterator[sparse.csr_array]:
+        """What a subspace is kept by where ρ keeps it: each ρ(h), and each dρ(A)."""
+        yield from map(sparse.csr_array, self.discrete)
+        yield from self.algebra
+
+    @cached_property
+    def fault(self) -> str | None:
+        """Why its entries are no matrices of real numbers; ``None`` where they are."""
+        numbers = [self.discrete, *(each.data for each in self.algebra)]
+        return None if all(np.isfinite(each).all() for each in numbers) else "holds NaN or infinity"
+
+    @property
+    def order(self) -> int:
+        """How many elements are listed, L + D."""
+        return len(self.discrete) + len(self.algebra)
+
+    @property
+    def dimension(self) -> int:
+        """n, the size of the space acted on."""
+        return int(self.algebra[0].shape[0])
+
+    @cached_property
+    def inverse(self) -> LieRepresentation:
+        """g -> ρ(g⁻¹), the elements in the same order."""
+        return LieRepresentation(np.linalg.inv(self.discrete), [-each for each in self.algebra])
+
+    @property
+    def dual(self) -> LieRepresentation:
+        """g -> ρ(g⁻¹)ᵀ, A -> -dρ(A)ᵀ."""
+        inverse = np.ascontiguousarray(np.linalg.inv(self.discrete).transpose(0, 2, 1))
+        return LieRepresentation(inverse, [sparse.csr_array(-each.T) for each in self.algebra])
+
+    @cached_property
+    def is_orthogonal(self) -> bool:
+        """Whether each ρ(h) is orthogonal and each dρ(A) antisymmetric."""
+        gram = self.discrete @ self.discrete.transpose(0, 2, 1)
+        off = [np.abs(gram - np.eye(self.dimension)).max(initial=0.0)]
+        off += [abs(each + each.T).max() for each in self.algebra]
+        return bool(max(off) < TOLERANCE)
+
+    @cached_property
+    def row_entries(self) -> float:
+        """How many entries a row of ρ(h), or of dρ(A), has, on average."""
+        entries = np.count_nonzero(self.discrete) + sum(each.nnz for each in self.algebra)
+        return float(entries / (self.order * self.dimension))
+
+
 Representation: TypeAlias = PermutationRepresentation | MatrixRepresentation
 
 
@@ -221,78 +329,9 @@ def _whole_array(index: Any, what: str) -> np.ndarray:
     return np.array(rows, dtype=np.int64)
 
 
-# --- algebra ------------------------------------------------------------------------------------
-
-
-def trivial_representation(order: int) -> PermutationRepresentation:
-    """ρ(g) = 1 on the scalars R¹, for ``order`` elements."""
-    return PermutationRepresentation(np.zeros((order, 1), dtype=np.int64))
-
-
-def tensor_product(first: Representation, second: Representation) -> Representation:
-    """ρ₁ ⊗ ρ₂, the second factor's index fastest."""
-    order, n = first.order, first.dimension * second.dimension
-    if isinstance(first, PermutationRepresentation) and isinstance(
-        second, PermutationRepresentation
-    ):
-        index = first.index[:, :, None] * second.dimension + second.index[:, None, :]
-        signs = None
-        if first.signs is not None or second.signs is not None:
-            signs = (signs_of(first)[:, :, None] * signs_of(second)[:, None, :]).reshape(order, n)
-            if (signs > 0).all():  # those of two factors cancel
-                signs = None
-        return PermutationRepresentation(index.reshape(order, n), signs)
-    product = np.einsum("gij,gkl->gikjl", first.dense(), second.dense())
-    return MatrixRepresentation(product.reshape(order, n, n))
-
-
 def signs_of(rho: PermutationRepresentation) -> np.ndarray:
     """Its signs, int8 (|G|, n), ones where it keeps none."""
     return np.ones(rho.index.shape, dtype=np.int8) if rho.signs is None else rho.signs
-
-
-def at_elements(rho: Representation, positions: Sequence[int]) -> Representation:
-    """ρ of some of the elements listed, in another order or more than once; -1 is the identity."""
-    listed = np.asarray(positions)
-    if isinstance(rho, PermutationRepresentation):
-        index = np.concatenate([rho.index, np.arange(rho.dimension)[None]])[listed]
-        if rho.signs is None:
-            return PermutationRepresentation(index)
-        ones = np.ones((1, rho.dimension), dtype=np.int8)
-        return PermutationRepresentation(index, np.concatenate([rho.signs, ones])[listed])
-    return MatrixRepresentation(np.concatenate([rho.matrices, np.eye(rho.dimension)[None]])[listed])
-
-
-def restriction(rho: Representation, coordinates: np.ndarray) -> Representation:
-    """ρ on the span of some coordinates, ascending, which every ρ(g) keeps."""
-    if isinstance(rho, PermutationRepresentation):
-        index = np.searchsorted(coordinates, rho.index[:, coordinates])
-        signs = None if rho.signs is None else rho.signs[:, coordinates]
-        return PermutationRepresentation(index, signs)
-    return MatrixRepresentation(rho.matrices[:, coordinates[:, None], coordinates])
-
-
-def invariant_coordinates(rho: Representation) -> list[np.ndarray]:
-    """The finest partition of coordinates such that each part spans an invariant subspace.
-
-    For a direct sum these are its summands, or parts of them; ascending by first coordinate.
-    """
-    pattern = abs(rho.matrix(0))
-    for g in range(1, rho.order):
-        pattern = pattern + abs(rho.matrix(g))
-    count, part = csgraph.connected_components(pattern, directed=False)
-    order = np.argsort(part, kind="stable")
-    parts = np.split(order, np.cumsum(np.bincount(part, minlength=count))[:-1])
-    return sorted(parts, key=lambda coordinates: int(coordinates[0]))
-
-
-def same_representation(a: Representation, b: Representation) -> bool:
-    """Whether two representations are equal, element by element."""
-    if a.order != b.order or a.dimension != b.dimension:
-        return False
-    if isinstance(a, PermutationRepresentation) and isinstance(b, PermutationRepresentation):
-        return np.array_equal(a.index, b.index) and np.array_equal(signs_of(a), signs_of(b))
-    return np.allclose(a.dense(), b.dense(), rtol=0, atol=TOLERANCE)
 
 
 def from_matrices(matrices: np.ndarray) -> Representation:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 from equibasis.errors import SpaceError
 from equibasis.linalg.numbers import shortened, whole_numbers
-from equibasis.symmetry.spaces import FIELDS, SCALAR, Grid, Space, V, copies
+from equibasis.symmetry.spaces import FIELDS, SCALAR, Grid, Named, Space, copies
 
 Made = TypeVar("Made")
 
@@ -18,13 +18,20 @@ _MOST_NESTED = 50
 _MOST_DIGITS = 9
 
 
+# Words that are spaces by themselves.
+_WORDS = {"trivial": SCALAR, "pseudoscalar": Grid((), "pseudoscalar")}
+
 _TOKEN = re.compile(
-    r"\s*(?:(?P<grid>[0-9]+(?:x[0-9]+)*)|(?P<word>[A-Za-z]+)|(?P<mark>\*\*|[*+():]))"
+    r"\s*(?:(?P<grid>[0-9]+(?:x[0-9]+)*)|(?P<word>[A-Za-z_][A-Za-z0-9_]*)|(?P<mark>\*\*|[*+():,]))"
 )
 
 
-def as_space(space: Space | str | Sequence[int] | None) -> Space:
+def as_space(
+    space: Space | str | Sequence[int] | None, names: Sequence[str] | None = None
+) -> Space:
     """A space from what users write: text, a shape, ``None`` for the scalar, or a space itself.
+
+    With ``names``, of the representations that a group has, text may name no other.
 
     >>> print(as_space("3*14x14 + 1"))
     3*14x14 + 1
@@ -41,15 +48,16 @@ def as_space(space: Space | str | Sequence[int] | None) -> Space:
     if isinstance(space, Space):
         return space
     if isinstance(space, str):
-        return _Reader(space).whole()
+        return _Reader(space, names).whole()
     return Grid(whole_numbers(space, f"shape {shortened(space)}", SpaceError))
 
 
 class _Reader:
     """Recursive descent: sum of terms, term of powers, power of an atom; see docs/spaces.md."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, names: Sequence[str] | None) -> None:
         self.text = text
+        self.names = names
         self.position = 0
         self.nested = 0
 
@@ -122,22 +130,45 @@ class _Reader:
         if token == "(":
             self.advance()
             return self.rest_of_bracket()
-        if token == "V":
-            self.advance()
-            return V
+        if kind != "word":
+            self.fail("expected a shape such as 14x14, a number, V, dual(...) or a bracket")
+        self.advance()
         if token == "dual":
-            self.advance()
             self.expect("(")
             return self.rest_of_bracket().dual
-        return self.fail("expected a shape such as 14x14, a number, V, dual(...) or a bracket")
+        if token in ("sym", "alt"):
+            self.expect("(")
+            return self.power_of_bracket(start, token)
+        if token in _WORDS:
+            return _WORDS[token]
+        named = self.at(start, Named, token)
+        self.check_known(start, token)
+        return named
 
-    def rest_of_bracket(self) -> Space:
+    def power_of_bracket(self, start: int, word: str) -> Space:
+        """``S, k)`` of ``sym(S, k)`` or ``alt(S, k)``."""
+        space = self.in_bracket()
+        self.expect(",")
+        place = self.position
+        token, kind = self.peek()
+        if kind != "grid" or "x" in token:
+            self.fail(f"expected a whole number, as in {word}(V, 2)")
+        self.advance()
+        exponent = self.number(place, token)
+        self.expect(")")
+        return self.at(start, space.sym if word == "sym" else space.alt, exponent)
+
+    def in_bracket(self) -> Space:
         self.nested += 1
         if self.nested > _MOST_NESTED:
             self.fail(f"more than {_MOST_NESTED} brackets in brackets")
         space = self.sum()
-        self.expect(")")
         self.nested -= 1
+        return space
+
+    def rest_of_bracket(self) -> Space:
+        space = self.in_bracket()
+        self.expect(")")
         return space
 
     def number(self, start: int, digits: str) -> int:
@@ -150,11 +181,20 @@ class _Reader:
         return int(digits)
 
     def field(self) -> str:
-        token, _ = self.peek()
-        if token not in FIELDS:
-            self.fail(f"expected one of {', '.join(FIELDS)}")
+        token, kind = self.peek()
+        if kind != "word":
+            self.fail(f"expected one of {', '.join(FIELDS)}, or a name that the group has")
+        start = self.position
         self.advance()
+        if token not in FIELDS:
+            self.check_known(start, token, also=FIELDS)
         return token
+
+    def check_known(self, start: int, name: str, also: Sequence[str] = ()) -> None:
+        if self.names is not None and name not in self.names:
+            self.position = start
+            known = ", ".join([*also, *self.names]) or "no representation by name"
+            self.fail(f"this group has {known}")
 
     def peek(self) -> tuple[str, str]:
         match = _TOKEN.match(self.text, self.position)

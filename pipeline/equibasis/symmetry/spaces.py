@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -18,11 +19,17 @@ from equibasis.linalg.numbers import as_index, shortened, whole_numbers
 
 Shape: TypeAlias = tuple[int, ...]
 
+# What a field on a grid may be beside the representations that a group has by name, and words of
+# the grammar.
 FIELDS = ("scalar", "pseudoscalar", "vector", "pseudovector", "regular")
+RESERVED = ("dual", "sym", "alt", "trivial", "scalar", "pseudoscalar", "vector", "pseudovector")
 
 # Summands of a sum, and factors of a product.
 _MOST_SUMMANDS = 10_000
 _MOST_FACTORS = 64
+
+# The highest symmetric or alternating power.
+_MOST_EXPONENT = 12
 
 # More than any machine could treat; keeps a slip of the keyboard from asking for all memory.
 _MOST_POINTS = 2**31
@@ -63,6 +70,14 @@ class Space:
         """The dual representation, g -> ρ(g⁻¹)ᵀ."""
         return self if self == SCALAR else Dual(self)
 
+    def sym(self, exponent: int) -> Space:
+        """The symmetric tensors of this space, ``sym(S, k)``."""
+        return self if as_index(exponent) == 1 else Power(self, exponent, symmetric=True)
+
+    def alt(self, exponent: int) -> Space:
+        """The alternating tensors of this space, ``alt(S, k)``."""
+        return self if as_index(exponent) == 1 else Power(self, exponent, symmetric=False)
+
 
 @dataclass(frozen=True)
 class Grid(Space):
@@ -95,7 +110,13 @@ class Grid(Space):
         if self.points > _MOST_POINTS:
             raise SpaceError(f"{what} has more than {_MOST_POINTS:,} points: choose a smaller")
         if self.field not in FIELDS:
-            raise SpaceError(f"field {self.field!r}: choose {', '.join(FIELDS)}")
+            try:
+                Named(self.field)
+            except SpaceError as error:
+                raise SpaceError(
+                    f"field {shortened(self.field)}: choose {', '.join(FIELDS)}, or a "
+                    "representation that the group has by name"
+                ) from error
 
     @property
     def points(self) -> int:
@@ -111,14 +132,55 @@ SCALAR = Grid(())
 
 
 @dataclass(frozen=True)
-class Natural(Space):
-    """``V``: the vectors on which a group of matrices is given."""
+class Named(Space):
+    """A representation that the group has by this name: ``V``, ``base``, ``joints``.
+
+    Every finite group has ``regular``: its elements, permuted by multiplication from the left.
+    """
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.name):
+            raise SpaceError(f"{shortened(self.name)} is no name of a representation: use a word")
+        if self.name in RESERVED or re.fullmatch("x[0-9x]*", self.name):
+            raise SpaceError(f"{self.name!r} has a meaning of its own: choose another name")
 
     def __str__(self) -> str:
-        return "V"
+        return self.name
 
 
-V = Natural()
+V = Named("V")
+
+
+@dataclass(frozen=True)
+class Power(Space):
+    """The symmetric or alternating tensors of a space, in orthonormal coordinates.
+
+    Attributes
+    ----------
+    space
+        S.
+    exponent
+        k: coordinates are i₁ ≤ … ≤ i_k, or i₁ < … < i_k, in lexicographic order.
+    symmetric
+        Whether they are the symmetric ones, ``sym(S, k)``, or the alternating, ``alt(S, k)``.
+    """
+
+    space: Space
+    exponent: int
+    symmetric: bool
+
+    def __post_init__(self) -> None:
+        exponent = as_index(self.exponent)
+        if exponent is None or not 1 <= exponent <= _MOST_EXPONENT:
+            raise SpaceError(
+                f"a symmetric or alternating power is 1 to {_MOST_EXPONENT}, not "
+                f"{shortened(self.exponent)}"
+            )
+
+    def __str__(self) -> str:
+        return f"{'sym' if self.symmetric else 'alt'}({self.space}, {self.exponent})"
 
 
 @dataclass(frozen=True)

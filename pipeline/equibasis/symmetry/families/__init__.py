@@ -30,7 +30,7 @@ def family(letter: str) -> Callable[[Maker], Maker]:
     return register
 
 
-def named(name: str, generators: Any) -> dict[str, Any]:
+def named(name: str, generators: Any, letter: str = "g") -> dict[str, Any]:
     """The generators of a group by name: as they were given, or ``g0``, ``g1``, … for a list.
 
     Raises
@@ -43,7 +43,7 @@ def named(name: str, generators: Any) -> dict[str, Any]:
     elif isinstance(generators, (Sequence, np.ndarray)) and not isinstance(
         generators, (str, bytes)
     ):
-        found = {f"g{number}": generator for number, generator in enumerate(generators)}
+        found = {f"{letter}{number}": generator for number, generator in enumerate(generators)}
     else:
         raise GroupError(f"group {name!r}: generators are a list or a dictionary by name")
     if not found:

@@ -1,39 +1,175 @@
-"""Finite groups of matrices, from generators."""
+"""Groups of matrices, finite and continuous, from generators."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
+from scipy import sparse
 
 from equibasis.errors import GroupError
-from equibasis.linalg.numbers import real_array
+from equibasis.linalg.numbers import real_array, whole_numbers
+from equibasis.symmetry.constructions import simplest
 from equibasis.symmetry.families import named
 from equibasis.symmetry.group import Group
+from equibasis.symmetry.relations import check_relations
+from equibasis.symmetry.representations import Representation
+
+Generators: TypeAlias = Mapping[str, Any] | Sequence[Any]
+
+# Algebra elements are divided by a power of two until no entry is larger.
+_LARGEST_ENTRY = 4.0
 
 
-def matrix_group(name: str, generators: Mapping[str, Any] | Sequence[Any]) -> Group:
-    """The finite group that some matrices generate, acting on ``V`` = R^n.
+def matrix_group(
+    name: str,
+    generators: Generators | None = None,
+    *,
+    algebra: Generators | None = None,
+    representations: Mapping[str, Generators] | None = None,
+    faithful: str | None = "the first",
+) -> Group:
+    """The group that some matrices generate, with one representation, ``V``, or several by name.
 
     Parameters
     ----------
     name
         What files and messages call the group.
     generators
-        Invertible real matrices (n, n), in a list or by name. A complex one has a real form of
-        twice the size, [[Re, -Im], [Im, Re]].
+        Invertible real matrices (n, n) of its representation ``V`` = R^n, in a list or by name. A
+        complex one has a real form of twice the size: `equibasis.realify`.
+    algebra
+        Matrices (n, n) of Lie algebra elements A, likewise: each stands for all exp(tA), so it is
+        kept up to a positive factor. With ``representations``: the names of those generators that
+        are algebra elements.
+    representations
+        By name, for each generator its matrix; where it permutes coordinates, a list of images (i
+        goes to ``images[i]``), or a pair of images and signs. Each tells of every generator.
+    faithful
+        The representation, the first by default, whose relations have to hold in the others, so
+        that all are of the one group that is meant. ``None``: whatever group they generate jointly.
 
     Raises
     ------
     GroupError
-        If they are not real, square, invertible and of one size.
+        If they are not real, square, invertible and of one size, or not of one group.
+
+    Examples
+    --------
+    >>> turn = [[0, -1], [1, 0]]
+    >>> import equibasis as eb
+    >>> eb.solve(matrix_group("so2", algebra={"turn": turn}), input="V", output="V").rank
+    2
     """
+    if representations is not None:
+        if generators is not None:
+            raise GroupError(f"group {name!r}: give generators, or representations, not both")
+        return _of_representations(name, representations, algebra, faithful)
+    discrete = {} if generators is None else named(name, generators)
+    curves = {} if algebra is None else named(name, algebra, "a")
+    if twice := [each for each in discrete if each in curves]:
+        raise GroupError(f"group {name!r} has {twice[0]!r} twice: give each its own name")
+    if not discrete and not curves:
+        raise GroupError(f"group {name!r} has no generators: list at least the identity")
+    return _of_representations(name, {"V": {**discrete, **curves}}, tuple(curves), None)
+
+
+def _of_representations(
+    name: str,
+    representations: Mapping[str, Generators],
+    algebra: Generators | None,
+    faithful: str | None,
+) -> Group:
+    if not isinstance(representations, Mapping) or not representations:
+        raise GroupError(
+            f"group {name!r}: representations are a dictionary by name, of one at least"
+        )
+    given = {each: named(name, of_each) for each, of_each in representations.items()}
+    first = next(iter(given))
+    every = tuple(given[first])
+    for each, of_each in given.items():
+        for generator in dict.fromkeys((*every, *of_each)):
+            if generator not in of_each or generator not in every:
+                missing = each if generator not in of_each else first
+                raise GroupError(
+                    f"group {name!r}: representation {missing!r} does not say how {generator} acts"
+                )
+    curves = () if algebra is None else tuple(algebra)
+    for generator in curves:
+        if generator not in every:
+            raise GroupError(
+                f"group {name!r}: the algebra element {generator!r} is none of its generators: "
+                "with representations, algebra is a list of their names"
+            )
+    discrete = tuple(generator for generator in every if generator not in curves)
     matrices = {
-        generator: real_array(matrix, f"group {name!r}: {generator}", GroupError)
-        for generator, matrix in named(name, generators).items()
+        each: {
+            generator: _matrix(_what(name, generator, each), matrix)
+            for generator, matrix in of_each.items()
+        }
+        for each, of_each in given.items()
     }
+    for each, of_each in matrices.items():
+        _check_sizes(name if each == "V" else f"{name}, {each}", of_each, discrete)
+    _scale(matrices.values(), curves)
+    made = {
+        each: _representation([of_each[g] for g in discrete], [of_each[a] for a in curves])
+        for each, of_each in matrices.items()
+    }
+    if faithful is not None:
+        faithful = first if faithful == "the first" else faithful
+        if faithful not in made:
+            raise GroupError(f"group {name!r} has no representation {faithful!r} to be faithful")
+        check_relations(name, (*discrete, *curves), made, faithful)
+    return Group(name, discrete, None, complete=False, algebra=curves, representations=made)
+
+
+def _matrix(what: str, given: Any) -> np.ndarray:
+    """A matrix from what a user writes: itself, images, or images and signs."""
+    if isinstance(given, tuple) and len(given) == 2 and all(map(_is_flat, given)):
+        images, signs = given
+        if len(images) == 2 and sorted(images) == [0, 1] and {*signs} <= {1, -1}:
+            raise GroupError(
+                f"{what} can be a matrix or images with signs: give a matrix, as a list of lists"
+            )
+        if len(images) != 2:
+            return _permutation(what, images, signs)
+    if _is_flat(given):
+        return _permutation(what, given, [1] * len(given))
+    return real_array(given, what, GroupError)
+
+
+def _is_flat(given: Any) -> bool:
+    """Whether it is a list of numbers, and not one of lists."""
+    return (
+        isinstance(given, (list, tuple, np.ndarray))
+        and len(given) > 0
+        and not any(isinstance(row, (list, tuple)) or getattr(row, "ndim", 0) for row in given)
+    )
+
+
+def _permutation(what: str, images: Any, signs: Any) -> np.ndarray:
+    """e_i -> signs[i] e_images[i], (n, n)."""
+    found = whole_numbers(images, what, GroupError)
+    factors = whole_numbers(signs, what, GroupError)
+    n = len(found)
+    if sorted(found) != list(range(n)) or len(factors) != n or {*factors} - {1, -1}:
+        raise GroupError(
+            f"{what} is no list of images 0 to {n - 1}, each once, with signs 1 and -1"
+        )
+    matrix = np.zeros((n, n))
+    matrix[found, np.arange(n)] = factors
+    return matrix
+
+
+def _what(name: str, generator: str, representation: str) -> str:
+    where = "" if representation == "V" else f" in {representation!r}"
+    return f"group {name!r}: {generator}{where}"
+
+
+def _check_sizes(name: str, matrices: Mapping[str, np.ndarray], discrete: Sequence[str]) -> None:
     size = next(iter(matrices.values())).shape[:1]
     for generator, matrix in matrices.items():
         if not size or size[0] < 1 or matrix.shape != size * 2:
@@ -41,10 +177,28 @@ def matrix_group(name: str, generators: Mapping[str, Any] | Sequence[Any]) -> Gr
                 f"group {name!r}: {generator} has shape {matrix.shape}; generators are square "
                 "matrices of one size"
             )
-        if not np.linalg.cond(matrix) < 1e8:
+        if generator in discrete and not np.linalg.cond(matrix) < 1e8:
             raise GroupError(f"group {name!r}: {generator} is not an invertible matrix")
-    return Group(name, tuple(matrices), None, complete=False, linear=partial(_matrix, matrices))
 
 
-def _matrix(matrices: Mapping[str, np.ndarray], generator: str, axes: int) -> np.ndarray:
-    return matrices[generator]
+def _scale(representations: Iterable[dict[str, np.ndarray]], curves: Sequence[str]) -> None:
+    """Divide algebra elements by what whole entries have in common, and by powers of two."""
+    every = list(representations)
+    for curve in curves:
+        entries = np.concatenate([each[curve].ravel() for each in every])
+        factor = 1.0
+        if (entries == np.rint(entries)).all() and np.abs(entries).max(initial=0.0) < 2**31:
+            factor = float(max(1, math.gcd(*np.abs(entries).astype(np.int64).tolist())))
+        largest = np.abs(entries).max() / factor
+        while largest > _LARGEST_ENTRY:
+            factor, largest = 2 * factor, largest / 2
+        for each in every:
+            each[curve] = each[curve] / factor
+
+
+def _representation(
+    discrete: Sequence[np.ndarray], algebra: Sequence[np.ndarray]
+) -> Representation:
+    size = len((*discrete, *algebra)[0])
+    stacked = np.stack(discrete) if discrete else np.zeros((0, size, size))
+    return simplest(stacked, [sparse.csr_array(each) for each in algebra])

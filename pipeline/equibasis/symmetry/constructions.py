@@ -1,0 +1,263 @@
+"""Representations made of others: products, powers, restrictions, and what is equal among them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse import csgraph
+
+from equibasis.linalg.memory import refuse_beyond_memory
+from equibasis.symmetry.representations import (
+    TOLERANCE,
+    LieRepresentation,
+    MatrixRepresentation,
+    PermutationRepresentation,
+    Representation,
+    from_matrices,
+    signs_of,
+)
+
+# How far rounding may move a whole number among the entries of a power.
+_ROUNDING = 1e-12
+
+
+def trivial_representation(order: int) -> PermutationRepresentation:
+    """ρ(g) = 1 on the scalars R¹, for ``order`` elements."""
+    return PermutationRepresentation(np.zeros((order, 1), dtype=np.int64))
+
+
+def tensor_product(first: Representation, second: Representation) -> Representation:
+    """ρ₁ ⊗ ρ₂, the second factor's index fastest."""
+    order, n = first.order, first.dimension * second.dimension
+    if isinstance(first, PermutationRepresentation) and isinstance(
+        second, PermutationRepresentation
+    ):
+        index = first.index[:, :, None] * second.dimension + second.index[:, None, :]
+        signs = None
+        if first.signs is not None or second.signs is not None:
+            signs = (signs_of(first)[:, :, None] * signs_of(second)[:, None, :]).reshape(order, n)
+            if (signs > 0).all():  # those of two factors cancel
+                signs = None
+        return PermutationRepresentation(index.reshape(order, n), signs)
+    refuse_beyond_memory(8.0 * order * n**2, f"a tensor product of dimension {n:,}")
+    if not (first.algebra or second.algebra):
+        product = np.einsum("gij,gkl->gikjl", first.dense(), second.dense())
+        return MatrixRepresentation(product.reshape(order, n, n))
+    count = len(first.algebra or second.algebra)
+    one, other = (discrete_part(rho, count) for rho in (first, second))
+    discrete = np.einsum("gij,gkl->gikjl", one, other).reshape(-1, n, n)
+    left, right = (sparse.eye_array(rho.dimension) for rho in (first, second))
+    return LieRepresentation(
+        discrete,
+        [
+            sparse.csr_array(sparse.kron(a, right) + sparse.kron(left, b))
+            for a, b in zip(algebra_part(first, count), algebra_part(second, count), strict=True)
+        ],
+    )
+
+
+def discrete_part(rho: Representation, count: int) -> np.ndarray:
+    """ρ(g) of all elements listed but the last ``count``, float64 (|G| - count, n, n)."""
+    matrices = [rho.matrix(g).toarray() for g in range(rho.order - count)]
+    return np.stack(matrices) if matrices else np.zeros((0, rho.dimension, rho.dimension))
+
+
+def algebra_part(rho: Representation, count: int) -> tuple[sparse.csr_array, ...]:
+    """dρ(A) of the last ``count`` elements listed, zero where ρ has none."""
+    return rho.algebra or (sparse.csr_array((rho.dimension, rho.dimension)),) * count
+
+
+def simplified(rho: Representation) -> Representation:
+    """ρ itself, as permutations where it is made of such."""
+    count = len(rho.algebra)
+    return simplest(discrete_part(rho, count), rho.algebra)
+
+
+def simplest(discrete: np.ndarray, algebra: Sequence[sparse.csr_array]) -> Representation:
+    """ρ of discrete elements (L, n, n) and algebra elements, as permutations where it is made so.
+
+    Where the algebra acts by zero, exp A is the identity.
+    """
+    if any(abs(each).max() > 0 for each in algebra):
+        return LieRepresentation(discrete, algebra)
+    n = algebra[0].shape[0] if algebra else discrete.shape[1]
+    still = np.broadcast_to(np.eye(n), (len(algebra), n, n))
+    found = from_matrices(np.concatenate([discrete, still]))
+    if not algebra or isinstance(found, PermutationRepresentation):
+        return found
+    return LieRepresentation(discrete, algebra)
+
+
+def power(rho: Representation, exponent: int, *, symmetric: bool) -> Representation:
+    """ρ on the symmetric or alternating tensors of R^n, in orthonormal coordinates.
+
+    Coordinates are i₁ ≤ … ≤ i_k, or i₁ < … < i_k, in lexicographic order: the normalized
+    (anti)symmetrizations of e_{i₁} ⊗ … ⊗ e_{i_k}. ρ' = Eᵀ ρ^{⊗k} E with these as columns of E.
+
+    Raises
+    ------
+    EquibasisError
+        If it does not fit in memory.
+    """
+    n = rho.dimension
+    size = math.comb(n + exponent - 1 if symmetric else n, exponent)
+    if isinstance(rho, PermutationRepresentation):
+        refuse_beyond_memory(32.0 * exponent * size * rho.order, "a power of a space")
+        return _permuted_power(rho, exponent, symmetric=symmetric)
+    refuse_beyond_memory(16.0 * exponent * math.factorial(exponent) * size**2, "a power of a space")
+    choose = itertools.combinations_with_replacement if symmetric else itertools.combinations
+    count = len(rho.algebra)
+    tensors = _symmetrizer(np.array(list(choose(range(n), exponent))), n, symmetric=symmetric)
+
+    def on_tensors(factors: Sequence[sparse.csr_array]) -> sparse.csr_array:
+        moved = tensors
+        for axis, factor in enumerate(factors):
+            moved = _along(factor, moved, axis, n, exponent)
+        return sparse.csr_array(tensors.T @ moved)
+
+    one = sparse.csr_array(sparse.eye_array(n))
+    discrete = [on_tensors([rho.matrix(g)] * exponent).toarray() for g in range(rho.order - count)]
+    # By symmetry each factor gives the same part of a Kronecker sum.
+    algebra = [exponent * on_tensors([a, *[one] * (exponent - 1)]) for a in rho.algebra]
+    return simplest(
+        np.stack(discrete) if discrete else np.zeros((0, size, size)),
+        [_without_rounding(each) for each in algebra],
+    )
+
+
+def _symmetrizer(indices: np.ndarray, n: int, *, symmetric: bool) -> sparse.csr_array:
+    """E, columns the normalized (anti)symmetrizations, sparse (n^k, N)."""
+    count, exponent = indices.shape
+    rows, columns, values = [], [], []
+    steps = n ** np.arange(exponent - 1, -1, -1)
+    for order in itertools.permutations(range(exponent)):
+        rows.append(indices[:, order] @ steps)
+        columns.append(np.arange(count))
+        values.append(np.full(count, 1.0 if symmetric else _sign(order)))
+    entries = np.concatenate(rows), np.concatenate(columns)
+    tensors = sparse.csc_array((np.concatenate(values), entries), shape=(n**exponent, count))
+    norms = np.sqrt(np.asarray(tensors.multiply(tensors).sum(axis=0)).ravel())
+    return sparse.csr_array(tensors @ sparse.diags_array(1.0 / norms))
+
+
+def _along(
+    factor: sparse.csr_array, tensors: sparse.csr_array, axis: int, n: int, exponent: int
+) -> sparse.csr_array:
+    """(1 ⊗ … ⊗ factor ⊗ … ⊗ 1) times the columns of ``tensors``."""
+    left, right = (sparse.eye_array(n**power) for power in (axis, exponent - axis - 1))
+    return sparse.csr_array(sparse.kron(sparse.kron(left, factor), right, format="csr") @ tensors)
+
+
+def _without_rounding(matrix: sparse.csr_array) -> sparse.csr_array:
+    """Whole numbers where entries are within rounding of them, and no stored zeros."""
+    nearest = np.rint(matrix.data)
+    close = np.abs(matrix.data - nearest) < _ROUNDING
+    matrix.data = np.where(close, nearest, matrix.data)
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def _sign(order: Sequence[int]) -> int:
+    """The sign of a permutation."""
+    inversions = sum(a > b for a, b in itertools.combinations(order, 2))
+    return -1 if inversions % 2 else 1
+
+
+def _permuted_power(
+    rho: PermutationRepresentation, exponent: int, *, symmetric: bool
+) -> PermutationRepresentation:
+    """The same for (signed) permutations, which are so again."""
+    n, choose = (
+        rho.dimension,
+        itertools.combinations_with_replacement if symmetric else itertools.combinations,
+    )
+    indices = np.array(list(choose(range(n), exponent)), dtype=np.int64)
+    steps = n ** np.arange(exponent - 1, -1, -1)
+    place = indices @ steps  # ascending, as the order is lexicographic
+    images = rho.index[:, indices]
+    order = np.argsort(images, axis=2, kind="stable")
+    index = np.searchsorted(place, np.take_along_axis(images, order, axis=2) @ steps)
+    signs = np.ones(index.shape, dtype=np.int8)
+    if rho.signs is not None:
+        signs = rho.signs[:, indices].prod(axis=2, dtype=np.int8)
+    if not symmetric:
+        for a, b in itertools.combinations(range(exponent), 2):
+            signs = np.where(images[:, :, a] > images[:, :, b], -signs, signs)
+    return PermutationRepresentation(index, None if (signs > 0).all() else signs.astype(np.int8))
+
+
+def at_elements(rho: Representation, positions: Sequence[int]) -> Representation:
+    """ρ of some of the elements listed, in another order or more than once; -1 is the identity."""
+    listed = np.asarray(positions)
+    if isinstance(rho, PermutationRepresentation):
+        index = np.concatenate([rho.index, np.arange(rho.dimension)[None]])[listed]
+        if rho.signs is None:
+            return PermutationRepresentation(index)
+        ones = np.ones((1, rho.dimension), dtype=np.int8)
+        return PermutationRepresentation(index, np.concatenate([rho.signs, ones])[listed])
+    return MatrixRepresentation(np.concatenate([rho.matrices, np.eye(rho.dimension)[None]])[listed])
+
+
+def lifted(rho: Representation, discrete: Sequence[int], algebra: Sequence[int]) -> Representation:
+    """ρ of a factor, for a product that lists other elements and other algebra elements.
+
+    Positions in what the factor lists; -1 is the identity, and 0 of the algebra.
+    """
+    if isinstance(rho, PermutationRepresentation):
+        return at_elements(rho, [*discrete, *[-1] * len(algebra)])
+    count, n = len(rho.algebra), rho.dimension
+    elements = np.concatenate([discrete_part(rho, count), np.eye(n)[None]])
+    start = rho.order - count
+    still = sparse.csr_array((n, n))
+    return simplest(
+        elements[list(discrete)] if len(discrete) else np.zeros((0, n, n)),
+        [still if a < 0 or not count else rho.algebra[a - start] for a in algebra],
+    )
+
+
+def restriction(rho: Representation, coordinates: np.ndarray) -> Representation:
+    """ρ on the span of some coordinates, ascending, which every ρ(g) keeps."""
+    if isinstance(rho, PermutationRepresentation):
+        index = np.searchsorted(coordinates, rho.index[:, coordinates])
+        signs = None if rho.signs is None else rho.signs[:, coordinates]
+        return PermutationRepresentation(index, signs)
+    rows = coordinates[:, None]
+    if rho.algebra:
+        return LieRepresentation(
+            discrete_part(rho, len(rho.algebra))[:, rows, coordinates],
+            [sparse.csr_array(each[rows, coordinates]) for each in rho.algebra],
+        )
+    return MatrixRepresentation(rho.matrices[:, rows, coordinates])
+
+
+def invariant_coordinates(rho: Representation) -> list[np.ndarray]:
+    """The finest partition of coordinates such that each part spans an invariant subspace.
+
+    For a direct sum these are its summands, or parts of them; ascending by first coordinate.
+    """
+    pattern = sum(map(abs, rho.moves()), sparse.csr_array((rho.dimension,) * 2))
+    count, part = csgraph.connected_components(pattern, directed=False)
+    order = np.argsort(part, kind="stable")
+    parts = np.split(order, np.cumsum(np.bincount(part, minlength=count))[:-1])
+    return sorted(parts, key=lambda coordinates: int(coordinates[0]))
+
+
+def same_representation(a: Representation, b: Representation) -> bool:
+    """Whether two representations are equal, element by element."""
+    if a.order != b.order or a.dimension != b.dimension:
+        return False
+    if isinstance(a, PermutationRepresentation) and isinstance(b, PermutationRepresentation):
+        return np.array_equal(a.index, b.index) and np.array_equal(signs_of(a), signs_of(b))
+    if a.algebra or b.algebra:
+        pairs = zip(*(_all_parts(rho, len(a.algebra or b.algebra)) for rho in (a, b)), strict=True)
+        return all(abs(one - other).max() <= TOLERANCE for one, other in pairs)
+    return np.allclose(a.dense(), b.dense(), rtol=0, atol=TOLERANCE)
+
+
+def _all_parts(rho: Representation, count: int) -> list[sparse.csr_array]:
+    discrete = [rho.matrix(g) for g in range(rho.order - count)]
+    return [*discrete, *algebra_part(rho, count)]

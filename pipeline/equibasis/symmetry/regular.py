@@ -1,0 +1,67 @@
+"""The regular representation of a finite group: its elements, permuted by multiplication."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from equibasis.errors import SpaceError
+from equibasis.linalg.numbers import real_array
+from equibasis.symmetry.assembled import direct_sum
+from equibasis.symmetry.closure import list_elements, products
+from equibasis.symmetry.constructions import lifted, tensor_product, trivial_representation
+from equibasis.symmetry.group import Group
+from equibasis.symmetry.representations import (
+    PermutationRepresentation,
+    Representation,
+    from_matrices,
+)
+
+
+def regular(group: Group) -> Representation:
+    """ρ(g) e_h = e_{gh} on R^|G|, for the elements that a group lists.
+
+    Elements are in the order in which they are listed; those that generators make, in the order in
+    which they are found, breadth first, the identity first.
+
+    Raises
+    ------
+    SpaceError
+        If the group is continuous, or nothing tells its elements apart.
+    GroupError
+        If generators make more elements than can be listed.
+    """
+    if group.algebra:
+        raise SpaceError(f"space 'regular': {group.name} is continuous, and has no regular one")
+    if group.factors:
+        rho: Representation = trivial_representation(len(group.elements))
+        for number, factor in enumerate(group.factors):
+            positions = [dict(element.moves).get(number, -1) for element in group.elements]
+            rho = tensor_product(rho, lifted(regular(factor), positions, ()))
+        return rho
+    names = group.element_names
+    rho = _faithful(group)
+    listed = rho
+    if not group.complete:
+        _, (listed,) = list_elements(group.name, "its representations", names, rho)
+    images = products(rho, listed)
+    if group.complete and any(len(set(row)) < len(names) for row in images.tolist()):
+        raise SpaceError(
+            f"space 'regular': group {group.name!r} has elements that act alike in all of its "
+            "representations: give it one that tells them apart, by with_representations"
+        )
+    return PermutationRepresentation(np.argsort(images, axis=1))
+
+
+def _faithful(group: Group) -> Representation:
+    """All representations that the group has by name, together."""
+    if group.representations:
+        return direct_sum(list(group.representations.values()))
+    if group.linear is not None and group.axes is not None:
+        what = f"group {group.name!r}: the matrix of an element"
+        return from_matrices(
+            np.stack([real_array(group.linear(e, group.axes), what) for e in group.elements])
+        )
+    raise SpaceError(
+        f"space 'regular': group {group.name!r} has no representation by name that tells its "
+        "elements apart: give it one, by with_representations"
+    )
