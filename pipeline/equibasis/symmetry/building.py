@@ -22,7 +22,7 @@ from equibasis.symmetry.constructions import (
     tensor_product,
     trivial_representation,
 )
-from equibasis.symmetry.families.products import generating_positions, share
+from equibasis.symmetry.families.products import generating_positions, of_factor, share
 from equibasis.symmetry.group import Group, check_fits
 from equibasis.symmetry.regular import regular
 from equibasis.symmetry.representations import (
@@ -137,8 +137,8 @@ def _fibre(group: Group, grid: Grid) -> Representation:
     if grid.field not in FIELDS:
         return _named(group, grid.field)
     if grid.shape or group.linear is not None:
-        turns = _turns(group, grid)
-        discrete, algebra = turns, tuple[sparse.csr_array, ...]()
+        discrete = _turns(group, grid)
+        algebra = (sparse.csr_array(discrete.shape[1:]),) * len(group.algebra)
     elif "V" in group.representations:
         rho = group.representations["V"]
         algebra = rho.algebra
@@ -203,13 +203,14 @@ def _on_points(group: Group, shape: Shape, workers: Workers) -> Representation:
 def _on_factors(product: Group, shape: Shape, workers: Workers) -> Representation:
     """ρ of a direct product: the tensor product of those of its factors, on axes of their own."""
     starts = share(product.factors, shape)
-    rho: Representation = trivial_representation(len(product.elements))
+    rho: Representation = trivial_representation(len(product.element_names))
     for number, factor in enumerate(product.factors):
+        if factor.transform is None:
+            continue
         own = _on_points(factor, shape[starts[number] : starts[number + 1]], workers)
         if factor.complete and not product.complete:
             _check_factor(factor, own)
-        positions = [dict(element.moves).get(number, -1) for element in product.elements]
-        rho = tensor_product(rho, at_elements(own, positions))
+        rho = tensor_product(rho, of_factor(own, number, product.elements, product.algebra))
     return rho
 
 

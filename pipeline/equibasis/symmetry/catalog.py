@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from equibasis.errors import GroupError
-from equibasis.symmetry.families import FAMILIES, GROUPS, grids, permutations  # noqa: F401
-from equibasis.symmetry.families.generator_files import FILE_ENDINGS, read_permutation_group
+from equibasis.linalg.numbers import shortened
+from equibasis.symmetry.families import (  # noqa: F401
+    ARRAYS,
+    CONTINUOUS,
+    CRYSTALS,
+    FAMILIES,
+    GROUPS,
+    MATRICES,
+    built_in,
+    continuous,
+    grids,
+    numbers_in,
+    permutations,
+    plane,
+    point_groups,
+    signed,
+)
+from equibasis.symmetry.families.generator_files import FILE_ENDINGS, read_group
 from equibasis.symmetry.families.products import product_group
+from equibasis.symmetry.families.wreath import wreath_group
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.user_module import import_module
-
-KNOWN = ", ".join([*GROUPS, *(f"{letter}{{n}}" for letter in FAMILIES)])
-
-
-# ``z14``: the letter of a family and a number, in one way of writing it.
-_FAMILY_NAME = re.compile(rf"([{''.join(FAMILIES)}])([1-9][0-9]{{0,5}})")
 
 
 def direct_product(*factors: str | Group) -> Group:
     """G₁ × G₂ × …, each factor acting on the axes that follow those of the one before.
 
     ``z14*z14`` shifts a torus of 14x14 points; ``c4*z3`` turns images and cycles their channels,
-    ``14x14x3``; ``s5*s7`` permutes rows and columns of ``5x7`` on their own.
+    ``14x14x3``; ``s5*s7`` permutes rows and columns of ``5x7`` on their own. Groups of matrices
+    take no axes: ``so3*s5`` acts on ``(5)*V``, five points of space.
+
+    Representations have the names that they have in the factors. Where several have one of a
+    name, it is that of the only group of matrices among them, and the others are ``V1``, ``V2``,
+    by the number of the factor.
 
     Parameters
     ----------
@@ -34,17 +52,38 @@ def direct_product(*factors: str | Group) -> Group:
     Raises
     ------
     GroupError
-        If a factor is not known, or is a group of matrices, which acts on no axes.
+        If a factor is not known.
     """
     return product_group(*map(find_group, factors))
+
+
+def wreath_product(inner: str | Group, outer: str | Group) -> Group:
+    """The wreath product of two groups of permutations, acting on arrays (m, n).
+
+    ``inner`` permutes the n points of each of m blocks, independently of the other blocks, and
+    ``outer`` the blocks. As text, ``wreath(s4, s3)``: it acts on ``3x4``.
+
+    Raises
+    ------
+    GroupError
+        If one is not known, or is no group of permutations.
+
+    Examples
+    --------
+    >>> import equibasis as eb
+    >>> eb.solve(wreath_product("s4", "s3"), input="3x4", output="3x4").rank
+    3
+    """
+    return wreath_group(find_group(inner), find_group(outer))
 
 
 def find_group(spec: str | Group) -> Group:
     """The group that ``spec`` names.
 
-    A built-in one; ``z{n}`` or ``s{n}``; a direct product such as ``z14*z14``; a YAML or JSON
-    file of generators; ``module:object``; or a `Group` itself. The object of a module is a
-    `Group`, or anything with a ``transform`` and a list of ``elements``.
+    A built-in one, such as ``c4``, ``s5``, ``so3`` or ``D4h``; a product, ``z14*z14`` or
+    ``wreath(s4, s3)``; a YAML or JSON file of generators; ``module:object``; or a `Group` itself.
+    The object of a module is a `Group`, or anything with a ``transform`` and a list of
+    ``elements``.
 
     Raises
     ------
@@ -55,33 +94,96 @@ def find_group(spec: str | Group) -> Group:
         return spec
     if not isinstance(spec, str):
         raise GroupError(f"a group is a name, 'module:object' or a Group, not {spec!r}")
-    if spec in GROUPS:
-        return GROUPS[spec]
-    if "*" in spec and all(spec.split("*")):
-        return product_group(*(find_group(name.strip()) for name in spec.split("*")))
+    if (found := built_in(spec)) is not None:
+        return found
+    operation, parts = _parts(spec)
+    if operation == "*":
+        return product_group(*map(find_group, parts))
+    if operation == "wreath":
+        return wreath_group(*map(find_group, parts))
     if spec.endswith(FILE_ENDINGS):
         return _read_group(spec)
     module_name, colon, object_name = spec.partition(":")
     if colon and module_name and object_name:
         return _import_group(spec, module_name, object_name)
-    if match := _FAMILY_NAME.fullmatch(spec):
-        return FAMILIES[match[1]](int(match[2]))
-    raise GroupError(
-        f"unknown group {spec[:60]!r}: choose {KNOWN}, a product such as z14*z14, a YAML or JSON "
-        "file of generators, or your own as module:object"
-    )
+    raise GroupError(_unknown(spec))
 
 
 def group_name(spec: str) -> str:
     """What the group that ``spec`` names is called: a file of generators, without its ending."""
-    names = [name.strip() for name in spec.split("*")]
-    return "*".join(Path(name).stem if name.endswith(FILE_ENDINGS) else name for name in names)
+    operation, parts = _parts(spec)
+    if operation == "*":
+        return "*".join(map(group_name, parts))
+    if operation == "wreath":
+        return f"wreath({', '.join(map(group_name, parts))})"
+    return Path(spec).stem if spec.endswith(FILE_ENDINGS) else spec
 
 
 def is_built_in(spec: str) -> bool:
     """Whether a name means a built-in group, or a product of such, the same everywhere."""
-    names = [name.strip() for name in spec.split("*")]
-    return all(name in GROUPS or _FAMILY_NAME.fullmatch(name) for name in names)
+    operation, parts = _parts(spec)
+    if operation:
+        return all(map(is_built_in, parts))
+    return spec in GROUPS or numbers_in(spec) is not None
+
+
+def _parts(spec: str) -> tuple[str, list[str]]:
+    """``"*"`` and the factors, ``"wreath"`` and both groups, or ``""`` and none."""
+    factors = list(_split(spec, "*"))
+    if len(factors) > 1 and all(factors):
+        return "*", factors
+    match = re.fullmatch(r"\s*wreath\((.*)\)\s*", spec)
+    if match:
+        *inner, outer = _split(match[1], ",")  # a comma may be in a name, as in so1,3
+        if inner and all(inner) and outer:
+            return "wreath", [",".join(inner), outer]
+    return "", []
+
+
+def _split(text: str, mark: str) -> Iterator[str]:
+    """What stands between marks that are in no brackets, without blanks around."""
+    depth, start = 0, 0
+    for position, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if character == mark and depth == 0:
+            yield text[start:position].strip()
+            start = position + 1
+    yield text[start:].strip()
+
+
+def _unknown(spec: str) -> str:
+    """What there is, where a name is not known."""
+    by_kind = {
+        ARRAYS: [*GROUPS, *_names_of(ARRAYS)],
+        MATRICES: _names_of(MATRICES),
+        CRYSTALS: ["C1 to Oh"],
+        CONTINUOUS: _names_of(CONTINUOUS),
+    }
+    near = difflib.get_close_matches(_plain(spec), list(_candidates(spec)), 3, 0.7)
+    meant = f" (near it: {', '.join(near)})" if near else ""
+    known = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in by_kind.items())
+    return (
+        f"unknown group {shortened(spec[:60])}{meant}: choose one {known}; a product such as "
+        "z14*z14 or wreath(s4, s3); a YAML or JSON file of generators; or your own as module:object"
+    )
+
+
+def _names_of(kind: str) -> list[str]:
+    return [each.name for each in FAMILIES.values() if each.kind == kind]
+
+
+def _candidates(spec: str) -> Iterator[str]:
+    """Names that there are, with the numbers of ``spec`` in their places."""
+    yield from GROUPS
+    numbers = re.findall("[1-9][0-9]{0,5}", spec)
+    for each in FAMILIES:
+        given = iter(numbers)
+        yield re.sub(r"\{[^}]*\}", lambda _, given=given: next(given, "n"), each)  # type: ignore
+
+
+def _plain(spec: str) -> str:
+    """A name as it may have been meant: SO(3), Z_4."""
+    return re.sub(r"[\s()_]", "", spec).lower()
 
 
 def _read_group(path: str) -> Group:
@@ -91,7 +193,7 @@ def _read_group(path: str) -> Group:
         raise GroupError(
             f"group {path}: {name} can be this file or the built-in group: call the file otherwise"
         )
-    return read_permutation_group(path, name)
+    return read_group(path, name)
 
 
 def _import_group(spec: str, module_name: str, object_name: str) -> Group:
