@@ -9,11 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from equibasis.errors import GroupError
-from equibasis.linalg.numbers import shortened
 from equibasis.symmetry.families import (  # noqa: F401
     ARRAYS,
     CONTINUOUS,
-    CRYSTALS,
     FAMILIES,
     GROUPS,
     MATRICES,
@@ -134,9 +132,9 @@ def _parts(spec: str) -> tuple[str, list[str]]:
         return "*", factors
     match = re.fullmatch(r"\s*wreath\((.*)\)\s*", spec)
     if match:
-        *inner, outer = _split(match[1], ",")  # a comma may be in a name, as in so1,3
-        if inner and all(inner) and outer:
-            return "wreath", [",".join(inner), outer]
+        both = list(_split(match[1], ","))
+        if len(both) == 2 and all(both):
+            return "wreath", both
     return "", []
 
 
@@ -153,17 +151,13 @@ def _split(text: str, mark: str) -> Iterator[str]:
 
 def _unknown(spec: str) -> str:
     """What there is, where a name is not known."""
-    by_kind = {
-        ARRAYS: [*GROUPS, *_names_of(ARRAYS)],
-        MATRICES: _names_of(MATRICES),
-        CRYSTALS: ["C1 to Oh"],
-        CONTINUOUS: _names_of(CONTINUOUS),
-    }
-    near = difflib.get_close_matches(_plain(spec), list(_candidates(spec)), 3, 0.7)
-    meant = f" (near it: {', '.join(near)})" if near else ""
-    known = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in by_kind.items())
+    near = _near(spec)
+    meant = f" (is it {' or '.join(near)}?)" if near else ""
+    arrays = ", ".join([*GROUPS, *_names_of(ARRAYS)])
+    matrices, curves = (", ".join(_names_of(kind)) for kind in (MATRICES, CONTINUOUS))
     return (
-        f"unknown group {shortened(spec[:60])}{meant}: choose one {known}; a product such as "
+        f"unknown group {spec[:60]!r}{meant}: choose, acting on arrays, {arrays}; of matrices, "
+        f"{matrices}, the crystal classes C1 to Oh, and continuous {curves}; a product such as "
         "z14*z14 or wreath(s4, s3); a YAML or JSON file of generators; or your own as module:object"
     )
 
@@ -172,18 +166,18 @@ def _names_of(kind: str) -> list[str]:
     return [each.name for each in FAMILIES.values() if each.kind == kind]
 
 
-def _candidates(spec: str) -> Iterator[str]:
-    """Names that there are, with the numbers of ``spec`` in their places."""
-    yield from GROUPS
+def _near(spec: str) -> list[str]:
+    """Names that may have been meant: so3 for SO(3), z4 for Z_4."""
     numbers = re.findall("[1-9][0-9]{0,5}", spec)
+    names = {name: name for name in GROUPS}
     for each in FAMILIES:
-        given = iter(numbers)
-        yield re.sub(r"\{[^}]*\}", lambda _, given=given: next(given, "n"), each)  # type: ignore
-
-
-def _plain(spec: str) -> str:
-    """A name as it may have been meant: SO(3), Z_4."""
-    return re.sub(r"[\s()_]", "", spec).lower()
+        places = each.count("{")
+        if places <= len(numbers):
+            given = iter(numbers)
+            name = re.sub(r"\{[^}]*\}", lambda _, given=given: next(given), each)  # type: ignore
+            names.setdefault(name.lower(), name)
+    plain = re.sub(r"[\s()_]", "", spec).lower()
+    return [names[each] for each in difflib.get_close_matches(plain, names, 2, 0.75)]
 
 
 def _read_group(path: str) -> Group:

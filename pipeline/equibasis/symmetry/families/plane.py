@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import partial
@@ -18,6 +17,10 @@ from equibasis.symmetry.spaces import Shape
 
 _MIRROR = np.diag([1.0, -1.0])
 
+# 2π in fixed point.
+_BITS = 120
+_CIRCLE = Fraction("6.28318530717958647692528676655900576839433879875") * 2**_BITS
+
 
 def turn(part: Fraction) -> np.ndarray:
     """The matrix of a turn by a part of the circle, float64 (2, 2).
@@ -29,15 +32,25 @@ def turn(part: Fraction) -> np.ndarray:
 
 
 def _cosine(part: Fraction) -> float:
-    """cos(2π part)."""
+    """cos(2π part), correctly rounded, so the same on every machine."""
     part = min(part % 1, -part % 1)
     if part > Fraction(1, 4):
         return -_cosine(Fraction(1, 2) - part)
-    if part == Fraction(1, 6):
-        return 0.5
-    if part > Fraction(1, 8):
-        return math.sin(2 * math.pi * float(Fraction(1, 4) - part))
-    return math.cos(2 * math.pi * float(part))
+    if part <= Fraction(1, 8):
+        return _series(int(part * _CIRCLE), 1 << _BITS, 0)
+    angle = int((Fraction(1, 4) - part) * _CIRCLE)
+    return _series(angle, angle, 1)
+
+
+def _series(angle: int, term: int, power: int) -> float:
+    """The cosine, from 1 and power 0, or the sine, from the angle and power 1, in fixed point."""
+    total, sign = 0, 1
+    while term:
+        total += sign * term
+        power += 2
+        term = (term * angle * angle >> 2 * _BITS) // (power * (power - 1))
+        sign = -sign
+    return total / (1 << _BITS)
 
 
 @family("c{n}", MATRICES)

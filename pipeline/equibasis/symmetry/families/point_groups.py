@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import partial
@@ -15,8 +16,8 @@ from equibasis.symmetry.group import Group
 from equibasis.symmetry.representations import from_matrices
 
 # What the entries of all these matrices are, up to sign: each is rounded once.
-_GOLDEN = (1 + 5**0.5) / 2
-_ENTRIES = np.array([0.0, 0.5, 1.0, 0.75**0.5, _GOLDEN / 2, (_GOLDEN - 1) / 2])
+_GOLDEN = (1 + math.sqrt(5)) / 2
+_ENTRIES = np.array([0.0, 0.5, 1.0, math.sqrt(0.75), _GOLDEN / 2, (_GOLDEN - 1) / 2])
 
 
 def _about_z(n: int) -> np.ndarray:
@@ -66,7 +67,7 @@ _CLASSES: dict[str, tuple[np.ndarray, ...]] = {
 }
 
 # Axes in which the matrices of trigonal and hexagonal classes are whole: a, b at 120°, and c.
-_HEXAGONAL = np.array([[1.0, -0.5, 0.0], [0.0, 0.75**0.5, 0.0], [0.0, 0.0, 1.0]])
+_HEXAGONAL = np.array([[1.0, -0.5, 0.0], [0.0, math.sqrt(0.75), 0.0], [0.0, 0.0, 1.0]])
 
 
 def crystal_class(name: str) -> Group:
