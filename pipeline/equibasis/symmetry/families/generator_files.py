@@ -53,11 +53,11 @@ def read_group(path: str | Path, name: str) -> Group:
         return matrix_group(name, representations=given, algebra=_algebra(where, content))
     if "algebra" in content:
         raise GroupError(f"{where}: 'algebra' is of matrices: leave out 'degree' and 'generators'")
+    generators = _permutations(where, content)
     if "V" in given:
         raise GroupError(
             f"{where}: V is how 'generators' permute: call 'representations' otherwise"
         )
-    generators = _permutations(where, content)
     group = permutation_group(name, generators)
     if not given:
         return group
