@@ -16,7 +16,7 @@ from equibasis.symmetry.catalog import find_group, group_name, is_built_in
 from equibasis.symmetry.families import FAMILIES
 from equibasis.symmetry.hom_space import hom_space
 from equibasis.symmetry.relations import check_relations
-from equibasis.symmetry.representations import Representation
+from equibasis.symmetry.representations import MatrixRepresentation, Representation
 from equibasis.symmetry.workers import Workers
 
 CLASSES = {
@@ -465,6 +465,24 @@ def test_representations_of_two_factors_that_would_have_one_name_are_refused():
     one = eb.matrix_group("one", representations={"V": {"a": [1, 0]}, "V2": {"a": [1, 0]}})
     with pytest.raises(eb.GroupError, match="two representations would be called 'V2'"):
         eb.direct_product(one, "Oh")
+
+
+def test_products_of_products_are_products_of_their_factors():
+    flat = find_group("so3*s5*z2")
+    for nested in (
+        eb.direct_product(find_group("so3*s5"), "z2"),
+        eb.direct_product("so3", find_group("s5*z2")),
+    ):
+        assert (nested.names, nested.element_names) == (flat.names, flat.element_names)
+        assert eb.solve(nested, input="(5x2)*V", output="(5x2)*V").rank == 4
+
+
+def test_a_factor_of_matrices_that_is_no_group_is_refused_where_generators_are_listed():
+    two_of_three = MatrixRepresentation(find_group("c3").representations["V"].dense()[:2])
+    wrong = eb.Group("wrong", ("e", "r"), None, representations={"V": two_of_three})
+    for other, space in (("z2", "V"), ("s5", "V"), ("so3", "V1")):
+        with pytest.raises(eb.GroupError, match=r"'wrong.*' is not closed"):
+            eb.solve(eb.direct_product(wrong, other), input=space, output="1")
 
 
 def test_the_regular_representation_of_a_product_is_that_of_its_elements():

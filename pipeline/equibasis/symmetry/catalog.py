@@ -107,6 +107,12 @@ def find_group(spec: str | Group) -> Group:
     raise GroupError(_unknown(spec))
 
 
+def parts_of(spec: str) -> list[str]:
+    """The names of groups that a product is made of, or its own."""
+    operation, parts = _parts(spec)
+    return [each for part in parts for each in parts_of(part)] if operation else [spec]
+
+
 def group_name(spec: str) -> str:
     """What the group that ``spec`` names is called: a file of generators, without its ending."""
     operation, parts = _parts(spec)
@@ -119,10 +125,7 @@ def group_name(spec: str) -> str:
 
 def is_built_in(spec: str) -> bool:
     """Whether a name means a built-in group, or a product of such, the same everywhere."""
-    operation, parts = _parts(spec)
-    if operation:
-        return all(map(is_built_in, parts))
-    return spec in GROUPS or numbers_in(spec) is not None
+    return all(each in GROUPS or numbers_in(each) is not None for each in parts_of(spec))
 
 
 def _parts(spec: str) -> tuple[str, list[str]]:

@@ -13,10 +13,12 @@ import numpy as np
 from scipy import linalg
 
 from equibasis.errors import GroupError, SpaceError
-from equibasis.symmetry.constructions import lifted
-from equibasis.symmetry.families import FEW
+from equibasis.symmetry.assembled import direct_sum
+from equibasis.symmetry.closure import check_group, list_elements
+from equibasis.symmetry.constructions import at_elements, lifted
+from equibasis.symmetry.families import FEW, built_in
 from equibasis.symmetry.group import Group, shape_text
-from equibasis.symmetry.representations import Representation
+from equibasis.symmetry.representations import PermutationRepresentation, Representation
 from equibasis.symmetry.spaces import Shape
 
 Factors: TypeAlias = tuple[Group, ...]
@@ -58,6 +60,7 @@ def product_group(*factors: Group) -> Group:
     """
     if not factors:
         raise GroupError("a direct product has a factor at least")
+    factors = tuple(itertools.chain.from_iterable(map(_taken_apart, factors)))
     name = "*".join(group.name for group in factors)
     order = math.prod(len(group.elements) for group in factors)
     complete = all(group.complete for group in factors) and order <= FEW
@@ -75,6 +78,10 @@ def product_group(*factors: Group) -> Group:
         for number, group in enumerate(factors)
         for position in range(len(group.algebra))
     ]
+    if not complete:
+        for group in factors:
+            if group.complete and group.representations and built_in(group.name) is not group:
+                check_factor(group, direct_sum([*group.representations.values()]))
     on_arrays = [group for group in factors if group.transform is not None]
     axes = [group.axes for group in on_arrays if group.axes is not None]
     all_axes = sum(axes) if len(axes) == len(on_arrays) else None
@@ -94,6 +101,15 @@ def product_group(*factors: Group) -> Group:
     )
 
 
+def _taken_apart(group: Group) -> Factors:
+    """The factors of a product as it was made, so that products are associative; or itself."""
+    if not group.factors:
+        return (group,)
+    made = product_group(*group.factors)
+    as_made = (made.name, made.axes, made.names) == (group.name, group.axes, group.names)
+    return group.factors if as_made else (group,)
+
+
 def _representations(
     name: str, factors: Factors, elements: Sequence[Together], algebra: Sequence[Together]
 ) -> dict[str, Representation]:
@@ -101,10 +117,10 @@ def _representations(
     for number, group in enumerate(factors):
         for own, rho in group.representations.items():
             having = [each for each in factors if own in each.representations]
-            of_matrices = [each for each in having if each.transform is None]
-            plain = len(having) == 1 or (of_matrices == [group] and group.transform is None)
-            numbered = f"{own}_{number + 1}" if own[-1].isdigit() else f"{own}{number + 1}"
-            key = own if plain else numbered
+            of_matrices = sum(each.transform is None for each in having)
+            key = own
+            if len(having) > 1 and (group.transform is not None or of_matrices > 1):
+                key += f"_{number + 1}" if own[-1].isdigit() else f"{number + 1}"
             if key in found:
                 raise GroupError(
                     f"group {name!r}: two representations would be called {key!r}: give those of "
@@ -140,6 +156,29 @@ def generating_positions(group: Group) -> tuple[int, ...]:
                 f"group {group.name!r}: the generator {generator} is none of its elements"
             )
     return tuple(map(group.elements.index, group.generators)) or (0,)
+
+
+def check_factor(factor: Group, rho: Representation) -> None:
+    """Check that a factor is the group that it lists, and that its generators make all of it.
+
+    The product lists generators alone, so that nobody looks at the others later.
+    """
+    check_group(factor.name, factor.element_names, rho)
+    if factor.generators is None:
+        return
+    positions = generating_positions(factor)
+    names = [factor.element_names[position] for position in positions]
+    made, _ = list_elements(factor.name, "its axes", names, at_elements(rho, positions))
+    arrays = [rho.index] if isinstance(rho, PermutationRepresentation) else [rho.matrices.round(9)]
+    if isinstance(rho, PermutationRepresentation) and rho.signs is not None:
+        arrays.append(rho.signs)
+    rows = np.hstack([array.reshape(len(factor.elements), -1) for array in arrays])
+    there = len(np.unique(rows, axis=0))
+    if len(made) != there:
+        raise GroupError(
+            f"group {factor.name!r}: its generators {', '.join(names[:4])} make {len(made)} of its "
+            f"{there} elements: give others, or none"
+        )
 
 
 def _together(factors: Factors, moves: tuple[tuple[int, int], ...]) -> Together:
