@@ -145,7 +145,7 @@ WRONG = {
     "no square": ([*SOLVE, *C4, "--output", "3x4"], "r90 turns it into 4x3"),
     "input no square": ([*SOLVE, *C4, *SMALL, "--input", "3x4"], "r90 turns it into 4x3"),
     "not two axes": ([*SOLVE, *C4, "--output", "9"], "acts on arrays of 2 axes"),
-    "unknown group": ([*SOLVE, "--group", "so3", *SMALL], "unknown group 'so3': choose trivial"),
+    "unknown group": ([*SOLVE, "--group", "SO3", *SMALL], "unknown group 'SO3' (is it so3"),
     "empty axis": ([*SOLVE, *C4, "--output", "0x3"], "0x3 has an empty axis"),
     "no shape": ([*SOLVE, *C4, "--output", "abc"], "'abc': expected a shape such as 14x14"),
     "empty shape": ([*SOLVE, *C4, "--output", ""], "'': expected a shape such as 14x14"),

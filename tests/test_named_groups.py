@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,12 +14,13 @@ import by_hand
 import equibasis as eb
 from equibasis.symmetry.building import representation
 from equibasis.symmetry.catalog import find_group, group_name, is_built_in
-from equibasis.symmetry.families import FAMILIES
+from equibasis.symmetry.families import CRYSTALS, FAMILIES
 from equibasis.symmetry.hom_space import hom_space
 from equibasis.symmetry.relations import check_relations
 from equibasis.symmetry.representations import MatrixRepresentation, Representation
 from equibasis.symmetry.workers import Workers
 
+PAGE = Path(__file__).parents[1] / "docs" / "spaces.md"
 CLASSES = {
     **{"C1": 1, "Ci": 2, "C2": 2, "Cs": 2, "C2h": 4, "D2": 4, "C2v": 4, "D2h": 8},
     **{"C4": 4, "S4": 4, "C4h": 8, "D4": 8, "C4v": 8, "D2d": 8, "D4h": 16},
@@ -67,7 +69,7 @@ def test_a_finite_group_has_its_order_and_v_is_faithful(name, order):
 
 def test_there_are_32_crystal_classes_of_the_names_that_are_known():
     assert len(CLASSES) == 32
-    assert {name for name, each in FAMILIES.items() if each.kind == "crystal classes"} == {*CLASSES}
+    assert {name for name, each in FAMILIES.items() if each.kind == CRYSTALS} == {*CLASSES}
 
 
 @pytest.mark.parametrize("name", [*CLASSES, "i", "ih", "c7", "d12", "c1000", "b4", "q8"])
@@ -182,6 +184,16 @@ def test_built_in_groups_are_one_object_that_can_be_sent_to_other_processes():
         assert pickle.loads(pickle.dumps(find_group(name))).name == name
     assert find_group("D6h") is find_group("D6h")
     assert find_group("z9") == find_group("z9")
+
+
+def test_the_page_of_groups_names_every_family_and_its_code_runs():
+    text = PAGE.read_text(encoding="utf-8")
+    for name, each in FAMILIES.items():
+        assert f"`{name}`" in text or each.kind == CRYSTALS
+    scope = {"eb": eb}
+    for code in text.split("```python\n")[1:]:
+        exec(code.split("```")[0], scope)  # our own page
+    assert scope["basis"].group == "k4"
 
 
 # --- what does not fit --------------------------------------------------------------------------
