@@ -234,7 +234,7 @@ def _is_trivial(rho: Representation) -> bool:
 
 
 def _shape_of(space: Space, dimension: int) -> Shape:
-    shape = array_shape(space)
+    shape = array_shape(space, dimension)
     return (dimension,) if shape is None else shape
 
 
