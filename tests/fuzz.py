@@ -65,6 +65,7 @@ def originals(folder: Path) -> list[Original]:
         "generators": by_hand.solved("s5", input="5x5", output="5x5"),
         "generators and signs": by_hand.solved("p4", input="4x4:vector", output="4x4"),
         "generators of matrices": basis_files.BASES["generators of matrices"](),
+        "continuous": basis_files.BASES["continuous"](),
         "rank 0": basis_files.BASES["rank 0"](),
         "sums": by_hand.solved("c4", input="dual(3x3:vector) + 2x2", output="2*(2x2 + 1)"),
         "a torus": by_hand.solved("z7*z7", input="7x7", output="7x7"),

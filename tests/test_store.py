@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 from hypothesis import given
-from scipy import sparse
+from scipy import linalg, sparse
 
 import by_hand
 import equibasis as eb
@@ -438,18 +438,28 @@ def test_elements_are_stored_by_name(c4_file):
 
 
 def actions(opened: h5py.File, side: str) -> list[np.ndarray]:
-    """ρ(g) of each element listed as matrices, from the stored types and copies alone."""
+    """ρ(g) of each element listed as matrices, from the stored types and copies alone.
+
+    Of Lie algebra elements, exp A.
+    """
     permuted = opened["types/permuted"][()].astype(bool)
     dimensions = opened["types/dimensions"][()].astype(int)
     order, n = len(opened["group/elements"]), len(opened[f"{side}/index"])
     index = iter(opened["types/index"][()].T) if permuted.any() else iter(())
     signs = iter(opened["types/signs"][()].T) if "types/signs" in opened else None
     values = opened["types/matrices"][()] if "types/matrices" in opened else np.zeros(0)
+    continuous = int(opened["group"].attrs.get("continuous", 0))
+    discrete = order - continuous
+    algebra = np.zeros(continuous * (dimensions[~permuted] ** 2).sum())
+    if continuous:
+        algebra[opened["types/algebra_index"][()]] = opened["types/algebra_values"][()]
     small = []
     for t, is_permuted in zip(dimensions, permuted, strict=True):
         if not is_permuted:
-            small.append(values[: order * t * t].reshape(order, t, t))
-            values = values[order * t * t :]
+            listed, values = np.split(values, [discrete * t * t])
+            curves, algebra = np.split(algebra, [continuous * t * t])
+            turned = [linalg.expm(each) for each in curves.reshape(continuous, t, t)]
+            small.append(np.array([*listed.reshape(discrete, t, t), *turned]))
             continue
         columns = np.stack([next(index) for _ in range(t)], axis=1)
         matrices = np.eye(t)[columns]

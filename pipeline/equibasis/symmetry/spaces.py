@@ -253,7 +253,7 @@ def array_shape(space: Space, dimension: int | None = None) -> Shape | None:
     """
     names = _names(space)
     if not names:
-        return _shape(space, 0)
+        return _shape(space, 0) or (() if space == SCALAR else None)
     if dimension is None or len(names) > 1:
         return None
     for size in range(1, dimension + 1):
