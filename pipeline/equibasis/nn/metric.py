@@ -10,8 +10,8 @@ from equibasis.errors import ModelError
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.interface import FeatureSpace
 from equibasis.solvers import solve_space
-from equibasis.symmetry.closure import list_elements
 from equibasis.symmetry.constructions import invariant_coordinates
+from equibasis.symmetry.listing import list_elements
 
 # The worst condition of what is inverted, and of a metric.
 _WORST = 1e8

@@ -353,7 +353,7 @@ def rank_expected(space: HomSpace, tables: Tables | None = None) -> int:
             for i, t in zip(types.input, row, strict=True)
         )
     if not space.complete and not _permuted(space):
-        return rank_expected(space.enumerated)
+        return _rank_by_classes(space)
     known: dict[tuple[int, int], int] = {}
     for output, row in zip(types.output, tables or (), strict=tables is not None):
         for input_, table in zip(types.input, row, strict=True):
@@ -372,6 +372,22 @@ def rank_expected(space: HomSpace, tables: Tables | None = None) -> int:
         for output in types.output
         for input_ in types.input
     )
+
+
+def _rank_by_classes(space: HomSpace) -> int:
+    """1/|G| Σ |class| tr ρ₂ tr ρ₁, of the finite group that generators make."""
+    characters = space.class_characters
+    sides = [
+        sum(
+            each.multiplicity * characters.traces[each.type]
+            for each in (space.types.output if side else space.types.input)
+        )
+        for side in (0, 1)
+    ]
+    mean = float((characters.sizes * sides[0] * sides[1]).sum() / characters.sizes.sum())
+    if abs(mean - round(mean)) > 1e-6:
+        raise EquibasisError(f"the mean of the characters, {mean:.6g}, is no whole number")
+    return round(mean)
 
 
 def _permuted(space: HomSpace) -> bool:

@@ -13,7 +13,7 @@ from scipy import sparse
 from equibasis.errors import GroupError, SpaceError, warn
 from equibasis.linalg.numbers import real_array
 from equibasis.symmetry.assembled import direct_sum
-from equibasis.symmetry.closure import check_group, list_elements
+from equibasis.symmetry.closure import check_group
 from equibasis.symmetry.constructions import (
     at_elements,
     discrete_part,
@@ -24,6 +24,7 @@ from equibasis.symmetry.constructions import (
 )
 from equibasis.symmetry.families.products import generating_positions, share
 from equibasis.symmetry.group import Group, check_fits
+from equibasis.symmetry.listing import list_elements
 from equibasis.symmetry.regular import regular
 from equibasis.symmetry.representations import (
     TOLERANCE,

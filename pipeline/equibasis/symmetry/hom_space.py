@@ -14,10 +14,11 @@ from equibasis.errors import GroupError, SpaceError
 from equibasis.linalg.numbers import whole_number
 from equibasis.symmetry.assembled import assembled, direct_sum
 from equibasis.symmetry.building import representation
-from equibasis.symmetry.closure import check_group, list_elements
+from equibasis.symmetry.closure import check_group
 from equibasis.symmetry.constructions import discrete_part, same_representation
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.lie import LieAlgebra, lie_algebra
+from equibasis.symmetry.listing import ClassCharacters, class_characters, list_elements
 from equibasis.symmetry.orbit_types import OrbitTypes, orbit_types
 from equibasis.symmetry.representations import (
     TOLERANCE,
@@ -144,6 +145,12 @@ class HomSpace:
         vars(whole)["types"] = replace(types, representations=small)
         return whole
 
+    @cached_property
+    def class_characters(self) -> ClassCharacters:
+        """Characters of the small representations, by class, where only generators are listed."""
+        small = self.types.representations
+        return class_characters(self.group, str(self), self.elements, *small)
+
     def between(self, input_: int, output: int) -> HomSpace:
         """Hom_G(V, W) for two of the small representations."""
         small = self.types.representations
@@ -269,7 +276,7 @@ def hom_space(group: Group, *, input: Space, output: Space, workers: Workers) ->
 
 
 def _check_conditioned(name: str, elements: Sequence[str], rho: Representation) -> None:
-    if isinstance(rho, PermutationRepresentation) or rho.order == len(rho.algebra):
+    if rho.is_orthogonal or rho.order == len(rho.algebra):
         return
     scales = np.linalg.svd(discrete_part(rho, len(rho.algebra)), compute_uv=False)
     worst = np.maximum(scales.max(axis=1), 1.0 / np.maximum(scales.min(axis=1), 1e-300))
