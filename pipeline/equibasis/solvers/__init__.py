@@ -188,7 +188,12 @@ def _types(space: HomSpace, side: str) -> str:
 def _rank_beforehand(space: HomSpace) -> str:
     if space.complete:
         return f"{rank_expected(space):,}, from characters"
-    return "counted when solved: only generators are listed"
+    if not space.continuous:
+        return "counted when solved: only generators are listed"
+    rank = space.rank_by_weights
+    if rank is not None:
+        return f"{rank:,}, from weights"
+    return f"counted when solved: {space.by_weights.obstacle}"
 
 
 def _size(count: float) -> str:

@@ -112,7 +112,7 @@ def decompose(representations: Sequence[Representation], continuous: int = 0) ->
     unitary = [_Orthogonal.of(rho) for rho in representations]
     algebra = lie_algebra(representations, continuous) if continuous else None
     for seeds in zip(*[iter(_SEEDS)] * 4, strict=True):
-        found = _decompose(unitary, seeds, algebra)
+        found = _decompose(unitary, seeds, algebra, continuous)
         if found is not None:
             return found
     raise EquibasisError("the representations do not fall apart within rounding")
@@ -157,6 +157,7 @@ def _random_map(
     target_: int,
     seed: int,
     algebra: LieAlgebra | None,
+    continuous: int,
 ) -> np.ndarray:
     """Some map that commutes with the group, (t_target, t_source)."""
     source, target = representations[source_], representations[target_]
@@ -164,7 +165,7 @@ def _random_map(
     if algebra is not None:
         start = _scattered(math.prod(shape), seed).reshape(shape)
         pairs = [(each[source_], each[target_]) for each in algebra.basis]
-        discrete = range(source.rho.order - algebra.given)
+        discrete = range(source.rho.order - continuous)
         pairs += [(source.rho.matrix(h), target.rho.matrix(h)) for h in discrete]
         return _nearest_that_commutes(start, pairs)
     if isinstance(source.rho, PermutationRepresentation) and isinstance(
@@ -207,15 +208,20 @@ def _nearest_that_commutes(
 
 
 def _decompose(
-    representations: Sequence[_Orthogonal], seeds: tuple[int, ...], algebra: LieAlgebra | None
+    representations: Sequence[_Orthogonal],
+    seeds: tuple[int, ...],
+    algebra: LieAlgebra | None,
+    continuous: int,
 ) -> Decomposition | None:
     irreps: list[Irrep] = []
     members: list[list[list[np.ndarray]]] = []  # by kind and irrep: bases of the copies
     for kind in range(len(representations)):
         members.append([[] for _ in irreps])
-        commuting = [_random_map(representations, kind, kind, seed, algebra) for seed in seeds]
+        commuting = [
+            _random_map(representations, kind, kind, seed, algebra, continuous) for seed in seeds
+        ]
         to_known = {
-            known: _random_map(representations, known, kind, seeds[0], algebra)
+            known: _random_map(representations, known, kind, seeds[0], algebra, continuous)
             for known in {irrep.holder for irrep in irreps}
         }
         to_known[kind] = commuting[0]

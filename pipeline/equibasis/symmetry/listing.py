@@ -183,6 +183,17 @@ class ClassCharacters:
     sizes: np.ndarray
     traces: np.ndarray
 
+    def product(self, first: int, second: int) -> int:
+        """1/|G| Σ |class| tr ρ₁ tr ρ₂ of two representations: dim Hom_G between them.
+
+        Raises `GroupError` if it is no whole number.
+        """
+        of_classes = self.sizes * self.traces[first] * self.traces[second]
+        mean = float(of_classes.sum() / self.sizes.sum())
+        if abs(mean - round(mean)) > 1e-6:
+            raise GroupError(f"the mean of the characters, {mean:.6g}, is no whole number")
+        return round(mean)
+
 
 def class_characters(
     name: str, where: str, generators: Sequence[str], *representations: Representation
