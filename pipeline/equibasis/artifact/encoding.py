@@ -60,6 +60,7 @@ def contents(basis: Basis) -> Contents:
             "orthonormality_error": basis.checks.orthonormality_error,
             "equivariance_error": basis.checks.equivariance_error,
             "rank_expected": basis.checks.rank_expected,
+            "rank_by": basis.checks.rank_by,
             "solver": basis.solver,
         },
     }
@@ -217,6 +218,7 @@ def basis_of(said: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Basis
         said["/checks@orthonormality_error"],
         said["/checks@equivariance_error"],
         said["/checks@rank_expected"],
+        said["/checks@rank_by"],
     )
     tables = _read_tables(arrays, types)
     basis = Basis(space, tables, said.get("/checks@solver", "unknown"), checks)

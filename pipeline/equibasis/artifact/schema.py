@@ -17,6 +17,7 @@ import numpy as np
 
 from equibasis.artifact.plain_hdf5 import Attribute, Kind, Object, OtherLayoutError, PlainFile
 from equibasis.errors import BasisFileError
+from equibasis.solvers.ranks import MEANS
 
 FORMAT = "equibasis"
 FORMAT_VERSION = 3
@@ -141,6 +142,7 @@ TABLE = (
     Entry("/checks@orthonormality_error", (_FLOAT64,)),
     Entry("/checks@equivariance_error", (_FLOAT64,)),
     Entry("/checks@rank_expected", (_INT64,)),
+    Entry("/checks@rank_by", (_TEXT,), values=MEANS),
     Entry("/checks@solver", (_TEXT,), required=False, hashed=False),
     # What follows is derived from the rest: the basis as a matrix, for other programs.
     Entry("/basis@encoding-type", (_TEXT,), values=("csc_matrix",), hashed=False),
