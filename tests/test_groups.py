@@ -149,7 +149,7 @@ def test_a_group_of_the_user_is_found_as_module_and_object(write_module, named):
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("c5", "unknown group 'c5': choose trivial, c2, c4, d1, d2, d4"),
+        ("c0", "unknown group 'c0': choose, acting on arrays, trivial, c2, c4, d1, d2, d4"),
         ("", "unknown group ''"),
         (":cyclic", "unknown group ':cyclic'"),
         ("shifts:", "unknown group 'shifts:'"),
@@ -321,7 +321,7 @@ def test_a_direct_product_moves_the_axes_of_each_factor():
             np.testing.assert_array_equal(moved[f"r{90 * turns},s{steps}"], by_axes)
 
 
-@pytest.mark.parametrize("spec", ["z0", "z03", "s0", "q8", "z3*", "*z3", "z3**2", "z1234567", "Z3"])
+@pytest.mark.parametrize("spec", ["z0", "z03", "s0", "q9", "z3*", "*z3", "z3**2", "z1234567", "Z3"])
 def test_slips_in_the_name_of_a_family_are_refused(spec):
     with pytest.raises(eb.GroupError, match="unknown group"):
         find_group(spec)
@@ -655,7 +655,8 @@ def test_the_generators_of_a_listed_group_generate_all_its_elements(name, grid):
     identity = tuple(space.output.index[0].tolist())
     assert set(by_hand.generated_group([identity, *chosen])) == listed
     if group.generators is not None:
-        few = index_of(replace(group, elements=group.generators, complete=False), grid)
+        generators = replace(group, elements=group.generators, complete=False, representations={})
+        few = index_of(generators, grid)
         assert set(by_hand.generated_group([tuple(row) for row in few.tolist()])) == listed
 
 

@@ -14,7 +14,7 @@ import by_hand
 import equibasis as eb
 from equibasis.symmetry.building import representation
 from equibasis.symmetry.catalog import find_group
-from equibasis.symmetry.families.generator_files import read_permutation_group
+from equibasis.symmetry.families.generator_files import read_group
 from equibasis.symmetry.spaces import Grid
 from equibasis.symmetry.workers import Workers
 
@@ -40,7 +40,7 @@ def skewed(x, g):
 def listed_by_file(tmp: Path) -> eb.Group:
     path = tmp / "klein.json"
     path.write_text('{"degree": 4, "generators": {"a": [1, 0, 3, 2], "b": [2, 3, 0, 1]}}')
-    return read_permutation_group(path, "klein")
+    return read_group(path, "klein")
 
 
 # A small shape on which each acts.
@@ -231,14 +231,6 @@ def test_a_shape_that_does_not_fit_is_refused_with_the_reason(spec, shape, said)
     with pytest.raises(eb.SpaceError) as refusal:
         eb.solve(spec, output=shape)
     assert said in str(refusal.value)
-
-
-@pytest.mark.parametrize("other", ["c4", "s3", OWN["mirrored"], eb.matrix_group("m", [TURN])])
-def test_a_group_of_matrices_makes_no_product_and_the_way_out_is_named(other):
-    matrices = eb.matrix_group("turn", [TURN])
-    for pair in ((matrices, other), (other, matrices)):
-        with pytest.raises(eb.GroupError, match=r"no axes; .*block_diag.*numpy\.kron"):
-            eb.direct_product(*pair)
 
 
 @pytest.mark.parametrize("wrong", [(), (None,), (4, "c4"), (["c4", "z3"],), ("c4", "qq")])

@@ -117,10 +117,17 @@ def test_a_group_of_matrices_has_fields_at_a_point():
 
 
 @pytest.mark.parametrize("field", FIELDS[1:])
-@pytest.mark.parametrize("group", ["trivial", "s3", eb.Group("own", ("e",), lambda x, g: x)])
-def test_a_group_without_axes_has_no_fields_at_a_point(group, field):
+@pytest.mark.parametrize("group", ["trivial", eb.Group("own", ("e",), lambda x, g: x)])
+def test_a_group_without_axes_nor_v_has_no_fields_at_a_point(group, field):
     with pytest.raises(eb.SpaceError, match=r"1x1:|does not say how vectors turn"):
         eb.solve(group, output=f"1:{field}")
+
+
+def test_the_pseudoscalar_of_permutations_is_their_sign():
+    """det of a permutation matrix: a swap is odd, a cycle of five even."""
+    np.testing.assert_array_equal(rho("s5", "1:pseudoscalar").ravel(), [-1, 1])
+    assert eb.solve("s5", output="1:pseudoscalar").rank == 0
+    assert eb.solve("a5", output="1:pseudoscalar").rank == 1
 
 
 @pytest.mark.parametrize("space", ["1:vector", "1:pseudoscalar", "4x4:pseudovector", "2*1:vector"])
@@ -253,7 +260,7 @@ def test_a_file_called_like_a_built_in_group_is_refused_with_both_readings(tmp_p
         find_group(str(path))
 
 
-@pytest.mark.parametrize("name", ["turn", "z04", "c4_mine", "Z4", "z1234567", "q8"])
+@pytest.mark.parametrize("name", ["turn", "z04", "c4_mine", "Z4", "z1234567", "q9"])
 def test_any_other_name_of_a_file_is_taken(tmp_path, name):
     path = tmp_path / f"{name}.json"
     path.write_text(GENERATORS)
@@ -262,7 +269,7 @@ def test_any_other_name_of_a_file_is_taken(tmp_path, name):
 
 @pytest.mark.parametrize(
     "spec",
-    [*["z４", "z1٤", "Z4", "C4", "z4x", "z+4", "z4.0", "z04"], "c4 ", " c4", "c 4", "c4\u00a0"],
+    [*["z４", "z1٤", "Z4", "SO3", "z4x", "z+4", "z4.0", "z04"], "c4 ", " c4", "c 4", "c4\u00a0"],
 )
 def test_names_in_other_letters_and_digits_are_unknown(spec):
     with pytest.raises(eb.GroupError, match="unknown group"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 
 import hypothesis.strategies as st
@@ -518,9 +517,16 @@ def test_maps_are_the_invariants_of_output_times_dual_of_input():
 
 
 @pytest.mark.parametrize(
-    ("group", "axes"), [("trivial", None), ("z5", 1), ("c4", 2), ("p4", 2), ("d4", 2), ("o", 3)]
+    ("group", "n"), [("z5", 5), ("s3", 3), ("a4", 4), ("c4", 2), ("d1", 2), ("d4", 2), ("oh", 3)]
 )
-def test_v_needs_matrices_that_act_on_vectors(group, axes):
-    """A group of moves has the vectors of its grids as V, or says in a line that it has none."""
-    with contextlib.suppress(eb.SpaceError):
-        assert rho(V, find_group(group)).shape[1] == axes
+def test_v_is_r_n_permuted_or_the_vectors_of_grids(group, n):
+    found = find_group(group)
+    same = eb.Grid((n,)) if group[0] in "zsa" else eb.Grid((), "vector")
+    np.testing.assert_array_equal(rho(V, found), rho(same, found))
+    assert rho(V, found).shape[1] == n
+
+
+@pytest.mark.parametrize("group", ["trivial", "p4"])
+def test_a_group_that_has_no_v_says_so(group):
+    with pytest.raises(eb.SpaceError, match=f"group '{group}' has none by name"):
+        rho(V, find_group(group))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from digits.paths import GROUPS
 from equibasis.errors import GroupError
-from equibasis.symmetry.catalog import find_group
+from equibasis.symmetry.catalog import find_group, parts_of
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.user_module import look_in
 
@@ -49,9 +49,10 @@ def check_watched(spec: str, loaded: set[str]) -> None:
 
 
 def _sources(spec: str, modules: set[str]) -> Iterator[Path]:
-    """The file of generators, if it is one, and those of the modules just imported."""
-    if Path(spec).is_file():
-        yield Path(spec).resolve()
+    """The files of generators in it, if there are, and those of the modules just imported."""
+    for part in parts_of(spec):
+        if Path(part).is_file():
+            yield Path(part).resolve()
     for name in sorted(modules):
         file = getattr(sys.modules[name], "__file__", None)
         if file is not None:

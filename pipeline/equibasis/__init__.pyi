@@ -17,7 +17,9 @@ from .solvers import solve as solve
 from .solvers.angle import subspace_angle as subspace_angle
 from .solvers.basis import Basis as Basis
 from .symmetry.catalog import direct_product as direct_product
+from .symmetry.catalog import wreath_product as wreath_product
 from .symmetry.families.matrices import matrix_group as matrix_group
+from .symmetry.families.matrices import realify as realify
 from .symmetry.families.permutations import permutation_group as permutation_group
 from .symmetry.group import Group as Group
 from .symmetry.hom_space import HomSpace as HomSpace

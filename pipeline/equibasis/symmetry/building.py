@@ -13,18 +13,15 @@ from scipy import sparse
 from equibasis.errors import GroupError, SpaceError, warn
 from equibasis.linalg.numbers import real_array
 from equibasis.symmetry.assembled import direct_sum
-from equibasis.symmetry.closure import check_group
 from equibasis.symmetry.constructions import (
-    at_elements,
     discrete_part,
     power,
     simplest,
     tensor_product,
     trivial_representation,
 )
-from equibasis.symmetry.families.products import generating_positions, share
+from equibasis.symmetry.families.products import check_factor, of_factor, share
 from equibasis.symmetry.group import Group, check_fits
-from equibasis.symmetry.listing import list_elements
 from equibasis.symmetry.regular import regular
 from equibasis.symmetry.representations import (
     TOLERANCE,
@@ -138,8 +135,8 @@ def _fibre(group: Group, grid: Grid) -> Representation:
     if grid.field not in FIELDS:
         return _named(group, grid.field)
     if grid.shape or group.linear is not None:
-        turns = _turns(group, grid)
-        discrete, algebra = turns, tuple[sparse.csr_array, ...]()
+        discrete = _turns(group, grid)
+        algebra = (sparse.csr_array(discrete.shape[1:]),) * len(group.algebra)
     elif "V" in group.representations:
         rho = group.representations["V"]
         algebra = rho.algebra
@@ -204,37 +201,15 @@ def _on_points(group: Group, shape: Shape, workers: Workers) -> Representation:
 def _on_factors(product: Group, shape: Shape, workers: Workers) -> Representation:
     """ρ of a direct product: the tensor product of those of its factors, on axes of their own."""
     starts = share(product.factors, shape)
-    rho: Representation = trivial_representation(len(product.elements))
+    rho: Representation = trivial_representation(len(product.element_names))
     for number, factor in enumerate(product.factors):
+        if factor.transform is None:
+            continue
         own = _on_points(factor, shape[starts[number] : starts[number + 1]], workers)
         if factor.complete and not product.complete:
-            _check_factor(factor, own)
-        positions = [dict(element.moves).get(number, -1) for element in product.elements]
-        rho = tensor_product(rho, at_elements(own, positions))
+            check_factor(factor, own)
+        rho = tensor_product(rho, of_factor(own, number, product.elements, product.algebra))
     return rho
-
-
-def _check_factor(factor: Group, rho: Representation) -> None:
-    """Check that a factor is the group that it lists, and that its generators make all of it.
-
-    The product lists generators alone, so that nobody looks at the others later.
-    """
-    check_group(factor.name, factor.element_names, rho)
-    if factor.generators is None:
-        return
-    positions = generating_positions(factor)
-    names = [factor.element_names[position] for position in positions]
-    made, _ = list_elements(factor.name, "its axes", names, at_elements(rho, positions))
-    arrays = [rho.index] if isinstance(rho, PermutationRepresentation) else [rho.matrices.round(9)]
-    if isinstance(rho, PermutationRepresentation) and rho.signs is not None:
-        arrays.append(rho.signs)
-    rows = np.hstack([array.reshape(len(factor.elements), -1) for array in arrays])
-    there = len(np.unique(rows, axis=0))
-    if len(made) != there:
-        raise GroupError(
-            f"group {factor.name!r}: its generators {', '.join(names[:4])} make {len(made)} of its "
-            f"{there} elements: give others, or none"
-        )
 
 
 def _refuse_beyond_memory(group: Group, shape: Shape) -> None:

@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from equibasis.errors import GroupError
-from equibasis.symmetry.families import FAMILIES, GROUPS, grids, permutations  # noqa: F401
-from equibasis.symmetry.families.generator_files import FILE_ENDINGS, read_permutation_group
+from equibasis.symmetry.families import (  # noqa: F401
+    ARRAYS,
+    CONTINUOUS,
+    FAMILIES,
+    GROUPS,
+    MATRICES,
+    built_in,
+    continuous,
+    grids,
+    numbers_in,
+    permutations,
+    plane,
+    point_groups,
+    signed,
+)
+from equibasis.symmetry.families.generator_files import FILE_ENDINGS, read_group
 from equibasis.symmetry.families.products import product_group
+from equibasis.symmetry.families.wreath import wreath_group
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.user_module import import_module
-
-KNOWN = ", ".join([*GROUPS, *(f"{letter}{{n}}" for letter in FAMILIES)])
-
-
-# ``z14``: the letter of a family and a number, in one way of writing it.
-_FAMILY_NAME = re.compile(rf"([{''.join(FAMILIES)}])([1-9][0-9]{{0,5}})")
 
 
 def direct_product(*factors: str | Group) -> Group:
     """G₁ × G₂ × …, each factor acting on the axes that follow those of the one before.
 
     ``z14*z14`` shifts a torus of 14x14 points; ``c4*z3`` turns images and cycles their channels,
-    ``14x14x3``; ``s5*s7`` permutes rows and columns of ``5x7`` on their own.
+    ``14x14x3``; ``s5*s7`` permutes rows and columns of ``5x7`` on their own. Groups of matrices
+    take no axes: ``so3*s5`` acts on ``(5)*V``, five points of space.
+
+    Representations have the names that they have in the factors. Where several have one of a
+    name, it is that of the only group of matrices among them, and the others are ``V1``, ``V2``,
+    by the number of the factor.
 
     Parameters
     ----------
@@ -34,17 +50,38 @@ def direct_product(*factors: str | Group) -> Group:
     Raises
     ------
     GroupError
-        If a factor is not known, or is a group of matrices, which acts on no axes.
+        If a factor is not known.
     """
     return product_group(*map(find_group, factors))
+
+
+def wreath_product(inner: str | Group, outer: str | Group) -> Group:
+    """The wreath product of two groups of permutations, acting on arrays (m, n).
+
+    ``inner`` permutes the n points of each of m blocks, independently of the other blocks, and
+    ``outer`` the blocks. As text, ``wreath(s4, s3)``: it acts on ``3x4``.
+
+    Raises
+    ------
+    GroupError
+        If one is not known, or is no group of permutations.
+
+    Examples
+    --------
+    >>> import equibasis as eb
+    >>> eb.solve(wreath_product("s4", "s3"), input="3x4", output="3x4").rank
+    3
+    """
+    return wreath_group(find_group(inner), find_group(outer))
 
 
 def find_group(spec: str | Group) -> Group:
     """The group that ``spec`` names.
 
-    A built-in one; ``z{n}`` or ``s{n}``; a direct product such as ``z14*z14``; a YAML or JSON
-    file of generators; ``module:object``; or a `Group` itself. The object of a module is a
-    `Group`, or anything with a ``transform`` and a list of ``elements``.
+    A built-in one, such as ``c4``, ``s5``, ``so3`` or ``D4h``; a product, ``z14*z14`` or
+    ``wreath(s4, s3)``; a YAML or JSON file of generators; ``module:object``; or a `Group` itself.
+    The object of a module is a `Group`, or anything with a ``transform`` and a list of
+    ``elements``.
 
     Raises
     ------
@@ -55,33 +92,95 @@ def find_group(spec: str | Group) -> Group:
         return spec
     if not isinstance(spec, str):
         raise GroupError(f"a group is a name, 'module:object' or a Group, not {spec!r}")
-    if spec in GROUPS:
-        return GROUPS[spec]
-    if "*" in spec and all(spec.split("*")):
-        return product_group(*(find_group(name.strip()) for name in spec.split("*")))
+    if (found := built_in(spec)) is not None:
+        return found
+    operation, parts = _parts(spec)
+    if operation == "*":
+        return product_group(*map(find_group, parts))
+    if operation == "wreath":
+        return wreath_group(*map(find_group, parts))
     if spec.endswith(FILE_ENDINGS):
         return _read_group(spec)
     module_name, colon, object_name = spec.partition(":")
     if colon and module_name and object_name:
         return _import_group(spec, module_name, object_name)
-    if match := _FAMILY_NAME.fullmatch(spec):
-        return FAMILIES[match[1]](int(match[2]))
-    raise GroupError(
-        f"unknown group {spec[:60]!r}: choose {KNOWN}, a product such as z14*z14, a YAML or JSON "
-        "file of generators, or your own as module:object"
-    )
+    raise GroupError(_unknown(spec))
+
+
+def parts_of(spec: str) -> list[str]:
+    """The names of groups that a product is made of, or its own."""
+    operation, parts = _parts(spec)
+    return [each for part in parts for each in parts_of(part)] if operation else [spec]
 
 
 def group_name(spec: str) -> str:
     """What the group that ``spec`` names is called: a file of generators, without its ending."""
-    names = [name.strip() for name in spec.split("*")]
-    return "*".join(Path(name).stem if name.endswith(FILE_ENDINGS) else name for name in names)
+    operation, parts = _parts(spec)
+    if operation == "*":
+        return "*".join(map(group_name, parts))
+    if operation == "wreath":
+        return f"wreath({', '.join(map(group_name, parts))})"
+    return Path(spec).stem if spec.endswith(FILE_ENDINGS) else spec
 
 
 def is_built_in(spec: str) -> bool:
     """Whether a name means a built-in group, or a product of such, the same everywhere."""
-    names = [name.strip() for name in spec.split("*")]
-    return all(name in GROUPS or _FAMILY_NAME.fullmatch(name) for name in names)
+    return all(each in GROUPS or numbers_in(each) is not None for each in parts_of(spec))
+
+
+def _parts(spec: str) -> tuple[str, list[str]]:
+    """``"*"`` and the factors, ``"wreath"`` and both groups, or ``""`` and none."""
+    factors = list(_split(spec, "*"))
+    if len(factors) > 1 and all(factors):
+        return "*", factors
+    match = re.fullmatch(r"\s*wreath\((.*)\)\s*", spec)
+    if match:
+        both = list(_split(match[1], ","))
+        if len(both) == 2 and all(both):
+            return "wreath", both
+    return "", []
+
+
+def _split(text: str, mark: str) -> Iterator[str]:
+    """What stands between marks that are in no brackets, without blanks around."""
+    depth, start = 0, 0
+    for position, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if character == mark and depth == 0:
+            yield text[start:position].strip()
+            start = position + 1
+    yield text[start:].strip()
+
+
+def _unknown(spec: str) -> str:
+    """What there is, where a name is not known."""
+    near = _near(spec)
+    meant = f" (is it {' or '.join(near)}?)" if near else ""
+    arrays = ", ".join([*GROUPS, *_names_of(ARRAYS)])
+    matrices, curves = (", ".join(_names_of(kind)) for kind in (MATRICES, CONTINUOUS))
+    return (
+        f"unknown group {spec[:60]!r}{meant}: choose, acting on arrays, {arrays}; of matrices, "
+        f"{matrices}, the crystal classes C1 to Oh, and continuous {curves}; a product such as "
+        "z14*z14 or wreath(s4, s3); a YAML or JSON file of generators; or your own as module:object"
+    )
+
+
+def _names_of(kind: str) -> list[str]:
+    return [each.name for each in FAMILIES.values() if each.kind == kind]
+
+
+def _near(spec: str) -> list[str]:
+    """Names that may have been meant: so3 for SO(3), z4 for Z_4."""
+    numbers = re.findall("[1-9][0-9]{0,5}", spec)
+    names = {name: name for name in GROUPS}
+    for each in FAMILIES:
+        places = each.count("{")
+        if places <= len(numbers):
+            given = iter(numbers)
+            name = re.sub(r"\{[^}]*\}", lambda _, given=given: next(given), each)  # type: ignore
+            names.setdefault(name.lower(), name)
+    plain = re.sub(r"[\s()_]", "", spec).lower()
+    return [names[each] for each in difflib.get_close_matches(plain, names, 2, 0.75)]
 
 
 def _read_group(path: str) -> Group:
@@ -91,7 +190,7 @@ def _read_group(path: str) -> Group:
         raise GroupError(
             f"group {path}: {name} can be this file or the built-in group: call the file otherwise"
         )
-    return read_permutation_group(path, name)
+    return read_group(path, name)
 
 
 def _import_group(spec: str, module_name: str, object_name: str) -> Group:

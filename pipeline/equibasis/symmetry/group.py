@@ -47,20 +47,20 @@ class Group:
         transform of the array of indices takes the place of one of each one-hot array.
     refuses
         ``shape -> reason`` why the group does not act on arrays of this shape, or ``None``; not
-        needed for what shows in the shape of the transform.
+        needed for what shows in the shape of the transform, nor for a group of matrices, which
+        acts on none.
     generators
         Elements that generate all others, where fewer than all are known to; large products use
         them.
     factors
-        Of a direct product, which `equibasis.direct_product` makes: groups that act on axes of
-        their own.
+        Of a direct product, which `equibasis.direct_product` makes: those that act on arrays have
+        axes of their own.
     algebra
-        Names of Lie algebra elements A, where the group is continuous: each stands for all exp(tA).
+        Lie algebra elements A, where the group is continuous, usually their names: each stands for
+        all exp(tA). Such a group is one of matrices, or a product with one.
     representations
         By name, for spaces such as ``V`` or ``2*base + joints``: each lists the elements, then the
         algebra.
-    degree
-        n, where the group acts faithfully on arrays of shape (n,).
     """
 
     name: str
@@ -73,15 +73,15 @@ class Group:
     refuses: Callable[[Shape], str | None] | None = field(default=None, repr=False)
     generators: tuple[Any, ...] | None = None
     factors: tuple[Group, ...] = field(default=(), repr=False)
-    algebra: tuple[str, ...] = ()
+    algebra: tuple[Any, ...] = ()
     representations: Mapping[str, Representation] = field(
         default_factory=dict, repr=False, hash=False
     )
-    degree: int | None = None
 
     def __post_init__(self) -> None:
         self._check_kinds()
         object.__setattr__(self, "elements", self._listed("elements", self.elements))
+        object.__setattr__(self, "algebra", self._listed("algebra", self.algebra))
         if not self.elements and not self.algebra:
             raise GroupError(f"group {self.name!r} has no elements: list at least the identity")
         if self.generators is not None:
@@ -126,16 +126,21 @@ class Group:
     def _check_factors(self) -> None:
         """Refuse factors that `direct_product` did not give, with elements that say what moves."""
         made = isinstance(self.factors, tuple) and all(isinstance(g, Group) for g in self.factors)
-        if not made or (self.factors and not all(hasattr(e, "moves") for e in self.elements)):
+        listed = (*self.elements, *self.algebra)
+        if not made or (self.factors and not all(hasattr(e, "moves") for e in listed)):
             raise GroupError(
                 f"group {self.name!r}: factors are what direct_product gives: make it with that"
             )
 
     def _check_representations(self) -> None:
         """Names are words, and each representation lists what the group lists."""
-        object.__setattr__(self, "algebra", self._listed("algebra", self.algebra))
         if self.algebra and self.complete:
             raise GroupError(f"group {self.name!r} is continuous: its elements are not complete")
+        if self.algebra and self.transform is not None and not self.factors:
+            raise GroupError(
+                f"group {self.name!r} is continuous: no transform of arrays does all exp(tA); make "
+                "it by matrix_group"
+            )
         given = self.representations
         if not isinstance(given, Mapping):
             raise GroupError(f"group {self.name!r}: representations are a dictionary by name")
@@ -201,9 +206,10 @@ class Group:
 def check_fits(group: Group, shape: Shape) -> None:
     """Raise `SpaceError` if the group says that it does not act on arrays of this shape."""
     if group.transform is None:
+        reason = group.refuses(shape) if group.refuses else None
         raise SpaceError(
             f"group {group.name!r} is one of matrices: it acts on "
-            f"{', '.join(group.representations)}, not on arrays"
+            f"{', '.join(group.representations)}, not on arrays" + (f"; {reason}" if reason else "")
         )
     if group.axes is not None and len(shape) != group.axes:
         raise SpaceError(

@@ -8,7 +8,8 @@ from equibasis.errors import SpaceError
 from equibasis.linalg.numbers import real_array
 from equibasis.symmetry.assembled import direct_sum
 from equibasis.symmetry.closure import products
-from equibasis.symmetry.constructions import lifted, tensor_product, trivial_representation
+from equibasis.symmetry.constructions import tensor_product, trivial_representation
+from equibasis.symmetry.families.products import of_factor
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.listing import list_elements
 from equibasis.symmetry.representations import (
@@ -36,8 +37,7 @@ def regular(group: Group) -> Representation:
     if group.factors:
         rho: Representation = trivial_representation(len(group.elements))
         for number, factor in enumerate(group.factors):
-            positions = [dict(element.moves).get(number, -1) for element in group.elements]
-            rho = tensor_product(rho, lifted(regular(factor), positions, ()))
+            rho = tensor_product(rho, of_factor(regular(factor), number, group.elements, ()))
         return rho
     names = group.element_names
     rho = _faithful(group)
@@ -57,7 +57,7 @@ def _faithful(group: Group) -> Representation:
     """All representations that the group has by name, together."""
     if group.representations:
         return direct_sum(list(group.representations.values()))
-    if group.linear is not None and group.axes is not None:
+    if group.linear is not None and group.axes is not None and group.complete:
         what = f"group {group.name!r}: the matrix of an element"
         return from_matrices(
             np.stack([real_array(group.linear(e, group.axes), what) for e in group.elements])

@@ -1,4 +1,4 @@
-"""Permutation groups from YAML or JSON files of generators, each key and number read one way."""
+"""Groups from YAML or JSON files of generators, each key and number read one way."""
 
 from __future__ import annotations
 
@@ -12,45 +12,112 @@ from equibasis.errors import GroupError, cause, naming_extras
 from equibasis.files import read_text
 from equibasis.linalg.numbers import whole_numbers
 from equibasis.symmetry.families import named
+from equibasis.symmetry.families.matrices import matrix_group, permutation_matrix
 from equibasis.symmetry.families.permutations import permutation_group
 from equibasis.symmetry.group import Group
 
 FILE_ENDINGS = (".yaml", ".yml", ".json")
 
-_KEYS = ("degree", "generators")
+_KEYS = ("degree", "generators", "representations", "algebra")
 
 
-def read_permutation_group(path: str | Path, name: str) -> Group:
-    """A permutation group, called ``name``, from a file with ``degree`` and ``generators``.
+def read_group(path: str | Path, name: str) -> Group:
+    """A group, called ``name``, from a file of generators.
 
-    ``generators`` is a list of lists of 0-based images, or a mapping from names to such lists.
+    With ``degree`` and ``generators``, a list of lists of 0-based images, or a mapping from names
+    to such lists, it is one of permutations, and acts on arrays. ``representations`` is a mapping
+    from names to mappings from generators to their matrices: a list of rows, a list of images, or
+    ``{images: [...], signs: [...]}``; ``algebra`` lists those generators that are Lie algebra
+    elements.
 
     Raises
     ------
     GroupError
-        If the file cannot be read, or does not hold permutations of that degree.
+        If the file cannot be read, or does not hold a group.
     """
     where = f"group {path}"
     content = _content(Path(path))
-    if not isinstance(content, dict) or not set(_KEYS) <= set(content):
-        raise GroupError(f"{where}: the file needs the keys 'degree' and 'generators'")
+    if not isinstance(content, dict) or not (
+        {"degree", "generators"} <= set(content) or "representations" in content
+    ):
+        raise GroupError(
+            f"{where}: the file needs the keys 'degree' and 'generators', or 'representations'"
+        )
     if unknown := [key for key in content if key not in _KEYS]:
         raise GroupError(
             f"{where}: the key {unknown[0]!r} means nothing here: a file has 'degree' and "
-            "'generators' alone"
+            "'generators', 'representations' and 'algebra' alone"
         )
+    given = _representations(where, content.get("representations", {}))
+    if not {"degree", "generators"} & set(content):
+        return matrix_group(name, representations=given, algebra=_algebra(where, content))
+    if "algebra" in content:
+        raise GroupError(f"{where}: 'algebra' is of matrices: leave out 'degree' and 'generators'")
+    generators = _permutations(where, content)
+    if "V" in given:
+        raise GroupError(
+            f"{where}: V is how 'generators' permute: call 'representations' otherwise"
+        )
+    group = permutation_group(name, generators)
+    if not given:
+        return group
+    checked = matrix_group(name, representations={"V": generators, **given})
+    return group.with_representations(
+        **{each: rho for each, rho in checked.representations.items() if each != "V"}
+    )
+
+
+def _permutations(where: str, content: dict[Any, Any]) -> dict[str, list[int]]:
+    """The images of each generator, by name."""
+    if not {"degree", "generators"} <= set(content):
+        raise GroupError(f"{where}: the file needs the keys 'degree' and 'generators' together")
     degree, generators = content["degree"], content["generators"]
     if type(degree) is not int or degree < 1 or not isinstance(generators, (list, dict)):
         raise GroupError(
             f"{where}: 'degree' is a number of points and 'generators' a list of lists"
         )
-    if isinstance(generators, dict):
-        generators = _by_text(where, generators)
-    for generator, images in named(str(path), generators).items():
+    by_name = named(where, _by_text(f"{where}: a generator", generators))
+    for generator, images in by_name.items():
         count = len(whole_numbers(images, f"{where}: {generator}", GroupError))
         if count != degree:
             raise GroupError(f"{where}: {generator} has {count} images, but the degree is {degree}")
-    return permutation_group(name, generators)
+    return by_name
+
+
+def _representations(where: str, given: Any) -> dict[str, dict[str, Any]]:
+    """Matrices by generator, of each representation by name."""
+    if not isinstance(given, dict) or not all(isinstance(e, (dict, list)) for e in given.values()):
+        raise GroupError(
+            f"{where}: 'representations' gives, by name, the matrix of each generator by name"
+        )
+    found = {}
+    for name, of_name in _by_text(f"{where}: a representation", given).items():
+        matrices = named(f"{where}: {name}", _by_text(f"{where}: a generator", of_name))
+        found[name] = {
+            generator: _signed(f"{where}: {generator} in {name!r}", matrix)
+            for generator, matrix in matrices.items()
+        }
+    return found
+
+
+def _signed(what: str, given: Any) -> Any:
+    """A matrix or images as they are; the matrix of ``{images: [...], signs: [...]}``."""
+    if not isinstance(given, dict):
+        return given
+    if set(given) != {"images", "signs"}:
+        raise GroupError(f"{what} is a list of rows, a list of images, or has 'images' and 'signs'")
+    return permutation_matrix(what, given["images"], given["signs"])
+
+
+def _algebra(where: str, content: dict[Any, Any]) -> list[str] | None:
+    """The names of the generators that are Lie algebra elements."""
+    if "algebra" not in content:
+        return None
+    given = content["algebra"]
+    named_so = isinstance(given, list) and all(type(each) in (str, int) for each in given)
+    if not named_so or len({*map(str, given)}) < len(given):
+        raise GroupError(f"{where}: 'algebra' is a list of names of generators, each once")
+    return [str(each) for each in given]
 
 
 def _content(path: Path) -> Any:
@@ -82,8 +149,17 @@ def _yaml(text: str) -> Any:
             raise ValueError(f"{node.value} is {read} in YAML: write it as {read}")
         return int(node.value)
 
+    def real(loader: Loader, node: yaml.ScalarNode) -> float:
+        read = loader.construct_yaml_float(node)
+        if not re.fullmatch(
+            r"[-+]?[0-9]*\.[0-9]*(e[-+][0-9]+)?|[-+]?\.(inf|nan)", node.value.lower()
+        ):
+            raise ValueError(f"{node.value} is {read} in YAML: write it as {read}")
+        return read
+
     Loader.add_constructor("tag:yaml.org,2002:map", mapping)
     Loader.add_constructor("tag:yaml.org,2002:int", number)
+    Loader.add_constructor("tag:yaml.org,2002:float", real)
     try:
         return Loader(text).get_single_data()
     except yaml.YAMLError as error:
@@ -99,13 +175,15 @@ def _one_each(pairs: Iterable[tuple[Any, Any]]) -> Iterable[tuple[Any, Any]]:
         yield key, value
 
 
-def _by_text(where: str, generators: dict[Any, Any]) -> dict[str, Any]:
-    """Generators by name, where YAML may have read a name as a number, a date or yes and no."""
-    for key in generators:
+def _by_text(what: str, given: Any) -> Any:
+    """A mapping by name, where YAML may have read a name as a number, a date or yes and no."""
+    if not isinstance(given, dict):
+        return given
+    for key in given:
         if isinstance(key, bool) or not isinstance(key, (str, int)):
-            raise GroupError(f"{where}: a generator's name is text, not {key!r}: put it in quotes")
-    by_text = {str(key): images for key, images in generators.items()}
-    if len(by_text) < len(generators):
-        twice = next(key for key in generators if str(key) != key and str(key) in generators)
-        raise GroupError(f"{where}: two generators have the name {twice}")
+            raise GroupError(f"{what}'s name is text, not {key!r}: put it in quotes")
+    by_text = {str(key): value for key, value in given.items()}
+    if len(by_text) < len(given):
+        twice = next(key for key in given if str(key) != key and str(key) in given)
+        raise GroupError(f"{what} has the name {twice} of another")
     return by_text

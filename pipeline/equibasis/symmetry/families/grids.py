@@ -12,8 +12,9 @@ import numpy as np
 
 from equibasis.errors import GroupError
 from equibasis.linalg.numbers import whole_number
-from equibasis.symmetry.families import FEW, GROUPS, family
+from equibasis.symmetry.families import ARRAYS, FEW, GROUPS, family
 from equibasis.symmetry.group import Group
+from equibasis.symmetry.representations import PermutationRepresentation
 from equibasis.symmetry.spaces import Shape
 
 
@@ -102,15 +103,24 @@ def _grid_group(name: str, moves: Iterable[Move], axes: int | None, **more: Any)
     return Group(name, tuple(moves), _move, axes, linear=_move_matrix, rearranges=True, **more)
 
 
+def _point_group(name: str, moves: Iterable[Move], axes: int, **more: Any) -> Group:
+    """A group of moves without shifts, whose V are the vectors of its grids."""
+    moves = tuple(moves)
+    index = np.array([move.axes for move in moves])
+    signs = np.where([move.mirrored for move in moves], -1, 1).astype(np.int8)
+    vectors = PermutationRepresentation(index, None if (signs > 0).all() else signs)
+    return _grid_group(name, moves, axes, representations={"V": vectors}, **more)
+
+
 GROUPS.update(
     (group.name, group)
     for group in (
         _grid_group("trivial", (Move("r0", (), (), ()),), None),
-        _grid_group("c2", _ROTATIONS[::2], 2),
-        _grid_group("c4", _ROTATIONS, 2, generators=_ROTATIONS[1:2]),
-        _grid_group("d1", (_ROTATIONS[0], _REFLECTIONS[0]), 2),
-        _grid_group("d2", _ROTATIONS[::2] + _REFLECTIONS[::2], 2),
-        _grid_group(
+        _point_group("c2", _ROTATIONS[::2], 2),
+        _point_group("c4", _ROTATIONS, 2, generators=_ROTATIONS[1:2]),
+        _point_group("d1", (_ROTATIONS[0], _REFLECTIONS[0]), 2),
+        _point_group("d2", _ROTATIONS[::2] + _REFLECTIONS[::2], 2),
+        _point_group(
             "d4",
             _ROTATIONS + _REFLECTIONS,
             2,
@@ -118,18 +128,19 @@ GROUPS.update(
         ),
         _grid_group("p4", (_ROTATIONS[1], *_SHIFTS), 2, complete=False),
         _grid_group("p4m", (_ROTATIONS[1], _REFLECTIONS[0], *_SHIFTS), 2, complete=False),
-        _grid_group("o", _cube_moves(reflections=False), 3),
-        _grid_group("oh", _cube_moves(reflections=True), 3),
+        _point_group("o", _cube_moves(reflections=False), 3),
+        _point_group("oh", _cube_moves(reflections=True), 3),
     )
 )
 
 
-@family("z")
+@family("z{n}", ARRAYS)
 def cyclic_group(order: int) -> Group:
-    """``z{n}``: the shifts of a sequence in a circle; its length divides n."""
+    """``z{n}``: the shifts of a sequence in a circle; its length divides n. V is one of n."""
     order = whole_number(order, "the order of a cyclic group", least=1, error=GroupError)
-    listed = range(order) if order <= FEW else (1,)
-    moves = [Move(f"s{step}", (0,), (False,), (step,)) for step in listed]
+    listed = np.arange(order) if order <= FEW else np.ones(1, dtype=np.int64)
+    moves = [Move(f"s{step}", (0,), (False,), (step,)) for step in listed.tolist()]
+    shifted = PermutationRepresentation((np.arange(order) - listed[:, None]) % order)
     return _grid_group(
         f"z{order}",
         moves,
@@ -137,6 +148,7 @@ def cyclic_group(order: int) -> Group:
         complete=order <= FEW,
         refuses=partial(_refuses_shifts, order),
         generators=tuple(moves[1:2]) if order <= FEW else None,
+        representations={"V": shifted},
     )
 
 

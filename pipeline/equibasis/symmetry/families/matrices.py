@@ -76,6 +76,53 @@ def matrix_group(
     return _of_representations(name, {"V": {**discrete, **curves}}, tuple(curves), None)
 
 
+def realify(matrix: Any) -> np.ndarray:
+    """The real form of a complex matrix M = A + iB, on the real and then the imaginary parts.
+
+    ::
+
+        [[A, -B],
+         [B,  A]]
+
+    Parameters
+    ----------
+    matrix
+        Complex or real, (n, n).
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 (2n, 2n).
+
+    Raises
+    ------
+    GroupError
+        If it is no square matrix of numbers.
+
+    Examples
+    --------
+    >>> realify([[1j]])
+    array([[ 0., -1.],
+           [ 1.,  0.]])
+    """
+    given = _complex(matrix)
+    parts = (matrix, np.zeros(1)) if given is None else (given.real, given.imag)
+    real, imaginary = (real_array(part, "the matrix to realify", GroupError) for part in parts)
+    if real.ndim != 2 or real.shape[0] != real.shape[1] or not real.size:
+        raise GroupError(f"the matrix to realify is square, not of shape {real.shape}")
+    imaginary = np.broadcast_to(imaginary, real.shape)
+    return np.block([[real, 0.0 - imaginary], [imaginary, real]])
+
+
+def _complex(given: Any) -> np.ndarray | None:
+    """Complex numbers as an array; ``None`` where it is no array of such."""
+    try:
+        array = np.asarray(given)
+    except Exception:  # ragged, or a tensor that is far: refused as what it is
+        return None
+    return array if array.dtype.kind == "c" else None
+
+
 def _of_representations(
     name: str,
     representations: Mapping[str, Generators],
@@ -135,9 +182,14 @@ def _matrix(what: str, given: Any) -> np.ndarray:
                 f"{what} can be a matrix or images with signs: give a matrix, as a list of lists"
             )
         if len(images) != 2:
-            return _permutation(what, images, signs)
+            return permutation_matrix(what, images, signs)
     if _is_flat(given):
-        return _permutation(what, given, [1] * len(given))
+        return permutation_matrix(what, given, [1] * len(given))
+    if _complex(given) is not None:
+        raise GroupError(
+            f"{what} holds complex numbers, and a basis is real: give the real form of M, "
+            "equibasis.realify(M), which is numpy.block([[M.real, -M.imag], [M.imag, M.real]])"
+        )
     return real_array(given, what, GroupError)
 
 
@@ -150,7 +202,7 @@ def _is_flat(given: Any) -> bool:
     )
 
 
-def _permutation(what: str, images: Any, signs: Any) -> np.ndarray:
+def permutation_matrix(what: str, images: Any, signs: Any) -> np.ndarray:
     """e_i -> signs[i] e_images[i], (n, n)."""
     found = whole_numbers(images, what, GroupError)
     factors = whole_numbers(signs, what, GroupError)

@@ -9,8 +9,9 @@ import numpy as np
 
 from equibasis.errors import GroupError
 from equibasis.linalg.numbers import shortened, whole_number, whole_numbers
-from equibasis.symmetry.families import family, named
+from equibasis.symmetry.families import ARRAYS, family, named
 from equibasis.symmetry.group import Group
+from equibasis.symmetry.representations import PermutationRepresentation
 from equibasis.symmetry.spaces import Shape
 
 
@@ -18,6 +19,8 @@ def permutation_group(
     name: str, generators: Mapping[str, Sequence[int]] | Sequence[Sequence[int]]
 ) -> Group:
     """The group that some permutations of 0 to n-1 generate, acting on each axis of length n.
+
+    Its representation ``V`` is R^n, as ``(n)`` is.
 
     Parameters
     ----------
@@ -56,6 +59,7 @@ def permutation_group(
         complete=False,
         rearranges=True,
         refuses=partial(_refuses_other_lengths, degree),
+        representations={"V": PermutationRepresentation(np.stack([*inverses.values()]))},
     )
 
 
@@ -81,7 +85,7 @@ def _first_fault(images: Sequence[int], degree: int) -> str:
     raise AssertionError("it is a permutation")
 
 
-@family("s")
+@family("s{n}", ARRAYS)
 def symmetric_group(degree: int) -> Group:
     """``s{n}``: all permutations of n points, from one exchange and one cycle."""
     degree = whole_number(degree, "the degree of a symmetric group", least=1, error=GroupError)
@@ -91,5 +95,22 @@ def symmetric_group(degree: int) -> Group:
         {
             "swap": [*points[:2][::-1], *points[2:]],
             "cycle": [*points[1:], 0],
+        },
+    )
+
+
+@family("a{n}", ARRAYS)
+def alternating_group(degree: int) -> Group:
+    """``a{n}``: the even permutations of n points, from a cycle of three and a longest one."""
+    degree = whole_number(degree, "the degree of an alternating group", least=1, error=GroupError)
+    points = list(range(degree))
+    if degree < 3:
+        return permutation_group(f"a{degree}", {"e": points})
+    still = 1 - degree % 2  # a cycle is even where its length is odd
+    return permutation_group(
+        f"a{degree}",
+        {
+            "cycle3": [1, 2, 0, *points[3:]],
+            "cycle": [*points[:still], *points[still + 1 :], still],
         },
     )

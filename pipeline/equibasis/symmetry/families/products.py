@@ -1,10 +1,10 @@
-"""Direct products, each factor acting on axes of its own."""
+"""Direct products, each factor acting on axes of its own, or on its representations by name."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
@@ -13,8 +13,13 @@ import numpy as np
 from scipy import linalg
 
 from equibasis.errors import GroupError, SpaceError
-from equibasis.symmetry.families import FEW
+from equibasis.symmetry.assembled import direct_sum
+from equibasis.symmetry.closure import check_group
+from equibasis.symmetry.constructions import at_elements, lifted
+from equibasis.symmetry.families import FEW, built_in
 from equibasis.symmetry.group import Group, shape_text
+from equibasis.symmetry.listing import list_elements
+from equibasis.symmetry.representations import PermutationRepresentation, Representation
 from equibasis.symmetry.spaces import Shape
 
 Factors: TypeAlias = tuple[Group, ...]
@@ -40,26 +45,24 @@ class Together:
 
 
 def product_group(*factors: Group) -> Group:
-    """G₁ × G₂ × …, each factor acting on the axes that follow those of the one before.
+    """G₁ × G₂ × …, each factor that acts on arrays on the axes that follow those before.
 
     A factor that acts on any number of axes, such as s5, takes those that are left for it; arrays
-    that can be shared out in two ways are refused.
+    that can be shared out in two ways are refused. Groups of matrices take no axes.
+
+    The representations of each factor are those of the product, under their names. Where several
+    factors have one of a name, it is that of the only group of matrices among them; those of the
+    others have the number of their factor behind: ``V2``.
 
     Raises
     ------
     GroupError
-        If there are no factors, or one is a group of matrices, which acts on no axes.
+        If there are no factors, or two representations would have one name.
     """
     if not factors:
         raise GroupError("a direct product has a factor at least")
+    factors = tuple(itertools.chain.from_iterable(map(_taken_apart, factors)))
     name = "*".join(group.name for group in factors)
-    for group in factors:
-        if group.transform is None:
-            raise GroupError(
-                f"group {name!r}: {group.name} is a group of matrices and has no axes; make a "
-                "matrix_group of scipy.linalg.block_diag for the sum, or numpy.kron for the "
-                "product of both spaces"
-            )
     order = math.prod(len(group.elements) for group in factors)
     complete = all(group.complete for group in factors) and order <= FEW
     if complete:
@@ -71,20 +74,69 @@ def product_group(*factors: Group) -> Group:
             for number, group in enumerate(factors)
             for position in generating_positions(group)
         ]
-    axes = [group.axes for group in factors if group.axes is not None]
-    all_axes = sum(axes) if len(axes) == len(factors) else None
-    turns = all_axes is not None and all(group.linear is not None for group in factors)
+    algebra = [
+        _together(factors, ((number, len(group.elements) + position),))
+        for number, group in enumerate(factors)
+        for position in range(len(group.algebra))
+    ]
+    if not complete:
+        for group in factors:
+            if group.complete and group.representations and built_in(group.name) is not group:
+                check_factor(group, direct_sum([*group.representations.values()]))
+    on_arrays = [group for group in factors if group.transform is not None]
+    axes = [group.axes for group in on_arrays if group.axes is not None]
+    all_axes = sum(axes) if len(axes) == len(on_arrays) else None
+    turns = all_axes is not None and all(group.linear is not None for group in on_arrays)
     return Group(
         name,
         tuple(elements),
-        partial(_transformed, factors),
-        all_axes,
+        partial(_transformed, factors) if on_arrays else None,
+        all_axes if on_arrays else None,
         complete=complete,
-        linear=partial(_turned, factors) if turns else None,
-        rearranges=all(group.rearranges for group in factors),
-        refuses=partial(_refuses, factors),
+        linear=partial(_turned, factors) if on_arrays and turns else None,
+        rearranges=all(group.rearranges for group in on_arrays),
+        refuses=partial(_refuses, factors) if on_arrays else None,
         factors=factors,
+        algebra=tuple(algebra),
+        representations=_representations(name, factors, elements, algebra),
     )
+
+
+def _taken_apart(group: Group) -> Factors:
+    """The factors of a product as it was made, so that products are associative; or itself."""
+    if not group.factors:
+        return (group,)
+    made = product_group(*group.factors)
+    as_made = (made.name, made.axes, made.names) == (group.name, group.axes, group.names)
+    return group.factors if as_made else (group,)
+
+
+def _representations(
+    name: str, factors: Factors, elements: Sequence[Together], algebra: Sequence[Together]
+) -> dict[str, Representation]:
+    found: dict[str, Representation] = {}
+    for number, group in enumerate(factors):
+        for own, rho in group.representations.items():
+            having = [each for each in factors if own in each.representations]
+            of_matrices = sum(each.transform is None for each in having)
+            key = own
+            if len(having) > 1 and (group.transform is not None or of_matrices > 1):
+                key += f"_{number + 1}" if own[-1].isdigit() else f"{number + 1}"
+            if key in found:
+                raise GroupError(
+                    f"group {name!r}: two representations would be called {key!r}: give those of "
+                    "the factors other names"
+                )
+            found[key] = of_factor(rho, number, elements, algebra)
+    return found
+
+
+def of_factor(
+    rho: Representation, number: int, elements: Sequence[Together], algebra: Sequence[Together]
+) -> Representation:
+    """A representation of one factor, for what the product lists."""
+    positions = [[dict(e.moves).get(number, -1) for e in each] for each in (elements, algebra)]
+    return lifted(rho, *positions)
 
 
 def generating_positions(group: Group) -> tuple[int, ...]:
@@ -107,6 +159,29 @@ def generating_positions(group: Group) -> tuple[int, ...]:
     return tuple(map(group.elements.index, group.generators)) or (0,)
 
 
+def check_factor(factor: Group, rho: Representation) -> None:
+    """Check that a factor is the group that it lists, and that its generators make all of it.
+
+    The product lists generators alone, so that nobody looks at the others later.
+    """
+    check_group(factor.name, factor.element_names, rho)
+    if factor.generators is None:
+        return
+    positions = generating_positions(factor)
+    names = [factor.element_names[position] for position in positions]
+    made, _ = list_elements(factor.name, "its axes", names, at_elements(rho, positions))
+    arrays = [rho.index] if isinstance(rho, PermutationRepresentation) else [rho.matrices.round(9)]
+    if isinstance(rho, PermutationRepresentation) and rho.signs is not None:
+        arrays.append(rho.signs)
+    rows = np.hstack([array.reshape(len(factor.elements), -1) for array in arrays])
+    there = len(np.unique(rows, axis=0))
+    if len(made) != there:
+        raise GroupError(
+            f"group {factor.name!r}: its generators {', '.join(names[:4])} make {len(made)} of its "
+            f"{there} elements: give others, or none"
+        )
+
+
 def _together(factors: Factors, moves: tuple[tuple[int, int], ...]) -> Together:
     names = ["e"] * len(factors)
     for number, position in moves:
@@ -119,21 +194,33 @@ def _together(factors: Factors, moves: tuple[tuple[int, int], ...]) -> Together:
 
 def _shares(factors: Factors, axes: int) -> Iterator[tuple[int, ...]]:
     """Where the axes of each factor start, and their number, for each way to share them out."""
-    free = axes - sum(1 if group.axes is None else group.axes for group in factors)
-    several = sum(group.axes is None for group in factors)
-    if free < 0 or (several == 0 and free):
+    least = [_least_axes(group) for group in factors]
+    free = axes - sum(least)
+    several = [_takes_more(group) for group in factors]
+    if free < 0 or (not any(several) and free):
         return
-    for more in itertools.product(range(free + 1), repeat=several):
+    for more in itertools.product(range(free + 1), repeat=sum(several)):
         if sum(more) == free:
             left = iter(more)
-            counts = [1 + next(left) if g.axes is None else g.axes for g in factors]
+            counts = [a + next(left) if b else a for a, b in zip(least, several, strict=True)]
             yield (0, *itertools.accumulate(counts))
+
+
+def _least_axes(group: Group) -> int:
+    if group.transform is None:
+        return 0
+    return 1 if group.axes is None else group.axes
+
+
+def _takes_more(group: Group) -> bool:
+    return group.transform is not None and group.axes is None
 
 
 def _refusal(factors: Factors, shape: Shape, starts: tuple[int, ...]) -> str | None:
     """Why a factor does not act on its share of the axes."""
     for group, start, end in zip(factors, starts, starts[1:], strict=False):
-        reason = group.refuses and group.refuses(shape[start:end])
+        takes = group.transform is not None and group.refuses is not None
+        reason = group.refuses(shape[start:end]) if takes and group.refuses else None
         if reason:
             return reason
     return None
@@ -146,7 +233,8 @@ def _refuses(factors: Factors, shape: Shape) -> str | None:
     if len(fitting) == 1:
         return None
     if not shares:
-        return f"it has {len(shape)} axes for {len(factors)} factors"
+        acting = sum(group.transform is not None for group in factors)
+        return f"it has {len(shape)} axes for {acting} factors"
     if not fitting:
         return reasons[0]
     one, other = (_shared_text(factors, shape, starts) for starts in fitting[:2])
@@ -175,6 +263,7 @@ def _shared_text(factors: Factors, shape: Shape, starts: tuple[int, ...]) -> str
     return " and ".join(
         f"{group.name} on {shape_text(shape[start:end])}"
         for group, start, end in zip(factors, starts, starts[1:], strict=False)
+        if group.transform is not None
     )
 
 
@@ -184,6 +273,8 @@ def _shared_text(factors: Factors, shape: Shape, starts: tuple[int, ...]) -> str
 def _transformed(factors: Factors, array: np.ndarray, element: Together) -> np.ndarray:
     starts = share(factors, array.shape)
     for number, position in element.moves:
+        if factors[number].transform is None:
+            continue
         own = factors[number].elements[position]
         array = _along(factors[number], own, array, starts[number], starts[number + 1])
     return array
@@ -202,9 +293,11 @@ def _along(factor: Group, element: Any, array: np.ndarray, start: int, end: int)
 
 def _turned(factors: Factors, element: Together, axes: int) -> np.ndarray:
     """How vectors turn: block diagonal, each factor's components along its own axes."""
-    blocks = [np.eye(group.axes or 0) for group in factors]
+    blocks = [np.eye(_least_axes(group)) for group in factors]
     for number, position in element.moves:
         group = factors[number]
+        if group.transform is None:
+            continue
         assert group.linear is not None
         blocks[number] = group.linear(group.elements[position], group.axes or 0)
     return linalg.block_diag(*blocks)

@@ -1,0 +1,80 @@
+"""Wreath products: the points of each block permuted on their own, and the blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse import csgraph
+
+from equibasis.errors import GroupError
+from equibasis.symmetry.families.products import generating_positions
+from equibasis.symmetry.group import Group, shape_text
+from equibasis.symmetry.representations import PermutationRepresentation
+from equibasis.symmetry.spaces import Shape
+
+
+def wreath_group(inner: Group, outer: Group) -> Group:
+    """``wreath(inner, outer)``, acting on arrays (m, n), m blocks of n points.
+
+    ``inner`` permutes the n points of each block, independently of the other blocks, and
+    ``outer`` the m blocks. It lists generators.
+
+    Raises
+    ------
+    GroupError
+        If one is no group of permutations.
+    """
+    name = f"wreath({inner.name}, {outer.name})"
+    points, blocks = (_permutations(name, group) for group in (inner, outer))
+    m, n = blocks.shape[1], points.shape[1]
+    whole = np.arange(m * n).reshape(m, n)
+    index: dict[str, np.ndarray] = {}
+    for block in _one_of_each_orbit(blocks):
+        for generator in generating_positions(inner):
+            moved = whole.copy()
+            moved[block] = whole[block][points[generator]]
+            index[f"{inner.element_names[generator]} in block {block}"] = moved.ravel()
+    for generator in generating_positions(outer):
+        index[f"blocks {outer.element_names[generator]}"] = whole[blocks[generator]].ravel()
+    return Group(
+        name,
+        tuple(index),
+        partial(_rearranged, index),
+        2,
+        complete=False,
+        rearranges=True,
+        refuses=partial(_refuses_other_shapes, (m, n)),
+        representations={"V": PermutationRepresentation(np.stack([*index.values()]))},
+    )
+
+
+def _permutations(name: str, group: Group) -> np.ndarray:
+    """How the elements listed move points, (elements, points)."""
+    rho = group.representations.get("V")
+    if not isinstance(rho, PermutationRepresentation) or rho.signs is not None:
+        raise GroupError(
+            f"group {name!r}: {group.name} is no group of permutations, as s3, z4, and those of "
+            "permutation_group and of files are"
+        )
+    return rho.index
+
+
+def _one_of_each_orbit(index: np.ndarray) -> list[int]:
+    size = index.shape[1]
+    rows = np.tile(np.arange(size), len(index))
+    moves = sparse.csr_array((np.ones(index.size), (rows, index.ravel())), shape=(size, size))
+    _, orbit = csgraph.connected_components(moves, directed=False)
+    return np.unique(orbit, return_index=True)[1].tolist()
+
+
+def _rearranged(index: Mapping[str, np.ndarray], array: np.ndarray, generator: str) -> np.ndarray:
+    return array.ravel()[index[generator]].reshape(array.shape)
+
+
+def _refuses_other_shapes(wanted: Shape, shape: Shape) -> str | None:
+    if shape == wanted:
+        return None
+    return f"it has {wanted[0]} blocks of {wanted[1]} points, {shape_text(wanted)}"
