@@ -1,6 +1,15 @@
 """Fixtures that every test module may use; nothing here or in the tests needs a network."""
 
+# ruff: noqa: E402
+
 from __future__ import annotations
+
+import os
+
+# Tests run side by side, a process per core: threads of their own would wait for each other. Read
+# by libraries as they are loaded, here and in the processes that tests start.
+for library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 import contextlib
 import signal
@@ -25,10 +34,12 @@ for ignored, usual in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal
         with contextlib.suppress(ValueError):  # not in the main thread
             signal.signal(number, usual)
 
-# The same examples on every machine and day: what passes here passes in CI.
+# The same examples on every machine and day: what passes here passes in CI. More of them, drawn anew
+# each time: `python -m pytest --hypothesis-profile thorough`.
 hypothesis.settings.register_profile(
-    "reproducible", deadline=None, derandomize=True, database=None, max_examples=50
+    "reproducible", deadline=None, derandomize=True, database=None, max_examples=20
 )
+hypothesis.settings.register_profile("thorough", deadline=None, database=None, max_examples=500)
 hypothesis.settings.load_profile("reproducible")
 
 
