@@ -10,6 +10,8 @@ import os
 # by libraries as they are loaded, here and in the processes that tests start.
 for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+# Hundreds of processes import the package: the first compiles it for all.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import contextlib
 import signal
