@@ -1245,9 +1245,7 @@ def test_another_name_of_the_old_file_keeps_the_old_content(c4_file, tmp_path):
 
 @pytest.mark.skipif(os.name != "posix", reason="limits the size of files as POSIX does")
 @pytest.mark.parametrize("room", [0, 500, 4000, 8000])
-def test_a_disk_without_room_is_a_write_error_and_leaves_the_old_file(
-    c4_basis, c4_file, room
-):
+def test_a_disk_without_room_is_a_write_error_and_leaves_the_old_file(c4_basis, c4_file, room):
     import resource
 
     before = c4_file.read_bytes()

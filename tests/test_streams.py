@@ -181,7 +181,9 @@ ENCODINGS = {
 @pytest.mark.parametrize(
     ("name", "encoding"),
     [(name, "ascii") for name in (*FEW, "show", "diff, and they differ")]
-    + [(name, encoding) for name in ("inspect", "show vectors") for encoding in list(ENCODINGS)[1:]],
+    + [
+        (name, encoding) for name in ("inspect", "show vectors") for encoding in list(ENCODINGS)[1:]
+    ],
 )
 def test_every_encoding_can_say_it(name, encoding):
     line, status = COMMANDS[name]
