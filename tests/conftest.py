@@ -36,8 +36,8 @@ for ignored, usual in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal
         with contextlib.suppress(ValueError):  # not in the main thread
             signal.signal(number, usual)
 
-# The same examples on every machine and day: what passes here passes in CI. More of them, and others
-# each time: `python -m pytest --hypothesis-profile thorough`.
+# The same examples on every machine and day: what passes here passes in CI. More, and others each
+# time: `python -m pytest --hypothesis-profile thorough`.
 hypothesis.settings.register_profile(
     "reproducible", deadline=None, derandomize=True, database=None, max_examples=20
 )
