@@ -481,7 +481,7 @@ def test_a_module_in_groups_of_an_installed_ones_name_is_refused(name: str, solv
     (solving / "groups" / "turns.py").rename(solving / "groups" / f"{name}.py")
     parameters = PARAMETERS | {"group": f"{name}:quarter"}
     (solving / "params.yaml").write_text(yaml.safe_dump(parameters), encoding="utf-8")
-    done = attempt(solving, "dvc", "repro")
+    done = attempt(solving, "python", "pipeline", "bases", "equivariant")
     assert f"groups/{name}.py: give yours a name of its own" in done.stderr
 
 
