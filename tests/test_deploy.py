@@ -295,11 +295,7 @@ def test_a_compiled_network_has_the_outputs_and_the_gradients(name: str, backend
     not shutil.which("g++") or sys.platform != "linux", reason="inductor builds with g++"
 )
 def test_inductor_compiles_a_network(tmp_path: Path, monkeypatch: Any) -> None:
-    from torch._inductor import config
-
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    if hasattr(config, "cpp_cache_precompile_headers"):  # longer than all there is to compile
-        monkeypatch.setattr(config, "cpp_cache_precompile_headers", False)
     network = small(EquivariantLinear(basis("d4", "3x3:vector", "4x4"), basis("d4", "3x3:vector")))
     x = inputs_of(network, 5)
     assert_same(output_of(torch.compile(network), x), output_of(network, x))
