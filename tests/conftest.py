@@ -126,6 +126,26 @@ def sign_to_trivial() -> eb.HomSpace:
     )
 
 
+# Files that take long, the longest first: they begin in this order, so that no process is left with
+# one of them when the others are done.
+LONG = [
+    "dependencies",
+    "streams",
+    "audit",
+    "crash",
+    "deploy",
+    "pipeline",
+    "lock",
+    "import",
+    "cache",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {f"test_{name}": number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
+
 def pytest_terminal_summary(terminalreporter) -> None:
     """Say at the end what tests have counted: `record_property("summary", text)`."""
     for report in terminalreporter.stats.get("passed", []):

@@ -19,7 +19,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-import torch
 import yaml
 
 import equibasis as eb
@@ -28,7 +27,16 @@ from digits.data import Digits, save_digits
 from digits.parameters import load_parameters
 from digits.stages import train
 from equibasis.files import write_text, writing
-from projects import PARAMETERS, REPOSITORY, attempt, environment, finish, first_run, run
+from projects import (
+    PARAMETERS,
+    REPOSITORY,
+    attempt,
+    environment,
+    finish,
+    first_run,
+    run,
+    stages_here,
+)
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and locks of POSIX")
 
@@ -176,38 +184,22 @@ def kill_at_checkpoint(folder: Path, seen: int) -> int:
     return saved.stat().st_mtime_ns
 
 
-@pytest.fixture
-def train_here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path, str], None]]:
-    """``train_here(folder, model)``: the stage of training, in this process."""
-
-    def run_stage(folder: Path, model: str) -> None:
-        with monkeypatch.context() as patch:
-            patch.chdir(folder)
-            train.run(load_parameters(), model)
-
-    threads = torch.get_num_threads()
-    yield run_stage
-    torch.set_deterministic_debug_mode("default")
-    torch.set_num_threads(threads)
-
-
 @posix
 def test_training_killed_and_taken_up_again_ends_at_the_same_bits(
-    digits_file: Path,
-    tmp_path: Path,
-    train_here: Callable[[Path, str], None],
-    capsys: pytest.CaptureFixture[str],
+    digits_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole, broken = (
         training_project(tmp_path / name, digits_file, epochs=60) for name in ("whole", "broken")
     )
-    train_here(whole, "standard_augmented")
+    with stages_here(whole):
+        train.run(load_parameters(), "standard_augmented")
     seen = 0
     for _ in range(2):
         seen = kill_at_checkpoint(broken, seen)
         assert list((broken / "models").iterdir()) == []
     capsys.readouterr()
-    train_here(broken, "standard_augmented")
+    with stages_here(broken):
+        train.run(load_parameters(), "standard_augmented")
     assert "going on after epoch" in capsys.readouterr().out
     assert results(broken) == results(whole)
     assert len(results(whole)) == 5

@@ -33,6 +33,7 @@ from projects import (
     copy_of_this_project,
     environment,
     run,
+    stages_here,
 )
 
 # The stages as dvc.yaml has them, and the command of each.
@@ -191,8 +192,7 @@ def second_run(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Secon
     folder = tmp_path_factory.mktemp("again") / "project"
     shutil.copytree(project, folder, symlinks=True)
     read: dict[str, set[str]] = {stage: set() for stage in COMMANDS}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
+    with stages_here(folder):
         for stage, (name, *arguments) in COMMANDS.items():
             parameters: Any = Recorded(load_parameters(), read[stage])
             importlib.import_module(f"digits.stages.{name}").run(parameters, *arguments)
@@ -267,9 +267,7 @@ def write_digits(folder: Path, size: int) -> None:
     save_digits(Digits(grey[:30], grey[30:], size), folder / "data" / "digits.h5")
 
 
-def test_equal_sizes_are_one_problem_and_train(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_equal_sizes_are_one_problem_and_train(project: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(project, tmp_path / "project", symlinks=True))
     parameters = USUAL | {"image_size": 4, "hidden_sizes": [4, 4]}
     (copy / "params.yaml").write_text(yaml.safe_dump(parameters), encoding="utf-8")
@@ -279,8 +277,8 @@ def test_equal_sizes_are_one_problem_and_train(
     write_digits(copy, 4)
     model = copy / "models" / "equivariant_attention.safetensors"
     model.unlink()
-    monkeypatch.chdir(copy)
-    train.run(load_parameters(), "equivariant_attention")
+    with stages_here(copy):
+        train.run(load_parameters(), "equivariant_attention")
     assert model.exists()
 
 
