@@ -43,6 +43,16 @@ SO3 = eb.matrix_group("rotations", algebra=rotations(3))
 O3 = eb.matrix_group("rotations and reflections", [-np.eye(3)], algebra=rotations(3))
 
 
+def lorentz() -> dict[str, np.ndarray]:
+    """The Lie algebra of the maps of R^4 that keep η = diag(1, -1, -1, -1)."""
+    metric = np.diag([1.0, -1, -1, -1])
+    return {name: each @ metric for name, each in rotations(4).items()}
+
+
+REFLECTIONS = {"T": np.diag([-1.0, 1, 1, 1]), "P": np.diag([1.0, -1, -1, -1])}
+LORENTZ = eb.matrix_group("lorentz", REFLECTIONS, algebra=lorentz())
+
+
 # --- actions on a square grid -------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ import by_hand
 import equibasis as eb
 from equibasis.symmetry.constructions import power, same_representation, tensor_product
 from equibasis.symmetry.lie import lie_algebra
+from equibasis.symmetry.orbit_types import orbit_types
 from equibasis.symmetry.representations import (
     LieRepresentation,
     MatrixRepresentation,
@@ -226,6 +227,31 @@ def test_a_product_is_one_of_groups_and_of_derivatives():
     assert same_representation(product, product)
     moved = LieRepresentation(product.discrete, [2 * a for a in product.algebra])
     assert not same_representation(product, moved)
+
+
+@pytest.mark.parametrize("text", ["(2*V + 1)*V", "(V + 1)*(2*V + sym(V, 2))", "(1 + V)**3"])
+@pytest.mark.parametrize("group", [by_hand.O3, by_hand.LORENTZ], ids=["o3", "lorentz"])
+def test_a_product_of_sums_is_the_sum_of_products_of_their_types(group, text):
+    space = eb.as_space(text)
+    rho = eb.solve(group, output=space).space.output
+    whole = eb.solve(group, output=space.factors[0]).space.output
+    for factor in space.factors[1:]:
+        whole = tensor_product(whole, eb.solve(group, output=factor).space.output)
+    assert same_representation(rho, whole)
+    types = [orbit_types(each, each, enumerated=False).input for each in (rho, whole)]
+    for one, other in zip(*types, strict=True):
+        np.testing.assert_array_equal(one.index, other.index)
+
+
+def test_the_dual_of_a_sum_is_the_sum_of_the_duals():
+    group = by_hand.LORENTZ
+    assert eb.solve(group, input="3*V", output="dual(3*V)").rank == 9
+    ends = [
+        eb.solve(group, output=text).space.output for text in ("dual(2*V + 1)", "2*dual(V) + 1")
+    ]
+    assert same_representation(*ends)
+    back = ends[0].dual, eb.solve(group, output="2*V + 1").space.output
+    assert same_representation(*back)
 
 
 def test_a_group_that_is_too_large_to_list_is_solved_without_listing():

@@ -56,9 +56,9 @@ def commands() -> None:
 @click.option(
     "--group",
     required=True,
-    help="trivial, c2, c4, d1, d2, d4, p4, p4m, o, oh; z{n}, shifts; s{n}, permutations; c{n}, D4h, "
-    "i, so3, su2, so1,3 and others of matrices; a product such as z14*z14; a YAML or JSON file of "
-    "generators; or your own as module:object, of a module "
+    help="trivial, c2, c4, d1, d2, d4, p4, p4m, o, oh; z{n}, shifts; s{n}, permutations; c{n}, "
+    "D4h, i, so3, su2, so1,3 and others of matrices; a product such as z14*z14; a YAML or JSON "
+    "file of generators; or your own as module:object, of a module "
     "that is installed or in the current folder.",
 )
 @click.option(
