@@ -6,8 +6,9 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: help install repro test test-lowest lint audit crash bench fuzz clean
 help:
 	@echo "make repro   install, then run the whole pipeline (dvc repro)"
-	@echo "make test    install, then run the tests"
-	@echo "make test-lowest  the same with the lowest versions allowed; TESTS=... for some of them"
+	@echo "make test    install, then run the tests; TESTS=... for some of them, or for options:"
+	@echo "             TESTS='--hypothesis-profile thorough' draws 25 times as many examples"
+	@echo "make test-lowest  the same with the lowest versions allowed"
 	@echo "make lint    style, format and types"
 	@echo "make audit   run the committed pipeline in a clean clone, and compare (a few minutes)"
 	@echo "make crash   kill 100 solves, 100 users of the cache and 20 pipeline runs at random moments (six minutes)"
@@ -38,7 +39,7 @@ repro: install
 	$(BIN)/dvc repro
 
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
 test-lowest: .venv-lowest/.installed
 	PATH="$(CURDIR)/.venv-lowest/bin:$$PATH" .venv-lowest/bin/python -m pytest -n 2 --dist loadfile $(TESTS)

@@ -53,6 +53,8 @@ BASES = {
     "permutations and matrices": lambda: by_hand.solved(
         eb.matrix_group("turn", [turn(np.eye(2), 3)]), input="V + 1", output="3*V + 1"
     ),
+    "continuous": lambda: by_hand.solved(by_hand.SO3, input="V*V", output="2*V + sym(V, 2) + 1"),
+    "continuous, and discrete": lambda: by_hand.solved(by_hand.O3, output="V**3*V"),
     "one point": lambda: by_hand.solved("c4", input="1x1", output="1x1"),
 }
 

@@ -29,6 +29,30 @@ ELEMENTS = {
 solved = functools.cache(eb.solve)
 
 
+def rotations(n: int) -> dict[str, np.ndarray]:
+    """The Lie algebra of the rotations of R^n: L_ij turns axis i into axis j."""
+    algebra = {}
+    for j in range(n):
+        for i in range(j):
+            algebra[f"L{i}{j}"] = matrix = np.zeros((n, n))
+            matrix[j, i], matrix[i, j] = 1, -1
+    return algebra
+
+
+SO3 = eb.matrix_group("rotations", algebra=rotations(3))
+O3 = eb.matrix_group("rotations and reflections", [-np.eye(3)], algebra=rotations(3))
+
+
+def lorentz() -> dict[str, np.ndarray]:
+    """The Lie algebra of the maps of R^4 that keep η = diag(1, -1, -1, -1)."""
+    metric = np.diag([1.0, -1, -1, -1])
+    return {name: each @ metric for name, each in rotations(4).items()}
+
+
+REFLECTIONS = {"T": np.diag([-1.0, 1, 1, 1]), "P": np.diag([1.0, -1, -1, -1])}
+LORENTZ = eb.matrix_group("lorentz", REFLECTIONS, algebra=lorentz())
+
+
 # --- actions on a square grid -------------------------------------------------------------------
 
 

@@ -1,6 +1,17 @@
 """Fixtures that every test module may use; nothing here or in the tests needs a network."""
 
+# ruff: noqa: E402
+
 from __future__ import annotations
+
+import os
+
+# Tests run side by side, a process per core: threads of their own would wait for each other. Read
+# by libraries as they are loaded, here and in the processes that tests start.
+for library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+# Hundreds of processes import the package: the first compiles it for all.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import contextlib
 import signal
@@ -25,10 +36,12 @@ for ignored, usual in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal
         with contextlib.suppress(ValueError):  # not in the main thread
             signal.signal(number, usual)
 
-# The same examples on every machine and day: what passes here passes in CI.
+# The same examples on every machine and day: what passes here passes in CI. More, and others each
+# time: `python -m pytest --hypothesis-profile thorough`.
 hypothesis.settings.register_profile(
-    "reproducible", deadline=None, derandomize=True, database=None, max_examples=50
+    "reproducible", deadline=None, derandomize=True, database=None, max_examples=20
 )
+hypothesis.settings.register_profile("thorough", deadline=None, database=None, max_examples=500)
 hypothesis.settings.load_profile("reproducible")
 
 
@@ -111,6 +124,26 @@ def sign_to_trivial() -> eb.HomSpace:
         input=sign,
         output=trivial,
     )
+
+
+# Files that take long, the longest first: they begin in this order, so that no process is left with
+# one of them when the others are done.
+LONG = [
+    "dependencies",
+    "streams",
+    "audit",
+    "crash",
+    "deploy",
+    "pipeline",
+    "lock",
+    "import",
+    "cache",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {f"test_{name}": number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

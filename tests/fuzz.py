@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,27 +53,32 @@ class Original:
     digest: str
 
 
-def originals(folder: Path) -> list[Original]:
-    """One file of every kind that there is, one of them without the matrix."""
-    solved = {
-        "permutations": by_hand.solved("c4", input="6x6", output="3x3"),
-        "signs": by_hand.solved("c4", input="3x3:vector", output="3x3"),
-        "matrices": basis_files.BASES["slanted"](),
-        "copies of matrices": basis_files.BASES["copies of matrices"](),
-        "permutations and matrices": basis_files.BASES["permutations and matrices"](),
-        "invariants": by_hand.solved("d4", output="5x5"),
-        "generators": by_hand.solved("s5", input="5x5", output="5x5"),
-        "generators and signs": by_hand.solved("p4", input="4x4:vector", output="4x4"),
-        "generators of matrices": basis_files.BASES["generators of matrices"](),
-        "rank 0": basis_files.BASES["rank 0"](),
-        "sums": by_hand.solved("c4", input="dual(3x3:vector) + 2x2", output="2*(2x2 + 1)"),
-        "a torus": by_hand.solved("z7*z7", input="7x7", output="7x7"),
-        "rows of zeros": by_hand.solved("d4", input="5x5:pseudoscalar", output="4x4"),
-        "a heap": by_hand.solved("c4", input="4x4:vector", output="4x4"),
-        "without the matrix": by_hand.solved("d4", input="5x5", output="3x3"),
-    }
+# A file of every kind that there is, one of them without the matrix.
+SOLVED: dict[str, Callable[[], eb.Basis]] = {
+    "permutations": lambda: by_hand.solved("c4", input="6x6", output="3x3"),
+    "signs": lambda: by_hand.solved("c4", input="3x3:vector", output="3x3"),
+    "matrices": basis_files.BASES["slanted"],
+    "copies of matrices": basis_files.BASES["copies of matrices"],
+    "permutations and matrices": basis_files.BASES["permutations and matrices"],
+    "invariants": lambda: by_hand.solved("d4", output="5x5"),
+    "generators": lambda: by_hand.solved("s5", input="5x5", output="5x5"),
+    "generators and signs": lambda: by_hand.solved("p4", input="4x4:vector", output="4x4"),
+    "generators of matrices": basis_files.BASES["generators of matrices"],
+    "continuous": basis_files.BASES["continuous"],
+    "rank 0": basis_files.BASES["rank 0"],
+    "sums": lambda: by_hand.solved("c4", input="dual(3x3:vector) + 2x2", output="2*(2x2 + 1)"),
+    "a torus": lambda: by_hand.solved("z7*z7", input="7x7", output="7x7"),
+    "rows of zeros": lambda: by_hand.solved("d4", input="5x5:pseudoscalar", output="4x4"),
+    "a heap": lambda: by_hand.solved("c4", input="4x4:vector", output="4x4"),
+    "without the matrix": lambda: by_hand.solved("d4", input="5x5", output="3x3"),
+}
+
+
+def originals(folder: Path, names: Sequence[str] = tuple(SOLVED)) -> list[Original]:
+    """The files of these names, written to a folder."""
     found = []
-    for name, basis in solved.items():
+    for name in names:
+        basis = SOLVED[name]()
         path = folder / f"{name}.h5"
         eb.save_basis(basis, path)
         if name == "a heap":

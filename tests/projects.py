@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,19 @@ def run(folder: Path, *command: object) -> str:
     if done.returncode:
         raise FailedError(f"{' '.join(map(str, command))}: {done.stdout}{done.stderr}")
     return done.stdout + done.stderr
+
+
+@contextlib.contextmanager
+def stages_here(folder: Path) -> Iterator[None]:
+    """A folder in which stages run in this process; torch computes afterwards as before."""
+    import torch
+
+    threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield
+    torch.set_deterministic_debug_mode(mode)
+    torch.set_num_threads(threads)
 
 
 def start_git(folder: Path) -> None:

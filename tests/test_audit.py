@@ -241,49 +241,59 @@ def test_a_stage_that_fails_is_named_and_the_others_run_on(other: Path) -> None:
     assert reasons["score"] == "a stage that it needs failed"
 
 
-@pytest.mark.parametrize(
-    ("script", "reason"),
-    [
-        ("raise ValueError('no squares\\n  of these')", "ValueError: no squares"),
-        ("raise SystemExit('no squares')", "no squares"),
-        ("raise SystemExit(3)", "it exited with 3 and printed nothing"),
-        ("import missing_module", "ModuleNotFoundError: No module named 'missing_module'"),
-        ("print('WARNING: odd'); raise SystemExit('no squares')", "no squares"),
-        ("print('done')", "output 'bases/squares.txt' does not exist"),
-        ("raise SystemExit(137)", "it was killed by signal 9 (SIGKILL)"),
-        ("print('usage: squares FILE'); raise SystemExit(129)", "usage: squares FILE"),
-    ],
-)
-def test_a_stage_that_fails_is_told_with_its_own_last_words(
-    script: str, reason: str, other: Path
-) -> None:
-    (other / "squares.py").write_text(script, encoding="utf-8")
-    commit(other)
-    found = audit(other, ["bases"])
-    assert {each.stage: each.reason for each in found.findings if not each.passed}[
-        "squares"
-    ] == reason
+def reasons_of(other: Path, scripts: list[str], waiting: str = "") -> list[str]:
+    """Why an audit finds each of some stages failed, of each of which there is a record."""
+    names = [f"failing_{number}" for number in range(len(scripts))]
+    for name, script in zip(names, scripts, strict=True):
+        (other / f"{name}.py").write_text(script, encoding="utf-8")
+    stages = {
+        name: {"cmd": f"python {name}.py{waiting}", "outs": [f"bases/{name}.txt"]} for name in names
+    }
+    (other / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}), encoding="utf-8")
+
+    def record(recorded: dict[str, Any]) -> None:
+        output = recorded["squares"]["outs"][0]
+        recorded.clear()
+        for name in names:
+            recorded[name] = {
+                "cmd": stages[name]["cmd"], "outs": [output | {"path": f"bases/{name}.txt"}],
+            }  # fmt: skip
+
+    edit_lock(other, record)
+    found = audit(other)
+    assert failures(found) == {(name, f"bases/{name}.txt") for name in names}
+    return [each.reason for each in sorted(found.findings, key=lambda each: each.stage)]
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_stage_that_fails_is_told_with_its_own_last_words(other: Path) -> None:
+    reasons = {
+        "raise ValueError('no squares\\n  of these')": "ValueError: no squares",
+        "raise SystemExit('no squares')": "no squares",
+        "raise SystemExit(3)": "it exited with 3 and printed nothing",
+        "import missing_module": "ModuleNotFoundError: No module named 'missing_module'",
+        "print('WARNING: odd'); raise SystemExit('no squares')": "no squares",
+        "print('done')": "output 'bases/failing_5.txt' does not exist",
+        "raise SystemExit(137)": "it was killed by signal 9 (SIGKILL)",
+        "print('usage: squares FILE'); raise SystemExit(129)": "usage: squares FILE",
+    }
+    assert reasons_of(other, list(reasons)) == list(reasons.values())
+
+
 @pytest.mark.parametrize("waiting", ["", " || exit $?"], ids=["replaced", "waiting"])
 @pytest.mark.parametrize("shell", ["sh", "bash"])
 def test_a_stage_killed_by_a_signal_is_told_alike_by_every_shell(
-    shell: str, waiting: str, number: int, other: Path, monkeypatch: pytest.MonkeyPatch
+    shell: str, waiting: str, other: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = shutil.which(shell)
     if path is None:
         pytest.skip(f"{shell} is not installed")
     monkeypatch.setenv("SHELL", path)  # with which DVC runs commands
-    script = f"print('epoch 3', flush=True)\nimport os\nos.kill(os.getpid(), {int(number)})"
-    (other / "squares.py").write_text(script, encoding="utf-8")
-    pipeline = yaml.safe_load((other / "dvc.yaml").read_text(encoding="utf-8"))
-    pipeline["stages"]["squares"]["cmd"] += waiting
-    (other / "dvc.yaml").write_text(yaml.safe_dump(pipeline), encoding="utf-8")
-    commit(other)
-    reasons = {each.stage: each.reason for each in audit(other, ["bases"]).findings}
-    name = signal.Signals(number).name
-    assert reasons["squares"] == f"it was killed by signal {int(number)} ({name})"
+    killing = "print('epoch 3', flush=True)\nimport os\nos.kill(os.getpid(), {})"
+    scripts = [killing.format(int(each)) for each in (signal.SIGKILL, signal.SIGINT)]
+    assert reasons_of(other, scripts, waiting) == [
+        "it was killed by signal 9 (SIGKILL)",
+        "it was killed by signal 2 (SIGINT)",
+    ]
 
 
 @pytest.mark.parametrize(

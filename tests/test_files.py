@@ -13,7 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -291,7 +291,6 @@ trees = st.dictionaries(
 ).filter(lambda tree: not any(a != b and b.startswith(f"{a}/") for a in tree for b in tree))
 
 
-@settings(max_examples=40)
 @given(trees, st.dictionaries(names, st.one_of(numbers, names.map(text)), max_size=8))
 def test_any_arrays_and_attributes_are_written_as_the_same_bytes_and_read_by_both_readers(
     tmp_path_factory, datasets, attributes

@@ -1,4 +1,4 @@
-"""A thousand mutated basis files: none crashes, hangs, fills the memory or is believed.
+"""Hundreds of mutated basis files: none crashes, hangs, fills the memory or is believed.
 
 A sample: `make fuzz` tries as many as there is time for.
 """
@@ -16,10 +16,10 @@ import fuzz
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="waits for pipes as POSIX does")
 
-COUNT = 1000
+COUNT = 500
 
 
-def test_each_of_a_thousand_mutations_is_refused_or_the_same_basis(record_property):
+def test_each_of_hundreds_of_mutations_is_refused_or_the_same_basis(record_property):
     report = fuzz.run(COUNT)
     record_property("summary", str(report))
     assert report.wrong == []
@@ -59,6 +59,8 @@ import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import fuzz
 
+originals = fuzz.originals
+fuzz.originals = lambda folder: originals(folder, ["permutations"])
 fuzz.__file__ = __file__
 fuzz._SECONDS = 2
 honest = fuzz.eb.load_basis

@@ -318,9 +318,9 @@ def test_a_damaged_heap_is_refused(file):
             assert "the header of / is damaged" in refusal(file)
 
 
-def test_a_hundred_thousand_links_are_refused_in_little_time_and_memory(file):
+def test_forty_thousand_links_are_refused_in_little_time_and_memory(file):
     def change(opened: h5py.File) -> None:
-        for number in range(100_000):
+        for number in range(40_000):
             opened[f"group/{number}"] = h5py.SoftLink("/nowhere")
 
     assert "the heap of links of /group has more than 1,048,576 bytes" in refusal(
@@ -576,7 +576,7 @@ LARGE = {
             "copies": 1,
             "table": np.eye(20).reshape(-1, 1) / np.sqrt(20),
         },
-        {"verify": "make more than 20,000 elements", "show": "ok"},
+        {"verify": "the rank is 1, but the null spaces give 2", "show": "ok"},
     ),
 }
 

@@ -37,6 +37,11 @@ def file(request, tmp_path) -> Path:
     return saved(BASES[request.param](), tmp_path / "basis.h5")
 
 
+def files_and(name: str, *pairs: tuple[str, object]) -> pytest.MarkDecorator:
+    """Some kinds of files, each with a value: every import is a process of its own."""
+    return pytest.mark.parametrize(("file", name), pairs, indirect=["file"])
+
+
 def assert_same_content(rewritten: Path, original: Path) -> None:
     """The same hash directly, or a message that names the command; the same bytes by it."""
     expected = eb.content_sha256(eb.load_basis(original))
@@ -163,9 +168,18 @@ CONVERSIONS = {
 }
 
 
-@pytest.mark.parametrize("convert", CONVERSIONS.values(), ids=CONVERSIONS)
-def test_what_a_script_has_written_again_holds_the_same_basis(file, tmp_path, convert):
-    assert_same_content(rewritten_by_h5py(file, tmp_path / "again.h5", convert), file)
+@files_and(
+    "conversion",
+    *((kind, "nothing") for kind in KINDS),
+    ("sums", "strings of variable length"),
+    ("sums", "int64"),
+    ("permutations", "big-endian integers"),
+    ("slanted", "big-endian floats"),
+    ("slanted", "long doubles"),
+)
+def test_what_a_script_has_written_again_holds_the_same_basis(file, tmp_path, conversion):
+    again = rewritten_by_h5py(file, tmp_path / "again.h5", CONVERSIONS[conversion])
+    assert_same_content(again, file)
 
 
 @pytest.mark.parametrize("change", ["index", "elements"])
@@ -207,7 +221,7 @@ def test_strings_padded_with_blanks_are_the_same(tmp_path):
     assert out.read_bytes() == path.read_bytes()
 
 
-@pytest.mark.parametrize("dense", [False, True])
+@files_and("dense", *((kind, False) for kind in KINDS), ("sums", True), ("slanted", True))
 def test_a_file_whose_matrix_anndata_has_written_anew_is_read_as_it_is(file, tmp_path, dense):
     anndata_io = pytest.importorskip("anndata.io")
     other = Path(shutil.copy(file, tmp_path / "other.h5"))
@@ -221,7 +235,14 @@ def test_a_file_whose_matrix_anndata_has_written_anew_is_read_as_it_is(file, tmp
     assert_same_content(other, file)
 
 
-@pytest.mark.parametrize("change", ["without", "changed", "compressed", "a link"])
+@files_and(
+    "change",
+    *((kind, "without") for kind in KINDS),
+    ("sums", "changed"),
+    ("slanted", "changed"),
+    ("permutations", "compressed"),
+    ("sums", "a link"),
+)
 def test_the_matrix_is_made_anew_by_an_import(file, tmp_path, change):
     other = Path(shutil.copy(file, tmp_path / "other.h5"))
 
@@ -241,11 +262,14 @@ def test_the_matrix_is_made_anew_by_an_import(file, tmp_path, change):
 
 
 @pytest.mark.parametrize(
-    "stored", [np.float64, np.float32, lambda v: np.array([v]), np.array([[0]]).__add__]
-)
-@pytest.mark.parametrize(
-    ("holder", "name"),
-    [("/", "rank"), ("/", "format_version"), ("/group", "order"), ("/checks", "rank_expected")],
+    ("holder", "name", "stored"),
+    [
+        ("/", "rank", np.float64),
+        ("/", "rank", lambda number: np.array([number])),
+        ("/", "format_version", np.float32),
+        ("/group", "order", lambda number: np.array([[number]])),
+        ("/checks", "rank_expected", np.float64),
+    ],
 )
 def test_a_number_stored_as_another_type_or_shape_is_named_for_import(
     c4_file, tmp_path, holder, name, stored
@@ -267,8 +291,7 @@ def _check_named_for_import(other: Path, original: Path) -> None:
     assert_same_content(other, original)
 
 
-@pytest.mark.parametrize("shape", [(1, 2), (2, 1)])
-@pytest.mark.parametrize("holder", ["/input", "/output"])
+@pytest.mark.parametrize(("holder", "shape"), [("/input", (1, 2)), ("/output", (2, 1))])
 def test_a_list_stored_as_a_row_or_a_column_is_named_for_import(c4_file, tmp_path, holder, shape):
     other = Path(shutil.copy(c4_file, tmp_path / "other.h5"))
 
@@ -297,7 +320,7 @@ def test_a_rank_that_is_another_is_not_made_right(c4_file, tmp_path, value):
     assert not (tmp_path / "out.h5").exists()
 
 
-@pytest.mark.parametrize("compressed", [False, True])
+@files_and("compressed", *((kind, kind != "sums") for kind in KINDS), ("slanted", False))
 def test_what_pytables_has_copied_holds_the_same_basis(file, tmp_path, compressed):
     tables = pytest.importorskip("tables")
     filters = tables.Filters(complevel=5, complib="zlib") if compressed else None

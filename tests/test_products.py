@@ -67,7 +67,7 @@ OWN = {
     "skewed": eb.Group("skewed", ("e", "k"), skewed, axes=1),
     "mirrored, any axes": eb.Group("anywhere", (1, -1), mirrored),
 }
-PAIRS = list(itertools.product(SHAPES, repeat=2))
+PAIRS = list(itertools.combinations_with_replacement(SHAPES, 2))
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,7 @@ def test_the_action_of_a_product_is_the_product_of_the_actions(groups, first, se
         np.testing.assert_allclose(found, in_order, atol=1e-12)
 
 
-@pytest.mark.parametrize(("first", "second"), PAIRS)
+@pytest.mark.parametrize(("second", "first"), PAIRS)
 def test_the_rank_of_a_product_is_the_product_of_the_ranks(groups, first, second):
     """χ(g₁, g₂) = χ₁(g₁) χ₂(g₂), so the mean of χ² is the product of both means."""
     product = eb.direct_product(groups[first], groups[second])

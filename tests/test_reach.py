@@ -122,7 +122,7 @@ def step_of(kind: str, name: str, output: str) -> list[nn.Module]:
 
 
 @given(st.data())
-@settings(max_examples=150)
+@settings(max_examples=50)  # of networks of up to three layers, each of seven kinds
 def test_a_network_is_refused_exactly_where_its_jacobian_is_0_and_warns_of_its_zero_parts(
     data: st.DataObject,
 ) -> None:

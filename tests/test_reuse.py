@@ -173,14 +173,15 @@ def test_a_basis_is_loaded_from_a_clone_whose_remote_has_it_and_the_rest_is_told
             assert "'dvc remote add -d'), and 'dvc push' run where the file was made" in message
 
 
-UNUSABLE = {
-    "a folder of DVC's that is a file": "DVC_SITE_CACHE_DIR",
-    "a temporary folder that is a file": "TMPDIR",
-}
-
-
-@pytest.mark.parametrize("variable", UNUSABLE.values(), ids=UNUSABLE)
-@pytest.mark.parametrize("place", ["file", "file/below", "/proc/nowhere"])
+@pytest.mark.parametrize(
+    ("variable", "place"),
+    [
+        ("DVC_SITE_CACHE_DIR", "file"),
+        ("DVC_SITE_CACHE_DIR", "/proc/nowhere"),
+        ("TMPDIR", "file/below"),
+        ("TMPDIR", "/proc/nowhere"),
+    ],
+)
 def test_a_folder_that_dvc_cannot_work_in_is_not_a_file_that_is_not_there(
     published, tmp_path, variable, place
 ):

@@ -446,15 +446,35 @@ def test_channels_are_copies_moved_together():
         ("5x5:pseudoscalar", (5, 5)),
         ("3*4x4x4:vector", (3, 3, 4, 4, 4)),
         ("5x5:regular", None),
-        ("2*5x5:regular", None),
         ("5x5 + 1", None),
-        ("5x5*(3)", None),
+        ("5x5*(3)", (5, 5, 3)),
         ("V", None),
-        ("dual(5x5)", None),
+        ("V*base", None),
+        ("dual(5x5)", (5, 5)),
     ],
 )
 def test_arrays_of_a_space_have_the_shape(text, shape):
     assert array_shape(as_space(text)) == shape
+
+
+@pytest.mark.parametrize(
+    ("text", "dimension", "shape"),
+    [
+        ("V**4", 81, (3, 3, 3, 3)),
+        ("3*V*V", 27, (3, 3, 3)),
+        ("sym(V, 2)*V", 18, (6, 3)),
+        ("alt(V, 2)**2", 36, (6, 6)),
+        ("dual(V)*V", 16, (4, 4)),
+        ("2*5x5:regular", 200, (2, 4, 5, 5)),
+        ("2x2*base", 12, (2, 2, 3)),
+        ("1:vector", 3, (3,)),
+        ("V + 1", 4, None),
+        ("V*base", 6, None),
+        ("V*V", 8, None),
+    ],
+)
+def test_arrays_of_representations_by_name_have_the_shape(text, dimension, shape):
+    assert array_shape(as_space(text), dimension) == shape
 
 
 @given(st.sampled_from(["2x2", "3*2x2", "2x2:vector", "2*2x2:vector", "3*1", "2x2:pseudoscalar"]))

@@ -72,9 +72,10 @@ ALIKE = [
 
 @pytest.mark.parametrize("pair", ALIKE, ids=str)
 @pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize("strict", [True, False])
-@pytest.mark.parametrize("assign", [True, False])
-@pytest.mark.parametrize("nested", ["alone", "in a list", "deep"])
+@pytest.mark.parametrize(
+    ("strict", "assign", "nested"),
+    [(True, False, "alone"), (False, True, "alone"), (True, True, "deep"), (False, False, "list")],
+)
 def test_weights_of_another_basis_are_refused_naming_both(
     name: str, pair: Any, strict: bool, assign: bool, nested: str
 ) -> None:
@@ -82,7 +83,7 @@ def test_weights_of_another_basis_are_refused_naming_both(
         pytest.skip("generators only")
     wrap: Callable[[Any], nn.Module] = {
         "alone": lambda layer: layer,
-        "in a list": lambda layer: nn.ModuleList([nn.Linear(2, 2), layer]),
+        "list": lambda layer: nn.ModuleList([nn.Linear(2, 2), layer]),
         "deep": lambda layer: nn.ModuleDict({"a": nn.Sequential(nn.Sequential(layer))}),
     }[nested]
     there, here = (wrap(LAYERS[name](*side)) for side in pair)

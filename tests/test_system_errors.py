@@ -33,16 +33,21 @@ PIPELINE = Path(eb.__file__).parents[1]
 
 
 @contextlib.contextmanager
-def no_more_files() -> Iterator[None]:
-    """A process that may not open another file."""
-    free = os.dup(0)
-    os.close(free)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+def limited(what: int, most: int) -> Iterator[None]:
+    """This process with a lower limit of the system's."""
+    soft, hard = resource.getrlimit(what)
+    resource.setrlimit(what, (most, hard))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(what, (soft, hard))
+
+
+def no_more_files() -> contextlib.AbstractContextManager[None]:
+    """A process that may not open another file."""
+    free = os.dup(0)
+    os.close(free)
+    return limited(resource.RLIMIT_NOFILE, free)
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -194,11 +199,11 @@ def test_what_may_not_be_read_is_told_by_commands_and_stages(as_nobody_special, 
         "data/digits.h5": (["train", "standard"], "cannot read data/digits.h5: Permission denied"),
         "params.yaml": (["prepare"], "cannot read params.yaml: Permission denied"),
         "b.h5": (["inspect", "b.h5"], "b.h5: it cannot be read: Permission denied"),
+        "data": (["inspect", "data/b.h5"], "data/b.h5: it cannot be read: Permission denied"),
         "cache": (
             ["cache", "ls"],
             f"cannot look into the cache {tmp_path}/cache: Permission denied",
         ),
-        "data": (["train", "standard"], "cannot read data/digits.h5: Permission denied"),
     }
     for name, (arguments, says) in cases.items():
         mode = (tmp_path / name).stat().st_mode
@@ -312,32 +317,13 @@ def test_where_no_more_files_may_be_opened_that_is_said(writer, tmp_path):
     assert said == "Too many open files; raise the limit on open files (ulimit -n)"
 
 
-SMALL_FILES = """
-import resource, sys
-sys.path[:0] = sys.argv[2:]
-import test_system_errors as tests
-tests.basis_figure(tests.BASIS)
-resource.setrlimit(resource.RLIMIT_FSIZE, (500, resource.RLIM_INFINITY))
-for writer, (write, ending) in tests.WRITERS.items():
-    if writer != "a lock":
-        try:
-            write(tests.Path(sys.argv[1]) / f"out{ending}")
-        except tests.eb.WriteError as error:
-            print(error)
-"""
-
-
-def test_a_limit_on_the_size_of_files_is_told_and_leaves_nothing(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", SMALL_FILES, tmp_path, *sys.path],
-        capture_output=True,
-        text=True,
-        check=True,
+@pytest.mark.parametrize("writer", [each for each in WRITERS if each != "a lock"])
+def test_a_limit_on_the_size_of_files_is_told_and_leaves_nothing(writer, tmp_path):
+    with limited(resource.RLIMIT_FSIZE, 500):
+        said = write_refused(writer, tmp_path / f"out{WRITERS[writer][1]}")
+    assert said == (
+        "File too large; make room there, or raise the limit on the size of files (ulimit -f)"
     )
-    lines = done.stdout.splitlines()
-    remedy = "; make room there, or raise the limit on the size of files (ulimit -f)"
-    assert len(lines) == len(WRITERS) - 1
-    assert all(line.endswith(f": File too large{remedy}") for line in lines)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from scipy import sparse
 
 import by_hand
@@ -127,7 +127,6 @@ def test_orbits_are_numbered_as_they_first_occur_and_none_is_minus_one():
 # --- every solver, one table --------------------------------------------------------------------
 
 
-@settings(max_examples=100)
 @given(any_space)
 def test_every_solver_that_applies_gives_the_same_tables(space):
     expected = solve_space(space)

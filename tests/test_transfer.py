@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch import nn
 
+import by_hand
 import equibasis as eb
-from equibasis.nn import EquivariantLinear, transfer
+from equibasis.errors import ModelError
+from equibasis.nn import EquivariantLinear, restrict, transfer
 
 
 def maps(n: int, input: str = "{n}x{n}", output: str = "{n}x{n}", group: str = "s{n}") -> eb.Basis:
@@ -135,3 +137,40 @@ def test_another_way_is_refused(wrong: Any) -> None:
         transfer(drawn(maps(4)), maps(5), how=wrong)
     with pytest.raises(eb.ModelError, match="can be transferred"):
         transfer(nn.Linear(2, 2), maps(5))  # type: ignore[arg-type]
+
+
+# --- subgroups ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("group", "subgroup"), [("d4", "c4"), ("d4", "d2"), ("c4", "c2"), ("d4", "trivial")]
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_layer_restricted_to_a_subgroup_is_the_same_map(group, subgroup, dtype):
+    of = {"input": "2*5x5", "output": "3x3:vector + 3x3"}
+    layer = EquivariantLinear(eb.solve(group, **of), eb.solve(group, output=of["output"])).to(dtype)
+    torch.nn.init.normal_(layer.bias.coefficients)
+    basis, invariants = (eb.solve(subgroup, **of), eb.solve(subgroup, output=of["output"]))
+    made = restrict(layer, basis, invariants)
+    assert made.rank == basis.rank > layer.rank
+    x = torch.randn(4, 50, dtype=dtype)
+    eps = torch.finfo(dtype).eps
+    torch.testing.assert_close(made(x), layer(x), atol=100 * eps, rtol=100 * eps)
+
+
+def test_a_layer_of_the_rotations_is_one_of_those_about_an_axis():
+    axis = eb.subgroup(by_hand.SO3, "about z", ["L01"])
+    layer = EquivariantLinear(eb.solve(by_hand.SO3, input="V*V", output="V*V")).double()
+    made = restrict(layer, eb.solve(axis, input="V*V", output="V*V"))
+    assert made.rank > layer.rank == 3
+    torch.testing.assert_close(made.weight(), layer.weight(), atol=1e-12, rtol=1e-12)
+
+
+def test_a_layer_is_not_restricted_to_what_is_no_subgroup():
+    layer = EquivariantLinear(eb.solve("c4", input="4x4", output="4x4"))
+    with pytest.raises(ModelError, match="W of c4 is not in the span of Basis"):
+        restrict(layer, eb.solve("d4", input="4x4", output="4x4"))
+    with pytest.raises(ModelError, match="W of c4 has 256 entries"):
+        restrict(layer, eb.solve("c4", input="4x4", output="3x3"))
+    with pytest.raises(ModelError, match="can be restricted, not"):
+        restrict(torch.nn.Linear(2, 2), eb.solve("c4", input="4x4", output="3x3"))

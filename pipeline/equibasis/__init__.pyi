@@ -28,5 +28,10 @@ from .symmetry.spaces import SCALAR as SCALAR
 from .symmetry.spaces import Grid as Grid
 from .symmetry.spaces import Space as Space
 from .symmetry.spaces import V as V
+from .symmetry.subrepresentations import Irrep as Irrep
+from .symmetry.subrepresentations import irreps as irreps
+from .symmetry.subrepresentations import isotypic_basis as isotypic_basis
+from .symmetry.subrepresentations import subgroup as subgroup
+from .symmetry.subrepresentations import subrepresentation as subrepresentation
 
 __version__: str

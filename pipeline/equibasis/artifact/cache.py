@@ -20,6 +20,7 @@ from equibasis.errors import BasisFileError, EquibasisError, WriteError, cause
 from equibasis.files import remove_abandoned
 from equibasis.solvers import find_solver, problem, solve_space
 from equibasis.solvers.basis import Basis
+from equibasis.symmetry.constructions import discrete_part
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.representations import PermutationRepresentation, Representation
@@ -276,6 +277,7 @@ def problem_sha256(space: HomSpace) -> str:
         "group": space.group,
         "elements": space.elements,
         "complete": space.complete,
+        "continuous": space.continuous,
         "input_space": str(space.input_space),
         "output_space": str(space.output_space),
         "arrays": [None if array is None else [array.dtype.str, array.shape] for array in arrays],
@@ -292,7 +294,13 @@ def _arrays(rho: Representation) -> list[np.ndarray | None]:
     if isinstance(rho, PermutationRepresentation):
         signs = None if rho.signs is None else np.ascontiguousarray(rho.signs, "|i1")
         return [np.ascontiguousarray(rho.index, "<i8"), signs]
-    return [np.ascontiguousarray(rho.matrices, "<f8")]
+    if not rho.algebra:
+        return [np.ascontiguousarray(rho.matrices, "<f8")]
+    parts: list[np.ndarray | None] = [discrete_part(rho, len(rho.algebra))]
+    for each in rho.algebra:
+        entries = each.tocoo()
+        parts += [np.stack([entries.row, entries.col]).astype("<i8"), entries.data.astype("<f8")]
+    return parts
 
 
 def _file_name(space: HomSpace, key: str) -> str:

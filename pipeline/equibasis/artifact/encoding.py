@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+from scipy import sparse
 
 from equibasis.artifact.schema import FORMAT, FORMAT_VERSION, Value, decode
 from equibasis.errors import BasisFileError, WriteError
+from equibasis.linalg.memory import refuse_beyond_memory
 from equibasis.solvers.basis import Basis, Checks
 from equibasis.solvers.tables import MatrixTable, OrbitTable, Table
 from equibasis.symmetry.assembled import assembled
+from equibasis.symmetry.constructions import algebra_part, discrete_part
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.orbit_types import OrbitTypes
 from equibasis.symmetry.pair_orbits import orbit_leaders
 from equibasis.symmetry.representations import (
+    LieRepresentation,
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
@@ -47,6 +52,7 @@ def contents(basis: Basis) -> Contents:
         "/group": {
             "listed": "elements" if space.complete else "generators",
             "order": len(space.elements) if space.complete else 0,
+            **({"continuous": space.continuous} if space.continuous else {}),
         },
         "/input": {"shape": np.array(space.input_shape, dtype=np.int64)},
         "/output": {"shape": np.array(space.output_shape, dtype=np.int64)},
@@ -54,12 +60,13 @@ def contents(basis: Basis) -> Contents:
             "orthonormality_error": basis.checks.orthonormality_error,
             "equivariance_error": basis.checks.equivariance_error,
             "rank_expected": basis.checks.rank_expected,
+            "rank_by": basis.checks.rank_by,
             "solver": basis.solver,
         },
     }
     datasets = {
         "/group/elements": np.array([encoded(name) for name in space.elements], dtype=object),
-        **_types(types.representations),
+        **_types(types.representations, space.continuous),
         **_side("input", types.input),
         **_side("output", types.output),
         **_tables(basis.tables),
@@ -102,7 +109,7 @@ def encoded(text: str) -> bytes:
     return content
 
 
-def _types(representations: Sequence[Representation]) -> dict[str, np.ndarray]:
+def _types(representations: Sequence[Representation], continuous: int) -> dict[str, np.ndarray]:
     dimensions = [rho.dimension for rho in representations]
     arrays = {"/types/dimensions": np.array(dimensions, dtype=np.int32)}
     permuted = [rho for rho in representations if isinstance(rho, PermutationRepresentation)]
@@ -114,8 +121,22 @@ def _types(representations: Sequence[Representation]) -> dict[str, np.ndarray]:
         arrays["/types/index"] = np.concatenate([rho.index for rho in permuted], 1).astype(np.int32)
         if any(rho.signs is not None for rho in permuted):
             arrays["/types/signs"] = np.concatenate([signs_of(rho) for rho in permuted], axis=1)
-    if of_matrices:
-        arrays["/types/matrices"] = np.concatenate([rho.matrices.ravel() for rho in of_matrices])
+    if of_matrices and of_matrices[0].order > continuous:
+        arrays["/types/matrices"] = np.concatenate(
+            [discrete_part(rho, continuous).ravel() for rho in of_matrices]
+        )
+    if of_matrices and continuous:
+        places, values, start = [], [], 0
+        for rho in of_matrices:
+            for matrix in algebra_part(rho, continuous):
+                entries = sparse.csr_array(matrix)
+                entries.sum_duplicates()
+                flat = entries.reshape(1, -1).tocsr()
+                places.append(flat.indices.astype(np.int64) + start)
+                values.append(flat.data)
+                start += rho.dimension**2
+        arrays["/types/algebra_index"] = np.concatenate(places)
+        arrays["/types/algebra_values"] = np.concatenate(values)
     return arrays
 
 
@@ -165,7 +186,10 @@ def basis_of(said: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Basis
     """
     elements = _names(arrays["/group/elements"])
     complete = said["/group@listed"] == "elements"
-    representations = _read_types(arrays, len(elements))
+    continuous = said.get("/group@continuous", 0)
+    if continuous > len(elements) or ("/group@continuous" in said and not continuous):
+        raise BasisFileError("attribute 'continuous' of /group is not how many elements are so")
+    representations = _read_types(arrays, len(elements), continuous)
     types = OrbitTypes(
         representations,
         _read_side("input", arrays, representations),
@@ -180,6 +204,7 @@ def basis_of(said: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Basis
         input=assembled(types.input, representations),
         output=assembled(types.output, representations),
         complete=complete,
+        continuous=continuous,
     )
     vars(space)["types"] = types  # as stored, whether or not they are what would be found anew
     for side, shape in (("input", space.input_shape), ("output", space.output_shape)):
@@ -193,6 +218,7 @@ def basis_of(said: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Basis
         said["/checks@orthonormality_error"],
         said["/checks@equivariance_error"],
         said["/checks@rank_expected"],
+        said["/checks@rank_by"],
     )
     tables = _read_tables(arrays, types)
     basis = Basis(space, tables, said.get("/checks@solver", "unknown"), checks)
@@ -212,7 +238,9 @@ def _names(stored: np.ndarray) -> tuple[str, ...]:
     return names
 
 
-def _read_types(arrays: Mapping[str, np.ndarray], order: int) -> tuple[Representation, ...]:
+def _read_types(
+    arrays: Mapping[str, np.ndarray], order: int, continuous: int
+) -> tuple[Representation, ...]:
     dimensions, permuted = arrays["/types/dimensions"].tolist(), arrays["/types/permuted"]
     if not dimensions or min(dimensions) < 1 or not np.isin(permuted, (0, 1)).all():
         raise BasisFileError(
@@ -221,9 +249,10 @@ def _read_types(arrays: Mapping[str, np.ndarray], order: int) -> tuple[Represent
     index, signs = arrays.get("/types/index"), arrays.get("/types/signs")
     matrices = _finite(arrays, "/types/matrices")
     width = sum(t for t, is_permuted in zip(dimensions, permuted, strict=True) if is_permuted)
-    entries = sum(
-        order * t**2 for t, is_permuted in zip(dimensions, permuted, strict=True) if not is_permuted
-    )
+    squares = [t**2 for t, permuted_ in zip(dimensions, permuted, strict=True) if not permuted_]
+    discrete = order - continuous
+    entries = discrete * sum(squares)
+    algebra = _read_algebra(arrays, continuous, squares)
     if width != (0 if index is None else index.shape[1]):
         raise BasisFileError("/types/index is not as wide as the permuted types are together")
     if entries != (0 if matrices is None else len(matrices)):
@@ -233,10 +262,12 @@ def _read_types(arrays: Mapping[str, np.ndarray], order: int) -> tuple[Represent
     column = entry = 0
     for t, is_permuted in zip(dimensions, permuted, strict=True):
         if not is_permuted:
-            assert matrices is not None
-            part = matrices[entry : entry + order * t**2].reshape(order, t, t)
-            representations.append(MatrixRepresentation(part))
-            entry += order * t**2
+            numbers = np.zeros(0) if matrices is None else matrices
+            part = numbers[entry : entry + discrete * t**2].reshape(discrete, t, t)
+            entry += discrete * t**2
+            representations.append(
+                LieRepresentation(part, next(algebra)) if continuous else MatrixRepresentation(part)
+            )
             continue
         assert index is not None
         of_type = index[:, column : column + t].astype(np.int64)
@@ -249,6 +280,39 @@ def _read_types(arrays: Mapping[str, np.ndarray], order: int) -> tuple[Represent
         representations.append(PermutationRepresentation(of_type, flips))
         column += t
     return tuple(representations)
+
+
+def _read_algebra(
+    arrays: Mapping[str, np.ndarray], continuous: int, squares: Sequence[int]
+) -> Iterator[list[sparse.csr_array]]:
+    """dρ(A) of each type that is not permuted, from the places and values of their entries."""
+    index, values = arrays.get("/types/algebra_index"), _finite(arrays, "/types/algebra_values")
+    if (index is None) != (values is None) or (index is None) == bool(continuous and squares):
+        raise BasisFileError("/types/algebra_index and /types/algebra_values do not fit the types")
+    if index is None or values is None:
+        return iter(())
+    if (np.diff(index) <= 0).any() or (values == 0).any():
+        raise BasisFileError("/types/algebra_index does not ascend, or its values hold a zero")
+    total = continuous * sum(squares)
+    if len(index) and not 0 <= index[0] <= index[-1] < total:
+        raise BasisFileError("/types/algebra_index names a place beyond the types")
+    sides = [math.isqrt(square) for square in squares]
+    refuse_beyond_memory(4.0 * continuous * sum(sides), "the Lie algebra of a basis file")
+    return _matrices_at(index, values, continuous, sides)
+
+
+def _matrices_at(
+    index: np.ndarray, values: np.ndarray, continuous: int, sides: Sequence[int]
+) -> Iterator[list[sparse.csr_array]]:
+    start = 0
+    for t in sides:
+        matrices = []
+        for _ in range(continuous):
+            here = slice(*np.searchsorted(index, (start, start + t * t)))
+            place = np.divmod(index[here] - start, t)
+            matrices.append(sparse.csr_array((values[here], place), shape=(t, t)))
+            start += t * t
+        yield matrices
 
 
 def _read_side(

@@ -17,6 +17,7 @@ import numpy as np
 
 from equibasis.artifact.plain_hdf5 import Attribute, Kind, Object, OtherLayoutError, PlainFile
 from equibasis.errors import BasisFileError
+from equibasis.solvers.ranks import MEANS
 
 FORMAT = "equibasis"
 FORMAT_VERSION = 3
@@ -123,12 +124,15 @@ TABLE = (
     SEAL,
     Entry("/group@listed", (_TEXT,), values=("elements", "generators")),
     Entry("/group@order", (_INT64,)),
+    Entry("/group@continuous", (_INT64,), required=False),
     Entry("/group/elements", (_TEXT,), (("L",),)),  # at least one
     Entry("/types/dimensions", (_INT32,), (("T",),)),
     Entry("/types/permuted", (_INT8,), (("T",),)),
     Entry("/types/index", (_INT32,), (("L", "P"),), required=False),
     Entry("/types/signs", (_INT8,), (("L", "P"),), required=False),
     Entry("/types/matrices", (_FLOAT64,), (("M",),), required=False),
+    Entry("/types/algebra_index", (_INT64,), (("S",),), required=False),
+    Entry("/types/algebra_values", (_FLOAT64,), (("S",),), required=False),
     *_side("input", "A", "m", "a"),
     *_side("output", "B", "k", "b"),
     Entry("/tables/ranks", (_INT32,), (("B", "A"),)),
@@ -138,6 +142,7 @@ TABLE = (
     Entry("/checks@orthonormality_error", (_FLOAT64,)),
     Entry("/checks@equivariance_error", (_FLOAT64,)),
     Entry("/checks@rank_expected", (_INT64,)),
+    Entry("/checks@rank_by", (_TEXT,), values=MEANS),
     Entry("/checks@solver", (_TEXT,), required=False, hashed=False),
     # What follows is derived from the rest: the basis as a matrix, for other programs.
     Entry("/basis@encoding-type", (_TEXT,), values=("csc_matrix",), hashed=False),

@@ -283,6 +283,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
             "orthonormality_error": basis.checks.orthonormality_error,
             "equivariance_error": basis.checks.equivariance_error,
             "rank_expected": basis.checks.rank_expected,
+            "rank_by": basis.checks.rank_by,
         },
         "bytes": size,
         "format_version": outline.values["/@format_version"],
@@ -331,11 +332,10 @@ def _read(file: PlainFile) -> tuple[Basis, Outline]:
 
 
 def _check_stated(stated: Checks, measured: Checks) -> None:
-    if stated.rank_expected != measured.rank_expected:
-        raise BasisFileError(
-            f"attribute 'rank_expected' of /checks is {stated.rank_expected}, "
-            f"but it is {measured.rank_expected}"
-        )
+    for name in ("rank_expected", "rank_by"):
+        said, found = getattr(stated, name), getattr(measured, name)
+        if said != found:
+            raise BasisFileError(f"attribute {name!r} of /checks is {said}, but it is {found}")
     for name in ("orthonormality_error", "equivariance_error"):
         one, other = getattr(stated, name), getattr(measured, name)
         if one > TOLERANCE or max(one, other) > _ROUNDING_FACTOR * min(one, other) + _ROUNDING:

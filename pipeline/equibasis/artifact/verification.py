@@ -20,8 +20,8 @@ from equibasis.solvers.basis import (
     check_is_basis,
     check_rank,
     measure,
-    rank_expected,
 )
+from equibasis.solvers.ranks import expected_rank
 from equibasis.solvers.tables import MatrixTable, OrbitTable
 from equibasis.symmetry.constructions import same_representation
 from equibasis.symmetry.hom_space import HomSpace
@@ -66,7 +66,8 @@ def _verified(basis: Basis) -> Checks:
         if isinstance(block.table, OrbitTable):
             needed = orbits.SOLVER.cost(block.space).memory
             refuse_beyond_memory(needed, f"to verify a table of {basis!r}")
-    check_rank(basis.rank, rank_expected(basis.space, basis.tables))
+    expected = expected_rank(basis.space, basis.tables)
+    check_rank(basis.rank, expected.rank, expected.by)
     checks = measure(basis)
     check_errors(basis.rank, checks)
     for block in basis.blocks:

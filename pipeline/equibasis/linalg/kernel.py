@@ -25,7 +25,7 @@ _MOST_STEPS = 3000
 
 
 def null_spaces(
-    operator: sparse.csr_array, most: int | None = None
+    operator: sparse.csr_array, most: int | None = None, seed: int = 0
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Orthonormal bases of the null space of each connected block of a symmetric Ω ≥ 0.
 
@@ -39,6 +39,8 @@ def null_spaces(
     most
         The dimension of the whole null space, where it is known: no more vectors than that are
         projected, and a few to spare, which tell whether it is complete.
+    seed
+        Of the random vectors.
 
     Yields
     ------
@@ -52,7 +54,7 @@ def null_spaces(
     sizes = np.bincount(component, minlength=count)
     for number, rows in enumerate(np.split(order, np.cumsum(sizes)[:-1]) if len(order) else ()):
         block = sparse.csr_array(operator[rows][:, rows])
-        found = _of_block(block, number, most)
+        found = _of_block(block, seed + number, most)
         if found.shape[1]:
             yield rows, found
         if most is not None:

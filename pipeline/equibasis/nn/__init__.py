@@ -21,7 +21,7 @@ from equibasis.nn.normalization import EquivariantBatchNorm, EquivariantLayerNor
 from equibasis.nn.on_invariants import OnInvariants
 from equibasis.nn.pooling import NormPool, OrbitMeanPool
 from equibasis.nn.reach import Reach, UnreachedWarning
-from equibasis.nn.transfer import transfer
+from equibasis.nn.transfer import restrict, transfer
 
 __all__ = [
     "DirectSumActivation",
@@ -45,6 +45,7 @@ __all__ = [
     "activation_for",
     "activation_gain",
     "export",
+    "restrict",
     "transfer",
     "variance_preserving_",
 ]

@@ -180,10 +180,10 @@ def _readable(identity: str) -> str:
 def _elements(*representations: Representation) -> list[bytes]:
     """A hash of each element: of what it does on all the spaces."""
     found = []
-    for g in range(representations[0].order):
+    for matrices in zip(*(rho.moves() for rho in representations), strict=True):
         digest = hashlib.sha256()
-        for rho in representations:
-            for part in _rounded(rho.matrix(g)):
+        for matrix in matrices:
+            for part in _rounded(matrix):
                 digest.update(part.astype("<i8").tobytes())
         found.append(digest.digest())
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -32,6 +32,8 @@ class FeatureSpace:
         ρ, of dimension n.
     complete
         Whether the elements are all of the group, the identity first, or only generate it.
+    continuous
+        How many of the last elements are of the Lie algebra.
     """
 
     group: str
@@ -39,16 +41,37 @@ class FeatureSpace:
     space: Space
     representation: Representation
     complete: bool = True
+    continuous: int = 0
 
     @classmethod
     def input_of(cls, space: HomSpace) -> FeatureSpace:
         """X of Hom_G(X, Y)."""
-        return cls(space.group, space.elements, space.input_space, space.input, space.complete)
+        group = space.group, space.elements
+        return cls(*group, space.input_space, space.input, space.complete, space.continuous)
 
     @classmethod
     def output_of(cls, space: HomSpace) -> FeatureSpace:
         """Y of Hom_G(X, Y)."""
-        return cls(space.group, space.elements, space.output_space, space.output, space.complete)
+        group = space.group, space.elements
+        return cls(*group, space.output_space, space.output, space.complete, space.continuous)
+
+    def maps_to(self, other: FeatureSpace) -> HomSpace:
+        """Hom_G of this space and another of the same group."""
+        return HomSpace(
+            group=self.group,
+            elements=self.elements,
+            input_space=self.space,
+            output_space=other.space,
+            input=self.representation,
+            output=other.representation,
+            complete=self.complete,
+            continuous=self.continuous,
+        )
+
+    @property
+    def dual(self) -> FeatureSpace:
+        """The dual space."""
+        return replace(self, space=self.space.dual, representation=self.representation.dual)
 
     @property
     def dimension(self) -> int:
@@ -60,8 +83,7 @@ class FeatureSpace:
         count = whole_number(count, "how many scalars", least=0, error=ModelError)
         index = np.broadcast_to(np.arange(count), (len(self.elements), count))
         space = SCALAR if count == 1 else Sum((SCALAR,) * count)
-        trivial = PermutationRepresentation(index)
-        return FeatureSpace(self.group, self.elements, space, trivial, self.complete)
+        return replace(self, space=space, representation=PermutationRepresentation(index))
 
     def part(self, coordinates: np.ndarray) -> FeatureSpace:
         """The span of some coordinates, ascending, which every ρ(g) keeps.
@@ -70,15 +92,14 @@ class FeatureSpace:
         """
         _check_invariant(self, coordinates)
         rho = restriction(self.representation, coordinates)
-        space = Grid((len(coordinates),))
-        return FeatureSpace(self.group, self.elements, space, rho, self.complete)
+        return replace(self, space=Grid((len(coordinates),)), representation=rho)
 
     def __add__(self, other: FeatureSpace) -> FeatureSpace:
         """The direct sum of two spaces of one group: vectors one after the other."""
         if self.elements != other.elements:
             raise ModelError(f"{self} and {other} have no sum: they are of different groups")
         rho = direct_sum([self.representation, other.representation])
-        return FeatureSpace(self.group, self.elements, self.space + other.space, rho, self.complete)
+        return replace(self, space=self.space + other.space, representation=rho)
 
     def same_as(self, other: FeatureSpace) -> bool:
         """Whether both have the same elements, and each acts alike on both.
@@ -87,7 +108,7 @@ class FeatureSpace:
         """
         return self is other or (
             self.elements == other.elements
-            and self.complete == other.complete
+            and (self.complete, self.continuous) == (other.complete, other.continuous)
             and (
                 self.representation is other.representation
                 or same_representation(self.representation, other.representation)

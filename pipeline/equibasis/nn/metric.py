@@ -6,10 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from equibasis.errors import ModelError
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.interface import FeatureSpace
-from equibasis.symmetry.closure import list_elements
+from equibasis.solvers import solve_space
 from equibasis.symmetry.constructions import invariant_coordinates
+from equibasis.symmetry.listing import list_elements
+
+# The worst condition of what is inverted, and of a metric.
+_WORST = 1e8
 
 
 class InvariantMetric(ExactBuffers):
@@ -28,6 +33,8 @@ class InvariantMetric(ExactBuffers):
     ------
     GroupError
         If those generate too many elements.
+    ModelError
+        If the group is continuous and keeps no length.
     """
 
     block: Tensor
@@ -92,9 +99,39 @@ def _invariant_gram(features: FeatureSpace) -> np.ndarray | None:
     rho = features.representation
     if rho.is_orthogonal:
         return None
+    if features.continuous:
+        return _by_forms(features)
     if not features.complete:
         where = str(features.space)
         _, (rho,) = list_elements(features.group, where, features.elements, rho)
     matrices = rho.dense()
     gram = np.einsum("gki,gkj->ij", matrices, matrices)
     return gram * (rho.dimension / np.trace(gram))
+
+
+def _by_forms(features: FeatureSpace) -> np.ndarray:
+    """The mean of ρ(g)ᵀρ(g) over a group whose elements cannot be listed.
+
+    It is R(1), of the projection R = N (LᵀN)⁻¹Lᵀ onto invariant forms N along those that vanish
+    on the invariant forms L of the dual: for a compact group, averaging.
+
+    Raises
+    ------
+    ModelError
+        If it is not positive definite, so that the group is not compact there.
+    """
+    n = features.dimension
+    forms = solve_space(features.maps_to(features.dual)).matrix.toarray()
+    duals = solve_space(features.dual.maps_to(features)).matrix.toarray()
+    pairing = duals.T @ forms
+    refusal = ModelError(
+        f"no length is kept by {features} (the group is not compact there): use GatedActivation "
+        "and EquivariantBilinear in place of what needs lengths"
+    )
+    if not forms.shape[1] or np.linalg.cond(pairing) > _WORST:
+        raise refusal
+    gram = (forms @ np.linalg.solve(pairing, duals.T @ np.eye(n).ravel())).reshape(n, n)
+    gram = (gram + gram.T) / 2
+    if np.linalg.eigvalsh(gram)[0] <= np.trace(gram) / n / _WORST:
+        raise refusal
+    return gram * (n / np.trace(gram))

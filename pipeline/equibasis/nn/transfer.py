@@ -85,6 +85,67 @@ def transfer(
     return made.train(layer.training)
 
 
+def restrict(
+    layer: EquivariantLinear, basis: Basis, invariants: Basis | None = None
+) -> EquivariantLinear:
+    """The same map as a layer of a subgroup, which has more coefficients to train from there.
+
+    >>> import equibasis as eb
+    >>> square, turns = (eb.solve(group=g, input="6x6", output="6x6") for g in ("d4", "c4"))
+    >>> layer = restrict(EquivariantLinear(square), turns)
+    >>> layer.rank
+    324
+
+    Parameters
+    ----------
+    layer
+        Of the larger group.
+    basis
+        Equivariant basis of the subgroup, for the same coordinates.
+    invariants
+        The invariant basis of its output, where the layer has a bias.
+
+    Raises
+    ------
+    ModelError
+        If W or b is not in the span: the group of the basis is no subgroup, or acts otherwise.
+    """
+    if not isinstance(layer, EquivariantLinear):
+        raise ModelError(f"an EquivariantLinear can be restricted, not {shown(layer)}")
+    basis_of(basis, "equivariant", "a restriction")
+    bias = layer.bias()
+    if bias is not None and invariants is None:
+        raise ModelError("the layer has a bias: give the invariants of its output")
+    made = EquivariantLinear(basis, None if bias is None else invariants).to(layer.coefficients)
+    made.start = layer.start
+    with torch.no_grad():
+        made.coefficients.copy_(_coefficients(layer.weight(), basis, f"W of {layer.domain.group}"))
+        if bias is not None:
+            assert invariants is not None
+            assert made.bias.coefficients is not None
+            found = _coefficients(bias, invariants, f"b of {layer.domain.group}")
+            made.bias.coefficients.copy_(found)
+    return made.train(layer.training)
+
+
+def _coefficients(weight: torch.Tensor, basis: Basis, what: str) -> torch.Tensor:
+    """c with Σ cⱼ sⱼ Bⱼ = vec(W)."""
+    numbers = weight.detach().cpu().double().numpy().ravel()
+    if numbers.size != basis.space.dimension:
+        raise ModelError(
+            f"{what} has {numbers.size} entries, and {basis!r} {basis.space.dimension}"
+        )
+    of_unit = basis.matrix.T @ numbers
+    off = float(np.abs(basis.matrix @ of_unit - numbers).max(initial=0.0))
+    if off > 1e-5 * max(1e-30, float(np.abs(numbers).max(initial=0.0))):
+        raise ModelError(
+            f"{what} is not in the span of {basis!r} (off by {off:.2g}): its group is no subgroup, "
+            "or acts there in another way"
+        )
+    sizes = np.diff(basis.matrix.indptr)
+    return torch.from_numpy(of_unit / np.sqrt(sizes)).to(weight)
+
+
 def _check_corresponding(before: Basis, after: Basis) -> None:
     """Raise `ModelError` unless equal patterns of indices have equal coefficients."""
     small, large = sorted((before, after), key=lambda basis: basis.space.dimension)

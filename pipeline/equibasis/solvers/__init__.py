@@ -23,6 +23,9 @@ SOLVERS = {
     for solver in (orbits.SOLVER, projector.SOLVER, svd.SOLVER, kernel.SOLVER, dense.SOLVER)
 }
 
+# Bytes of matrices of all elements that are made before `kernel` is the better way.
+_MOST_LISTED = 2**26
+
 # Orbit types that are told of one by one.
 _MOST_TOLD = 4
 
@@ -98,9 +101,27 @@ def problem(
         return hom_space(found, **spaces, workers=pool)
 
 
-def choose(space: HomSpace) -> Solver:
-    """The first of `SOLVERS` that applies."""
+def choose(space: HomSpace, order: int | None = None) -> Solver:
+    """The first of `SOLVERS` that applies to a pair of types.
+
+    ``order`` is how many elements generators make, ``None`` for too many: where it takes much
+    memory to list them, or cannot be done, `kernel`, which does not.
+    """
+    listed = orbits.SOLVER.obstacle(space) is None or space.complete or space.continuous
+    matrices = 8.0 * (space.k**2 + space.m**2)
+    if not listed and (order is None or order * matrices > _MOST_LISTED):
+        return kernel.SOLVER
     return next(solver for solver in SOLVERS.values() if solver.obstacle(space) is None)
+
+
+def _order(space: HomSpace) -> int | None:
+    """How many elements the generators make; ``None`` for more than can be listed."""
+    if space.complete or space.continuous or not orbits.SOLVER.obstacle(space):
+        return len(space.elements)
+    try:
+        return int(space.class_characters.sizes.sum())
+    except TooManyElementsError:
+        return None
 
 
 def explanation(space: HomSpace, solver: Solver | None = None) -> str:
@@ -111,7 +132,8 @@ def explanation(space: HomSpace, solver: Solver | None = None) -> str:
     """
     listed = "elements, all listed" if space.complete else "generators"
     pairs = list(_pairs(space).values())
-    used = [solver or choose(pair) for pair in pairs]
+    order = _order(space)
+    used = [solver or choose(pair, order) for pair in pairs]
     lines = [
         str(space),
         f"  group      {len(space.elements)} {listed}",
@@ -166,7 +188,12 @@ def _types(space: HomSpace, side: str) -> str:
 def _rank_beforehand(space: HomSpace) -> str:
     if space.complete:
         return f"{rank_expected(space):,}, from characters"
-    return "counted when solved: only generators are listed"
+    if not space.continuous:
+        return "counted when solved: only generators are listed"
+    rank = space.rank_by_weights
+    if rank is not None:
+        return f"{rank:,}, from weights"
+    return f"counted when solved: {space.by_weights.obstacle}"
 
 
 def _size(count: float) -> str:
@@ -192,20 +219,16 @@ def solve_space(space: HomSpace, solver: Solver | None = None) -> Basis:
     pairs: dict[tuple[int, int] | None, HomSpace] = {None: space}
     if solver is None or solver.solve_whole is None:
         pairs = dict(_pairs(space).items())
+    order = None if solver else _order(space)
     for pair, small in pairs.items():
-        chosen = solver or choose(small)
+        chosen = solver or choose(small, order)
         obstacle = chosen.obstacle(small)
         if obstacle is not None:
             obstacle = chosen.obstacle(space) or obstacle
             raise SolverError(
                 f"solver {chosen.name!r} does not apply: {obstacle}; use --solver auto"
             )
-        try:
-            whole = space if chosen in (orbits.SOLVER, kernel.SOLVER) else space.enumerated
-        except TooManyElementsError:
-            if solver is not None:
-                raise
-            whole, chosen = space, kernel.SOLVER
+        whole = space if chosen in (orbits.SOLVER, kernel.SOLVER) else space.enumerated
         small = whole if pair is None else whole.between(pair[1], pair[0])
         check_memory(chosen, small)
         used.add(chosen.name)

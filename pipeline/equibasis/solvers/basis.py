@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -14,8 +13,7 @@ from scipy import sparse
 from equibasis.errors import EquibasisError
 from equibasis.linalg.columns import OrbitColumns, label_type
 from equibasis.linalg.memory import refuse_beyond_memory
-from equibasis.solvers.orbits import solve as solve_orbits
-from equibasis.solvers.reynolds import hom_dimension
+from equibasis.solvers.ranks import expected_rank
 from equibasis.solvers.tables import (
     BYTES_AN_ENTRY,
     MatrixTable,
@@ -51,13 +49,18 @@ class Checks:
     equivariance_error
         max |ρ₂(g) W ρ₁(g⁻¹) - W| over columns W and elements g that generate the group.
     rank_expected
-        dim Hom_G(X, Y) from characters; where only generators are listed, the number of orbits as
-        counted from the other side.
+        dim Hom_G(X, Y), not counted by the solver.
+    rank_by
+        From what it is known, one of `equibasis.solvers.ranks.MEANS`: ``"characters"``;
+        ``"orbits"`` counted from the other side, where only generators are listed; ``"weights"``
+        of a continuous group; ``"rank modulo p"`` of the constraints; or ``"null spaces"``, where
+        none of these tells, and two computations agree.
     """
 
     orthonormality_error: float
     equivariance_error: float
     rank_expected: int
+    rank_by: str = "characters"
 
 
 @dataclass(frozen=True, eq=False)
@@ -317,7 +320,8 @@ def measure(basis: Basis) -> Checks:
     for block in _distinct(basis):
         orthonormality = max(orthonormality, _orthonormality(block.table))
         equivariance = max(equivariance, largest_change(block.table, block.space))
-    return Checks(orthonormality, equivariance, rank_expected(basis.space, basis.tables))
+    expected = expected_rank(basis.space, basis.tables)
+    return Checks(orthonormality, equivariance, expected.rank, expected.by)
 
 
 def _distinct(basis: Basis) -> Iterator[Block]:
@@ -339,54 +343,20 @@ def _orthonormality(table: Table) -> float:
 
 
 def rank_expected(space: HomSpace, tables: Tables | None = None) -> int:
-    """dim Hom_G(X, Y) = Σ d c dim Hom_G(V, W), without solving for it.
-
-    From characters; where only generators of permutations are listed, orbits are counted from the
-    other side, Hom_G(W, V). Where that is among the tables, it is not counted again, so that for
-    V = W this says nothing: `verify_basis` finds the orbits anew.
-    """
-    types = space.types
-    if space.continuous:
-        return sum(
-            o.multiplicity * i.multiplicity * t.rank
-            for o, row in zip(types.output, tables or (), strict=True)
-            for i, t in zip(types.input, row, strict=True)
-        )
-    if not space.complete and not _permuted(space):
-        return rank_expected(space.enumerated)
-    known: dict[tuple[int, int], int] = {}
-    for output, row in zip(types.output, tables or (), strict=tables is not None):
-        for input_, table in zip(types.input, row, strict=True):
-            known[output.type, input_.type] = table.rank
-
-    @functools.cache
-    def of_pair(input_: int, output: int) -> int:
-        if space.complete:
-            return hom_dimension(space.between(input_, output))
-        if (input_, output) in known:
-            return known[input_, output]
-        return solve_orbits(space.between(output, input_)).rank
-
-    return sum(
-        output.multiplicity * input_.multiplicity * of_pair(input_.type, output.type)
-        for output in types.output
-        for input_ in types.input
-    )
+    """dim Hom_G(X, Y), found otherwise than by solving for it, where that can be."""
+    return expected_rank(space, tables).rank
 
 
-def _permuted(space: HomSpace) -> bool:
-    return all(isinstance(rho, PermutationRepresentation) for rho in space.types.representations)
-
-
-def check_rank(rank: int, expected: int) -> None:
+def check_rank(rank: int, expected: int, by: str = "characters") -> None:
     """Raise `EquibasisError` unless the rank is the one that the group gives."""
     if rank != expected:
-        raise EquibasisError(f"the rank is {rank}, but the characters give {expected}")
+        gives = "gives" if by.startswith("rank") else "give"
+        raise EquibasisError(f"the rank is {rank}, but the {by} {gives} {expected}")
 
 
 def check_errors(rank: int, checks: Checks) -> None:
     """Raise `EquibasisError` unless the rank is the expected one and the errors are rounding."""
-    check_rank(rank, checks.rank_expected)
+    check_rank(rank, checks.rank_expected, checks.rank_by)
     for what, error in (
         ("the columns are not orthonormal", checks.orthonormality_error),
         ("the columns are not equivariant", checks.equivariance_error),

@@ -18,6 +18,9 @@ from equibasis.solvers.interface import Cost, Solver, no_obstacle
 from equibasis.solvers.tables import Table, table_of
 from equibasis.symmetry.hom_space import HomSpace
 
+# Seed of the random vectors of a second computation.
+_OTHER_SEED = 2**20
+
 # Entries of a constraint that are no more than this are rounding.
 _ROUNDING = 1e-13
 
@@ -34,7 +37,7 @@ def solve(space: HomSpace) -> Table:
     n = space.dimension
     alive, operator = _operator(space)
     columns: list[tuple[int, np.ndarray, np.ndarray]] = []
-    for rows, basis in null_spaces(operator):
+    for rows, basis in null_spaces(operator, space.rank_by_weights):
         factor, pivots = pivoted_cholesky(
             np.square(basis).sum(axis=1)[None],
             lambda pivot, basis=basis: (basis @ basis[pivot[0]])[None],  # type: ignore[misc]
@@ -54,6 +57,12 @@ def solve(space: HomSpace) -> Table:
         matrix = sparse.csc_array((values, (entries, number)), shape=(n, len(columns)))
         matrix.eliminate_zeros()
     return table_of(space, matrix)
+
+
+def nullity(space: HomSpace) -> int:
+    """How many independent maps there are, from other random vectors than `solve` takes."""
+    _, operator = _operator(space)
+    return sum(basis.shape[1] for _, basis in null_spaces(operator, seed=_OTHER_SEED))
 
 
 def _operator(space: HomSpace) -> tuple[np.ndarray, sparse.csr_array]:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from equibasis.linalg.memory import refuse_beyond_memory
-from equibasis.symmetry.constructions import algebra_part
+from equibasis.symmetry.constructions import algebra_part, tensor_product
 from equibasis.symmetry.representations import (
     MatrixRepresentation,
     PermutationRepresentation,
@@ -105,7 +105,7 @@ class SumOfMatrices(_Sum, MatrixRepresentation):
         rows, columns, values = [], [], []
         for (each, _), part in zip(self.parts, parts, strict=True):
             small = part.tocoo()
-            signs = np.ones(each.index.shape) if each.signs is None else each.signs
+            signs = _signs(each)
             rows.append(each.index[small.row].ravel())
             columns.append(each.index[small.col].ravel())
             values.append((small.data[:, None] * signs[small.row] * signs[small.col]).ravel())
@@ -126,6 +126,19 @@ class SumOfMatrices(_Sum, MatrixRepresentation):
         yield from algebra
 
     @cached_property
+    def inverse(self) -> SumOfMatrices:
+        """g -> ρ(g⁻¹), the elements in the same order."""
+        return self._of_each([rho.inverse for _, rho in self.parts])
+
+    @property
+    def dual(self) -> SumOfMatrices:
+        """g -> ρ(g⁻¹)ᵀ: the sum of the duals."""
+        return self if self.is_orthogonal else self._of_each([rho.dual for _, rho in self.parts])
+
+    def _of_each(self, small: Sequence[Representation]) -> SumOfMatrices:
+        return SumOfMatrices([each for each, _ in self.parts], small)
+
+    @cached_property
     def row_entries(self) -> float:
         """How many entries a row of ρ(g) has, on average."""
         entries = sum(e.index.size * rho.row_entries for e, rho in self.parts)
@@ -137,7 +150,7 @@ class SumOfMatrices(_Sum, MatrixRepresentation):
         refuse_beyond_memory(8 * self.order * self.dimension**2)
         matrices = np.zeros((self.order, self.dimension, self.dimension))
         for each, rho in self.parts:
-            signs = np.ones(each.index.shape) if each.signs is None else each.signs
+            signs = _signs(each)
             for copy, sign in zip(each.index.T, signs.T, strict=True):
                 matrices[:, copy[:, None], copy] = rho.dense() * sign[:, None] * sign
         return matrices
@@ -180,3 +193,32 @@ def direct_sum(summands: Sequence[Representation]) -> Representation:
         ],
         list(distinct.values()),
     )
+
+
+def product(first: Representation, second: Representation) -> Representation:
+    """ρ₁ ⊗ ρ₂, the second factor's index fastest; of sums of matrices, type by type."""
+    if not any(isinstance(rho, SumOfMatrices) for rho in (first, second)):
+        return tensor_product(first, second)
+    summands: list[Summand] = []
+    small: list[Representation] = []
+    for one, rho in _types_of(first):
+        for other, tau in _types_of(second):
+            index = one.index[:, None, :, None] * second.dimension + other.index[:, None, :]
+            signs = None
+            if one.signs is not None or other.signs is not None:
+                signs = _signs(one)[:, None, :, None] * _signs(other)[:, None, :]
+            shape = rho.dimension * tau.dimension, -1
+            flat = None if signs is None else signs.reshape(shape)
+            summands.append(Summand(len(small), index.reshape(shape), flat))
+            small.append(tensor_product(rho, tau))
+    return assembled(summands, small)
+
+
+def _types_of(rho: Representation) -> Sequence[tuple[Summand, Representation]]:
+    if isinstance(rho, SumOfMatrices):
+        return rho.parts
+    return [(Summand(0, np.arange(rho.dimension)[:, None]), rho)]
+
+
+def _signs(summand: Summand) -> np.ndarray:
+    return np.ones(summand.index.shape, np.int8) if summand.signs is None else summand.signs

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from equibasis.errors import GroupError, SpaceError, warn
 from equibasis.linalg.numbers import real_array
-from equibasis.symmetry.assembled import direct_sum
+from equibasis.symmetry.assembled import direct_sum, product
 from equibasis.symmetry.constructions import (
     discrete_part,
     power,
@@ -75,7 +75,7 @@ def representation(group: Group, space: Space, workers: Workers) -> Representati
     if isinstance(space, Product):
         rho = representation(group, space.factors[0], workers)
         for factor in space.factors[1:]:
-            rho = tensor_product(rho, representation(group, factor, workers))
+            rho = product(rho, representation(group, factor, workers))
         return rho
     if isinstance(space, Dual):
         return representation(group, space.space, workers).dual

@@ -1,4 +1,4 @@
-"""Is it a group? The elements that generators make, and whether those listed are closed."""
+"""Is it a group? Whether the elements listed are closed, and what their products are."""
 
 from __future__ import annotations
 
@@ -6,28 +6,20 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import sparse
+from scipy.sparse import csgraph
 
-from equibasis.errors import GroupError, TooManyElementsError
+from equibasis.errors import GroupError
 from equibasis.symmetry.representations import (
     TOLERANCE,
-    MatrixRepresentation,
-    PermutationRepresentation,
     Representation,
-    signs_of,
 )
 
-# Generators that make more elements than this are not listed: the group is too large, or infinite.
-MOST_ELEMENTS = 20_000
-_MOST_BYTES = 2**30
-
 # Two elements of a finite group are never so near; powers of an inexact turn are.
-_TOO_NEAR = 1e-7
-
-# Width of the buckets that signatures are sorted into: far above rounding.
-_BUCKET = 1e-6
+TOO_NEAR = 1e-7
 
 
-class _Signatures:
+class Signatures:
     """Matrices told apart by what they do to a few random vectors, drawn with a fixed seed.
 
     Two different matrices agree on those with probability zero. Several representations are taken
@@ -52,70 +44,6 @@ class _Signatures:
         return np.concatenate([vector.ravel() for vector in vectors])
 
 
-class _Lookup:
-    """Which elements have been met, by their signatures, rounding allowed for."""
-
-    def __init__(self) -> None:
-        self.buckets: dict[int, list[np.ndarray]] = {}
-
-    def add_if_new(self, signatures: _Signatures, element: Sequence[Representation]) -> bool:
-        """Whether this element was not known before; it is now."""
-        sent = [rho.apply(0, v) for rho, v in zip(element, signatures.probes, strict=True)]
-        flat = signatures.flat(sent)
-        place = float(flat @ signatures.shadow[:, 0]) / _BUCKET
-        if not math.isfinite(place):
-            raise GroupError("the generators make ever larger matrices: the group is not finite")
-        bucket = math.floor(place)
-        near = [other for step in (-1, 0, 1) for other in self.buckets.get(bucket + step, ())]
-        if near:
-            distance = np.abs(flat - np.stack(near)).max(axis=1).min() / max(1.0, abs(flat).max())
-            if distance < TOLERANCE:
-                return False
-            if distance < _TOO_NEAR:
-                raise GroupError(
-                    f"the generators make elements that differ by only {distance:.1g}: the group "
-                    "is not finite, or its matrices are not exact enough"
-                )
-        self.buckets.setdefault(bucket, []).append(flat)
-        return True
-
-
-def _identity(rho: Representation) -> Representation:
-    """The identity, as a representation that lists one element."""
-    if isinstance(rho, PermutationRepresentation):
-        return PermutationRepresentation(np.arange(rho.dimension)[None])
-    return MatrixRepresentation(np.eye(rho.dimension)[None])
-
-
-def _times(rho: Representation, g: int, element: Representation) -> Representation:
-    """ρ(g) times the one element of another, likewise."""
-    if isinstance(rho, PermutationRepresentation) and isinstance(
-        element, PermutationRepresentation
-    ):
-        index = element.index[:, rho.index[g]]
-        if rho.signs is None and element.signs is None:
-            return PermutationRepresentation(index)
-        signs = signs_of(rho)[g] * signs_of(element)[:, rho.index[g]]
-        return PermutationRepresentation(index, signs)
-    return MatrixRepresentation(rho.apply(g, element.dense()[0])[None])
-
-
-def _stacked(elements: Sequence[Representation]) -> Representation:
-    """One representation that lists what several list."""
-    if all(isinstance(rho, PermutationRepresentation) for rho in elements):
-        permutations = [rho for rho in elements if isinstance(rho, PermutationRepresentation)]
-        index = np.concatenate([rho.index for rho in permutations])
-        if all(rho.signs is None for rho in permutations):
-            return PermutationRepresentation(index)
-        return PermutationRepresentation(index, np.concatenate([*map(signs_of, permutations)]))
-    return MatrixRepresentation(np.concatenate([rho.dense() for rho in elements]))
-
-
-def _bytes_an_element(rho: Representation) -> int:
-    n = rho.dimension
-    return 17 * n if isinstance(rho, PermutationRepresentation) else 8 * n**2
-
-
 def check_group(
     name: str, elements: Sequence[str], *representations: Representation
 ) -> tuple[int, ...]:
@@ -136,7 +64,7 @@ def check_group(
     """
     from scipy.spatial import cKDTree  # which takes long to import
 
-    signatures = _Signatures(representations)
+    signatures = Signatures(representations)
     order = len(elements)
     sent = [signatures.apply(g, signatures.probes) for g in range(order)]
     flat = np.stack([signatures.flat(vectors) for vectors in sent])
@@ -206,47 +134,6 @@ def _closure(reached: np.ndarray, moves: list[np.ndarray]) -> np.ndarray:
     return reached
 
 
-def list_elements(
-    name: str, where: str, generators: Sequence[str], *representations: Representation
-) -> tuple[tuple[str, ...], tuple[Representation, ...]]:
-    """Every element that generators make, by multiplying: their words, the identity ``e`` first.
-
-    Returns
-    -------
-    tuple
-        Names of the elements, as products of names of generators, and each representation with
-        all of them listed.
-
-    Raises
-    ------
-    GroupError
-        If they generate more than `MOST_ELEMENTS`, or no finite group.
-    """
-    signatures = _Signatures(representations)
-    bytes_each = sum(_bytes_an_element(rho) for rho in representations)
-    most = min(MOST_ELEMENTS, int(_MOST_BYTES / bytes_each) + 1)
-    found = [tuple(_identity(rho) for rho in representations)]
-    words = ["e"]
-    known = _Lookup()
-    known.add_if_new(signatures, found[0])
-    for position, element in enumerate(found):  # grows while it is walked: breadth first
-        for g, generator in enumerate(generators):
-            product = tuple(
-                _times(rho, g, part) for rho, part in zip(representations, element, strict=True)
-            )
-            if not known.add_if_new(signatures, product):
-                continue
-            if len(found) >= most:
-                raise TooManyElementsError(
-                    f"the generators of {name!r} make more than {most:,} elements on {where}, or "
-                    "infinitely many: for permutations, use --solver orbits; of matrices, check "
-                    "the angles"
-                )
-            found.append(product)
-            words.append(generator if position == 0 else f"{generator} {words[position]}")
-    return tuple(words), tuple(map(_stacked, zip(*found, strict=True)))
-
-
 def products(rho: Representation, listed: Representation) -> np.ndarray:
     """The position of g h among the elements listed, for each g of ρ and each h listed.
 
@@ -262,7 +149,7 @@ def products(rho: Representation, listed: Representation) -> np.ndarray:
     """
     from scipy.spatial import cKDTree  # which takes long to import
 
-    signatures = _Signatures([rho])
+    signatures = Signatures([rho])
     sent = [listed.apply(h, signatures.probes[0]) for h in range(listed.order)]
     points = np.stack([each.ravel() for each in sent])
     tree = cKDTree(points @ signatures.shadow)
@@ -270,6 +157,46 @@ def products(rho: Representation, listed: Representation) -> np.ndarray:
     for g in range(rho.order):
         moved = np.stack([rho.apply(g, each).ravel() for each in sent])
         images[g] = tree.query(moved @ signatures.shadow)[1]
-        if np.abs(moved - points[images[g]]).max() > _TOO_NEAR * np.abs(moved).max():
+        if np.abs(moved - points[images[g]]).max() > TOO_NEAR * np.abs(moved).max():
             raise GroupError("the elements listed are not a group: a product is none of them")
     return images
+
+
+def conjugacy_classes(
+    generators: Sequence[Representation], listed: Sequence[Representation]
+) -> np.ndarray:
+    """The class of each element of a finite group, int64 (|G|,), classes as they first occur.
+
+    Parameters
+    ----------
+    generators
+        Elements that generate the group, in some representations.
+    listed
+        All elements, in the same representations.
+    """
+    from scipy.spatial import cKDTree  # which takes long to import
+
+    signatures = Signatures(listed)
+    order, probes = listed[0].order, signatures.probes
+    points = np.stack([signatures.flat(signatures.apply(f, probes)) for f in range(order)])
+    tree = cKDTree(points @ signatures.shadow)
+    label = np.arange(order)
+    edges = [(label, label)]
+    for g in range(generators[0].order):
+        back = [rho.inverse.apply(g, v) for rho, v in zip(generators, probes, strict=True)]
+        conjugates = np.stack(
+            [
+                signatures.flat(
+                    [
+                        rho.apply(g, v)
+                        for rho, v in zip(generators, signatures.apply(f, back), strict=True)
+                    ]
+                )
+                for f in range(order)
+            ]
+        )
+        edges.append((label, tree.query(conjugates @ signatures.shadow)[1]))
+    rows, columns = (np.concatenate(each) for each in zip(*edges, strict=True))
+    graph = sparse.csr_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(order, order))
+    classes: np.ndarray = csgraph.connected_components(graph, directed=False)[1]
+    return classes

@@ -14,10 +14,11 @@ from equibasis.errors import GroupError, SpaceError
 from equibasis.linalg.numbers import whole_number
 from equibasis.symmetry.assembled import assembled, direct_sum
 from equibasis.symmetry.building import representation
-from equibasis.symmetry.closure import check_group, list_elements
+from equibasis.symmetry.closure import check_group
 from equibasis.symmetry.constructions import discrete_part, same_representation
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.lie import LieAlgebra, lie_algebra
+from equibasis.symmetry.listing import ClassCharacters, class_characters, list_elements
 from equibasis.symmetry.orbit_types import OrbitTypes, orbit_types
 from equibasis.symmetry.representations import (
     TOLERANCE,
@@ -26,6 +27,7 @@ from equibasis.symmetry.representations import (
     Representation,
 )
 from equibasis.symmetry.spaces import SCALAR, Shape, Space, Sum, V, array_shape
+from equibasis.symmetry.weights import RankByWeights, rank_by_weights
 from equibasis.symmetry.workers import Workers
 
 # The largest norm of a matrix: rounding is multiplied by its square.
@@ -144,6 +146,12 @@ class HomSpace:
         vars(whole)["types"] = replace(types, representations=small)
         return whole
 
+    @cached_property
+    def class_characters(self) -> ClassCharacters:
+        """Characters of the small representations, by class, where only generators are listed."""
+        small = self.types.representations
+        return class_characters(self.group, str(self), self.elements, *small)
+
     def between(self, input_: int, output: int) -> HomSpace:
         """Hom_G(V, W) for two of the small representations."""
         small = self.types.representations
@@ -151,11 +159,13 @@ class HomSpace:
             self, input_space=V, output_space=V, input=small[input_], output=small[output]
         )
         vars(space)["generating"] = self.generating  # which need not be found again
-        if self.continuous:
-            vars(space)["algebra_basis"] = tuple(
-                (each[input_], each[output]) for each in self.lie_algebra.basis
-            )
+        vars(space)["_within"] = self, input_, output
         return space
+
+    @cached_property
+    def _within(self) -> tuple[HomSpace, int, int] | None:
+        """The space that this is a part of, and which of its small representations these are."""
+        return None  # set by `between`
 
     @cached_property
     def lie_algebra(self) -> LieAlgebra:
@@ -165,8 +175,34 @@ class HomSpace:
     @cached_property
     def algebra_basis(self) -> tuple[tuple[sparse.csr_array, sparse.csr_array], ...]:
         """dρ₁(A) and dρ₂(A) for a basis of the Lie algebra."""
-        found = lie_algebra((self.input, self.output), self.continuous)
-        return tuple((on_input, on_output) for on_input, on_output in found.basis)
+        if self._within is None:
+            found = lie_algebra((self.input, self.output), self.continuous)
+            return tuple((on_input, on_output) for on_input, on_output in found.basis)
+        whole, input_, output = self._within
+        return tuple((each[input_], each[output]) for each in whole.lie_algebra.basis)
+
+    @cached_property
+    def by_weights(self) -> RankByWeights:
+        """The dimensions that weights give for all pairs of small representations."""
+        return rank_by_weights(
+            self.elements, self.types.representations, self.continuous, self.lie_algebra
+        )
+
+    @property
+    def rank_by_weights(self) -> int | None:
+        """dim Hom_G(X, Y) from weights, without solving for it; ``None`` where they do not tell."""
+        if self._within is not None:
+            whole, input_, output = self._within
+            known = whole.by_weights.dimensions
+            return None if known is None else int(known[output, input_])
+        known, types = self.by_weights.dimensions, self.types
+        if known is None:
+            return None
+        return sum(
+            o.multiplicity * i.multiplicity * int(known[o.type, i.type])
+            for o in types.output
+            for i in types.input
+        )
 
     @property
     def kind(self) -> str:
@@ -234,7 +270,7 @@ def _is_trivial(rho: Representation) -> bool:
 
 
 def _shape_of(space: Space, dimension: int) -> Shape:
-    shape = array_shape(space)
+    shape = array_shape(space, dimension)
     return (dimension,) if shape is None else shape
 
 
@@ -269,7 +305,7 @@ def hom_space(group: Group, *, input: Space, output: Space, workers: Workers) ->
 
 
 def _check_conditioned(name: str, elements: Sequence[str], rho: Representation) -> None:
-    if isinstance(rho, PermutationRepresentation) or rho.order == len(rho.algebra):
+    if rho.is_orthogonal or rho.order == len(rho.algebra):
         return
     scales = np.linalg.svd(discrete_part(rho, len(rho.algebra)), compute_uv=False)
     worst = np.maximum(scales.max(axis=1), 1.0 / np.maximum(scales.min(axis=1), 1e-300))

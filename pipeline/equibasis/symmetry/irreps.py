@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
+from scipy.sparse import linalg as splinalg
 
 from equibasis.errors import EquibasisError
+from equibasis.symmetry.lie import LieAlgebra, lie_algebra
 from equibasis.symmetry.pair_orbits import pair_orbits
 from equibasis.symmetry.representations import PermutationRepresentation, Representation
 
@@ -22,6 +25,9 @@ _ZERO = 1e-8
 
 # Maps are drawn at random by fours, until bases are found.
 _SEEDS = range(12)
+
+# Steps of conjugate gradients towards a map that commutes.
+_MOST_STEPS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +87,7 @@ class Decomposition:
         return int(sum(sizes[:irrep])) + steps
 
 
-def decompose(representations: Sequence[Representation]) -> Decomposition:
+def decompose(representations: Sequence[Representation], continuous: int = 0) -> Decomposition:
     """Bases in which representations fall apart into irreps, copies of one irrep alike in all.
 
     Eigenspaces of a symmetric map that commutes with ρ, drawn at random, are irreducible; a map
@@ -94,16 +100,19 @@ def decompose(representations: Sequence[Representation]) -> Decomposition:
     ----------
     representations
         Of one group, all (signed) permutations of the same generators, or all matrices of all
-        elements in the same order.
+        elements in the same order; of a continuous group, all orthogonal.
+    continuous
+        How many of the last elements listed are of the Lie algebra.
 
     Raises
     ------
     EquibasisError
-        If no bases are found within rounding.
+        If no bases are found within rounding, or a continuous group is not orthogonal.
     """
     unitary = [_Orthogonal.of(rho) for rho in representations]
+    algebra = lie_algebra(representations, continuous) if continuous else None
     for seeds in zip(*[iter(_SEEDS)] * 4, strict=True):
-        found = _decompose(unitary, seeds)
+        found = _decompose(unitary, seeds, algebra, continuous)
         if found is not None:
             return found
     raise EquibasisError("the representations do not fall apart within rounding")
@@ -122,8 +131,10 @@ class _Orthogonal:
     def of(rho: Representation) -> _Orthogonal:
         if isinstance(rho, PermutationRepresentation):
             return _Orthogonal(rho, None, None, None)
+        if rho.algebra and not rho.is_orthogonal:
+            raise EquibasisError("irreps of a continuous group are found where it is orthogonal")
         if rho.is_orthogonal:
-            return _Orthogonal(rho, rho.matrices, None, None)
+            return _Orthogonal(rho, None if rho.algebra else rho.matrices, None, None)
         metric = np.einsum("gji,gjk->ik", rho.matrices, rho.matrices) / rho.order
         values, vectors = np.linalg.eigh(metric)
         root = (vectors * np.sqrt(values)) @ vectors.T
@@ -140,9 +151,23 @@ def _scattered(count: int, seed: int) -> np.ndarray:
     return np.random.RandomState(seed).uniform(-1, 1, count)
 
 
-def _random_map(source: _Orthogonal, target: _Orthogonal, seed: int) -> np.ndarray:
+def _random_map(
+    representations: Sequence[_Orthogonal],
+    source_: int,
+    target_: int,
+    seed: int,
+    algebra: LieAlgebra | None,
+    continuous: int,
+) -> np.ndarray:
     """Some map that commutes with the group, (t_target, t_source)."""
+    source, target = representations[source_], representations[target_]
     shape = target.dimension, source.dimension
+    if algebra is not None:
+        start = _scattered(math.prod(shape), seed).reshape(shape)
+        pairs = [(each[source_], each[target_]) for each in algebra.basis]
+        discrete = range(source.rho.order - continuous)
+        pairs += [(source.rho.matrix(h), target.rho.matrix(h)) for h in discrete]
+        return _nearest_that_commutes(start, pairs)
     if isinstance(source.rho, PermutationRepresentation) and isinstance(
         target.rho, PermutationRepresentation
     ):
@@ -158,16 +183,45 @@ def _random_map(source: _Orthogonal, target: _Orthogonal, seed: int) -> np.ndarr
     return terms.mean(axis=0)
 
 
+def _nearest_that_commutes(
+    start: np.ndarray, pairs: Sequence[tuple[sparse.csr_array, sparse.csr_array]]
+) -> np.ndarray:
+    """The orthogonal projection of a matrix to those W with B W = W A for all pairs (A, B).
+
+    W - Ω⁺ΩW by conjugate gradients, where Ω is the sum of squares of W -> B W - W A.
+    """
+
+    def squared(vector: np.ndarray) -> np.ndarray:
+        matrix = vector.reshape(start.shape)
+        total = np.zeros(start.shape)
+        for a, b in pairs:
+            off = b @ matrix - matrix @ a
+            total += b.T @ off - off @ a.T
+        return total.ravel()
+
+    operator = splinalg.LinearOperator((start.size,) * 2, matvec=squared, dtype=np.float64)
+    vector = start.ravel()
+    for _ in range(2):
+        away, _ = splinalg.cg(operator, squared(vector), rtol=1e-15, maxiter=_MOST_STEPS)
+        vector = vector - away
+    return vector.reshape(start.shape)
+
+
 def _decompose(
-    representations: Sequence[_Orthogonal], seeds: tuple[int, ...]
+    representations: Sequence[_Orthogonal],
+    seeds: tuple[int, ...],
+    algebra: LieAlgebra | None,
+    continuous: int,
 ) -> Decomposition | None:
     irreps: list[Irrep] = []
     members: list[list[list[np.ndarray]]] = []  # by kind and irrep: bases of the copies
-    for kind, rho in enumerate(representations):
+    for kind in range(len(representations)):
         members.append([[] for _ in irreps])
-        commuting = [_random_map(rho, rho, seed) for seed in seeds]
+        commuting = [
+            _random_map(representations, kind, kind, seed, algebra, continuous) for seed in seeds
+        ]
         to_known = {
-            known: _random_map(representations[known], rho, seeds[0])
+            known: _random_map(representations, known, kind, seeds[0], algebra, continuous)
             for known in {irrep.holder for irrep in irreps}
         }
         to_known[kind] = commuting[0]

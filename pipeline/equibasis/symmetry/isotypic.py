@@ -7,7 +7,6 @@ by a matrix over its commutant: the reals, the complex numbers or the quaternion
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,13 +41,20 @@ def isotypic(space: HomSpace) -> Decomposition | None:
     if len(small) > MOST_TYPES or max(rho.dimension for rho in small) > LONGEST_ORBIT:
         return None
     try:
-        return decompose(_of_one_kind(space, small))
+        return decompose(of_one_kind(space), space.continuous)
     except (EquibasisError, np.linalg.LinAlgError):
         return None
 
 
-def _of_one_kind(space: HomSpace, small: Sequence[Representation]) -> list[Representation]:
-    """All permutations, of generators alone; or all matrices, of all elements."""
+def of_one_kind(space: HomSpace) -> list[Representation]:
+    """The small representations as `decompose` takes them.
+
+    All permutations, of generators alone; or all matrices, of all elements; or as they are, where
+    the group is continuous.
+    """
+    small = space.types.representations
+    if space.continuous:
+        return list(small)
     if all(isinstance(rho, PermutationRepresentation) for rho in small):
         return [at_elements(rho, space.generating or (-1,)) for rho in small]
     return [

@@ -103,13 +103,15 @@ def _summands(sides: Sequence[Representation], *, enumerated: bool) -> list[_Fou
                 permuted.append((coordinates + start, part))
                 continue
             for known, copies in found:
-                if known.dimension == part.dimension and _equal(known, part):
+                if known is part or (known.dimension == part.dimension and _equal(known, part)):
                     copies.append(coordinates + start)
                     break
             else:
                 found.append((part, [coordinates + start]))
         start += rho.dimension
-    types = [_Found(part, np.stack(copies, axis=1), None) for part, copies in found]
+    types = [
+        _Found(part, np.stack(sorted(copies, key=np.min), axis=1), None) for part, copies in found
+    ]
     if permuted:
         coordinates = np.concatenate([each for each, _ in permuted])
         whole = _side_by_side([part for _, part in permuted])

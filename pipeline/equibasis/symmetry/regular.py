@@ -7,10 +7,11 @@ import numpy as np
 from equibasis.errors import SpaceError
 from equibasis.linalg.numbers import real_array
 from equibasis.symmetry.assembled import direct_sum
-from equibasis.symmetry.closure import list_elements, products
+from equibasis.symmetry.closure import products
 from equibasis.symmetry.constructions import tensor_product, trivial_representation
 from equibasis.symmetry.families.products import of_factor
 from equibasis.symmetry.group import Group
+from equibasis.symmetry.listing import list_elements
 from equibasis.symmetry.representations import (
     PermutationRepresentation,
     Representation,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from equibasis.errors import GroupError
-from equibasis.symmetry.closure import MOST_ELEMENTS
 from equibasis.symmetry.constructions import algebra_part, discrete_part
+from equibasis.symmetry.listing import MOST_ELEMENTS
 from equibasis.symmetry.representations import TOLERANCE, Representation
 
 # Numbers that are kept while words are compared; beyond, those met so far have to do.

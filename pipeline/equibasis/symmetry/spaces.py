@@ -244,21 +244,64 @@ def copies(count: int, space: Space) -> Space:
     return space if count == 1 else Sum(_summands(space) * count, _apart(space))
 
 
-def array_shape(space: Space) -> Shape | None:
+def array_shape(space: Space, dimension: int | None = None) -> Shape | None:
     """The shape of the arrays that make up a space, or ``None`` where that is not known.
 
-    Equal summands make a first axis, as channels do; other sums are flat.
+    Equal summands make a first axis, as channels do; other sums are flat. Factors of a tensor
+    product have their axes one after the other. Where one representation is called by name, the
+    ``dimension`` of the space tells how large that is.
     """
-    if isinstance(space, Grid):
-        if space.field == "scalar" or (space.field == "pseudoscalar" and space.shape):
-            return space.shape
-        if space.field in ("vector", "pseudovector") and space.shape:
-            return (len(space.shape), *space.shape)
+    names = _names(space)
+    if not names:
+        return _shape(space, 0) or (() if space == SCALAR else None)
+    if dimension is None or len(names) > 1:
         return None
-    if isinstance(space, Sum) and len(_runs(space.summands)) == 1:
-        inner = array_shape(space.summands[0])
-        return None if inner is None else (len(space.summands), *inner)
+    for size in range(1, dimension + 1):
+        shape = _shape(space, size)
+        if shape is None or math.prod(shape) >= dimension:
+            return shape if shape is not None and math.prod(shape) == dimension else None
     return None
+
+
+def _names(space: Space) -> set[str]:
+    """The representations whose size only the group knows, by name."""
+    if isinstance(space, Grid):
+        plain = space.field in ("scalar", "pseudoscalar") or (
+            space.shape and space.field in ("vector", "pseudovector")
+        )
+        return set() if plain else {f"{space.field} at a point"}
+    if isinstance(space, Named):
+        return {space.name}
+    if isinstance(space, (Dual, Power)):
+        return _names(space.space)
+    parts = space.summands if isinstance(space, Sum) else _factors(space)
+    return set().union(*map(_names, dict.fromkeys(parts)))
+
+
+def _shape(space: Space, size: int) -> Shape | None:
+    """The shape of arrays, where the one representation by name has ``size`` dimensions."""
+    if isinstance(space, Grid):
+        components = {"scalar": (), "pseudoscalar": ()}
+        in_axes = {"vector": (len(space.shape),), "pseudovector": (len(space.shape),)}
+        if not space.shape and space.field in in_axes:
+            return (size,)
+        return ({**components, **in_axes}.get(space.field, (size,))) + space.shape
+    if isinstance(space, Named):
+        return (size,)
+    if isinstance(space, Dual):
+        return _shape(space.space, size)
+    if isinstance(space, Power):
+        inner = _shape(space.space, size)
+        if inner is None:
+            return None
+        n, k = math.prod(inner), space.exponent
+        return (math.comb(n + k - 1 if space.symmetric else n, k),)
+    if isinstance(space, Product):
+        parts = [_shape(factor, size) for factor in space.factors]
+        return None if None in parts else tuple(itertools.chain(*(part or () for part in parts)))
+    runs = _runs(_summands(space))
+    of_one = _shape(runs[0][1], size) if len(runs) == 1 else None
+    return None if of_one is None else (runs[0][0], *of_one)
 
 
 def _product(factors: tuple[Space, ...]) -> Space:

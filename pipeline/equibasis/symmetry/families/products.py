@@ -14,10 +14,11 @@ from scipy import linalg
 
 from equibasis.errors import GroupError, SpaceError
 from equibasis.symmetry.assembled import direct_sum
-from equibasis.symmetry.closure import check_group, list_elements
+from equibasis.symmetry.closure import check_group
 from equibasis.symmetry.constructions import at_elements, lifted
 from equibasis.symmetry.families import FEW, built_in
 from equibasis.symmetry.group import Group, shape_text
+from equibasis.symmetry.listing import list_elements
 from equibasis.symmetry.representations import PermutationRepresentation, Representation
 from equibasis.symmetry.spaces import Shape
 

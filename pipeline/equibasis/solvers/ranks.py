@@ -1,0 +1,127 @@
+"""dim Hom_G(X, Y), found otherwise than by the solver whose result is held to it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from equibasis.errors import TooManyElementsError
+from equibasis.linalg import modular
+from equibasis.linalg.rational import whole_multiples
+from equibasis.solvers import kernel
+from equibasis.solvers.orbits import solve as solve_orbits
+from equibasis.solvers.reynolds import hom_dimension
+from equibasis.solvers.tables import Table
+from equibasis.symmetry.constructions import algebra_part
+from equibasis.symmetry.hom_space import HomSpace
+from equibasis.symmetry.representations import PermutationRepresentation
+
+# By what a rank may be known, the strongest first.
+MEANS = ("characters", "orbits", "weights", "rank modulo p", "null spaces")
+
+# Spaces of maps of no larger dimension are decomposed whole to count their null vectors.
+_DENSE = 1300
+
+# Singular values below this share of the largest are zero.
+_ZERO = 1e-10
+
+
+@dataclass(frozen=True)
+class ExpectedRank:
+    """A rank, and by which of `MEANS` it is known.
+
+    The first four are theorems: of characters of a finite group, orbits counted, weights of a
+    reductive Lie algebra, and constraints with rational entries, which have no more solutions over
+    the rational numbers than modulo a prime. The last is that two computations agree.
+    """
+
+    rank: int
+    by: str
+
+
+def expected_rank(
+    space: HomSpace, tables: tuple[tuple[Table, ...], ...] | None = None
+) -> ExpectedRank:
+    """dim Hom_G(X, Y) = Σ d c dim Hom_G(V, W).
+
+    Where only generators of permutations are listed, orbits are counted from the other side,
+    Hom_G(W, V). Where that is among the tables, it is not counted again, so that for V = W this
+    says nothing: `verify_basis` finds the orbits anew.
+    """
+    types = space.types
+    known: dict[tuple[int, int], int] = {}
+    for output, row in zip(types.output, tables or (), strict=tables is not None):
+        for input_, table in zip(types.input, row, strict=True):
+            known[output.type, input_.type] = table.rank
+    traces = None
+    if not (space.complete or space.continuous or _permuted(*types.representations)):
+        with contextlib.suppress(TooManyElementsError):  # then each pair on its own
+            traces = space.class_characters
+
+    @functools.cache
+    def of_pair(input_: int, output: int) -> ExpectedRank:
+        pair = space.between(input_, output)
+        if space.complete:
+            return ExpectedRank(hom_dimension(pair), "characters")
+        if traces is not None:
+            return ExpectedRank(traces.product(input_, output), "characters")
+        if space.continuous and (rank := pair.rank_by_weights) is not None:
+            return ExpectedRank(rank, "weights")
+        if not _permuted(pair.input, pair.output):
+            return _of_constraints(pair)
+        if (input_, output) in known:
+            return ExpectedRank(known[input_, output], "orbits")
+        return ExpectedRank(solve_orbits(space.between(output, input_)).rank, "orbits")
+
+    rank, by = 0, 0
+    for output in types.output:
+        for input_ in types.input:
+            found = of_pair(input_.type, output.type)
+            rank += output.multiplicity * input_.multiplicity * found.rank
+            by = max(by, MEANS.index(found.by))
+    return ExpectedRank(rank, MEANS[by])
+
+
+def _permuted(*representations: object) -> bool:
+    return all(isinstance(rho, PermutationRepresentation) for rho in representations)
+
+
+def _of_constraints(space: HomSpace) -> ExpectedRank:
+    """From a C W = 0 of the generators alone."""
+    given = whole_constraints(space)
+    if given is not None:
+        return ExpectedRank(modular.nullity(given), "rank modulo p")
+    if space.dimension > _DENSE:
+        return ExpectedRank(kernel.nullity(space), "null spaces")
+    stacked = sparse.vstack(list(kernel.constraints(space))).toarray()
+    scales = np.linalg.svd(stacked, compute_uv=False)
+    rank = int((scales > _ZERO * scales.max(initial=0.0)).sum())
+    return ExpectedRank(space.dimension - rank, "null spaces")
+
+
+def whole_constraints(space: HomSpace) -> sparse.csr_array | None:
+    """C of whole numbers with C vec(W) = 0 exactly where W is equivariant, int64, row-major.
+
+    ρ₂(h) W - W ρ₁(h) for the discrete elements, dρ₂(A) W - W dρ₁(A) for the algebra elements, each
+    times a whole number; ``None`` where their entries are no fractions.
+    """
+    parts = []
+    one, other = (sparse.eye_array(n, dtype=np.int64) for n in (space.m, space.k))
+    discrete = range(space.input.order - space.continuous)
+    sides = [
+        [*map(rho.matrix, discrete), *algebra_part(rho, space.continuous)]
+        for rho in (space.input, space.output)
+    ]
+    for pair in zip(*sides, strict=True):
+        whole = whole_multiples(pair)
+        if whole is None:
+            return None
+        on_input, on_output = whole
+        parts.append(sparse.kron(on_output, one) - sparse.kron(other, on_input.T))
+    stacked = sparse.csr_array(sparse.vstack(parts, format="csr"))
+    stacked.eliminate_zeros()
+    return stacked

@@ -1,0 +1,249 @@
+"""The elements that generators make, found by what they do to a few vectors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse import csgraph
+
+from equibasis.errors import GroupError, TooManyElementsError
+from equibasis.symmetry.closure import TOO_NEAR, Signatures
+from equibasis.symmetry.representations import (
+    TOLERANCE,
+    MatrixRepresentation,
+    PermutationRepresentation,
+    Representation,
+    signs_of,
+)
+
+# Generators that make more elements than this are not listed: the group is too large, or infinite.
+MOST_ELEMENTS = 20_000
+_MOST_BYTES = 2**30
+
+# Width of the buckets that signatures are sorted into: far above rounding.
+_BUCKET = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Words:
+    """Elements as words in generators, breadth first, the identity first.
+
+    Attributes
+    ----------
+    names
+        Products of names of generators, ``e`` for the identity.
+    generator, parent
+        Element i is generator ``generator[i]`` times element ``parent[i]``; -1 for the identity.
+    """
+
+    names: tuple[str, ...]
+    generator: np.ndarray
+    parent: np.ndarray
+
+
+class _Lookup:
+    """Which elements have been met, by their signatures, rounding allowed for."""
+
+    def __init__(self) -> None:
+        self.buckets: dict[int, list[tuple[int, np.ndarray]]] = {}
+        self.count = 0
+
+    def number(self, signatures: Signatures, vectors: list[np.ndarray]) -> tuple[int, bool]:
+        """The number of an element, and whether it was not known before; it is now."""
+        flat = signatures.flat(vectors)
+        place = float(flat @ signatures.shadow[:, 0]) / _BUCKET
+        if not math.isfinite(place):
+            raise GroupError("the generators make ever larger matrices: the group is not finite")
+        bucket = math.floor(place)
+        near = [other for step in (-1, 0, 1) for other in self.buckets.get(bucket + step, ())]
+        if near:
+            off = np.abs(flat - np.stack([other for _, other in near])).max(axis=1)
+            distance = off.min() / max(1.0, abs(flat).max())
+            if distance < TOLERANCE:
+                return near[int(off.argmin())][0], False
+            if distance < TOO_NEAR:
+                raise GroupError(
+                    f"the generators make elements that differ by only {distance:.1g}: the group "
+                    "is not finite, or its matrices are not exact enough"
+                )
+        self.buckets.setdefault(bucket, []).append((self.count, flat))
+        self.count += 1
+        return self.count - 1, True
+
+
+def words(
+    name: str, where: str, generators: Sequence[str], *representations: Representation
+) -> Words:
+    """Every element that generators make.
+
+    Raises
+    ------
+    TooManyElementsError
+        If they generate more than `MOST_ELEMENTS`.
+    GroupError
+        If their matrices do not generate a finite group.
+    """
+    return _explored(name, where, generators, representations)[0]
+
+
+def _explored(
+    name: str, where: str, generators: Sequence[str], representations: Sequence[Representation]
+) -> tuple[Words, _Lookup, Signatures, list[list[np.ndarray]]]:
+    signatures = Signatures(representations)
+    each = 16 * sum(rho.dimension for rho in representations)
+    most = min(MOST_ELEMENTS, int(_MOST_BYTES / each) + 1)
+    known = _Lookup()
+    sent = [signatures.probes]
+    known.number(signatures, sent[0])
+    names, by, parent = ["e"], [-1], [-1]
+    for position, vectors in enumerate(sent):  # grows while it is walked: breadth first
+        for g, generator in enumerate(generators):
+            moved = signatures.apply(g, vectors)
+            _, new = known.number(signatures, moved)
+            if not new:
+                continue
+            if len(sent) >= most:
+                raise TooManyElementsError(_too_many(name, where, most))
+            sent.append(moved)
+            names.append(generator if position == 0 else f"{generator} {names[position]}")
+            by.append(g)
+            parent.append(position)
+    found = Words(tuple(names), np.array(by), np.array(parent))
+    return found, known, signatures, sent
+
+
+def _too_many(name: str, where: str, most: int) -> str:
+    return (
+        f"the generators of {name!r} make more than {most:,} elements on {where}, or infinitely "
+        "many: for permutations, use --solver orbits; of matrices, check the angles"
+    )
+
+
+def list_elements(
+    name: str, where: str, generators: Sequence[str], *representations: Representation
+) -> tuple[tuple[str, ...], tuple[Representation, ...]]:
+    """Every element that generators make, and each representation with all of them listed.
+
+    Raises
+    ------
+    TooManyElementsError
+        If they generate more than `MOST_ELEMENTS`, or their matrices do not fit.
+    GroupError
+        If their matrices do not generate a finite group.
+    """
+    found = words(name, where, generators, *representations)
+    count = len(found.names)
+    bytes_each = sum(map(_bytes_an_element, representations))
+    if count * bytes_each > _MOST_BYTES:
+        raise TooManyElementsError(_too_many(name, where, int(_MOST_BYTES / bytes_each) + 1))
+    return found.names, tuple(_multiplied(rho, found) for rho in representations)
+
+
+def _bytes_an_element(rho: Representation) -> int:
+    n = rho.dimension
+    return 17 * n if isinstance(rho, PermutationRepresentation) else 8 * n**2
+
+
+def _multiplied(rho: Representation, found: Words) -> Representation:
+    """ρ of all elements, each a generator times one before it."""
+    count, n = len(found.names), rho.dimension
+    if isinstance(rho, PermutationRepresentation):
+        index = np.empty((count, n), dtype=np.int64)
+        signs = np.ones((count, n), dtype=np.int8)
+        index[0] = np.arange(n)
+        flips = signs_of(rho)
+        for i in range(1, count):
+            g, parent = found.generator[i], found.parent[i]
+            index[i] = index[parent, rho.index[g]]
+            signs[i] = flips[g] * signs[parent, rho.index[g]]
+        return PermutationRepresentation(index, None if rho.signs is None else signs)
+    matrices = np.empty((count, n, n))
+    matrices[0] = np.eye(n)
+    for i in range(1, count):
+        matrices[i] = rho.apply(int(found.generator[i]), matrices[found.parent[i]])
+    return MatrixRepresentation(matrices)
+
+
+@dataclass(frozen=True, eq=False)
+class ClassCharacters:
+    """Characters by conjugacy class.
+
+    Attributes
+    ----------
+    sizes
+        How many elements each class has, int64 (C,).
+    traces
+        tr ρ(g) for one g of each, of each representation: float64 (representations, C).
+    """
+
+    sizes: np.ndarray
+    traces: np.ndarray
+
+    def product(self, first: int, second: int) -> int:
+        """1/|G| Σ |class| tr ρ₁ tr ρ₂ of two representations: dim Hom_G between them.
+
+        Raises `GroupError` if it is no whole number.
+        """
+        of_classes = self.sizes * self.traces[first] * self.traces[second]
+        mean = float(of_classes.sum() / self.sizes.sum())
+        if abs(mean - round(mean)) > 1e-6:
+            raise GroupError(f"the mean of the characters, {mean:.6g}, is no whole number")
+        return round(mean)
+
+
+def class_characters(
+    name: str, where: str, generators: Sequence[str], *representations: Representation
+) -> ClassCharacters:
+    """Characters of the finite group that generators make, without the matrices of all elements.
+
+    Elements are told apart, and conjugated, by what they do to vectors; only of one element of
+    each class is the matrix made, along its word.
+
+    Raises
+    ------
+    TooManyElementsError
+        If there are more than `MOST_ELEMENTS`.
+    GroupError
+        If their matrices do not generate a finite group.
+    """
+    found, known, signatures, _ = _explored(name, where, generators, representations)
+    count = len(found.names)
+    ends = []
+    for g in range(len(generators)):
+        # Of g h g⁻¹ on the probes: first g⁻¹, then h along its word, then g.
+        moved = [
+            [
+                rho.inverse.apply(g, probe)
+                for rho, probe in zip(representations, signatures.probes, strict=True)
+            ]
+        ]
+        for i in range(1, count):
+            moved.append(signatures.apply(int(found.generator[i]), moved[found.parent[i]]))
+        ends.append(
+            [known.number(signatures, signatures.apply(g, vectors))[0] for vectors in moved]
+        )
+    rows = np.tile(np.arange(count), len(generators))
+    graph = sparse.csr_array(
+        (np.ones(len(rows)), (rows, np.concatenate(ends).astype(np.int64))), shape=(count, count)
+    )
+    number, class_ = csgraph.connected_components(graph, directed=False)
+    first = np.unique(class_, return_index=True)[1]
+    traces = np.array(
+        [[_trace(rho, found, int(element)) for element in first] for rho in representations]
+    )
+    return ClassCharacters(np.bincount(class_, minlength=number), traces)
+
+
+def _trace(rho: Representation, found: Words, element: int) -> float:
+    letters = []
+    while element:
+        letters.append(int(found.generator[element]))
+        element = int(found.parent[element])
+    product = sparse.eye_array(rho.dimension).toarray()
+    for g in reversed(letters):
+        product = rho.apply(g, product)
+    return float(np.trace(product))
