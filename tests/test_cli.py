@@ -147,7 +147,10 @@ WRONG = {
     "not two axes": ([*SOLVE, *C4, "--output", "9"], "acts on arrays of 2 axes"),
     "unknown group": ([*SOLVE, "--group", "SO3", *SMALL], "unknown group 'SO3' (is it so3"),
     "empty axis": ([*SOLVE, *C4, "--output", "0x3"], "0x3 has an empty axis"),
-    "no shape": ([*SOLVE, *C4, "--output", "abc"], "'abc': expected a shape such as 14x14"),
+    "no shape": (
+        [*SOLVE, *C4, "--output", "abc"],
+        "this group has V, regular; arrays are written as in 14x14",
+    ),
     "empty shape": ([*SOLVE, *C4, "--output", ""], "'': expected a shape such as 14x14"),
     "negative shape": ([*SOLVE, *C4, "--output=-3x3"], "at character 1: »-3x3"),
     "too large": ([*SOLVE, *C4, "--output", "99999999x99999999"], "2,147,483,648 points"),
@@ -160,7 +163,7 @@ WRONG = {
     "too many brackets": ([*SOLVE, *C4, "--output", "(" * 5000], "bracket"),
     "no field": (
         [*SOLVE, *C4, "--output", "3x3:spin"],
-        "expected one of scalar, pseudoscalar, vector",
+        "this group has scalar, pseudoscalar, vector, pseudovector, regular, V, at character 5",
     ),
     "field of one point": (
         [*SOLVE, "--group", "trivial", "--output", "1:vector"],
@@ -168,10 +171,10 @@ WRONG = {
     ),
     "bracket not closed": ([*SOLVE, *C4, "--output", "2*(3x3 + 1"], "expected ), at character 11"),
     "input with a slip": ([*SOLVE, *C4, *SMALL, "--input", "3x3 + 3y3"], "3x3 + 3»y3"),
-    "no matrices": ([*SOLVE, *C4, "--output", "V"], "group 'c4'"),
+    "no matrices": ([*SOLVE, "--group", "p4", "--output", "V"], "this group has regular;"),
     "no matrices for the input": (
-        [*SOLVE, *C4, "--output", "3x3", "--input", "V"],
-        "group 'c4'",
+        [*SOLVE, "--group", "p4", "--output", "3x3", "--input", "V"],
+        "this group has regular; arrays are written as in 14x14, at character 1",
     ),
     "not so long": ([*SOLVE, "--group", "z6", "--output", "4"], "6 shifts by one do not bring"),
     "not the degree": ([*SOLVE, "--group", "s5", "--output", "4"], "must have length 5, not 4"),
