@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import pickle
@@ -9,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import by_hand
 import equibasis as eb
 from equibasis.symmetry.building import representation
-from equibasis.symmetry.catalog import find_group, group_name, is_built_in
+from equibasis.symmetry.catalog import find_group, group_name, is_built_in, parts_of
 from equibasis.symmetry.families import CRYSTALS, FAMILIES
 from equibasis.symmetry.hom_space import hom_space
 from equibasis.symmetry.relations import check_relations
@@ -208,7 +211,8 @@ def test_the_page_of_groups_names_every_family_and_its_code_runs():
         ("c3", "9", "a sequence does not turn; z3 shifts it in a circle"),
         ("d3", "9:vector", "a sequence does not turn"),
         ("c1", "9", "use trivial"),
-        ("Oh", "3x3x3", "is one of matrices: it acts on V, not on arrays"),
+        ("Oh", "3x3x3", "acts on V, not on arrays; oh is the group of that name that does"),
+        ("D3h", "3x3", "is one of matrices: it acts on V, not on arrays"),
         ("so3", "5", "acts on V, l2, l3, l4, not on arrays"),
         ("so3*z4", "5", "4 shifts by one do not bring a sequence of 5 back to its start"),
         ("so3*z4", "4x4", "acts on arrays of 1 axis, not on 4x4"),
@@ -231,8 +235,9 @@ def test_a_space_that_does_not_fit_is_refused_with_the_reason(group, space, said
         ("su1", "must be at least 2"),
         ("sl1", "must be at least 2"),
         ("sp5", "its number is even"),
+        ("scale9999", "must be at most 2,000, not 9999"),
         ("so999", "498,501 dimensions, and the most is 2,000"),
-        ("u99999", "dimensions, and the most is"),
+        ("u99999", "must be at most 2,000, not 99999"),
         ("SO(3)", "unknown group 'SO(3)' (is it so3"),
         ("SO(1,3)", "(is it so1,3 or so+1,3?)"),
         ("Z_4", "(is it z4?)"),
@@ -253,6 +258,17 @@ def test_a_name_that_is_none_is_refused_in_one_line(name, said):
         find_group(name)
     assert said in str(refusal.value)
     assert len(str(refusal.value).splitlines()) == 1
+
+
+@given(st.text("aosuicdzghpl+,*()0123 ", max_size=9) | st.from_regex(r"\Awreath\(.{0,9}\)\Z"))
+def test_any_text_is_a_group_or_refused_in_one_line(text):
+    if is_built_in(text):
+        with contextlib.suppress(eb.GroupError):  # so1, wreath(so3, s2): no such group
+            assert find_group(text).name == group_name(text)
+    else:
+        with pytest.raises(eb.GroupError) as refusal:
+            find_group(text)
+        assert len(str(refusal.value).splitlines()) == 1
 
 
 def test_an_unknown_name_is_told_what_there_is_by_kind():
@@ -538,6 +554,7 @@ def test_products_and_files_in_a_wreath_product_have_one_name(tmp_path, monkeypa
     ):
         assert find_group(spec).name == group_name(spec) == name
     assert is_built_in("wreath(s2,s3) * z5")
+    assert parts_of("wreath(turn.json, s3*z2) * z5") == ["turn.json", "s3", "z2", "z5"]
     assert not is_built_in("wreath(turn.json, s3)")
     basis = eb.solve("wreath(s2, s3)", output="3x2")
     eb.save_basis(basis, "basis.h5")

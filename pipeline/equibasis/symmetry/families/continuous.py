@@ -29,7 +29,8 @@ _SPINS = (2, 3, 4)
 
 def _check_size(name: str, n: int, dimension: int, *, least: int = 1) -> None:
     """Refuse what is no continuous group, or one too large to work with."""
-    whole_number(n, f"the size of group {name!r}", least=least, error=GroupError)
+    what = f"the size of group {name!r}"
+    whole_number(n, what, least=least, most=MOST_DIMENSIONS, error=GroupError)
     if dimension > MOST_DIMENSIONS:
         raise GroupError(
             f"group {name!r} has a Lie algebra of {dimension:,} dimensions, and the most is "

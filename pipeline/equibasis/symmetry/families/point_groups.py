@@ -10,10 +10,11 @@ from functools import partial
 import numpy as np
 from scipy import linalg
 
-from equibasis.symmetry.families import CRYSTALS, MATRICES, family
+from equibasis.symmetry.families import CRYSTALS, GROUPS, MATRICES, family
 from equibasis.symmetry.families.plane import turn
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.representations import from_matrices
+from equibasis.symmetry.spaces import Shape
 
 # What the entries of all these matrices are, up to sign: each is rounded once.
 _GOLDEN = (1 + math.sqrt(5)) / 2
@@ -128,8 +129,14 @@ def _listed(
         tuple(names),
         None,
         generators=tuple(given) or None,
+        refuses=partial(_other, name.lower()),
         representations={"V": from_matrices(np.stack([matrix for _, matrix in found.values()]))},
     )
+
+
+def _other(name: str, shape: Shape) -> str | None:
+    """``d4`` for ``D4``."""
+    return f"{name} is the group of that name that does" if name in GROUPS else None
 
 
 def _rounded(matrix: np.ndarray) -> np.ndarray:

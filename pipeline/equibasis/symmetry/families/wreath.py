@@ -10,6 +10,7 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from equibasis.errors import GroupError
+from equibasis.linalg.memory import refuse_beyond_memory
 from equibasis.symmetry.families.products import generating_positions
 from equibasis.symmetry.group import Group, shape_text
 from equibasis.symmetry.representations import PermutationRepresentation
@@ -26,10 +27,13 @@ def wreath_group(inner: Group, outer: Group) -> Group:
     ------
     GroupError
         If one is no group of permutations.
+    EquibasisError
+        If its generators would not fit in memory.
     """
     name = f"wreath({inner.name}, {outer.name})"
     points, blocks = (_permutations(name, group) for group in (inner, outer))
     m, n = blocks.shape[1], points.shape[1]
+    refuse_beyond_memory(32.0 * m * n * (len(points) + len(blocks)), f"{name} on {m}x{n}")
     whole = np.arange(m * n).reshape(m, n)
     index: dict[str, np.ndarray] = {}
     for block in _one_of_each_orbit(blocks):
