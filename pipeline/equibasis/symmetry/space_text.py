@@ -193,8 +193,9 @@ class _Reader:
     def check_known(self, start: int, name: str, also: Sequence[str] = ()) -> None:
         if self.names is not None and name not in self.names:
             self.position = start
-            known = ", ".join([*also, *self.names]) or "no representation by name"
-            self.fail(f"this group has {known}")
+            known = ", ".join(dict.fromkeys([*also, *self.names])) or "no representation by name"
+            arrays = "" if also else "; arrays are written as in 14x14"
+            self.fail(f"this group has {known}{arrays}")
 
     def peek(self) -> tuple[str, str]:
         match = _TOKEN.match(self.text, self.position)
