@@ -12,7 +12,7 @@ from scipy import sparse
 from equibasis.errors import TooManyElementsError
 from equibasis.linalg import modular
 from equibasis.linalg.rational import whole_multiples
-from equibasis.solvers import kernel
+from equibasis.solvers.kernel import constraints, nullity
 from equibasis.solvers.orbits import solve as solve_orbits
 from equibasis.solvers.reynolds import hom_dimension
 from equibasis.solvers.tables import Table
@@ -96,8 +96,8 @@ def _of_constraints(space: HomSpace) -> ExpectedRank:
     if given is not None:
         return ExpectedRank(modular.nullity(given), "rank modulo p")
     if space.dimension > _DENSE:
-        return ExpectedRank(kernel.nullity(space), "null spaces")
-    stacked = sparse.vstack(list(kernel.constraints(space))).toarray()
+        return ExpectedRank(nullity(space), "null spaces")
+    stacked = sparse.vstack(list(constraints(space))).toarray()
     scales = np.linalg.svd(stacked, compute_uv=False)
     rank = int((scales > _ZERO * scales.max(initial=0.0)).sum())
     return ExpectedRank(space.dimension - rank, "null spaces")

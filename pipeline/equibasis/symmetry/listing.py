@@ -57,7 +57,9 @@ class _Lookup:
         flat = signatures.flat(vectors)
         place = float(flat @ signatures.shadow[:, 0]) / _BUCKET
         if not math.isfinite(place):
-            raise GroupError("the generators make ever larger matrices: the group is not finite")
+            raise TooManyElementsError(
+                "the generators make ever larger matrices: the group is not finite"
+            )
         bucket = math.floor(place)
         near = [other for step in (-1, 0, 1) for other in self.buckets.get(bucket + step, ())]
         if near:

@@ -194,7 +194,8 @@ class _Reader:
         if self.names is not None and name not in self.names:
             self.position = start
             known = ", ".join(dict.fromkeys([*also, *self.names])) or "no representation by name"
-            self.fail(f"this group has {known}{'' if also else '; arrays are written as in 14x14'}")
+            arrays = "" if also else "; arrays are written as in 14x14"
+            self.fail(f"this group has {known}{arrays}")
 
     def peek(self) -> tuple[str, str]:
         match = _TOKEN.match(self.text, self.position)
