@@ -11,12 +11,11 @@ from scipy import sparse
 
 from equibasis.errors import GroupError
 from equibasis.linalg import modular
-from equibasis.linalg.rational import whole_multiples
 from equibasis.solvers import kernel
+from equibasis.solvers.constraints import constraints, whole_constraints
 from equibasis.solvers.orbits import solve as solve_orbits
 from equibasis.solvers.reynolds import hom_dimension
 from equibasis.solvers.tables import Table
-from equibasis.symmetry.constructions import algebra_part
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.representations import PermutationRepresentation
 
@@ -88,37 +87,15 @@ def _permuted(*representations: object) -> bool:
 
 
 def _of_constraints(space: HomSpace) -> ExpectedRank:
-    """From a C W = 0 of the generators alone."""
-    given = whole_constraints(space)
-    if given is not None:
-        return ExpectedRank(modular.nullity(given), "rank modulo p")
+    """From what the generators demand of W alone."""
+    whole = whole_constraints(space)
+    if whole is not None:
+        return ExpectedRank(
+            modular.nullity(sparse.csr_array(sparse.vstack(whole))), "rank modulo p"
+        )
     if space.dimension > _DENSE:
         return ExpectedRank(kernel.nullity(space), "null spaces")
-    stacked = sparse.vstack(list(kernel.constraints(space))).toarray()
+    stacked = sparse.vstack(list(constraints(space))).toarray()
     scales = np.linalg.svd(stacked, compute_uv=False)
     rank = int((scales > _ZERO * scales.max(initial=0.0)).sum())
     return ExpectedRank(space.dimension - rank, "null spaces")
-
-
-def whole_constraints(space: HomSpace) -> sparse.csr_array | None:
-    """C of whole numbers with C vec(W) = 0 exactly where W is equivariant, int64, row-major.
-
-    ρ₂(h) W - W ρ₁(h) for the discrete elements, dρ₂(A) W - W dρ₁(A) for the algebra elements, each
-    times a whole number; ``None`` where their entries are no fractions.
-    """
-    parts = []
-    one, other = (sparse.eye_array(n, dtype=np.int64) for n in (space.m, space.k))
-    discrete = range(space.input.order - space.continuous)
-    sides = [
-        [*map(rho.matrix, discrete), *algebra_part(rho, space.continuous)]
-        for rho in (space.input, space.output)
-    ]
-    for pair in zip(*sides, strict=True):
-        whole = whole_multiples(pair)
-        if whole is None:
-            return None
-        on_input, on_output = whole
-        parts.append(sparse.kron(on_output, one) - sparse.kron(other, on_input.T))
-    stacked = sparse.csr_array(sparse.vstack(parts, format="csr"))
-    stacked.eliminate_zeros()
-    return stacked

@@ -1,0 +1,82 @@
+"""What equivariance demands of a linear map: C vec(W) = 0, one sparse C for each generator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy import sparse
+
+from equibasis.linalg.rational import whole_multiples
+from equibasis.symmetry.constructions import algebra_part
+from equibasis.symmetry.hom_space import HomSpace
+
+# Entries that are no more than this share of the largest are rounding.
+_ROUNDING = 1e-13
+
+
+def commutator(
+    on_input: sparse.csr_array, on_output: sparse.csr_array, kept: np.ndarray | None = None
+) -> sparse.csc_array:
+    """W -> ``on_output`` W - W ``on_input``, sparse (km, km), row-major.
+
+    Parameters
+    ----------
+    on_input, on_output
+        Matrices (m, m) and (k, k), of one element or Lie algebra element.
+    kept
+        The coordinates of vec(W) that may be non-zero, ascending int64 (s,): then those columns
+        alone, (km, s). ``None``: all.
+    """
+    m, n = on_input.shape[0], on_input.shape[0] * on_output.shape[0]
+    kept = np.arange(n) if kept is None else kept
+    o, i = np.divmod(kept, m)
+    left, right = sparse.csc_array(on_output)[:, o], sparse.csc_array(on_input.T)[:, i]
+    counts = np.diff(left.indptr), np.diff(right.indptr)
+    columns = [np.repeat(np.arange(len(kept)), count) for count in counts]
+    rows = np.concatenate(
+        [
+            left.indices.astype(np.int64) * m + i[columns[0]],
+            right.indices.astype(np.int64) + m * o[columns[1]],
+        ]
+    )
+    values = np.concatenate([left.data, -right.data])
+    entries = rows, np.concatenate(columns)
+    found = sparse.csc_array((values, entries), shape=(n, len(kept)))
+    if values.dtype == np.float64:
+        found.data[np.abs(found.data) <= _ROUNDING * np.abs(values).max(initial=0.0)] = 0.0
+    found.eliminate_zeros()
+    return found
+
+
+def constraints(space: HomSpace, kept: np.ndarray | None = None) -> Iterator[sparse.csc_array]:
+    """Each C: for an orthonormal basis of the Lie algebra, and for the discrete elements."""
+    for on_input, on_output in space.algebra_basis:
+        yield commutator(on_input, on_output, kept)
+    for h in range(space.input.order - space.continuous):
+        yield commutator(space.input.matrix(h), space.output.matrix(h), kept)
+
+
+def generators(space: HomSpace) -> Iterator[tuple[sparse.csr_array, sparse.csr_array]]:
+    """ρ₁(h) and ρ₂(h) of the elements listed, then dρ₁(A) and dρ₂(A) of the algebra elements."""
+    for h in range(space.input.order - space.continuous):
+        yield space.input.matrix(h), space.output.matrix(h)
+    parts = [algebra_part(rho, space.continuous) for rho in (space.input, space.output)]
+    yield from zip(*parts, strict=True)
+
+
+def whole_constraints(
+    space: HomSpace, kept: np.ndarray | None = None
+) -> list[sparse.csc_array] | None:
+    """Each C times a whole number that makes its entries whole, int64, of the generators as given.
+
+    ``None`` where their entries are no fractions.
+    """
+    found = []
+    for pair in generators(space):
+        whole = whole_multiples(pair)
+        if whole is None:
+            return None
+        on_input, on_output = whole
+        found.append(commutator(on_input, on_output, kept))
+    return found
