@@ -53,16 +53,21 @@ def constraints(space: HomSpace, kept: np.ndarray | None = None) -> Iterator[spa
     """Each C: for an orthonormal basis of the Lie algebra, and for the discrete elements."""
     for on_input, on_output in space.algebra_basis:
         yield commutator(on_input, on_output, kept)
-    for h in range(space.input.order - space.continuous):
-        yield commutator(space.input.matrix(h), space.output.matrix(h), kept)
+    for on_input, on_output in _discrete(space):
+        yield commutator(on_input, on_output, kept)
 
 
 def generators(space: HomSpace) -> Iterator[tuple[sparse.csr_array, sparse.csr_array]]:
-    """ρ₁(h) and ρ₂(h) of the elements listed, then dρ₁(A) and dρ₂(A) of the algebra elements."""
-    for h in range(space.input.order - space.continuous):
-        yield space.input.matrix(h), space.output.matrix(h)
+    """ρ₁(h) and ρ₂(h) of generators, then dρ₁(A) and dρ₂(A) of the algebra elements given."""
+    yield from _discrete(space)
     parts = [algebra_part(rho, space.continuous) for rho in (space.input, space.output)]
     yield from zip(*parts, strict=True)
+
+
+def _discrete(space: HomSpace) -> Iterator[tuple[sparse.csr_array, sparse.csr_array]]:
+    for g in space.generating:
+        if g < space.input.order - space.continuous:
+            yield space.input.matrix(g), space.output.matrix(g)
 
 
 def whole_constraints(

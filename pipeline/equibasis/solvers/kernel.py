@@ -7,13 +7,18 @@ block by block; the elements are never listed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import sparse
+from scipy.sparse import csgraph
 from scipy.sparse.linalg import expm_multiply
 
-from equibasis.linalg.canonical import pivoted_cholesky
+from equibasis.linalg.canonical import pivoted_cholesky, without_rounding
+from equibasis.linalg.exact import annihilates, canonical_columns, echelon_basis
 from equibasis.linalg.kernel import null_spaces
-from equibasis.solvers.constraints import constraints, generators
+from equibasis.solvers.constraints import constraints, generators, whole_constraints
 from equibasis.solvers.interface import Cost, Solver, no_obstacle
 from equibasis.solvers.tables import Table, table_of
 from equibasis.symmetry.hom_space import HomSpace
@@ -21,6 +26,9 @@ from equibasis.symmetry.representations import Representation
 
 # How far a half turn may be from a diagonal matrix of signs.
 _HALF_TURN = 1e-6
+
+# Columns that are made exact together: their number's cube is what it takes.
+_MOST_EXACT = 256
 
 # Seed of the random vectors of a second computation.
 _OTHER_SEED = 2**20
@@ -37,30 +45,78 @@ def cost(space: HomSpace) -> Cost:
 
 
 def solve(space: HomSpace) -> Table:
-    """The canonical basis, from orthonormal bases of the blocks of the null space."""
-    n = space.dimension
+    """The canonical basis, from orthonormal bases of the blocks of the null space.
+
+    Where the generators are made of fractions it is the exact one, each entry rounded once.
+    """
     alive, operator = _operator(space)
-    columns: list[tuple[int, np.ndarray, np.ndarray]] = []
-    for rows, basis in null_spaces(operator, space.rank_by_weights):
-        factor, pivots = pivoted_cholesky(
-            np.square(basis).sum(axis=1)[None],
-            lambda pivot, basis=basis: (basis @ basis[pivot[0]])[None],  # type: ignore[misc]
-            basis.shape[1],
-        )
-        places = alive[rows]
-        columns += [
-            (int(places[pivot]), places, column)
-            for pivot, column in zip(pivots[0], factor[0].T, strict=True)
-        ]
-    columns.sort(key=lambda each: each[0])
-    matrix = sparse.csc_array((n, 0))
-    if columns:
-        entries = np.concatenate([places for _, places, _ in columns])
-        number = np.repeat(np.arange(len(columns)), [len(places) for _, places, _ in columns])
-        values = np.concatenate([column for *_, column in columns])
-        matrix = sparse.csc_array((values, (entries, number)), shape=(n, len(columns)))
-        matrix.eliminate_zeros()
-    return table_of(space, matrix)
+    whole = whole_constraints(space, alive)
+    rows, columns, values = [], [], []
+    pivots: list[int] = []
+    for kept, basis in null_spaces(operator, space.rank_by_weights):
+        for part in _canonical(kept, basis, whole):
+            row, column = np.nonzero(part.values)
+            rows.append(alive[part.rows][row])
+            columns.append(column + len(pivots))
+            values.append(part.values[row, column])
+            pivots += alive[part.pivots].tolist()
+    order = np.argsort(pivots)
+    shape = space.dimension, len(pivots)
+    if not pivots:
+        return table_of(space, sparse.csc_array(shape))
+    entries = np.concatenate(rows), np.argsort(order)[np.concatenate(columns)]
+    return table_of(space, sparse.csc_array((np.concatenate(values), entries), shape=shape))
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Columns of the canonical basis that touch each other.
+
+    Attributes
+    ----------
+    rows
+        Where they may be other than zero, ascending int64 (s,).
+    values
+        float64 (s, r).
+    pivots
+        Of each column, int64 (r,).
+    """
+
+    rows: np.ndarray
+    values: np.ndarray
+    pivots: np.ndarray
+
+
+def _canonical(
+    kept: np.ndarray, basis: np.ndarray, whole: list[sparse.csc_array] | None
+) -> Iterator[_Part]:
+    """The canonical basis of a span, from an orthonormal one, (s, r), on the rows ``kept``."""
+    factors, pivots = pivoted_cholesky(
+        np.square(basis).sum(axis=1)[None],
+        lambda pivot: (basis @ basis[pivot[0]])[None],
+        basis.shape[1],
+    )
+    factor, pivot = factors[0], pivots[0]
+    pattern = sparse.csr_array(factor)
+    graph = sparse.block_array([[None, pattern], [pattern.T, None]], format="csr")
+    label = csgraph.connected_components(graph, directed=False)[1]
+    of_rows, of_columns = label[: len(kept)], label[len(kept) :]
+    for number in np.unique(of_columns):
+        (rows,), (columns,) = np.nonzero(of_rows == number), np.nonzero(of_columns == number)
+        part = _Part(kept[rows], factor[np.ix_(rows, columns)], kept[pivot[columns]])
+        if whole is not None and len(columns) <= _MOST_EXACT:
+            exact = _exact(part, [each[:, part.rows] for each in whole])
+            part = part if exact is None else exact
+        yield part
+
+
+def _exact(part: _Part, whole: list[sparse.csc_array]) -> _Part | None:
+    """The same with each entry rounded once, where an integral basis is found and proved."""
+    integral = echelon_basis(part.values)
+    if integral is None or not annihilates(whole, integral):
+        return None
+    values = canonical_columns(integral, np.searchsorted(part.rows, part.pivots))
+    return None if values is None else _Part(part.rows, without_rounding(values), part.pivots)
 
 
 def nullity(space: HomSpace) -> int:
