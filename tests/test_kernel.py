@@ -126,6 +126,14 @@ def test_two_null_spaces_agree_where_nothing_else_tells():
         assert basis.rank == lie.nullity(BOREL, [], exponent, exponent)
 
 
+def test_a_turn_by_any_angle_is_refused_as_a_discrete_element():
+    """Of a turn by 2π/7 to four digits nobody knows what was meant."""
+    turn = np.round(expm(2 * np.pi / 7 * lie.so(2)[0]), 4)
+    turn /= np.sqrt(np.linalg.det(turn))
+    with pytest.raises(eb.EquibasisError, match="g0 has no finite order"):
+        solved(eb.matrix_group("turns", [turn]), 1, 1)
+
+
 def test_weights_come_first_then_characters_and_orbits():
     """A scalar is permuted, and V is not: all pairs are known by weights."""
     turns = lie.group(lie.so(3))

@@ -8,6 +8,7 @@ from equibasis.errors import EquibasisError, SolverError, SpaceError, TooManyEle
 from equibasis.solvers import dense, kernel, orbits, projector, svd
 from equibasis.solvers.basis import Basis, make_basis, rank_expected
 from equibasis.solvers.interface import Solver, check_memory
+from equibasis.solvers.ranks import by_constraints
 from equibasis.solvers.tables import Table
 from equibasis.symmetry.catalog import find_group
 from equibasis.symmetry.group import Group
@@ -171,7 +172,11 @@ def _rank_beforehand(space: HomSpace) -> str:
     rank = space.rank_by_weights
     if rank is not None:
         return f"{rank:,}, from weights"
-    return f"counted when solved: {space.by_weights.obstacle}"
+    if all(by_constraints(pair) == "rank modulo p" for pair in _pairs(space).values()):
+        held = "held to that of its constraints modulo a prime"
+    else:
+        held = "and its entries are no fractions, so that null spaces alone tell"
+    return f"counted when solved: {space.by_weights.obstacle}; {held}"
 
 
 def _size(count: float) -> str:

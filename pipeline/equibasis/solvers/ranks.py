@@ -11,11 +11,13 @@ from scipy import sparse
 
 from equibasis.errors import GroupError
 from equibasis.linalg import modular
+from equibasis.linalg.rational import whole_multiples
 from equibasis.solvers import kernel
-from equibasis.solvers.constraints import constraints, whole_constraints
+from equibasis.solvers.constraints import constraints, generators, whole_constraints
 from equibasis.solvers.orbits import solve as solve_orbits
 from equibasis.solvers.reynolds import hom_dimension
 from equibasis.solvers.tables import Table
+from equibasis.symmetry.closure import has_finite_order
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.representations import PermutationRepresentation
 
@@ -86,13 +88,32 @@ def _permuted(*representations: object) -> bool:
     return all(isinstance(rho, PermutationRepresentation) for rho in representations)
 
 
+def by_constraints(space: HomSpace) -> str:
+    """By which of `MEANS` a rank is known where only the constraints on a pair of types tell it."""
+    fractions = all(whole_multiples(pair) is not None for pair in generators(space))
+    return "rank modulo p" if fractions else "null spaces"
+
+
 def _of_constraints(space: HomSpace) -> ExpectedRank:
-    """From what the generators demand of W alone."""
+    """From what the generators demand of W alone.
+
+    Raises
+    ------
+    GroupError
+        If a discrete element has no finite order, and its entries are no fractions: what is meant
+        may well have one.
+    """
     whole = whole_constraints(space)
     if whole is not None:
         return ExpectedRank(
             modular.nullity(sparse.csr_array(sparse.vstack(whole))), "rank modulo p"
         )
+    for g, name in enumerate(space.elements[: len(space.elements) - space.continuous]):
+        if not has_finite_order([space.input.matrix(g), space.output.matrix(g)]):
+            raise GroupError(
+                f"group {space.group!r}: {name} has no finite order: the rank is not known "
+                "beforehand; give it as an algebra element instead"
+            )
     if space.dimension > _DENSE:
         return ExpectedRank(kernel.nullity(space), "null spaces")
     stacked = sparse.vstack(list(constraints(space))).toarray()

@@ -277,6 +277,24 @@ def products(rho: Representation, listed: Representation) -> np.ndarray:
     return images
 
 
+def has_finite_order(matrices: Sequence[sparse.csr_array]) -> bool:
+    """Whether one of the first `MOST_ELEMENTS` powers of some matrices, jointly, is the identity.
+
+    All eigenvalues of that power are 1, and it is diagonalizable.
+    """
+    dense = [matrix.toarray() for matrix in matrices]
+    values = np.concatenate([np.linalg.eigvals(matrix) for matrix in dense])
+    if np.abs(np.abs(values) - 1).max() > _TOO_NEAR:
+        return False
+    exponents = np.arange(1, MOST_ELEMENTS + 1)
+    turns = np.angle(np.unique(np.round(values, 9)))[:, None] * exponents / (2 * np.pi)
+    (found,) = np.nonzero((np.abs(turns - np.rint(turns)) < TOLERANCE * exponents).all(axis=0))
+    if not len(found):
+        return False
+    powers = [np.linalg.matrix_power(matrix, int(exponents[found[0]])) for matrix in dense]
+    return all(np.abs(power - np.eye(len(power))).max() < _TOO_NEAR for power in powers)
+
+
 def conjugacy_classes(
     generators: Sequence[Representation], listed: Sequence[Representation]
 ) -> np.ndarray:
