@@ -20,7 +20,7 @@ import exact_hashes
 import lie_groups as lie
 from equibasis.linalg.canonical import canonical_basis
 from equibasis.linalg.double_double import DoubleDouble, cholesky, solve_lower, solve_transposed
-from equibasis.linalg.exact import annihilates, canonical_columns, echelon_basis
+from equibasis.linalg.exact import annihilates, canonical_columns, integral_basis
 
 SCRIPT = Path(exact_hashes.__file__)
 PACKAGE = Path(eb.__file__).parents[1]
@@ -96,12 +96,18 @@ def test_an_integral_basis_is_read_off_any_basis_of_floats(rows, data, seed):
     rank = data.draw(st.integers(1, min(rows, 12)))
     exact = echelon(rows, rank, seed)
     mixed = exact @ np.random.RandomState(seed).standard_normal((rank, rank))
-    np.testing.assert_array_equal(echelon_basis(np.linalg.qr(mixed)[0]), exact)
+    np.testing.assert_array_equal(integral_basis(np.linalg.qr(mixed)[0]), exact)
+
+
+def test_columns_of_fractions_are_made_whole():
+    exact = np.array([[3, 0], [0, 7], [4, 2], [-1, 5]])
+    mixed = exact @ np.array([[0.3, 1.1], [-2.0, 0.7]])
+    np.testing.assert_array_equal(integral_basis(mixed), exact)
 
 
 def test_no_integral_basis_is_found_where_there_is_none():
-    assert echelon_basis(np.array([[0.6], [0.8]])) is None
-    assert echelon_basis(np.array([[1.0], [np.sqrt(2)]]) / np.sqrt(3)) is None
+    assert integral_basis(np.array([[1.0], [np.sqrt(2)]])) is None
+    assert integral_basis(np.array([[1.0, 0.0], [np.pi, 0.0], [0.0, 1.0]])) is None
 
 
 def test_what_annihilates_is_proved_in_whole_numbers():
@@ -117,7 +123,7 @@ def test_columns_are_those_of_the_canonical_basis_but_for_rounding(rows, data, s
     exact = echelon(rows, data.draw(st.integers(1, min(rows, 10))), seed)
     Q = np.linalg.qr(exact.astype(float))[0]
     order = pivots(Q @ Q.T, len(Q.T))
-    found = canonical_columns(exact, np.array(order))
+    found = canonical_columns(exact, np.ones(rows, dtype=np.int64), np.array(order))
     expected = canonical_basis(sparse.csr_array(Q @ Q.T)).toarray()
     np.testing.assert_allclose(found[:, np.argsort(order)], expected, atol=1e-12)
 
@@ -137,7 +143,7 @@ def pivots(projector: np.ndarray, rank: int) -> list[int]:
 def test_each_entry_is_the_exact_one_rounded_once():
     """The span of (1, 0, -2) and (0, 1, 3): first (-2, 3, 13) / √182, then (3, 2, 0) / √13."""
     exact = np.array([[1, 0], [0, 1], [-2, 3]])
-    found = canonical_columns(exact, np.array([2, 1]))
+    found = canonical_columns(exact, np.ones(3, dtype=np.int64), np.array([2, 1]))
     assert abs(found[2, 1]) < 1e-28
     entries = [*found[:, 0].tolist(), *found[:2, 1].tolist()]
     expected = [(-2, 182), (3, 182), (13, 182), (3, 13), (2, 13)]
@@ -148,6 +154,12 @@ def test_each_entry_is_the_exact_one_rounded_once():
             for way in (0, 2)
         )
         assert below**2 <= Fraction(numerator**2, square) <= above**2
+
+
+def test_rows_may_have_square_roots_for_units():
+    """The line of (√2, √3) is 1 and 1 in units of these."""
+    found = canonical_columns(np.array([[1], [1]]), np.array([2, 3]), np.array([1]))
+    np.testing.assert_array_equal(found[:, 0], [np.sqrt(0.4), np.sqrt(0.6)])
 
 
 # --- in the solver --------------------------------------------------------------------------------
@@ -161,6 +173,23 @@ def test_bases_of_groups_of_fractions_are_equivariant_to_the_last_bit(name):
     assert basis.checks.equivariance_error <= 1e-16
     checks = eb.verify_basis(basis)
     assert checks == basis.checks
+
+
+ROOTS = {
+    "symmetric squares": ("sym(V,2)", "V**2 + sym(V,2)"),
+    "symmetric cubes": ("sym(V,3)", "sym(V,3) + alt(V,2)*V"),
+    "symmetric fourth powers": ("sym(V,4)", "sym(V,4)"),
+}
+
+
+@pytest.mark.parametrize(("source", "target"), ROOTS.values(), ids=list(ROOTS))
+@pytest.mark.parametrize(
+    "algebra", [lie.so(3), lie.so(1, 2), lie.sl(3)], ids=["so3", "so12", "sl3"]
+)
+def test_square_roots_of_fractions_leave_no_rounding_either(algebra, source, target):
+    basis = eb.solve(lie.group(algebra), input=source, output=target)
+    assert basis.rank > 0
+    assert basis.checks.equivariance_error <= 1e-16
 
 
 def test_bases_of_other_groups_are_equivariant_within_rounding():

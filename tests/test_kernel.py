@@ -185,4 +185,6 @@ def test_generators_of_any_scale_give_one_basis():
 
 def test_constraints_of_the_generators_as_they_were_given_are_whole():
     space = problem(lie.group(lie.so(3)), input="V", output="V**2")
-    assert [each.dtype for each in whole_constraints(space.between(0, 1))] == [np.int64] * 3
+    whole = whole_constraints(space.between(0, 1))
+    assert [each.dtype for each in whole.constraints] == [np.int64] * 3
+    assert (whole.squares == 1).all()

@@ -24,9 +24,13 @@ from equibasis.linalg.double_double import (
 # Rows no farther than this from the span of those before them depend on these.
 _DEPENDENT = 1e-8
 
-# How far from a whole number an entry may be found, and how large one may be.
+# How far from a whole number or a fraction an entry may be found.
+_WHOLE = 1e-9
+
+# How far from a whole number a multiple may be, and how large it and its factor may be.
 _ROUNDING = 1e-6
 _LARGEST = 2**20
+_MOST_DENOMINATOR = 10_000
 
 # Rows that are searched for pivots at once.
 _AT_ONCE = 256
@@ -35,24 +39,50 @@ _AT_ONCE = 256
 _BITS, _SLICES = 24, 4
 
 
-def echelon_basis(basis: np.ndarray) -> np.ndarray | None:
-    """The reduced echelon basis of the columns' span: int64 (n, r).
+def integral_basis(basis: np.ndarray) -> np.ndarray | None:
+    """The reduced echelon basis of the columns' span, each column made whole: int64 (n, r).
 
-    ``None`` where it is not of small whole numbers.
+    Each pivot row, of the first independent ones, has one entry, positive; that of a column is the
+    least that makes it whole. ``None`` where this is not of small whole numbers.
 
     Parameters
     ----------
     basis
-        Orthonormal columns, float64 (n, r).
+        Columns, float64 (n, r), far from dependent.
     """
     pivots = _first_independent(basis)
     if len(pivots) < basis.shape[1]:
         return None
     entries = basis @ np.linalg.inv(basis[pivots])
-    nearest = np.rint(entries)
-    if not (np.abs(nearest) <= _LARGEST).all() or np.abs(entries - nearest).max() > _ROUNDING:
+    factors = np.lcm.reduce(_denominators(entries), axis=0)
+    multiples = entries * factors
+    nearest = np.rint(multiples)
+    if (factors > _LARGEST).any() or np.abs(nearest).max() > _LARGEST:
+        return None
+    if np.abs(multiples - nearest).max() > _ROUNDING:
         return None
     return nearest.astype(np.int64)
+
+
+def _denominators(numbers: np.ndarray) -> np.ndarray:
+    """The least whole numbers that make them whole, int64; beyond `_MOST_DENOMINATOR` 1.
+
+    Source: continued fractions, Hardy and Wright, *An Introduction to the Theory of Numbers*, §10.
+    """
+    found = np.ones(numbers.shape, dtype=np.int64)
+    (left,) = np.nonzero(np.abs(numbers - np.rint(numbers)).ravel() > _WHOLE)
+    rest, before, now = numbers.ravel()[left] % 1.0, np.zeros(len(left)), np.ones(len(left))
+    while len(left):
+        inverse = 1.0 / rest
+        whole = np.floor(inverse + _WHOLE * now)
+        before, now = now, whole * now + before
+        rest = inverse - whole
+        value = numbers.ravel()[left] * now
+        done = np.abs(value - np.rint(value)) <= _WHOLE * now
+        found.ravel()[left[done]] = now[done].astype(np.int64)
+        go = ~done & (now <= _MOST_DENOMINATOR) & (rest > _WHOLE)
+        left, rest, before, now = left[go], rest[go], before[go], now[go]
+    return found
 
 
 def _first_independent(basis: np.ndarray) -> np.ndarray:
@@ -94,16 +124,20 @@ def annihilates(constraints: Sequence[sparse.csc_array], basis: np.ndarray) -> b
     return True
 
 
-def canonical_columns(basis: np.ndarray, pivots: np.ndarray) -> np.ndarray | None:
-    """Orthonormal B of the span of N, B[pivots] lower triangular with a positive diagonal.
+def canonical_columns(
+    basis: np.ndarray, squares: np.ndarray, pivots: np.ndarray
+) -> np.ndarray | None:
+    """Orthonormal B of the span of √τ N, B[pivots] lower triangular with a positive diagonal.
 
-    Each entry is the exact one, rounded once. With G = NᵀN = R Rᵀ and P = N[pivots], L is the
-    Cholesky factor of P G⁻¹ Pᵀ = YᵀY, Y = R⁻¹Pᵀ, and B = N R⁻ᵀ Y L⁻ᵀ.
+    Each entry is the exact one, rounded once. With G = Nᵀ τ N = R Rᵀ and P = √τ N[pivots], L is
+    the Cholesky factor of P G⁻¹ Pᵀ = YᵀY, Y = R⁻¹Pᵀ, and B = √τ N R⁻ᵀ Y L⁻ᵀ.
 
     Parameters
     ----------
     basis
         N, of small whole numbers, int64 (n, r), columns independent.
+    squares
+        τ, positive whole numbers, int64 (n,).
     pivots
         Rows of it, (r,), in the order in which the canonical basis takes them.
 
@@ -113,21 +147,24 @@ def canonical_columns(basis: np.ndarray, pivots: np.ndarray) -> np.ndarray | Non
         float64 (n, r); ``None`` where numbers are too large to be multiplied exactly.
     """
     rows = sparse.csr_array(basis)
-    terms = int(np.diff(rows.indptr).max(initial=1))
-    if terms * int(np.abs(basis).max(initial=1)) >= 2 ** (52 - _BITS):
+    terms, largest = int(np.diff(rows.indptr).max(initial=1)), int(np.abs(basis).max(initial=1))
+    if terms * largest >= 2 ** (52 - _BITS):
         return None
-    products = (rows.T @ rows).toarray()
-    if np.abs(products).max(initial=0) >= 2**52:
+    if len(basis) * largest**2 * int(squares.max(initial=1)) >= 2**52:
         return None
+    products = (
+        rows.T @ sparse.csr_array(sparse.diags_array(squares, dtype=np.int64) @ rows)
+    ).toarray()
+    roots = DoubleDouble.of(squares).sqrt()
     root = cholesky(DoubleDouble.of(products))
-    moved = solve_lower(root, DoubleDouble.of(basis[pivots].T))
+    moved = solve_lower(root, (roots[pivots, None] * DoubleDouble.of(basis[pivots])).transposed)
     factor = cholesky(gram(moved))
     change = solve_transposed(root, solve_lower(factor, moved.transposed).transposed)
     total = DoubleDouble.of(np.zeros(basis.shape))
     exact = rows.astype(np.float64)
     for part in _sliced(change):
         total = total + DoubleDouble.of(exact @ part)
-    return total.rounded()
+    return (roots[:, None] * total).rounded()
 
 
 def _sliced(matrix: DoubleDouble) -> list[np.ndarray]:

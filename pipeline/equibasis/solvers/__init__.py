@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from equibasis.errors import EquibasisError, SolverError, SpaceError, TooManyElementsError
 from equibasis.solvers import dense, kernel, orbits, projector, svd
 from equibasis.solvers.basis import Basis, make_basis, rank_expected
+from equibasis.solvers.constraints import has_whole_constraints
 from equibasis.solvers.interface import Solver, check_memory
-from equibasis.solvers.ranks import by_constraints
 from equibasis.solvers.tables import Table
 from equibasis.symmetry.catalog import find_group
 from equibasis.symmetry.group import Group
@@ -172,7 +172,7 @@ def _rank_beforehand(space: HomSpace) -> str:
     rank = space.rank_by_weights
     if rank is not None:
         return f"{rank:,}, from weights"
-    if all(by_constraints(pair) == "rank modulo p" for pair in _pairs(space).values()):
+    if all(has_whole_constraints(pair) for pair in _pairs(space).values()):
         held = "held to that of its constraints modulo a prime"
     else:
         held = "and its entries are no fractions, so that null spaces alone tell"

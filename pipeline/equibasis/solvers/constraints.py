@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
-from equibasis.linalg.rational import whole_multiples
+from equibasis.linalg.rational import scaled, squares_of_scales, whole_multiples
 from equibasis.symmetry.constructions import algebra_part
 from equibasis.symmetry.hom_space import HomSpace
 
@@ -70,18 +72,51 @@ def _discrete(space: HomSpace) -> Iterator[tuple[sparse.csr_array, sparse.csr_ar
             yield space.input.matrix(g), space.output.matrix(g)
 
 
-def whole_constraints(
-    space: HomSpace, kept: np.ndarray | None = None
-) -> list[sparse.csc_array] | None:
-    """Each C times a whole number that makes its entries whole, int64, of the generators as given.
+@dataclass(frozen=True, eq=False)
+class WholeConstraints:
+    """What the generators, as given, demand of W' = (W_oi / √τ_oi), in whole numbers.
 
-    ``None`` where their entries are no fractions.
+    Attributes
+    ----------
+    constraints
+        Each C with C vec(W') = 0, int64 (km, s), on some coordinates.
+    squares
+        τ of these coordinates, whole numbers, int64 (s,); all 1 where generators are fractions.
     """
+
+    constraints: list[sparse.csc_array]
+    squares: np.ndarray
+
+
+def whole_constraints(space: HomSpace, kept: np.ndarray | None = None) -> WholeConstraints | None:
+    """Constraints in whole numbers, on the coordinates ``kept``, by default all of vec(W).
+
+    ``None`` where entries of the generators are no fractions, nor would be in other units of the
+    coordinates, W_oi / √(σ_i / σ_o).
+    """
+    kept = np.arange(space.dimension) if kept is None else kept
+    pairs = list(generators(space))
+    scales = _scales(pairs)
+    if scales is None:
+        return None
     found = []
-    for pair in generators(space):
-        whole = whole_multiples(pair)
+    for on_input, on_output in pairs:
+        whole = whole_multiples([scaled(on_input, scales[0]), scaled(on_output, scales[1])])
         if whole is None:
             return None
-        on_input, on_output = whole
-        found.append(commutator(on_input, on_output, kept))
-    return found
+        found.append(commutator(whole[0], whole[1], kept))
+    o, i = np.divmod(kept, space.m)
+    common = math.lcm(*np.unique(scales[1]).tolist())
+    return WholeConstraints(found, scales[0][i] * (common // scales[1][o]))
+
+
+def _scales(
+    pairs: Sequence[tuple[sparse.csr_array, sparse.csr_array]],
+) -> tuple[np.ndarray, np.ndarray] | None:
+    on_input, on_output = (squares_of_scales(each) for each in zip(*pairs, strict=True))
+    return None if on_input is None or on_output is None else (on_input, on_output)
+
+
+def has_whole_constraints(space: HomSpace) -> bool:
+    """Whether `whole_constraints` are found."""
+    return whole_constraints(space, np.arange(0)) is not None

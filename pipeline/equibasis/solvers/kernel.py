@@ -16,10 +16,16 @@ from scipy.sparse import csgraph
 from scipy.sparse.linalg import expm_multiply
 
 from equibasis.linalg.canonical import pivoted_cholesky, without_rounding
-from equibasis.linalg.exact import annihilates, canonical_columns, echelon_basis
+from equibasis.linalg.exact import annihilates, canonical_columns, integral_basis
 from equibasis.linalg.kernel import null_spaces
-from equibasis.solvers.constraints import constraints, generators, whole_constraints
+from equibasis.solvers.constraints import (
+    WholeConstraints,
+    constraints,
+    generators,
+    whole_constraints,
+)
 from equibasis.solvers.interface import Cost, Solver, no_obstacle
+from equibasis.solvers.reynolds import hom_dimension
 from equibasis.solvers.tables import Table, table_of
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.representations import Representation
@@ -38,22 +44,31 @@ _ROUNDING = 1e-13
 
 
 def cost(space: HomSpace) -> Cost:
-    """The constraints, and the null space with what conjugate gradients keep beside it."""
+    """The constraints and, where the rank is known, the basis, dense, with what it is made of."""
     n = float(space.dimension)
     entries = n * space.output.order * (space.input.row_entries + space.output.row_entries)
-    return Cost(60 * entries, 1e-2 + 1e-6 * entries)
+    columns = n * (_known_rank(space) or 0)
+    return Cost(60 * entries + 24 * columns, 1e-2 + 4e-7 * entries + 2e-7 * columns)
+
+
+def _known_rank(space: HomSpace) -> int | None:
+    """dim Hom_G(V, W) where it takes no solving and no listing."""
+    if space.complete:
+        return hom_dimension(space)
+    return space.rank_by_weights if space.continuous else None
 
 
 def solve(space: HomSpace) -> Table:
     """The canonical basis, from orthonormal bases of the blocks of the null space.
 
-    Where the generators are made of fractions it is the exact one, each entry rounded once.
+    Where the generators are made of fractions, or of their square roots as in symmetric powers, it
+    is the exact one, each entry rounded once.
     """
     alive, operator = _operator(space)
     whole = whole_constraints(space, alive)
     rows, columns, values = [], [], []
     pivots: list[int] = []
-    for kept, basis in null_spaces(operator, space.rank_by_weights):
+    for kept, basis in null_spaces(operator, _known_rank(space)):
         for part in _canonical(kept, basis, whole):
             row, column = np.nonzero(part.values)
             rows.append(alive[part.rows][row])
@@ -88,7 +103,7 @@ class _Part:
 
 
 def _canonical(
-    kept: np.ndarray, basis: np.ndarray, whole: list[sparse.csc_array] | None
+    kept: np.ndarray, basis: np.ndarray, whole: WholeConstraints | None
 ) -> Iterator[_Part]:
     """The canonical basis of a span, from an orthonormal one, (s, r), on the rows ``kept``."""
     factors, pivots = pivoted_cholesky(
@@ -105,17 +120,20 @@ def _canonical(
         (rows,), (columns,) = np.nonzero(of_rows == number), np.nonzero(of_columns == number)
         part = _Part(kept[rows], factor[np.ix_(rows, columns)], kept[pivot[columns]])
         if whole is not None and len(columns) <= _MOST_EXACT:
-            exact = _exact(part, [each[:, part.rows] for each in whole])
+            exact = _exact(part, whole)
             part = part if exact is None else exact
         yield part
 
 
-def _exact(part: _Part, whole: list[sparse.csc_array]) -> _Part | None:
+def _exact(part: _Part, whole: WholeConstraints) -> _Part | None:
     """The same with each entry rounded once, where an integral basis is found and proved."""
-    integral = echelon_basis(part.values)
-    if integral is None or not annihilates(whole, integral):
+    squares = whole.squares[part.rows]
+    integral = integral_basis(part.values / np.sqrt(squares)[:, None])
+    constraints_here = [each[:, part.rows] for each in whole.constraints]
+    if integral is None or not annihilates(constraints_here, integral):
         return None
-    values = canonical_columns(integral, np.searchsorted(part.rows, part.pivots))
+    pivots = np.searchsorted(part.rows, part.pivots)
+    values = canonical_columns(integral, squares, pivots)
     return None if values is None else _Part(part.rows, without_rounding(values), part.pivots)
 
 

@@ -11,9 +11,8 @@ from scipy import sparse
 
 from equibasis.errors import GroupError
 from equibasis.linalg import modular
-from equibasis.linalg.rational import whole_multiples
 from equibasis.solvers import kernel
-from equibasis.solvers.constraints import constraints, generators, whole_constraints
+from equibasis.solvers.constraints import constraints, whole_constraints
 from equibasis.solvers.orbits import solve as solve_orbits
 from equibasis.solvers.reynolds import hom_dimension
 from equibasis.solvers.tables import Table
@@ -88,12 +87,6 @@ def _permuted(*representations: object) -> bool:
     return all(isinstance(rho, PermutationRepresentation) for rho in representations)
 
 
-def by_constraints(space: HomSpace) -> str:
-    """By which of `MEANS` a rank is known where only the constraints on a pair of types tell it."""
-    fractions = all(whole_multiples(pair) is not None for pair in generators(space))
-    return "rank modulo p" if fractions else "null spaces"
-
-
 def _of_constraints(space: HomSpace) -> ExpectedRank:
     """From what the generators demand of W alone.
 
@@ -106,7 +99,7 @@ def _of_constraints(space: HomSpace) -> ExpectedRank:
     whole = whole_constraints(space)
     if whole is not None:
         return ExpectedRank(
-            modular.nullity(sparse.csr_array(sparse.vstack(whole))), "rank modulo p"
+            modular.nullity(sparse.csr_array(sparse.vstack(whole.constraints))), "rank modulo p"
         )
     for g, name in enumerate(space.elements[: len(space.elements) - space.continuous]):
         if not has_finite_order([space.input.matrix(g), space.output.matrix(g)]):
