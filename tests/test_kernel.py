@@ -126,12 +126,19 @@ def test_two_null_spaces_agree_where_nothing_else_tells():
         assert basis.rank == lie.nullity(BOREL, [], exponent, exponent)
 
 
-def test_a_turn_by_any_angle_is_refused_as_a_discrete_element():
+def test_powers_of_a_shear_commute_with_itself():
+    basis = solved(eb.matrix_group("shears", [[[1, 1], [0, 1]]]), 1, 1)
+    assert (basis.checks.rank_by, basis.rank) == ("rank modulo p", 2)
+
+
+@pytest.mark.parametrize("algebra", [[], [np.diag([0.0, 0.0, 1.0])]])
+def test_a_turn_by_any_angle_is_refused_as_a_discrete_element(algebra):
     """Of a turn by 2π/7 to four digits nobody knows what was meant."""
     turn = np.round(expm(2 * np.pi / 7 * lie.so(2)[0]), 4)
-    turn /= np.sqrt(np.linalg.det(turn))
-    with pytest.raises(eb.EquibasisError, match="g0 has no finite order"):
-        solved(eb.matrix_group("turns", [turn]), 1, 1)
+    turn = block_diag(turn / np.sqrt(np.linalg.det(turn)), 1.0)
+    group = eb.matrix_group("turns", [turn], algebra=algebra or None)
+    with pytest.raises(eb.EquibasisError, match=r"g0 has no finite order|check the angles"):
+        solved(group, 1, 1)
 
 
 def test_weights_come_first_then_characters_and_orbits():

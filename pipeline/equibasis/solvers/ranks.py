@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from dataclasses import dataclass
 
@@ -11,8 +10,8 @@ from scipy import sparse
 
 from equibasis.errors import GroupError
 from equibasis.linalg import modular
-from equibasis.solvers import kernel
 from equibasis.solvers.constraints import constraints, whole_constraints
+from equibasis.solvers.kernel import nullity
 from equibasis.solvers.orbits import solve as solve_orbits
 from equibasis.solvers.reynolds import hom_dimension
 from equibasis.solvers.tables import Table
@@ -53,13 +52,16 @@ def expected_rank(
     says nothing: `verify_basis` finds the orbits anew.
     """
     types = space.types
+    unlisted: GroupError | None = None
     known: dict[tuple[int, int], int] = {}
     for output, row in zip(types.output, tables or (), strict=tables is not None):
         for input_, table in zip(types.input, row, strict=True):
             known[output.type, input_.type] = table.rank
     if not (space.complete or space.continuous or _permuted(*types.representations)):
-        with contextlib.suppress(GroupError):  # too many to list: each pair on its own
+        try:
             space = space.enumerated
+        except GroupError as error:  # too many to list: each pair on its own
+            unlisted = error
 
     @functools.cache
     def of_pair(input_: int, output: int) -> ExpectedRank:
@@ -69,7 +71,7 @@ def expected_rank(
         if space.continuous and (rank := pair.rank_by_weights) is not None:
             return ExpectedRank(rank, "weights")
         if not _permuted(pair.input, pair.output):
-            return _of_constraints(pair)
+            return _of_constraints(pair, unlisted)
         if (input_, output) in known:
             return ExpectedRank(known[input_, output], "orbits")
         return ExpectedRank(solve_orbits(space.between(output, input_)).rank, "orbits")
@@ -87,20 +89,21 @@ def _permuted(*representations: object) -> bool:
     return all(isinstance(rho, PermutationRepresentation) for rho in representations)
 
 
-def _of_constraints(space: HomSpace) -> ExpectedRank:
+def _of_constraints(space: HomSpace, unlisted: GroupError | None) -> ExpectedRank:
     """From what the generators demand of W alone.
 
     Raises
     ------
     GroupError
-        If a discrete element has no finite order, and its entries are no fractions: what is meant
-        may well have one.
+        If discrete elements, whose entries are no fractions, generate no finite group: what is
+        meant may well be one.
     """
     whole = whole_constraints(space)
     if whole is not None:
-        return ExpectedRank(
-            modular.nullity(sparse.csr_array(sparse.vstack(whole.constraints))), "rank modulo p"
-        )
+        stacked = sparse.csr_array(sparse.vstack(whole.constraints))
+        return ExpectedRank(modular.nullity(stacked), "rank modulo p")
+    if unlisted is not None:
+        raise unlisted
     for g, name in enumerate(space.elements[: len(space.elements) - space.continuous]):
         if not has_finite_order([space.input.matrix(g), space.output.matrix(g)]):
             raise GroupError(
@@ -108,7 +111,7 @@ def _of_constraints(space: HomSpace) -> ExpectedRank:
                 "beforehand; give it as an algebra element instead"
             )
     if space.dimension > _DENSE:
-        return ExpectedRank(kernel.nullity(space), "null spaces")
+        return ExpectedRank(nullity(space), "null spaces")
     stacked = sparse.vstack(list(constraints(space))).toarray()
     scales = np.linalg.svd(stacked, compute_uv=False)
     rank = int((scales > _ZERO * scales.max(initial=0.0)).sum())
