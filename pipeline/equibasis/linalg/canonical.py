@@ -104,13 +104,16 @@ def pivoted_cholesky(
         factor[:, :, step] = column
         pivots[:, step] = pivot
         diagonal -= column**2
-    return _snap(factor), pivots
+    return without_rounding(factor), pivots
 
 
-def _snap(factor: np.ndarray) -> np.ndarray:
-    """Rounding removed where the exact value is known: zeros, and columns of one magnitude."""
+def without_rounding(factor: np.ndarray) -> np.ndarray:
+    """Rounding removed where the exact value is known: zeros, and columns of one magnitude.
+
+    Of one factor, (n, r), or several, (b, n, r).
+    """
     magnitude = np.abs(factor)
     support = magnitude > NEGLIGIBLE
-    exact = 1.0 / np.sqrt(support.sum(axis=1, keepdims=True))
-    flat = (~support | (np.abs(magnitude - exact) <= NEGLIGIBLE)).all(axis=1, keepdims=True)
+    exact = 1.0 / np.sqrt(support.sum(axis=-2, keepdims=True))
+    flat = (~support | (np.abs(magnitude - exact) <= NEGLIGIBLE)).all(axis=-2, keepdims=True)
     return np.where(support, np.where(flat, np.copysign(exact, factor), factor), 0.0)

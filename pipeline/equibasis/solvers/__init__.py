@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from equibasis.errors import EquibasisError, SolverError, SpaceError, TooManyElementsError
+from equibasis.errors import EquibasisError, GroupError, SolverError, SpaceError
 from equibasis.solvers import dense, kernel, orbits, projector, svd
 from equibasis.solvers.basis import Basis, make_basis, rank_expected
+from equibasis.solvers.constraints import has_whole_constraints
 from equibasis.solvers.interface import Solver, check_memory
 from equibasis.solvers.tables import Table
 from equibasis.symmetry.catalog import find_group
@@ -120,7 +121,7 @@ def _order(space: HomSpace) -> int | None:
         return len(space.elements)
     try:
         return int(space.class_characters.sizes.sum())
-    except TooManyElementsError:
+    except GroupError:
         return None
 
 
@@ -193,7 +194,11 @@ def _rank_beforehand(space: HomSpace) -> str:
     rank = space.rank_by_weights
     if rank is not None:
         return f"{rank:,}, from weights"
-    return f"counted when solved: {space.by_weights.obstacle}"
+    if all(has_whole_constraints(pair) for pair in _pairs(space).values()):
+        held = "held to that of its constraints modulo a prime"
+    else:
+        held = "and its entries are no fractions, so that null spaces alone tell"
+    return f"counted when solved: {space.by_weights.obstacle}; {held}"
 
 
 def _size(count: float) -> str:

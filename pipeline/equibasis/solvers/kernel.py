@@ -1,62 +1,140 @@
 """`kernel`: any representation; the null space of what the generators demand of W.
 
-W is equivariant where each C vec(W) = 0: C = dρ₂(A) ⊗ 1 - 1 ⊗ dρ₁(A)ᵀ for an orthonormal basis of
-the Lie algebra, and C = ρ₂(h) ⊗ ρ₁(h⁻¹)ᵀ - 1 for the discrete elements. The null space of
-Ω = Σ CᵀC is found block by block; the elements are never listed.
+W is equivariant where each C vec(W) = 0: C W = dρ₂(A) W - W dρ₁(A) for an orthonormal basis of the
+Lie algebra, and ρ₂(h) W - W ρ₁(h) for the discrete elements. The null space of Ω = Σ CᵀC is found
+block by block; the elements are never listed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
+from scipy.sparse import csgraph
+from scipy.sparse.linalg import expm_multiply
 
-from equibasis.linalg.canonical import pivoted_cholesky
+from equibasis.linalg.canonical import pivoted_cholesky, without_rounding
+from equibasis.linalg.exact import annihilates, canonical_columns, integral_basis
 from equibasis.linalg.kernel import null_spaces
+from equibasis.solvers.constraints import (
+    WholeConstraints,
+    constraints,
+    generators,
+    whole_constraints,
+)
 from equibasis.solvers.interface import Cost, Solver, no_obstacle
+from equibasis.solvers.reynolds import hom_dimension
 from equibasis.solvers.tables import Table, table_of
 from equibasis.symmetry.hom_space import HomSpace
+from equibasis.symmetry.representations import Representation
+
+# How far a half turn may be from a diagonal matrix of signs.
+_HALF_TURN = 1e-6
+
+# Columns that are made exact together: their number's cube is what it takes.
+_MOST_EXACT = 256
 
 # Seed of the random vectors of a second computation.
 _OTHER_SEED = 2**20
 
-# Entries of a constraint that are no more than this are rounding.
+# Entries that are no more than this share of the largest are rounding.
 _ROUNDING = 1e-13
 
 
 def cost(space: HomSpace) -> Cost:
-    """The constraints, and the null space with what conjugate gradients keep beside it."""
+    """The constraints and, where the rank is known, the basis, dense, with what it is made of."""
     n = float(space.dimension)
     entries = n * space.output.order * (space.input.row_entries + space.output.row_entries)
-    return Cost(60 * entries, 1e-2 + 1e-6 * entries)
+    columns = n * (_known_rank(space) or 0)
+    return Cost(60 * entries + 24 * columns, 1e-2 + 4e-7 * entries + 2e-7 * columns)
+
+
+def _known_rank(space: HomSpace) -> int | None:
+    """dim Hom_G(V, W) where it takes no solving and no listing."""
+    if space.complete:
+        return hom_dimension(space)
+    return space.rank_by_weights if space.continuous else None
 
 
 def solve(space: HomSpace) -> Table:
-    """The canonical basis, from orthonormal bases of the blocks of the null space."""
-    n = space.dimension
+    """The canonical basis, from orthonormal bases of the blocks of the null space.
+
+    Where the generators are made of fractions, or of their square roots as in symmetric powers, it
+    is the exact one, each entry rounded once.
+    """
     alive, operator = _operator(space)
-    columns: list[tuple[int, np.ndarray, np.ndarray]] = []
-    for rows, basis in null_spaces(operator, space.rank_by_weights):
-        factor, pivots = pivoted_cholesky(
-            np.square(basis).sum(axis=1)[None],
-            lambda pivot, basis=basis: (basis @ basis[pivot[0]])[None],  # type: ignore[misc]
-            basis.shape[1],
-        )
-        places = alive[rows]
-        columns += [
-            (int(places[pivot]), places, column)
-            for pivot, column in zip(pivots[0], factor[0].T, strict=True)
-        ]
-    columns.sort(key=lambda each: each[0])
-    matrix = sparse.csc_array((n, 0))
-    if columns:
-        entries = np.concatenate([places for _, places, _ in columns])
-        number = np.repeat(np.arange(len(columns)), [len(places) for _, places, _ in columns])
-        values = np.concatenate([column for *_, column in columns])
-        matrix = sparse.csc_array((values, (entries, number)), shape=(n, len(columns)))
-        matrix.eliminate_zeros()
-    return table_of(space, matrix)
+    whole = whole_constraints(space, alive)
+    rows, columns, values = [], [], []
+    pivots: list[int] = []
+    for kept, basis in null_spaces(operator, _known_rank(space)):
+        for part in _canonical(kept, basis, whole):
+            row, column = np.nonzero(part.values)
+            rows.append(alive[part.rows][row])
+            columns.append(column + len(pivots))
+            values.append(part.values[row, column])
+            pivots += alive[part.pivots].tolist()
+    order = np.argsort(pivots)
+    shape = space.dimension, len(pivots)
+    if not pivots:
+        return table_of(space, sparse.csc_array(shape))
+    entries = np.concatenate(rows), np.argsort(order)[np.concatenate(columns)]
+    return table_of(space, sparse.csc_array((np.concatenate(values), entries), shape=shape))
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Columns of the canonical basis that touch each other.
+
+    Attributes
+    ----------
+    rows
+        Where they may be other than zero, ascending int64 (s,).
+    values
+        float64 (s, r).
+    pivots
+        Of each column, int64 (r,).
+    """
+
+    rows: np.ndarray
+    values: np.ndarray
+    pivots: np.ndarray
+
+
+def _canonical(
+    kept: np.ndarray, basis: np.ndarray, whole: WholeConstraints | None
+) -> Iterator[_Part]:
+    """The canonical basis of a span, from an orthonormal one, (s, r), on the rows ``kept``."""
+    factors, pivots = pivoted_cholesky(
+        np.square(basis).sum(axis=1)[None],
+        lambda pivot: (basis @ basis[pivot[0]])[None],
+        basis.shape[1],
+    )
+    factor, pivot = factors[0], pivots[0]
+    pattern = sparse.csr_array(factor)
+    graph = sparse.block_array([[None, pattern], [pattern.T, None]], format="csr")
+    label = csgraph.connected_components(graph, directed=False)[1]
+    of_rows, of_columns = label[: len(kept)], label[len(kept) :]
+    for number in np.unique(of_columns):
+        (rows,), (columns,) = np.nonzero(of_rows == number), np.nonzero(of_columns == number)
+        part = _Part(kept[rows], factor[np.ix_(rows, columns)], kept[pivot[columns]])
+        if whole is not None and len(columns) <= _MOST_EXACT:
+            exact = _exact(part, whole)
+            part = part if exact is None else exact
+        yield part
+
+
+def _exact(part: _Part, whole: WholeConstraints) -> _Part | None:
+    """The same with each entry rounded once, where an integral basis is found and proved."""
+    squares = whole.squares[part.rows]
+    integral = integral_basis(part.values / np.sqrt(squares)[:, None])
+    constraints_here = [each[:, part.rows] for each in whole.constraints]
+    if integral is None or not annihilates(constraints_here, integral):
+        return None
+    pivots = np.searchsorted(part.rows, part.pivots)
+    values = canonical_columns(integral, squares, pivots)
+    return None if values is None else _Part(part.rows, without_rounding(values), part.pivots)
 
 
 def nullity(space: HomSpace) -> int:
@@ -66,44 +144,64 @@ def nullity(space: HomSpace) -> int:
 
 
 def _operator(space: HomSpace) -> tuple[np.ndarray, sparse.csr_array]:
-    """Coordinates of vec(W) that no diagonal constraint makes zero, and Ω on them."""
-    alive = np.ones(space.dimension, dtype=bool)
-    rest = []
-    for constraint in constraints(space):
-        diagonal = constraint.diagonal()
-        if np.count_nonzero(diagonal) == constraint.nnz:
-            alive &= diagonal == 0
-        else:
-            rest.append(constraint)
-    (kept,) = np.nonzero(alive)
-    operator = sparse.csr_array((len(kept),) * 2)
-    for constraint in rest:
-        of_kept = sparse.csr_array(sparse.csc_array(constraint)[:, kept])
-        operator = operator + of_kept.T @ of_kept
-    return kept, _without_rounding(sparse.csr_array(operator))
+    """Coordinates of vec(W) that no diagonal element makes zero, and Ω on them."""
+    (kept,) = np.nonzero(_unmoved(space))
+    rows = [sparse.csc_array((0, len(kept))), *constraints(space, kept)]
+    stacked = sparse.csr_array(sparse.vstack(rows))
+    stacked = stacked[np.diff(stacked.indptr) > 0]
+    operator = sparse.csr_array(stacked.T @ stacked)
+    operator.data[np.abs(operator.data) <= _ROUNDING * np.abs(operator.data).max(initial=0.0)] = 0.0
+    operator.eliminate_zeros()
+    return kept, operator
 
 
-def constraints(space: HomSpace) -> Iterator[sparse.csr_array]:
-    """Each C with C vec(W) = 0, sparse (km, km), row-major."""
-    input_, output = space.input, space.output
-    one, other = sparse.eye_array(space.m), sparse.eye_array(space.k)
-    for on_input, on_output in space.algebra_basis:
-        yield _without_rounding(
-            sparse.csr_array(
-                sparse.kron(on_output, one, format="csr")
-                - sparse.kron(other, on_input.T, format="csr")
+def _unmoved(space: HomSpace) -> np.ndarray:
+    """Coordinates of vec(W) that every diagonal element of the group leaves alone, bool (km,).
+
+    Diagonal are some generators, and for rotations A with whole eigenvalues exp(πA) may be.
+    """
+    unmoved = np.ones((space.k, space.m), dtype=bool)
+    for on_input, on_output in generators(space):
+        if _is_diagonal(on_input) and _is_diagonal(on_output):
+            of_output, of_input = on_output.diagonal(), on_input.diagonal()
+            scale = max(np.abs(of_output).max(), np.abs(of_input).max())
+            unmoved &= np.abs(of_output[:, None] - of_input) <= _ROUNDING * scale
+    of_input = _half_turns(space.input)
+    of_output = of_input if space.input is space.output else _half_turns(space.output)
+    for a in of_input.keys() & of_output.keys():
+        unmoved &= of_output[a][:, None] == of_input[a]
+    return unmoved.ravel()
+
+
+def _is_diagonal(matrix: sparse.csr_array) -> bool:
+    return bool(np.count_nonzero(matrix.diagonal()) == matrix.count_nonzero())
+
+
+def _half_turns(rho: Representation) -> dict[int, np.ndarray]:
+    """Of antisymmetric dρ(A) the diagonals of exp(π dρ(A)) that are diagonal with entries ±1.
+
+    Seen from what they do to two random vectors. By the position of A in the algebra.
+    """
+    if not rho.algebra:
+        return {}
+    side_by_side = sparse.block_diag(rho.algebra, format="csr")
+    vectors = np.random.RandomState(0).standard_normal((side_by_side.shape[0], 2))
+    antisymmetric = abs(side_by_side + side_by_side.T).sum(axis=1) == 0
+    moves = sparse.diags_array(np.pi * antisymmetric) @ side_by_side
+    signs = expm_multiply(moves, vectors, traceA=0.0) / vectors
+    nearest = np.rint(signs[:, :1])
+    off = np.abs(signs - nearest) + 2 * (np.abs(nearest) != 1) + ~antisymmetric[:, None]
+    return {
+        a: signs.astype(np.int8)
+        for a, (error, signs) in enumerate(
+            zip(
+                off.reshape(len(rho.algebra), -1).max(axis=1),
+                nearest.reshape(len(rho.algebra), -1),
+                strict=True,
             )
         )
-    dual, identity = input_.dual, sparse.eye_array(space.dimension)
-    for h in range(input_.order - space.continuous):
-        moved = sparse.kron(output.matrix(h), dual.matrix(h), format="csr")
-        yield _without_rounding(sparse.csr_array(moved - identity))
-
-
-def _without_rounding(matrix: sparse.csr_array) -> sparse.csr_array:
-    matrix.data[np.abs(matrix.data) <= _ROUNDING] = 0.0
-    matrix.eliminate_zeros()
-    return matrix
+        if error < _HALF_TURN
+    }
 
 
 SOLVER = Solver(

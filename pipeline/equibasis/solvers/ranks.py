@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
-from equibasis.errors import TooManyElementsError
+from equibasis.errors import GroupError
 from equibasis.linalg import modular
-from equibasis.linalg.rational import whole_multiples
-from equibasis.solvers.kernel import constraints, nullity
+from equibasis.solvers.constraints import constraints, whole_constraints
+from equibasis.solvers.kernel import nullity
 from equibasis.solvers.orbits import solve as solve_orbits
 from equibasis.solvers.reynolds import hom_dimension
 from equibasis.solvers.tables import Table
-from equibasis.symmetry.constructions import algebra_part
 from equibasis.symmetry.hom_space import HomSpace
+from equibasis.symmetry.listing import has_finite_order
 from equibasis.symmetry.representations import PermutationRepresentation
 
 # By what a rank may be known, the strongest first.
@@ -53,14 +52,17 @@ def expected_rank(
     says nothing: `verify_basis` finds the orbits anew.
     """
     types = space.types
+    unlisted: GroupError | None = None
     known: dict[tuple[int, int], int] = {}
     for output, row in zip(types.output, tables or (), strict=tables is not None):
         for input_, table in zip(types.input, row, strict=True):
             known[output.type, input_.type] = table.rank
     traces = None
     if not (space.complete or space.continuous or _permuted(*types.representations)):
-        with contextlib.suppress(TooManyElementsError):  # then each pair on its own
+        try:
             traces = space.class_characters
+        except GroupError as error:  # too many to list: each pair on its own
+            unlisted = error
 
     @functools.cache
     def of_pair(input_: int, output: int) -> ExpectedRank:
@@ -72,7 +74,7 @@ def expected_rank(
         if space.continuous and (rank := pair.rank_by_weights) is not None:
             return ExpectedRank(rank, "weights")
         if not _permuted(pair.input, pair.output):
-            return _of_constraints(pair)
+            return _of_constraints(pair, unlisted)
         if (input_, output) in known:
             return ExpectedRank(known[input_, output], "orbits")
         return ExpectedRank(solve_orbits(space.between(output, input_)).rank, "orbits")
@@ -90,38 +92,30 @@ def _permuted(*representations: object) -> bool:
     return all(isinstance(rho, PermutationRepresentation) for rho in representations)
 
 
-def _of_constraints(space: HomSpace) -> ExpectedRank:
-    """From a C W = 0 of the generators alone."""
-    given = whole_constraints(space)
-    if given is not None:
-        return ExpectedRank(modular.nullity(given), "rank modulo p")
+def _of_constraints(space: HomSpace, unlisted: GroupError | None) -> ExpectedRank:
+    """From what the generators demand of W alone.
+
+    Raises
+    ------
+    GroupError
+        If discrete elements, whose entries are no fractions, generate no finite group: what is
+        meant may well be one.
+    """
+    whole = whole_constraints(space)
+    if whole is not None:
+        stacked = sparse.csr_array(sparse.vstack(whole.constraints))
+        return ExpectedRank(modular.nullity(stacked), "rank modulo p")
+    if unlisted is not None:
+        raise unlisted
+    for g, name in enumerate(space.elements[: len(space.elements) - space.continuous]):
+        if not has_finite_order([space.input.matrix(g), space.output.matrix(g)]):
+            raise GroupError(
+                f"group {space.group!r}: {name} has no finite order: the rank is not known "
+                "beforehand; give it as an algebra element instead"
+            )
     if space.dimension > _DENSE:
         return ExpectedRank(nullity(space), "null spaces")
     stacked = sparse.vstack(list(constraints(space))).toarray()
     scales = np.linalg.svd(stacked, compute_uv=False)
     rank = int((scales > _ZERO * scales.max(initial=0.0)).sum())
     return ExpectedRank(space.dimension - rank, "null spaces")
-
-
-def whole_constraints(space: HomSpace) -> sparse.csr_array | None:
-    """C of whole numbers with C vec(W) = 0 exactly where W is equivariant, int64, row-major.
-
-    ρ₂(h) W - W ρ₁(h) for the discrete elements, dρ₂(A) W - W dρ₁(A) for the algebra elements, each
-    times a whole number; ``None`` where their entries are no fractions.
-    """
-    parts = []
-    one, other = (sparse.eye_array(n, dtype=np.int64) for n in (space.m, space.k))
-    discrete = range(space.input.order - space.continuous)
-    sides = [
-        [*map(rho.matrix, discrete), *algebra_part(rho, space.continuous)]
-        for rho in (space.input, space.output)
-    ]
-    for pair in zip(*sides, strict=True):
-        whole = whole_multiples(pair)
-        if whole is None:
-            return None
-        on_input, on_output = whole
-        parts.append(sparse.kron(on_output, one) - sparse.kron(other, on_input.T))
-    stacked = sparse.csr_array(sparse.vstack(parts, format="csr"))
-    stacked.eliminate_zeros()
-    return stacked

@@ -12,6 +12,7 @@ from scipy import sparse
 
 from equibasis.errors import EquibasisError
 from equibasis.linalg.memory import refuse_beyond_memory
+from equibasis.solvers.constraints import commutator
 from equibasis.symmetry.constructions import algebra_part
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.representations import PermutationRepresentation, signs_of
@@ -284,17 +285,24 @@ def largest_change(table: Table, space: HomSpace) -> float:
         moved = space.input.inverse.matrix(g).T @ moved.transpose(1, 0, 2).reshape(space.m, -1)
         moved = moved.reshape(space.m, space.k, -1).transpose(1, 0, 2).reshape(table.values.shape)
         worst = max(worst, float(np.abs(moved - table.values).max(initial=0.0)))
-    if not space.continuous:
-        return worst
+    return max(worst, _moved_by_algebra(table, space))
+
+
+def _moved_by_algebra(table: MatrixTable, space: HomSpace) -> float:
+    """The same of the Lie algebra elements listed."""
+    worst = 0.0
+    (kept,) = np.nonzero(table.values.any(axis=1))
+    values = table.values[kept]
     parts = [algebra_part(rho, space.continuous) for rho in (space.input, space.output)]
     for on_input, on_output in zip(*parts, strict=True):
         scale = max(abs(on_input).max(), abs(on_output).max())
         if scale:
-            moved = on_output @ table.values.reshape(space.k, -1)
-            flat = table.values.reshape(shape).transpose(1, 0, 2).reshape(space.m, -1)
-            back = (on_input.T @ flat).reshape(space.m, space.k, -1).transpose(1, 0, 2)
-            off = np.abs(moved - back.reshape(space.k, -1)).max(initial=0.0)
-            worst = max(worst, float(off / scale))
+            demanded = sparse.csr_array(commutator(on_input, on_output, kept))
+            demanded = demanded[np.diff(demanded.indptr) > 0]
+            step = max(1, _AT_ONCE // max(1, demanded.shape[0]))
+            for start in range(0, table.rank, step):
+                moved = demanded @ np.ascontiguousarray(values[:, start : start + step])
+                worst = max(worst, float(np.abs(moved).max(initial=0.0) / scale))
     return worst
 
 

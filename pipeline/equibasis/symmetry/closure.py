@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse import csgraph
 
 from equibasis.errors import GroupError
 from equibasis.symmetry.representations import (
@@ -160,43 +158,3 @@ def products(rho: Representation, listed: Representation) -> np.ndarray:
         if np.abs(moved - points[images[g]]).max() > TOO_NEAR * np.abs(moved).max():
             raise GroupError("the elements listed are not a group: a product is none of them")
     return images
-
-
-def conjugacy_classes(
-    generators: Sequence[Representation], listed: Sequence[Representation]
-) -> np.ndarray:
-    """The class of each element of a finite group, int64 (|G|,), classes as they first occur.
-
-    Parameters
-    ----------
-    generators
-        Elements that generate the group, in some representations.
-    listed
-        All elements, in the same representations.
-    """
-    from scipy.spatial import cKDTree  # which takes long to import
-
-    signatures = Signatures(listed)
-    order, probes = listed[0].order, signatures.probes
-    points = np.stack([signatures.flat(signatures.apply(f, probes)) for f in range(order)])
-    tree = cKDTree(points @ signatures.shadow)
-    label = np.arange(order)
-    edges = [(label, label)]
-    for g in range(generators[0].order):
-        back = [rho.inverse.apply(g, v) for rho, v in zip(generators, probes, strict=True)]
-        conjugates = np.stack(
-            [
-                signatures.flat(
-                    [
-                        rho.apply(g, v)
-                        for rho, v in zip(generators, signatures.apply(f, back), strict=True)
-                    ]
-                )
-                for f in range(order)
-            ]
-        )
-        edges.append((label, tree.query(conjugates @ signatures.shadow)[1]))
-    rows, columns = (np.concatenate(each) for each in zip(*edges, strict=True))
-    graph = sparse.csr_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(order, order))
-    classes: np.ndarray = csgraph.connected_components(graph, directed=False)[1]
-    return classes

@@ -121,7 +121,7 @@ class HomSpace:
             return tuple(range(len(self.elements)))
         return check_group(self.group, self.elements, *self.types.representations)
 
-    @cached_property
+    @property
     def enumerated(self) -> HomSpace:
         """The same space with every element listed, found by multiplying generators.
 
@@ -132,6 +132,19 @@ class HomSpace:
         """
         if self.complete:
             return self
+        if isinstance(self._enumerated, GroupError):
+            raise self._enumerated
+        return self._enumerated
+
+    @cached_property
+    def _enumerated(self) -> HomSpace | GroupError:
+        """The space, or why there is none, which takes as long to find."""
+        try:
+            return self._with_all_elements()
+        except GroupError as error:
+            return error
+
+    def _with_all_elements(self) -> HomSpace:
         if self.continuous:
             raise GroupError(f"{self.group} is continuous, so its elements cannot be listed")
         types = self.types

@@ -249,3 +249,61 @@ def _trace(rho: Representation, found: Words, element: int) -> float:
     for g in reversed(letters):
         product = rho.apply(g, product)
     return float(np.trace(product))
+
+
+def has_finite_order(matrices: Sequence[sparse.csr_array]) -> bool:
+    """Whether one of the first `MOST_ELEMENTS` powers of some matrices, jointly, is the identity.
+
+    All eigenvalues of that power are 1, and it is diagonalizable.
+    """
+    dense = [matrix.toarray() for matrix in matrices]
+    values = np.concatenate([np.linalg.eigvals(matrix) for matrix in dense])
+    if np.abs(np.abs(values) - 1).max() > TOO_NEAR:
+        return False
+    exponents = np.arange(1, MOST_ELEMENTS + 1)
+    turns = np.angle(np.unique(np.round(values, 9)))[:, None] * exponents / (2 * np.pi)
+    (found,) = np.nonzero((np.abs(turns - np.rint(turns)) < TOLERANCE * exponents).all(axis=0))
+    if not len(found):
+        return False
+    powers = [np.linalg.matrix_power(matrix, int(exponents[found[0]])) for matrix in dense]
+    return all(np.abs(power - np.eye(len(power))).max() < TOO_NEAR for power in powers)
+
+
+def conjugacy_classes(
+    generators: Sequence[Representation], listed: Sequence[Representation]
+) -> np.ndarray:
+    """The class of each element of a finite group, int64 (|G|,), classes as they first occur.
+
+    Parameters
+    ----------
+    generators
+        Elements that generate the group, in some representations.
+    listed
+        All elements, in the same representations.
+    """
+    from scipy.spatial import cKDTree  # which takes long to import
+
+    signatures = Signatures(listed)
+    order, probes = listed[0].order, signatures.probes
+    points = np.stack([signatures.flat(signatures.apply(f, probes)) for f in range(order)])
+    tree = cKDTree(points @ signatures.shadow)
+    label = np.arange(order)
+    edges = [(label, label)]
+    for g in range(generators[0].order):
+        back = [rho.inverse.apply(g, v) for rho, v in zip(generators, probes, strict=True)]
+        conjugates = np.stack(
+            [
+                signatures.flat(
+                    [
+                        rho.apply(g, v)
+                        for rho, v in zip(generators, signatures.apply(f, back), strict=True)
+                    ]
+                )
+                for f in range(order)
+            ]
+        )
+        edges.append((label, tree.query(conjugates @ signatures.shadow)[1]))
+    rows, columns = (np.concatenate(each) for each in zip(*edges, strict=True))
+    graph = sparse.csr_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(order, order))
+    classes: np.ndarray = csgraph.connected_components(graph, directed=False)[1]
+    return classes

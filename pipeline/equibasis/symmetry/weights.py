@@ -24,11 +24,10 @@ import numpy as np
 from scipy import sparse
 
 from equibasis.errors import GroupError, TooManyElementsError
-from equibasis.symmetry.closure import conjugacy_classes
 from equibasis.symmetry.constructions import discrete_part
 from equibasis.symmetry.exponentials import Exponentials, IndistinctError, distinct, is_positive
 from equibasis.symmetry.lie import LieAlgebra
-from equibasis.symmetry.listing import MOST_ELEMENTS, list_elements
+from equibasis.symmetry.listing import conjugacy_classes, has_finite_order, list_elements
 from equibasis.symmetry.representations import (
     TOLERANCE,
     MatrixRepresentation,
@@ -126,7 +125,8 @@ def _components(
         from_matrices(discrete_part(rho, rho.order - len(names))) for rho in representations
     ]
     for g, name in enumerate(names):
-        _check_finite(name, [rho.matrix(g) for rho in discrete])
+        if not has_finite_order([rho.matrix(g) for rho in discrete]):
+            raise GroupError(f"{name} has no finite order: give it as an algebra element instead")
     acting = list(discrete)
     if algebra.dimension:
         adjoint = [
@@ -152,21 +152,6 @@ def _components(
             )
         )
     return found
-
-
-def _check_finite(name: str, matrices: Sequence[sparse.csr_array]) -> None:
-    """Raise `GroupError` unless some power of h, in all representations, is the identity."""
-    dense = [matrix.toarray() for matrix in matrices]
-    values = np.concatenate([np.linalg.eigvals(matrix) for matrix in dense])
-    values = np.unique(np.round(values, 9))
-    exponents = np.arange(1, MOST_ELEMENTS + 1)
-    turns = np.angle(values)[:, None] * exponents / (2 * np.pi)
-    (whole,) = np.nonzero((np.abs(turns - np.rint(turns)) < 1e-9 * exponents).all(axis=0))
-    if len(whole) and np.abs(np.abs(values) - 1).max() < _ZERO:
-        powers = [np.linalg.matrix_power(matrix, int(exponents[whole[0]])) for matrix in dense]
-        if all(np.abs(power - np.eye(len(power))).max() < _ZERO for power in powers):
-            return
-    raise GroupError(f"{name} has no finite order: give it as an algebra element instead")
 
 
 def _check_reductive(algebra: LieAlgebra) -> None:

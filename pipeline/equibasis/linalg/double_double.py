@@ -1,0 +1,147 @@
+"""Arrays of numbers of twice the precision of float64, each the sum of two of them.
+
+All is done by additions, products, quotients and square roots of float64, element by element, which
+IEEE 754 rounds in one way: results are the same bits on every machine, whatever its BLAS.
+
+Source: Dekker, *A floating-point technique for extending the available precision*, Numer. Math. 18
+(1971).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+# Splits a float64 into two halves of 26 bits each.
+_SPLITTER = 2.0**27 + 1
+
+
+@dataclass(frozen=True, eq=False)
+class DoubleDouble:
+    """An array of numbers high + low, about 32 digits each.
+
+    Attributes
+    ----------
+    high, low
+        float64 of one shape; ``low`` is at most half a unit in the last place of ``high``.
+    """
+
+    high: np.ndarray
+    low: np.ndarray
+
+    @staticmethod
+    def of(numbers: np.ndarray) -> DoubleDouble:
+        """Numbers that float64 holds exactly."""
+        high = np.array(numbers, dtype=np.float64)
+        return DoubleDouble(high, np.zeros_like(high))
+
+    @property
+    def transposed(self) -> DoubleDouble:
+        """The transposed matrix."""
+        return DoubleDouble(self.high.T.copy(), self.low.T.copy())
+
+    def __getitem__(self, key: Any) -> DoubleDouble:
+        return DoubleDouble(self.high[key], self.low[key])
+
+    def put(self, key: Any, value: DoubleDouble) -> None:
+        """Write into the arrays."""
+        self.high[key], self.low[key] = value.high, value.low
+
+    def __add__(self, other: DoubleDouble) -> DoubleDouble:
+        total, error = _sum(self.high, other.high)
+        return _normalized(total, error + (self.low + other.low))
+
+    def __sub__(self, other: DoubleDouble) -> DoubleDouble:
+        total, error = _sum(self.high, -other.high)
+        return _normalized(total, error + (self.low - other.low))
+
+    def __mul__(self, other: DoubleDouble) -> DoubleDouble:
+        product, error = _product(self.high, other.high)
+        return _normalized(product, error + (self.high * other.low + self.low * other.high))
+
+    def __truediv__(self, other: DoubleDouble) -> DoubleDouble:
+        first = DoubleDouble.of(self.high / other.high)
+        left = self - first * other
+        second = DoubleDouble.of(left.high / other.high)
+        left = left - second * other
+        return first + second + DoubleDouble.of(left.high / other.high)
+
+    def sqrt(self) -> DoubleDouble:
+        """The square root."""
+        root = DoubleDouble.of(np.sqrt(self.high))
+        left = self - root * root
+        return root + DoubleDouble.of(left.high / (2 * root.high))
+
+    def rounded(self) -> np.ndarray:
+        """The nearest float64."""
+        nearest: np.ndarray = self.high + self.low
+        return nearest
+
+
+def outer(column: DoubleDouble, row: DoubleDouble) -> DoubleDouble:
+    """All products of a number of each."""
+    return column[:, None] * row[None]
+
+
+def cholesky(matrix: DoubleDouble) -> DoubleDouble:
+    """Lower triangular L with L Lᵀ = A, for symmetric positive definite A (r, r)."""
+    size = len(matrix.high)
+    left = DoubleDouble(matrix.high.copy(), matrix.low.copy())
+    factor = DoubleDouble.of(np.zeros((size, size)))
+    for k in range(size):
+        column = left[k:, k] / left[k, k].sqrt()
+        factor.put(np.s_[k:, k], column)
+        below = column[1:]
+        left.put(np.s_[k + 1 :, k + 1 :], left[k + 1 :, k + 1 :] - outer(below, below))
+    return factor
+
+
+def solve_lower(factor: DoubleDouble, right: DoubleDouble) -> DoubleDouble:
+    """X with L X = R, for lower triangular L (r, r)."""
+    found = DoubleDouble(right.high.copy(), right.low.copy())
+    for k in range(len(factor.high)):
+        row = found[k] / factor[k, k]
+        found.put(k, row)
+        found.put(np.s_[k + 1 :], found[k + 1 :] - outer(factor[k + 1 :, k], row))
+    return found
+
+
+def solve_transposed(factor: DoubleDouble, right: DoubleDouble) -> DoubleDouble:
+    """X with Lᵀ X = R, for lower triangular L: the same, with rows and columns reversed."""
+    reverse = np.s_[::-1]
+    return solve_lower(factor.transposed[::-1, ::-1], right[reverse])[reverse]
+
+
+def gram(matrix: DoubleDouble) -> DoubleDouble:
+    """AᵀA."""
+    total = DoubleDouble.of(np.zeros((matrix.high.shape[1],) * 2))
+    for k in range(len(matrix.high)):
+        total = total + outer(matrix[k], matrix[k])
+    return total
+
+
+def _normalized(high: np.ndarray, low: np.ndarray) -> DoubleDouble:
+    total = high + low
+    return DoubleDouble(total, low - (total - high))
+
+
+def _sum(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A + b and what rounding took of it, exactly."""
+    total = a + b
+    of_b = total - a
+    return total, (a - (total - of_b)) + (b - of_b)
+
+
+def _product(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A b and what rounding took of it, exactly."""
+    product = a * b
+    (a_high, a_low), (b_high, b_low) = _halves(a), _halves(b)
+    return product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+
+
+def _halves(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    scaled = _SPLITTER * a
+    high = scaled - (scaled - a)
+    return high, a - high

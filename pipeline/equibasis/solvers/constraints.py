@@ -1,0 +1,122 @@
+"""What equivariance demands of a linear map: C vec(W) = 0, one sparse C for each generator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from equibasis.linalg.rational import scaled, squares_of_scales, whole_multiples
+from equibasis.symmetry.constructions import algebra_part
+from equibasis.symmetry.hom_space import HomSpace
+
+# Entries that are no more than this share of the largest are rounding.
+_ROUNDING = 1e-13
+
+
+def commutator(
+    on_input: sparse.csr_array, on_output: sparse.csr_array, kept: np.ndarray | None = None
+) -> sparse.csc_array:
+    """W -> ``on_output`` W - W ``on_input``, sparse (km, km), row-major.
+
+    Parameters
+    ----------
+    on_input, on_output
+        Matrices (m, m) and (k, k), of one element or Lie algebra element.
+    kept
+        The coordinates of vec(W) that may be non-zero, ascending int64 (s,): then those columns
+        alone, (km, s). ``None``: all.
+    """
+    m, n = on_input.shape[0], on_input.shape[0] * on_output.shape[0]
+    kept = np.arange(n) if kept is None else kept
+    o, i = np.divmod(kept, m)
+    left, right = sparse.csc_array(on_output)[:, o], sparse.csc_array(on_input.T)[:, i]
+    counts = np.diff(left.indptr), np.diff(right.indptr)
+    columns = [np.repeat(np.arange(len(kept)), count) for count in counts]
+    rows = np.concatenate(
+        [
+            left.indices.astype(np.int64) * m + i[columns[0]],
+            right.indices.astype(np.int64) + m * o[columns[1]],
+        ]
+    )
+    values = np.concatenate([left.data, -right.data])
+    entries = rows, np.concatenate(columns)
+    found = sparse.csc_array((values, entries), shape=(n, len(kept)))
+    if values.dtype == np.float64:
+        found.data[np.abs(found.data) <= _ROUNDING * np.abs(values).max(initial=0.0)] = 0.0
+    found.eliminate_zeros()
+    return found
+
+
+def constraints(space: HomSpace, kept: np.ndarray | None = None) -> Iterator[sparse.csc_array]:
+    """Each C: for an orthonormal basis of the Lie algebra, and for the discrete elements."""
+    for on_input, on_output in space.algebra_basis:
+        yield commutator(on_input, on_output, kept)
+    for on_input, on_output in _discrete(space):
+        yield commutator(on_input, on_output, kept)
+
+
+def generators(space: HomSpace) -> Iterator[tuple[sparse.csr_array, sparse.csr_array]]:
+    """ρ₁(h) and ρ₂(h) of generators, then dρ₁(A) and dρ₂(A) of the algebra elements given."""
+    yield from _discrete(space)
+    parts = [algebra_part(rho, space.continuous) for rho in (space.input, space.output)]
+    yield from zip(*parts, strict=True)
+
+
+def _discrete(space: HomSpace) -> Iterator[tuple[sparse.csr_array, sparse.csr_array]]:
+    for g in space.generating:
+        if g < space.input.order - space.continuous:
+            yield space.input.matrix(g), space.output.matrix(g)
+
+
+@dataclass(frozen=True, eq=False)
+class WholeConstraints:
+    """What the generators, as given, demand of W' = (W_oi / √τ_oi), in whole numbers.
+
+    Attributes
+    ----------
+    constraints
+        Each C with C vec(W') = 0, int64 (km, s), on some coordinates.
+    squares
+        τ of these coordinates, whole numbers, int64 (s,); all 1 where generators are fractions.
+    """
+
+    constraints: list[sparse.csc_array]
+    squares: np.ndarray
+
+
+def whole_constraints(space: HomSpace, kept: np.ndarray | None = None) -> WholeConstraints | None:
+    """Constraints in whole numbers, on the coordinates ``kept``, by default all of vec(W).
+
+    ``None`` where entries of the generators are no fractions, nor would be in other units of the
+    coordinates, W_oi / √(σ_i / σ_o).
+    """
+    kept = np.arange(space.dimension) if kept is None else kept
+    pairs = list(generators(space))
+    scales = _scales(pairs)
+    if scales is None:
+        return None
+    found = []
+    for on_input, on_output in pairs:
+        whole = whole_multiples([scaled(on_input, scales[0]), scaled(on_output, scales[1])])
+        if whole is None:
+            return None
+        found.append(commutator(whole[0], whole[1], kept))
+    o, i = np.divmod(kept, space.m)
+    common = math.lcm(*np.unique(scales[1]).tolist())
+    return WholeConstraints(found, scales[0][i] * (common // scales[1][o]))
+
+
+def _scales(
+    pairs: Sequence[tuple[sparse.csr_array, sparse.csr_array]],
+) -> tuple[np.ndarray, np.ndarray] | None:
+    on_input, on_output = (squares_of_scales(each) for each in zip(*pairs, strict=True))
+    return None if on_input is None or on_output is None else (on_input, on_output)
+
+
+def has_whole_constraints(space: HomSpace) -> bool:
+    """Whether `whole_constraints` are found."""
+    return whole_constraints(space, np.arange(0)) is not None
