@@ -482,29 +482,26 @@ def test_what_is_no_invertible_matrix_is_refused(generators, said):
 @pytest.mark.parametrize(
     "generator",
     [
-        [[0.5]],
+        [[np.cos(1), -np.sin(1)], [np.sin(1), np.cos(1)]],
         [[np.cos(np.pi / 3 + 1e-8), -np.sin(np.pi / 3)], [np.sin(np.pi / 3), 0.5]],
     ],
-    ids=["1/2", "a turn that is not exact"],
+    ids=["a turn by 1", "a turn that is not exact"],
 )
 def test_matrices_of_no_group_that_can_be_told_are_refused(generator):
-    with pytest.raises(eb.EquibasisError, match=r"not finite|not form a group"):
+    with pytest.raises(eb.EquibasisError, match=r"more than|not finite|not form a group"):
         eb.solve(eb.matrix_group("endless", [generator]), input=eb.V, output=eb.V)
 
 
 @pytest.mark.parametrize(
-    ("generator", "rank", "by"),
-    [
-        ([[np.cos(1), -np.sin(1)], [np.sin(1), np.cos(1)]], 2, "null spaces"),
-        ([[1.0, 1.0], [0.0, 1.0]], 2, "rank modulo p"),
-        ([[2.0]], 1, "rank modulo p"),
-    ],
-    ids=["a turn by 1", "a shear", "2"],
+    ("generator", "rank"),
+    [([[1.0, 1.0], [0.0, 1.0]], 2), ([[2.0]], 1), ([[0.5]], 1)],
+    ids=["a shear", "2", "1/2"],
 )
-def test_matrices_that_generate_no_finite_group_are_solved_without_listing(generator, rank, by):
+def test_fractions_that_generate_no_finite_group_are_solved_without_listing(generator, rank):
     group = eb.matrix_group("endless", [generator])
     basis = eb.solve(group, input=eb.V, output=eb.V)
-    assert (basis.rank, basis.solver, basis.checks.rank_by) == (rank, "kernel", by)
+    known = basis.rank, basis.solver, basis.checks.rank_by
+    assert known == (rank, "kernel", "rank modulo p")
     with pytest.raises(eb.GroupError, match=r"more than|not finite"):
         eb.solve(group, input=eb.V, output=eb.V, solver="svd")
 

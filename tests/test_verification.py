@@ -201,7 +201,7 @@ def test_a_smaller_subspace_than_the_group_gives_is_not_complete():
     assert reason(smaller) == "the rank is 2, but the characters give 3"
 
 
-def test_generators_of_ever_more_elements_are_held_to_their_null_space():
+def test_generators_of_ever_more_elements_are_refused_soon():
     turn = np.array([[[np.cos(1e-8 + 1), -np.sin(1e-8 + 1)], [np.sin(1e-8 + 1), np.cos(1e-8 + 1)]]])
     rho = MatrixRepresentation(turn)
     space = eb.HomSpace(
@@ -216,7 +216,4 @@ def test_generators_of_ever_more_elements_are_held_to_their_null_space():
     values = np.array([[1, 0], [0, -1], [0, 1], [1, 0]]) / np.sqrt(2)
     checks = eb.solve("c2", output="2x2").checks
     basis = eb.Basis(space, ((MatrixTable(values),),), "by hand", checks)
-    checks = eb.verify_basis(basis)
-    assert (checks.rank_expected, checks.rank_by) == (2, "null spaces")
-    smaller = eb.Basis(space, ((MatrixTable(values[:, :1]),),), "by hand", checks)
-    assert reason(smaller) == "the rank is 1, but the null spaces give 2"
+    assert "infinitely many" in reason(basis)

@@ -60,7 +60,12 @@ def constraints(space: HomSpace, kept: np.ndarray | None = None) -> Iterator[spa
 
 
 def generators(space: HomSpace) -> Iterator[tuple[sparse.csr_array, sparse.csr_array]]:
-    """ρ₁(h) and ρ₂(h) of generators, then dρ₁(A) and dρ₂(A) of the algebra elements given."""
+    """ρ₁(h) and ρ₂(h) of generators, then dρ₁(A) and dρ₂(A) of the algebra elements given.
+
+    Of the trivial group, the identity.
+    """
+    if not space.generating:
+        yield sparse.eye_array(space.m, format="csr"), sparse.eye_array(space.k, format="csr")
     yield from _discrete(space)
     parts = [algebra_part(rho, space.continuous) for rho in (space.input, space.output)]
     yield from zip(*parts, strict=True)
