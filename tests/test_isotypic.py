@@ -97,7 +97,9 @@ def test_coefficients_and_matrices_of_irreps_are_as_many_and_determine_each_othe
     """dim Hom = Σ δ n p over irreps with n copies in X and p in Y (Schur)."""
     basis, found = decomposed(name)
     for block in basis.blocks:
-        rows = [terms.reshape(-1, block.table.rank) for terms in block_transforms(block, found)]
+        rows = [
+            terms.reshape(-1, block.table.rank) for terms in block_transforms(block, found).values()
+        ]
         whole = np.concatenate([np.zeros((0, block.table.rank)), *rows])
         assert whole.shape[0] == whole.shape[1] == block.table.rank
         assert np.linalg.matrix_rank(whole) == block.table.rank

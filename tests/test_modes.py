@@ -540,6 +540,17 @@ def test_batches_of_any_shape_go_through_both_modes() -> None:
         assert layer(x.transpose(0, 1)).shape == (3, 2, layer.out_features)
 
 
+@pytest.mark.parametrize("mode", ["expand", "irreps"])
+@pytest.mark.parametrize(("group", "space"), [("c4", "4x4"), ("d4", "5x5"), ("z36", "36")])
+def test_outputs_may_be_changed_in_place(group: str, space: str, mode: str) -> None:
+    layer = EquivariantLinear(eb.solve(group, input=space, output=space), mode=mode)
+    for batch in (1, 3):
+        x = torch.randn(batch, layer.in_features)
+        found = torch.autograd.grad(layer(x).relu_().sum(), layer.coefficients)
+        expected = torch.autograd.grad(layer(x).relu().sum(), layer.coefficients)
+        torch.testing.assert_close(found, expected)
+
+
 def test_shifts_of_copies_with_signs_are_the_same_in_both_modes() -> None:
     """A torus whose copies in Y alone, or in X alone, are turned to their negatives in places."""
     signs = np.where(np.arange(32) % 3 == 0, -1.0, 1.0)

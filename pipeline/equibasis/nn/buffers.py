@@ -37,6 +37,24 @@ class ExactBuffers(nn.Module):
         dtype = torch.get_default_dtype() if exact.is_floating_point() else exact.dtype
         self.register_buffer(name, exact.to(here, dtype), persistent=False)
 
+    def register_order(self, name: str, order: np.ndarray) -> None:
+        """Keep a permutation, of rows or of numbers."""
+        index = inverse = None
+        if not np.array_equal(order, np.arange(len(order))):
+            index, inverse = np.empty((2, len(order)), dtype=np.int32)
+            index[:], inverse[order] = order, np.arange(len(order))
+        self.register_exact(name, index)
+        self.register_exact(f"{name}_inverse", inverse)
+
+    def ordered(self, name: str, x: Tensor) -> Tensor:
+        """x[order]."""
+        order = self._buffers[name]
+        return x if order is None else x.index_select(0, order)
+
+    def restored(self, name: str, x: Tensor) -> Tensor:
+        """y with y[order] = x."""
+        return self.ordered(f"{name}_inverse", x)
+
     def cast(self, name: str, like: Tensor) -> Tensor:
         """A buffer that is there, in the dtype of another tensor."""
         buffer = self._buffers[name]

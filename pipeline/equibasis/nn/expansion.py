@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from equibasis.errors import ModelError
 from equibasis.linalg.columns import OrbitColumns
 from equibasis.linalg.memory import refuse_beyond_memory
 from equibasis.nn.buffers import ExactBuffers
-from equibasis.nn.tracing import is_plain
+from equibasis.nn.tracing import with_adjoint
 from equibasis.solvers.basis import Basis
 from equibasis.solvers.tables import matrix_of
 
@@ -92,8 +91,8 @@ class BasisExpansion(ExactBuffers):
         if self.just_gathers:
             buffers: dict[str, Any] = self._buffers
             return coefficients.index_select(0, buffers["columns"])
-        if self.members is not None and is_plain(coefficients):
-            vector: Tensor = _Adjoint.apply(coefficients, self._spread, self._collect)
+        if self.members is not None:
+            vector = with_adjoint(coefficients, self._spread, self._collect)
         elif self.tables:
             products = [
                 coefficients.narrow(0, start, length).view(copies, rank)
@@ -123,28 +122,6 @@ class BasisExpansion(ExactBuffers):
     def extra_repr(self) -> str:
         """Sizes, for ``repr``."""
         return f"{self.rank} -> {self.dimension}"
-
-
-class _Adjoint(torch.autograd.Function):
-    """y = f(x) for a linear f whose adjoint is at hand, each a function of plain tensors."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, function: Callable[..., Tensor], adjoint: Any) -> Tensor:
-        """``function(x)``."""
-        ctx.function, ctx.adjoint = function, adjoint
-        return function(x)
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
-        """``function(tangent)``, as it is linear."""
-        moved: Tensor = ctx.function(tangent)
-        return moved
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        """``adjoint(gradient)``."""
-        found: Tensor = _Adjoint.apply(gradient, ctx.adjoint, ctx.function)
-        return found, None, None
 
 
 def _labels_and_factors(columns: OrbitColumns) -> tuple[np.ndarray, np.ndarray | None]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.gather import Orbits
-from equibasis.nn.tracing import autocasts
+from equibasis.nn.tracing import autocasts, with_adjoint
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.isotypic import Torus
 from equibasis.symmetry.summands import Summand
@@ -48,7 +48,8 @@ class TorusMap(ExactBuffers):
     def forward(self, x: Tensor, coefficients: Tensor) -> Tensor:
         """(batch, m), (rank,) -> (batch, k)."""
         (d, c, t), batch = self.shape, x.shape[0]
-        (part,), kernel = self.input.gather(x), self.spectrum(coefficients)
+        part = with_adjoint(x, self.input.gather, self.input.scatter)
+        kernel = self.spectrum(coefficients)
         axes = tuple(range(len(self.cycles)))
         signal = torch.fft.rfftn(_fourier_type(part).view(*self.cycles, c, batch), dim=axes)
         flat = signal.flatten(0, axes[-1])
@@ -57,7 +58,8 @@ class TorusMap(ExactBuffers):
         y = torch.fft.irfftn(shaped, s=self.cycles, dim=axes)
         device = x.device.type
         dtype = torch.get_autocast_dtype(device) if autocasts(device) else x.dtype
-        return self.output.scatter([y.reshape(t, d * batch).to(dtype)], batch)
+        rows = y.reshape(t * d, batch).to(dtype)
+        return with_adjoint(rows, self.output.scatter, self.output.gather)
 
 
 def _reordered(summand: Summand, points: np.ndarray) -> Summand:

@@ -106,7 +106,9 @@ def _by_irreps(basis: Basis, block: Block, found: Decomposition) -> np.ndarray:
         )
         entries = delta * math.prod(found.multiplicities[each, number] for each in sides)
         scales.append(np.full(entries, 1 / math.sqrt(inputs * delta)))
-    rows = [terms.reshape(-1, block.table.rank) for terms in block_transforms(block, found)]
+    rows = [
+        terms.reshape(-1, block.table.rank) for terms in block_transforms(block, found).values()
+    ]
     reached = sum(
         irrep.degree * irrep.dimension * found.multiplicities[target, number]
         for number, irrep in enumerate(found.irreps)

@@ -3,9 +3,40 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
+
+# A linear function of one tensor.
+Linear: TypeAlias = Callable[[Tensor], Tensor]
+
+
+def with_adjoint(x: Tensor, function: Linear, adjoint: Linear) -> Tensor:
+    """f(x) for a linear f whose adjoint is at hand, which then takes the gradient.
+
+    Torch's own adjoint of a permutation, for one, adds up what it need not.
+    """
+    if not is_plain(x):
+        return function(x)
+    y: Tensor = _Adjoint.apply(x, function, adjoint)
+    return y
+
+
+class _Adjoint(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, function: Linear, adjoint: Linear) -> Tensor:
+        ctx.function, ctx.adjoint = function, adjoint
+        return function(x)
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
+        return with_adjoint(tangent, ctx.function, ctx.adjoint)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return with_adjoint(gradient, ctx.adjoint, ctx.function), None, None
 
 
 def is_plain(*tensors: Tensor) -> bool:
@@ -16,6 +47,7 @@ def is_plain(*tensors: Tensor) -> bool:
         or torch.jit.is_tracing()
         or functorch.peek_interpreter_stack() is not None
         or any(map(functorch.is_functorch_wrapped_tensor, tensors))
+        or any(map(functorch.is_legacy_batchedtensor, tensors))  # of ``is_grads_batched``
     )
 
 

@@ -79,12 +79,12 @@ class Decomposition:
     backward: tuple[np.ndarray, ...]
 
     def rows(self, representation: int, irrep: int) -> np.ndarray:
-        """Where the coordinates (irrep, j, 0, copy) of a representation are: int64 (δ, copies)."""
+        """Where the coordinates of an irrep are in a representation: int64 (δ, q, copies)."""
         counts = self.multiplicities[representation]
         sizes = [v.degree * v.dimension * n for v, n in zip(self.irreps, counts, strict=True)]
         v, n = self.irreps[irrep], int(counts[irrep])
-        steps = np.arange(v.dimension)[:, None] * v.degree * n + np.arange(n)
-        return int(sum(sizes[:irrep])) + steps
+        first = int(sum(sizes[:irrep]))
+        return first + np.arange(sizes[irrep]).reshape(v.dimension, v.degree, n)
 
 
 def decompose(representations: Sequence[Representation], continuous: int = 0) -> Decomposition:
