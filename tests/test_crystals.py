@@ -123,11 +123,24 @@ def test_the_page_shows_what_comes_out():
     assert table() in PAGE.read_text(encoding="utf-8")
 
 
-def test_the_code_of_the_page_runs_and_says_what_comes_out(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    code = PAGE.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
-    for line in code.splitlines():
-        if "  # " in line:
-            expression, said = line.split("  # ")
-            scope = {"eb": eb}
-            assert str(eval(expression, scope)) == said  # our own page
+def test_the_code_of_the_page_runs_and_says_what_comes_out():
+    scope: dict = {}
+    for code in PAGE.read_text(encoding="utf-8").split("```python\n")[1:]:
+        lines = code.split("```")[0]
+        exec(lines, scope)  # our own page
+        for line in lines.splitlines():
+            expression, comment, said = line.partition("  # ")
+            assert not comment or str(eval(expression, scope)) == said
+    c = scope["c"]
+    assert c.shape == (6, 6, 21)
+    np.testing.assert_array_equal(c, c.transpose(1, 0, 2))
+    np.testing.assert_allclose(np.einsum("ijk,ijl", c, c), np.eye(21), atol=1e-15)
+
+
+def test_the_elastic_tensors_as_6x6_matrices_are_kept_by_the_class():
+    basis = eb.solve("C3v", output="sym(sym(V, 2), 2)")
+    i, j = np.triu_indices(6)
+    c = np.zeros((6, 6, basis.rank))
+    c[i, j] = c[j, i] = basis.matrix.toarray() / np.where(i == j, 1, np.sqrt(2))[:, None]
+    for d in by_hand.matrices(representation(find_group("C3v"), eb.V.sym(2), Workers(1))):
+        np.testing.assert_allclose(np.einsum("ab,bck,dc->adk", d, c, d), c, atol=1e-14)

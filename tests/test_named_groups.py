@@ -425,6 +425,13 @@ def test_the_parity_of_spins_is_that_of_their_tensors():
     assert eb.solve("o3", input="V*l2", output="l3").rank == 1
 
 
+def test_a_continuous_group_acts_on_arrays_in_products_alone():
+    V = find_group("so2").representations
+    with pytest.raises(eb.GroupError, match="no transform of arrays does all exp"):
+        eb.Group("own", (), lambda x, g: x, complete=False, algebra=("L",), representations=V)
+    assert find_group("so2*z3").transform is not None
+
+
 # --- products -----------------------------------------------------------------------------------
 
 

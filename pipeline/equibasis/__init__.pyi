@@ -26,6 +26,7 @@ from .symmetry.hom_space import HomSpace as HomSpace
 from .symmetry.space_text import as_space as as_space
 from .symmetry.spaces import SCALAR as SCALAR
 from .symmetry.spaces import Grid as Grid
+from .symmetry.spaces import Named as Named
 from .symmetry.spaces import Space as Space
 from .symmetry.spaces import V as V
 from .symmetry.subrepresentations import Irrep as Irrep
