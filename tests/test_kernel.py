@@ -14,11 +14,12 @@ import equibasis as eb
 import lie_groups as lie
 from equibasis.linalg.kernel import null_spaces
 from equibasis.linalg.modular import PRIME, nullity
-from equibasis.linalg.rational import whole_multiples
+from equibasis.linalg.rational import scaled, squares_of_scales, whole_multiples
 from equibasis.solvers import problem
 from equibasis.solvers.constraints import commutator, whole_constraints
 
 BOOSTS = lie.so(1, 3)
+seeds = st.integers(0, 2**16)
 
 
 def solved(group: eb.Group, source: int, target: int) -> eb.Basis:
@@ -28,7 +29,7 @@ def solved(group: eb.Group, source: int, target: int) -> eb.Basis:
 # --- constraints ----------------------------------------------------------------------------------
 
 
-@given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 2**16))
+@given(st.integers(1, 4), st.integers(1, 4), seeds)
 def test_a_constraint_is_what_a_map_fails_to_commute_by(m, k, seed):
     generator = np.random.RandomState(seed)
     one, other, W = (generator.standard_normal(shape) for shape in [(m, m), (k, k), (k, m)])
@@ -48,6 +49,21 @@ def test_fractions_are_made_whole():
     np.testing.assert_array_equal(other.toarray(), [[3]])
     assert whole_multiples([sparse.csr_array(np.array([[2**0.5]]))]) is None
     assert whole_multiples([sparse.csr_array(np.array([[1e12]]))]) is None
+
+
+@given(st.integers(1, 6), seeds)
+def test_units_are_found_in_which_square_roots_of_fractions_are_fractions(n, seed):
+    generator = np.random.RandomState(seed)
+    units = np.sqrt(generator.choice([1, 2, 3, 5, 6], n))
+    rational = generator.randint(-4, 5, (2, n, n)) / generator.choice([1, 2, 3])
+    matrices = [sparse.csr_array(each * units / units[:, None]) for each in rational]
+    squares = squares_of_scales(matrices)
+    assert squares is not None
+    assert whole_multiples([scaled(each, squares) for each in matrices]) is not None
+
+
+def test_no_units_are_found_for_other_numbers():
+    assert squares_of_scales([sparse.csr_array(np.array([[0.0, np.pi], [1.0, 0.0]]))]) is None
 
 
 # --- null spaces ----------------------------------------------------------------------------------
@@ -83,7 +99,7 @@ def test_too_few_are_found_where_fewer_are_said_to_exist_and_the_rank_tells():
 # --- modulo a prime -------------------------------------------------------------------------------
 
 
-@given(st.integers(1, 40), st.integers(1, 60), st.integers(0, 30), st.integers(0, 2**16))
+@given(st.integers(1, 40), st.integers(1, 60), st.integers(0, 30), seeds)
 def test_the_nullity_modulo_a_prime_is_that_over_the_rational_numbers(rows, columns, rank, seed):
     generator = np.random.RandomState(seed)
     matrix = generator.randint(-3, 4, (rows, rank)) @ generator.randint(-3, 4, (rank, columns))

@@ -160,11 +160,10 @@ def canonical_columns(
     moved = solve_lower(root, (roots[pivots, None] * DoubleDouble.of(basis[pivots])).transposed)
     factor = cholesky(gram(moved))
     change = solve_transposed(root, solve_lower(factor, moved.transposed).transposed)
-    total = DoubleDouble.of(np.zeros(basis.shape))
     exact = rows.astype(np.float64)
-    for part in _sliced(change):
-        total = total + DoubleDouble.of(exact @ part)
-    return (roots[:, None] * total).rounded()
+    first, second, *others = (exact @ part for part in _sliced(change))
+    total = DoubleDouble.of(first) + DoubleDouble(second, sum(others))
+    return (total if (squares == 1).all() else roots[:, None] * total).rounded()
 
 
 def _sliced(matrix: DoubleDouble) -> list[np.ndarray]:

@@ -66,21 +66,17 @@ def solve(space: HomSpace) -> Table:
     """
     alive, operator = _operator(space)
     whole = whole_constraints(space, alive)
-    rows, columns, values = [], [], []
-    pivots: list[int] = []
-    for kept, basis in null_spaces(operator, _known_rank(space)):
-        for part in _canonical(kept, basis, whole):
-            row, column = np.nonzero(part.values)
-            rows.append(alive[part.rows][row])
-            columns.append(column + len(pivots))
-            values.append(part.values[row, column])
-            pivots += alive[part.pivots].tolist()
-    order = np.argsort(pivots)
-    shape = space.dimension, len(pivots)
-    if not pivots:
-        return table_of(space, sparse.csc_array(shape))
-    entries = np.concatenate(rows), np.argsort(order)[np.concatenate(columns)]
-    return table_of(space, sparse.csc_array((np.concatenate(values), entries), shape=shape))
+    parts = [
+        part
+        for kept, basis in null_spaces(operator, _known_rank(space))
+        for part in _canonical(kept, basis, whole)
+    ]
+    pivots = np.concatenate([np.zeros(0, dtype=np.int64), *(part.pivots for part in parts)])
+    places = np.split(np.argsort(np.argsort(pivots)), np.cumsum([len(p.pivots) for p in parts]))
+    values = np.zeros((space.dimension, len(pivots)))
+    for part, columns in zip(parts, places, strict=False):
+        values[alive[part.rows][:, None], columns] = part.values
+    return table_of(space, values)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,6 @@ basis needs of it the diagonal and r columns, each a sum over G of outer product
 from __future__ import annotations
 
 import numpy as np
-from scipy import sparse
 
 from equibasis.errors import GroupError
 from equibasis.linalg.canonical import canonical_basis, pivoted_cholesky
@@ -43,7 +42,7 @@ def solve(space: HomSpace) -> Table:
     reach = space.output.order * space.input.row_entries * space.output.row_entries
     if reach <= _SPARSE * space.dimension:
         return table_of(space, canonical_basis(reynolds_operator(space)))
-    return table_of(space, sparse.csc_array(_matrix_free(space)))
+    return table_of(space, np.ascontiguousarray(_matrix_free(space)))
 
 
 def _matrix_free(space: HomSpace) -> np.ndarray:

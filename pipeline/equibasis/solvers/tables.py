@@ -207,7 +207,7 @@ def numbered_by_row(first: np.ndarray, signs: np.ndarray | None, rows: int) -> O
     return OrbitTable(rows, labels, signs)
 
 
-def table_of(space: HomSpace, matrix: sparse.csc_array) -> Table:
+def table_of(space: HomSpace, matrix: np.ndarray | sparse.csc_array) -> Table:
     """The table of a canonical basis of Hom_G(V, W), given as a matrix (dim W · dim V, r).
 
     Raises
@@ -220,7 +220,8 @@ def table_of(space: HomSpace, matrix: sparse.csc_array) -> Table:
         isinstance(input_, PermutationRepresentation)
         and isinstance(output, PermutationRepresentation)
     ):
-        return MatrixTable(matrix.toarray())
+        return MatrixTable(matrix if isinstance(matrix, np.ndarray) else matrix.toarray())
+    matrix = sparse.csc_array(matrix)
     t = input_.dimension
     in_row = sparse.csr_array(matrix[:t])
     if (np.diff(in_row.indptr) > 1).any():
