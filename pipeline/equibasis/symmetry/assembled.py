@@ -199,7 +199,8 @@ def product(first: Representation, second: Representation) -> Representation:
     """ρ₁ ⊗ ρ₂, the second factor's index fastest; of sums of matrices, type by type."""
     if not any(isinstance(rho, SumOfMatrices) for rho in (first, second)):
         return tensor_product(first, second)
-    summands, small = [], []
+    summands: list[Summand] = []
+    small: list[Representation] = []
     for one, rho in _types_of(first):
         for other, tau in _types_of(second):
             index = one.index[:, None, :, None] * second.dimension + other.index[:, None, :]

@@ -151,10 +151,7 @@ class HomSpace:
             self, input_space=V, output_space=V, input=small[input_], output=small[output]
         )
         vars(space)["generating"] = self.generating  # which need not be found again
-        if self.continuous:
-            vars(space)["algebra_basis"] = tuple(
-                (each[input_], each[output]) for each in self.lie_algebra.basis
-            )
+        vars(space)["within"] = self, input_, output
         return space
 
     @cached_property
@@ -164,7 +161,10 @@ class HomSpace:
 
     @cached_property
     def algebra_basis(self) -> tuple[tuple[sparse.csr_array, sparse.csr_array], ...]:
-        """dρ₁(A) and dρ₂(A) for a basis of the Lie algebra."""
+        """dρ₁(A) and dρ₂(A) for a basis of the Lie algebra; one for all pairs of a whole."""
+        if "within" in vars(self):
+            whole, input_, output = vars(self)["within"]
+            return tuple((each[input_], each[output]) for each in whole.lie_algebra.basis)
         found = lie_algebra((self.input, self.output), self.continuous)
         return tuple((on_input, on_output) for on_input, on_output in found.basis)
 
