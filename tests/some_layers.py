@@ -15,9 +15,11 @@ from equibasis.nn import (
     EquivariantCombine,
     EquivariantLayerNorm,
     EquivariantLinear,
+    EquivariantQuadratic,
     FeatureSpace,
     GatedActivation,
     InvariantAttentionPool,
+    InvariantForms,
     NormActivation,
     NormPool,
     OrbitMeanPool,
@@ -62,6 +64,14 @@ def linear(
     return EquivariantLinear(basis(group, output, input), of_bias, **options)
 
 
+def quadratic(group: Any, input: str, output: str) -> EquivariantQuadratic:
+    """With all of the input as factors."""
+    products = basis(group, output, f"({input})*({input})")
+    return EquivariantQuadratic(
+        basis(group, output, input), basis(group, input, input), products, basis(group, output)
+    )
+
+
 def refused(build: Callable[[], Any]) -> str:
     """The one line with which something is refused."""
     with pytest.raises(eb.ModelError) as caught:
@@ -80,6 +90,8 @@ LAYERS: dict[str, Callable[[Any, str], Any]] = {
     "EquivariantCombine": lambda group, space: EquivariantCombine(
         basis(group, space, space), basis(group, space), features=2
     ),
+    "EquivariantQuadratic": lambda group, space: quadratic(group, space, space),
+    "InvariantForms": lambda group, space: InvariantForms(features(group, space)),
     "InvariantAttentionPool": lambda group, space: InvariantAttentionPool(features(group, space)),
     "NormActivation": lambda group, space: NormActivation(features(group, space)),
     "GatedActivation": lambda group, space: GatedActivation(features(group, space)),

@@ -16,6 +16,7 @@ import some_layers
 from equibasis.nn import (
     DirectSumActivation,
     EquivariantBatchNorm,
+    EquivariantBilinear,
     EquivariantCombine,
     EquivariantLayerNorm,
     EquivariantLinear,
@@ -23,6 +24,7 @@ from equibasis.nn import (
     EquivariantSequential,
     GatedActivation,
     InvariantAttentionPool,
+    InvariantForms,
     NormActivation,
     NormPool,
     OnInvariants,
@@ -225,15 +227,16 @@ OF_A_SPACE: dict[str, Callable[[Any], Any]] = {
     "activation_for": activation_for,
     "NormPool": NormPool,
     "InvariantAttentionPool": InvariantAttentionPool,
+    "InvariantForms": InvariantForms,
 }
 OF_MAPS: dict[str, Callable[[Any], Any]] = {
     "EquivariantLinear": EquivariantLinear,
     "EquivariantCombine": lambda given: EquivariantCombine(given, basis("3x3")),
 }
 OF_INVARIANTS: dict[str, Callable[[Any], Any]] = {
-    "EquivariantCombine": lambda given: EquivariantCombine(basis("3x3", "3x3"), given),
     "EquivariantLayerNorm": EquivariantLayerNorm,
     "EquivariantBatchNorm": EquivariantBatchNorm,
+    "OrbitMeanPool": OrbitMeanPool,
 }
 
 
@@ -255,11 +258,29 @@ def test_and_nothing_else(name: str, given: str) -> None:
     assert message.startswith(f"{name} needs a space")
 
 
-@pytest.mark.parametrize("given", [*WRONG, "a feature space", "maps"])
 @pytest.mark.parametrize("name", OF_INVARIANTS)
-def test_what_needs_invariants_takes_their_basis_alone(name: str, given: str) -> None:
+def test_what_needs_invariants_takes_a_feature_space_or_their_basis_alike(name: str) -> None:
+    made = [OF_INVARIANTS[name](given) for given in (basis("3x3"), features(), linear().codomain)]
+    x = torch.randn(5, 9)
+    for module in made[1:]:
+        assert module.domain.same_as(made[0].domain)
+        module.load_state_dict(made[0].state_dict())
+        torch.testing.assert_close(module(x), made[0](x))
+
+
+@pytest.mark.parametrize("given", [*WRONG, "maps"])
+@pytest.mark.parametrize("name", OF_INVARIANTS)
+def test_and_nothing_else_of_invariants(name: str, given: str) -> None:
+    value = WRONG | {"maps": basis("3x3", "6x6")}
+    message = refused(lambda: OF_INVARIANTS[name](value[given]))
+    assert "invariant basis of" in message or "neither a basis of invariants" in message
+
+
+@pytest.mark.parametrize("given", [*WRONG, "a feature space", "maps"])
+def test_a_combination_takes_the_invariant_basis_of_its_output_alone(given: str) -> None:
     value = WRONG | {"a feature space": features(), "maps": basis("3x3", "6x6")}
-    assert "the invariant basis of" in refused(lambda: OF_INVARIANTS[name](value[given]))
+    message = refused(lambda: EquivariantCombine(basis("3x3", "3x3"), value[given]))
+    assert "is not the invariant basis of the output" in message
 
 
 @pytest.mark.parametrize("given", [*WRONG, "a feature space", "invariants"])
@@ -267,12 +288,6 @@ def test_what_needs_invariants_takes_their_basis_alone(name: str, given: str) ->
 def test_what_needs_maps_takes_their_basis_alone(name: str, given: str) -> None:
     value = WRONG | {"a feature space": features(), "invariants": basis("3x3")}
     assert "needs an equivariant basis" in refused(lambda: OF_MAPS[name](value[given]))
-
-
-@pytest.mark.parametrize("given", [*WRONG, "a feature space"])
-def test_a_pool_of_means_takes_a_basis_alone(given: str) -> None:
-    value = WRONG | {"a feature space": features()}
-    assert "OrbitMeanPool needs the invariant basis" in refused(lambda: OrbitMeanPool(value[given]))
 
 
 @pytest.mark.parametrize("given", [*WRONG, "a feature space", "maps", "True", "a string"])
@@ -303,6 +318,10 @@ NETWORKS: dict[str, tuple[Callable[[], Any], str]] = {
         "activation list",
     ),
     "two inputs first": (lambda: EquivariantSequential(combined()), "takes two vectors"),
+    "two vectors": (
+        lambda: EquivariantSequential(EquivariantBilinear(features(), features(), features())),
+        "EquivariantBilinear takes two vectors",
+    ),
     "two inputs": (lambda: EquivariantSequential(linear(), combined()), "takes two vectors"),
     "a layer None": (lambda: EquivariantSequential(linear(), None), "Pointwise needs a function"),
     "a layer text": (lambda: EquivariantSequential(linear(), "relu"), "Pointwise needs a function"),

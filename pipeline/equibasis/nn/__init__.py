@@ -12,7 +12,9 @@ from equibasis.nn.activations import (
     Pointwise,
     activation_for,
 )
+from equibasis.nn.bilinear import EquivariantBilinear, EquivariantQuadratic
 from equibasis.nn.deploy import export
+from equibasis.nn.forms import InvariantForms
 from equibasis.nn.init import activation_gain, variance_preserving_
 from equibasis.nn.interface import EquivariantMap, FeatureSpace
 from equibasis.nn.layers import EquivariantCombine, EquivariantLinear, InvariantAttentionPool
@@ -26,15 +28,18 @@ from equibasis.nn.transfer import restrict, transfer
 __all__ = [
     "DirectSumActivation",
     "EquivariantBatchNorm",
+    "EquivariantBilinear",
     "EquivariantCombine",
     "EquivariantLayerNorm",
     "EquivariantLinear",
     "EquivariantMLP",
     "EquivariantMap",
+    "EquivariantQuadratic",
     "EquivariantSequential",
     "FeatureSpace",
     "GatedActivation",
     "InvariantAttentionPool",
+    "InvariantForms",
     "NormActivation",
     "NormPool",
     "OnInvariants",

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from equibasis.errors import ModelError
+from equibasis.errors import ModelError, TooManyElementsError
 from equibasis.nn.border import check_vectors
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.commuting import (
@@ -21,7 +21,7 @@ from equibasis.nn.commuting import (
 )
 from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.interface import EquivariantMap, FeatureSpace, features_of, shown
-from equibasis.nn.metric import InvariantMetric
+from equibasis.nn.metric import InvariantMetric, NoLengthError
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.constructions import invariant_coordinates
 
@@ -224,29 +224,43 @@ AnyActivation: TypeAlias = Pointwise | NormActivation | GatedActivation | Direct
 
 
 def activation_for(features: FeatureSpace | Basis) -> AnyActivation:
-    """An activation that suits a space: ELU, tanh or a `NormActivation`, block by block.
+    """An activation that suits a space: ELU, tanh or a `NormActivation`, block by block; or gates.
 
     ELU where the group permutes the coordinates of an invariant block, tanh where it changes
-    signs as well, lengths where it does anything else.
+    signs as well, lengths where it does anything else. Where a block has no lengths, since the
+    group is not compact there, a `GatedActivation` of the whole space.
     """
     space = features_of(features, "activation_for")
+    parts = _parts_by_kind(space)
+    try:
+        if len(parts) == 1:
+            return _activation_of(next(iter(parts)), space)
+        return DirectSumActivation(
+            space,
+            [
+                (coordinates, _activation_of(kind, space.part(coordinates)))
+                for kind, coordinates in parts.items()
+            ],
+        )
+    except (NoLengthError, TooManyElementsError):
+        return GatedActivation(space)
+
+
+def is_mixed(features: FeatureSpace) -> bool:
+    """Whether the group does more than permute coordinates, signs apart."""
+    return "norm" in _parts_by_kind(features)
+
+
+def _parts_by_kind(features: FeatureSpace) -> dict[str, np.ndarray]:
+    """Coordinates, ascending, of all invariant blocks that an activation is for."""
     kinds: dict[str, list[np.ndarray]] = {}
-    for coordinates, entries in entries_by_block(space.representation):
+    for coordinates, entries in entries_by_block(features.representation):
         if entries is None or not np.isin(entries, (-1.0, 1.0)).all():
             kind = "norm"
         else:
             kind = "signed" if (entries < 0).any() else "permuted"
         kinds.setdefault(kind, []).append(coordinates)
-    if len(kinds) == 1:
-        return _activation_of(next(iter(kinds)), space)
-    parts = {kind: np.sort(np.concatenate(blocks)) for kind, blocks in kinds.items()}
-    return DirectSumActivation(
-        space,
-        [
-            (coordinates, _activation_of(kind, space.part(coordinates)))
-            for kind, coordinates in parts.items()
-        ],
-    )
+    return {kind: np.sort(np.concatenate(blocks)) for kind, blocks in kinds.items()}
 
 
 def _activation_of(kind: str, features: FeatureSpace) -> Pointwise | NormActivation:

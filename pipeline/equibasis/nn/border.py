@@ -16,7 +16,13 @@ from equibasis.nn.tracing import autocasts
 _SHORT = (torch.float16, torch.bfloat16, torch.float32)
 
 
-def check_vectors(module: nn.Module, x: Any, width: int, dtype: torch.dtype | None = None) -> None:
+def check_vectors(
+    module: nn.Module,
+    x: Any,
+    width: int,
+    dtype: torch.dtype | None = None,
+    space: object = None,
+) -> None:
     """Raise `ModelError` unless x is a tensor (..., width) of real floating-point numbers.
 
     Parameters
@@ -27,6 +33,8 @@ def check_vectors(module: nn.Module, x: Any, width: int, dtype: torch.dtype | No
         The vectors and their length.
     dtype
         That of the parameters which x meets; autocast may have made x shorter.
+    space
+        What they are vectors of; by default the module's domain.
     """
     if isinstance(x, Tensor):
         if torch.jit.is_tracing():
@@ -35,7 +43,7 @@ def check_vectors(module: nn.Module, x: Any, width: int, dtype: torch.dtype | No
             return
     elif isinstance(x, fx.Proxy):
         return
-    raise ModelError(_refusal(module, x, width, dtype))
+    raise ModelError(_refusal(module, x, width, dtype, space))
 
 
 def why_refused(module: nn.Module, x: Any, width: int, dtype: torch.dtype | None) -> str | None:
@@ -53,7 +61,9 @@ def _suits(x: Tensor, dtype: torch.dtype | None) -> bool:
     return autocasts(x.device.type) and x.dtype in _SHORT and dtype in _SHORT
 
 
-def _refusal(module: nn.Module, x: Any, width: int, dtype: torch.dtype | None) -> str:
+def _refusal(
+    module: nn.Module, x: Any, width: int, dtype: torch.dtype | None, space: object
+) -> str:
     takes = "real floating-point" if dtype is None else _short(dtype)
     if not isinstance(x, Tensor):
         found = f"{type(x).__module__}.{type(x).__name__}".removeprefix("builtins.")
@@ -63,7 +73,8 @@ def _refusal(module: nn.Module, x: Any, width: int, dtype: torch.dtype | None) -
         if x.dtype != dtype and not (dtype is None and x.is_floating_point()):
             how = f": convert it with x.to(torch.{_short(dtype or torch.get_default_dtype())})"
     domain, codomain = (getattr(module, end, None) for end in ("domain", "codomain"))
-    of = f" of {domain}" if domain is not None and codomain is not None else ""
+    space = domain if space is None and codomain is not None else space
+    of = "" if space is None else f" of {space}"
     return f"{type(module).__name__} takes {takes} vectors (..., {width}){of}, not {found}{how}"
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from equibasis.errors import ModelError
 from equibasis.nn.interface import FeatureSpace
+from equibasis.symmetry.assembled import SumOfMatrices
 from equibasis.symmetry.constructions import invariant_coordinates, restriction
 from equibasis.symmetry.representations import TOLERANCE, PermutationRepresentation, Representation
 
@@ -23,6 +24,13 @@ _DRAWS = 3
 
 def entries_by_block(rho: Representation) -> list[tuple[np.ndarray, np.ndarray | None]]:
     """Each finest invariant set of coordinates with the `_monomial_entries` of ρ on it."""
+    if isinstance(rho, SumOfMatrices) and all(each.signs is None for each, _ in rho.parts):
+        return [
+            (copy[coordinates], entries)
+            for summand, small in rho.parts
+            for coordinates, entries in entries_by_block(small)
+            for copy in summand.index.T
+        ]
     return [
         (coordinates, _monomial_entries(restriction(rho, coordinates)))
         for coordinates in invariant_coordinates(rho)

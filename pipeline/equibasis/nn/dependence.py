@@ -267,7 +267,8 @@ def _cleaned(step: Any, x: Tensor, y: Tensor) -> Tensor:
     if _has_others(step):
         floor = _ROUNDING * y.abs().amax(dim=0).clamp(min=largest)
     else:
-        floor = _NEGLIGIBLE * y.abs().max().clamp(min=1e-6 * largest)
+        size = max(largest, largest**2)  # of products
+        floor = _NEGLIGIBLE * y.abs().max().clamp(min=1e-6 * size)
     return mean + rest * (rest.abs().amax(dim=0) > floor)
 
 

@@ -10,8 +10,9 @@ from torch import nn
 
 from equibasis.errors import ModelError
 from equibasis.linalg.numbers import whole_number
+from equibasis.solvers import solve_space
 from equibasis.solvers.basis import Basis
-from equibasis.symmetry.assembled import direct_sum
+from equibasis.symmetry.assembled import direct_sum, product
 from equibasis.symmetry.constructions import invariant_coordinates, restriction, same_representation
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.representations import TOLERANCE, PermutationRepresentation, Representation
@@ -101,6 +102,13 @@ class FeatureSpace:
         rho = direct_sum([self.representation, other.representation])
         return replace(self, space=self.space + other.space, representation=rho)
 
+    def __mul__(self, other: FeatureSpace) -> FeatureSpace:
+        """The tensor product of two spaces of one group, the second's coordinates fastest."""
+        if self.elements != other.elements:
+            raise ModelError(f"{self} and {other} have no product: they are of different groups")
+        rho = product(self.representation, other.representation)
+        return replace(self, space=self.space * other.space, representation=rho)
+
     def same_as(self, other: FeatureSpace) -> bool:
         """Whether both have the same elements, and each acts alike on both.
 
@@ -173,11 +181,28 @@ def features_of(given: object, layer: str) -> FeatureSpace:
     )
 
 
+def invariants_of(given: object, layer: str) -> Basis:
+    """The invariant basis of a space, which is given as such a basis or as the space.
+
+    Raises
+    ------
+    ModelError
+        If it is neither.
+    """
+    if isinstance(given, FeatureSpace):
+        return solve_space(given.scalars(1).maps_to(given))
+    return basis_of(given, "invariant", layer)
+
+
 def basis_of(given: object, kind: str, layer: str) -> Basis:
     """A basis of a kind, ``"equivariant"`` or ``"invariant"``; raises `ModelError` otherwise."""
     if isinstance(given, Basis) and given.kind == kind:
         return given
-    needed = "the invariant basis of its space" if kind == "invariant" else "an equivariant basis"
+    needed = (
+        "its space, or the invariant basis of that"
+        if kind == "invariant"
+        else "an equivariant basis"
+    )
     how = "" if isinstance(given, Basis) else ", as equibasis.solve makes it"
     raise ModelError(f"{layer} needs {needed}{how}, not {shown(given)}")
 

@@ -17,6 +17,10 @@ from equibasis.symmetry.listing import list_elements
 _WORST = 1e8
 
 
+class NoLengthError(ModelError):
+    """A group keeps no length on a space, as it is not compact there."""
+
+
 class InvariantMetric(ExactBuffers):
     """|x_b|² = (Cx)_bᵀ(Cx)_b for each block b of coordinates, with |ρ(g) x|_b = |x|_b.
 
@@ -33,7 +37,7 @@ class InvariantMetric(ExactBuffers):
     ------
     GroupError
         If those generate too many elements.
-    ModelError
+    NoLengthError
         If the group is continuous and keeps no length.
     """
 
@@ -110,28 +114,40 @@ def _invariant_gram(features: FeatureSpace) -> np.ndarray | None:
 
 
 def _by_forms(features: FeatureSpace) -> np.ndarray:
-    """The mean of ρ(g)ᵀρ(g) over a group whose elements cannot be listed.
-
-    It is R(1), of the projection R = N (LᵀN)⁻¹Lᵀ onto invariant forms N along those that vanish
-    on the invariant forms L of the dual: for a compact group, averaging.
+    """The mean of ρ(g)ᵀρ(g) over a group whose elements cannot be listed, block by block.
 
     Raises
     ------
-    ModelError
-        If it is not positive definite, so that the group is not compact there.
+    NoLengthError
+        If the group is not compact on some block.
+    """
+    n = features.dimension
+    gram = np.zeros((n, n))
+    for summand in features.maps_to(features).types.input:
+        small = _mean_gram(features.part(np.sort(summand.index[:, 0])))
+        if small is None:
+            raise NoLengthError(
+                f"no length is kept by {features} (the group is not compact there): use "
+                "GatedActivation and EquivariantBilinear in place of what needs lengths"
+            )
+        for copy in summand.index.T:
+            gram[np.ix_(copy, copy)] = small
+    return gram * (n / np.trace(gram))
+
+
+def _mean_gram(features: FeatureSpace) -> np.ndarray | None:
+    """R(1), of the projection R = N (LᵀN)⁻¹Lᵀ onto invariant forms N; ``None`` if not positive.
+
+    It is along the forms that vanish on the invariant forms L of the dual: for a compact group,
+    averaging.
     """
     n = features.dimension
     forms = solve_space(features.maps_to(features.dual)).matrix.toarray()
     duals = solve_space(features.dual.maps_to(features)).matrix.toarray()
     pairing = duals.T @ forms
-    refusal = ModelError(
-        f"no length is kept by {features} (the group is not compact there): use GatedActivation "
-        "and EquivariantBilinear in place of what needs lengths"
-    )
     if not forms.shape[1] or np.linalg.cond(pairing) > _WORST:
-        raise refusal
+        return None
     gram = (forms @ np.linalg.solve(pairing, duals.T @ np.eye(n).ravel())).reshape(n, n)
     gram = (gram + gram.T) / 2
-    if np.linalg.eigvalsh(gram)[0] <= np.trace(gram) / n / _WORST:
-        raise refusal
-    return gram * (n / np.trace(gram))
+    positive = np.linalg.eigvalsh(gram)[0] > np.trace(gram) / n / _WORST
+    return gram if positive else None

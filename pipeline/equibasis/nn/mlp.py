@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
+import operator
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from torch import Tensor, nn
@@ -18,7 +21,9 @@ from equibasis.nn.activations import (
     NormActivation,
     Pointwise,
     activation_for,
+    is_mixed,
 )
+from equibasis.nn.bilinear import EquivariantBilinear, EquivariantQuadratic
 from equibasis.nn.commuting import Elementwise
 from equibasis.nn.dependence import network_reach
 from equibasis.nn.identity import check_all_weights
@@ -28,15 +33,19 @@ from equibasis.nn.layers import EquivariantCombine, EquivariantLinear
 from equibasis.nn.normalization import EquivariantBatchNorm, EquivariantLayerNorm
 from equibasis.nn.on_invariants import OnInvariants
 from equibasis.nn.reach import Reach, check_reach
+from equibasis.solvers import problem
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.space_text import as_space
-from equibasis.symmetry.spaces import Space
+from equibasis.symmetry.spaces import Space, Sum, copies
 
 Activation: TypeAlias = Literal["auto", "norm", "gated"] | Elementwise | type[nn.Module]
 Normalization: TypeAlias = Literal["layer", "batch"] | None
 
 _ACTIVATIONS = {"auto": activation_for, "norm": NormActivation, "gated": GatedActivation}
+# Products are taken of so many copies of each summand, of at most so many dimensions.
+_MOST_COPIES, _LARGEST_FACTOR = 4, 16
+
 _NORMALIZATIONS = {"layer": EquivariantLayerNorm, "batch": EquivariantBatchNorm}
 
 
@@ -78,6 +87,11 @@ class EquivariantSequential(nn.Module):
                 raise ModelError(
                     "EquivariantCombine takes two vectors, h and g: call it in a module of your "
                     "own, or take its linear layer for h and g joined"
+                )
+            if isinstance(layer, EquivariantBilinear):
+                raise ModelError(
+                    "EquivariantBilinear takes two vectors: call it in a module of your own, or "
+                    "take EquivariantQuadratic, which makes both of one"
                 )
             if not isinstance(layer, EquivariantMap):
                 free = here.is_trivial and isinstance(layer, nn.Module)
@@ -126,6 +140,8 @@ class EquivariantMLP(EquivariantSequential):
     >>> import equibasis.nn
     >>> equibasis.nn.EquivariantMLP(["14x14", "6x6", "3x3"], "c4")  # doctest: +SKIP
 
+    Where the group mixes coordinates of a space, as rotations do those of vectors, the layer from
+    there has products too (`EquivariantQuadratic`): nothing linear in vectors is a scalar.
     Coefficients start as `variance_preserving_` draws them, with the gain of the activation before.
 
     Parameters
@@ -135,7 +151,8 @@ class EquivariantMLP(EquivariantSequential):
     group
         Name of a built-in group, ``module:object``, or a `Group`.
     activation
-        After every layer but the last. ``"auto"``: `activation_for` the space; ``"norm"``:
+        After every layer but the last. ``"auto"``: `activation_for` the space, which is gates
+        where the group is not compact; ``"norm"``:
         `NormActivation`; ``"gated"``: `GatedActivation`, whose gates the layer makes too; or an
         elementwise module, class of modules or function, taken for every space (`Pointwise`).
     bias
@@ -144,6 +161,10 @@ class EquivariantMLP(EquivariantSequential):
         Before every activation: ``"layer"``, ``"batch"`` or none.
     solver
         Who solves a basis that is not in the user's cache folder yet (`equibasis.artifact.cache`).
+    bilinear
+        Whether layers have products: ``"auto"``, where the group mixes coordinates of their
+        input; ``True``, everywhere; ``False``, nowhere. They are of up to 4 copies of each
+        different summand of the input, of at most 16 dimensions.
 
     Raises
     ------
@@ -162,6 +183,7 @@ class EquivariantMLP(EquivariantSequential):
         bias: bool = True,
         normalization: Normalization = None,
         solver: str = "auto",
+        bilinear: bool | Literal["auto"] = "auto",
     ) -> None:
         if not isinstance(spaces, list | tuple) or len(spaces) < 2 or None in spaces:
             raise ModelError(f"a network needs two spaces or more, as a list, not {shown(spaces)}")
@@ -169,17 +191,20 @@ class EquivariantMLP(EquivariantSequential):
             raise ModelError(f"normalization {normalization!r}: choose 'layer', 'batch' or None")
         if not isinstance(bias, bool):
             raise ModelError(f"bias {shown(bias)}: choose True or False, invariant it always is")
+        if bilinear not in (True, False, "auto"):
+            raise ModelError(f"bilinear {shown(bilinear)}: choose True, False or 'auto'")
         layers: list[nn.Module] = []
+        make = _Maker(group, bias, solver, bilinear)
         gain = 1.0
         for position, (here, space) in enumerate(itertools.pairwise(map(as_space, spaces))):
             invariants = get_basis(group, output=space, solver=solver)
             if position == len(spaces) - 2:
-                layers.append(_linear(group, here, invariants, bias, gain, solver))
+                layers.append(make.layer(here, invariants, gain))
                 break
             step = _activation(activation, FeatureSpace.output_of(invariants.space))
             if step.domain.space != space:  # gates besides
                 invariants = get_basis(group, output=step.domain.space, solver=solver)
-            layers.append(_linear(group, here, invariants, bias, gain, solver))
+            layers.append(make.layer(here, invariants, gain))
             if normalization is not None:
                 layers.append(_NORMALIZATIONS[normalization](invariants))
             layers.append(step)
@@ -187,17 +212,50 @@ class EquivariantMLP(EquivariantSequential):
         super().__init__(*layers)
 
 
-def _linear(
-    group: Group | str, input_: Space, invariants: Basis, bias: bool, gain: float, solver: str
-) -> EquivariantLinear:
-    basis = get_basis(group, input=input_, output=invariants.space.output_space, solver=solver)
-    if basis.kind == "invariant":
-        raise ModelError(
-            f"a layer from the space {input_}, one number, is not built: write 2*1, or more numbers"
-        )
-    layer = EquivariantLinear(basis, invariants if bias else None)
-    variance_preserving_(layer, gain)
-    return layer
+class _Maker(NamedTuple):
+    """How the layers of a network are made."""
+
+    group: Group | str
+    bias: bool
+    solver: str
+    bilinear: bool | Literal["auto"]
+
+    def layer(
+        self, here: Space, invariants: Basis, gain: float
+    ) -> EquivariantLinear | EquivariantQuadratic:
+        """From a space to that of some invariants."""
+        space, bias = invariants.space.output_space, invariants if self.bias else None
+        basis = self._maps(here, space)
+        if basis.kind == "invariant":
+            raise ModelError(
+                f"a layer from the space {here}, one number, is not built: write 2*1, or more "
+                "numbers"
+            )
+        wanted = self.bilinear
+        if wanted == "auto":
+            wanted = is_mixed(FeatureSpace.input_of(basis.space))
+        small = self._few(here) if wanted else None
+        products = None if small is None else self._maps(small * small, space)
+        if small is None or products is None or not products.rank:
+            layer = EquivariantLinear(basis, bias)
+            variance_preserving_(layer, gain)
+            return layer
+        quadratic = EquivariantQuadratic(basis, self._maps(here, small), products, bias)
+        quadratic.reset_parameters(gain)
+        return quadratic
+
+    def _maps(self, here: Space, space: Space) -> Basis:
+        return get_basis(self.group, input=here, output=space, solver=self.solver)
+
+    def _few(self, space: Space) -> Space | None:
+        """A few copies of each different small summand of a space."""
+        counts = Counter(space.summands if isinstance(space, Sum) else (space,))
+        few = [
+            copies(min(count, _MOST_COPIES), summand)
+            for summand, count in counts.items()
+            if problem(self.group, output=summand).k <= _LARGEST_FACTOR
+        ]
+        return functools.reduce(operator.add, few) if few else None
 
 
 def _activation(activation: Activation, features: FeatureSpace) -> AnyActivation:

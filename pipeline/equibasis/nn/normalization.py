@@ -12,7 +12,7 @@ from equibasis.nn.border import check_vectors, number_of
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.expansion import BasisExpansion
 from equibasis.nn.identity import IdentifiedWeights
-from equibasis.nn.interface import FeatureSpace, basis_of
+from equibasis.nn.interface import FeatureSpace, invariants_of
 from equibasis.nn.metric import InvariantMetric
 from equibasis.nn.reach import Reach, check_reach
 from equibasis.solvers.basis import Basis
@@ -30,7 +30,7 @@ class EquivariantLayerNorm(IdentifiedWeights, ExactBuffers):
     Parameters
     ----------
     invariants
-        The invariant basis of the space.
+        The space, or its invariant basis.
     eps
         ε.
 
@@ -50,9 +50,10 @@ class EquivariantLayerNorm(IdentifiedWeights, ExactBuffers):
 
     axis: Tensor
 
-    def __init__(self, invariants: Basis, eps: float = 1e-5) -> None:
+    def __init__(self, invariants: FeatureSpace | Basis, eps: float = 1e-5) -> None:
         super().__init__()
-        features = _space_of(invariants, "EquivariantLayerNorm")
+        invariants = invariants_of(invariants, "EquivariantLayerNorm")
+        features = FeatureSpace.output_of(invariants.space)
         self.domain = self.codomain = features
         self.eps = number_of(eps, "eps")
         self.metric, self.rank = InvariantMetric(features), invariants.rank
@@ -105,7 +106,7 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
     Parameters
     ----------
     invariants
-        The invariant basis of the space.
+        The space, or its invariant basis.
     eps
         ε.
     momentum
@@ -125,9 +126,15 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
     num_batches_tracked: Tensor
     functionals: Tensor
 
-    def __init__(self, invariants: Basis, eps: float = 1e-5, momentum: float | None = 0.1) -> None:
+    def __init__(
+        self,
+        invariants: FeatureSpace | Basis,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+    ) -> None:
         super().__init__()
-        features = _space_of(invariants, "EquivariantBatchNorm")
+        invariants = invariants_of(invariants, "EquivariantBatchNorm")
+        features = FeatureSpace.output_of(invariants.space)
         self.domain = self.codomain = features
         self.eps = number_of(eps, "eps")
         self.momentum = None if momentum is None else number_of(momentum, "momentum", most=1.0)
@@ -194,10 +201,6 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
         """A scale for each block and what was seen there, and a shift among the invariants."""
         blocks = f"{self.metric.blocks} blocks, rank {self.rank}"
         return "EquivariantBatchNorm", (self.domain,), blocks
-
-
-def _space_of(invariants: Basis, layer: str) -> FeatureSpace:
-    return FeatureSpace.output_of(basis_of(invariants, "invariant", layer).space)
 
 
 def _centred_reach(axis: np.ndarray) -> Reach:

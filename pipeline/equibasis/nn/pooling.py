@@ -12,6 +12,7 @@ from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.interface import FeatureSpace, features_of, shown
 from equibasis.nn.metric import InvariantMetric
 from equibasis.nn.reach import Reach, check_reach
+from equibasis.solvers import solve_space
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.spaces import SCALAR
 
@@ -64,7 +65,7 @@ class OrbitMeanPool(IdentifiedWeights, ExactBuffers):
     Parameters
     ----------
     basis
-        The invariant basis of the space, or where ρ is not orthogonal an equivariant basis
+        The space; or its invariant basis, or where ρ is not orthogonal an equivariant basis
         X -> 1.
 
     Raises
@@ -80,12 +81,14 @@ class OrbitMeanPool(IdentifiedWeights, ExactBuffers):
 
     functionals: Tensor
 
-    def __init__(self, basis: Basis) -> None:
+    def __init__(self, basis: FeatureSpace | Basis) -> None:
         super().__init__()
+        if isinstance(basis, FeatureSpace):
+            basis = solve_space(basis.maps_to(basis.scalars(1)))
         if not isinstance(basis, Basis):
             raise ModelError(
-                "OrbitMeanPool needs the invariant basis of its space, as equibasis.solve makes "
-                f"it, not {shown(basis)}"
+                "OrbitMeanPool needs its space, or the invariant basis of that as equibasis.solve "
+                f"makes it, not {shown(basis)}"
             )
         if basis.kind == "invariant":
             features = FeatureSpace.output_of(basis.space)

@@ -51,13 +51,14 @@ def tensor_product(first: Representation, second: Representation) -> Representat
     one, other = (discrete_part(rho, count) for rho in (first, second))
     discrete = np.einsum("gij,gkl->gikjl", one, other).reshape(-1, n, n)
     left, right = (sparse.eye_array(rho.dimension) for rho in (first, second))
-    return LieRepresentation(
-        discrete,
-        [
-            sparse.csr_array(sparse.kron(a, right) + sparse.kron(left, b))
-            for a, b in zip(algebra_part(first, count), algebra_part(second, count), strict=True)
-        ],
-    )
+    algebra = [
+        sparse.csr_array(sparse.kron(a, right) + sparse.kron(left, b))
+        for a, b in zip(algebra_part(first, count), algebra_part(second, count), strict=True)
+    ]
+    for each in algebra:
+        each.eliminate_zeros()  # where weights add up to 0
+        each.sort_indices()
+    return LieRepresentation(discrete, algebra)
 
 
 def discrete_part(rho: Representation, count: int) -> np.ndarray:

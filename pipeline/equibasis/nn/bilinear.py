@@ -1,0 +1,325 @@
+"""Products of features: what is bilinear in two vectors, and a layer of degree two in one."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional
+
+from equibasis.errors import ModelError
+from equibasis.linalg.memory import refuse_beyond_memory
+from equibasis.nn.bias import Bias, InvariantBias
+from equibasis.nn.border import check_vectors
+from equibasis.nn.buffers import ExactBuffers
+from equibasis.nn.dependence import network_reach
+from equibasis.nn.identity import IdentifiedWeights
+from equibasis.nn.init import variance_preserving_
+from equibasis.nn.interface import FeatureSpace, basis_of, features_of
+from equibasis.nn.layers import EquivariantLinear
+from equibasis.nn.reach import Reach, UnreachedWarning, check_reach
+from equibasis.solvers import solve_space
+from equibasis.solvers.basis import Basis, Block
+from equibasis.solvers.tables import matrix_of
+from equibasis.symmetry.constructions import invariant_coordinates
+from equibasis.symmetry.summands import Summand
+
+# What products are multiplied by where a linear part reaches the same block (as in EMLP).
+_BESIDE = 0.1
+
+
+class EquivariantBilinear(IdentifiedWeights, ExactBuffers):
+    """z = B(x, y) with B = Σ cⱼ Bⱼ in Hom_G(X ⊗ Y, Z): ρ(g) z = B(ρ(g) x, ρ(g) y).
+
+    Takes (..., m) and (..., m') to (..., k). So a scalar comes of two vectors, and a matrix, and
+    of three dimensions the cross product, none of which is linear in one. Products are taken
+    orbit type by orbit type: neither B, of k m m' entries, nor all x ⊗ y are made.
+
+    Parameters
+    ----------
+    first, second
+        X and Y: spaces, or bases whose output they are.
+    output
+        Z, likewise. A basis of the maps X ⊗ Y -> Z is taken as it is; else it is solved here.
+
+    Attributes
+    ----------
+    basis
+        Of Hom_G(X ⊗ Y, Z).
+    coefficients
+        c, of shape (r,), in the order of the basis' columns, scaled as in `EquivariantLinear`.
+        They start as `variance_preserving_` draws them.
+    first, second
+        X and Y.
+    domain, codomain
+        X ⊕ Y, of both vectors together, and Z.
+    reach
+        Which outputs depend on the inputs, and which inputs count.
+
+    Raises
+    ------
+    ModelError
+        If the spaces are of different groups, or the only such map is 0.
+
+    Warns
+    -----
+    UnreachedWarning
+        If some outputs cannot depend on the inputs, or some inputs do not count.
+    """
+
+    index: Tensor
+    other: Tensor
+    factors: Tensor | None
+    place: Tensor
+    signs: Tensor | None
+
+    def __init__(
+        self,
+        first: FeatureSpace | Basis,
+        second: FeatureSpace | Basis,
+        output: FeatureSpace | Basis,
+    ) -> None:
+        super().__init__()
+        name = type(self).__name__
+        self.first, self.second = features_of(first, name), features_of(second, name)
+        self.codomain = features_of(output, name)
+        product = self.first * self.second
+        if isinstance(output, Basis) and FeatureSpace.input_of(output.space).same_as(product):
+            self.basis = output
+        else:
+            self.basis = solve_space(product.maps_to(self.codomain))
+        self.rank = self.basis.rank
+        self.domain = self.first + self.second
+        self.reach = self._reach()
+        check_reach(name, self.domain, self.codomain, self.reach)
+        self._register()
+        self.coefficients = nn.Parameter(torch.empty(self.rank))
+        self.reset_parameters()
+
+    def _reach(self) -> Reach:
+        of_basis = Reach.of_basis(self.basis)
+        pairs = of_basis.inputs.reshape(self.first.dimension, self.second.dimension)
+        return Reach(of_basis.outputs, np.concatenate([pairs.any(axis=1), pairs.any(axis=0)]))
+
+    def _register(self) -> None:
+        """Keep which products to take, the tables of pairs of types, and where each output is."""
+        types, blocks = self.basis.space.types, [each for each in self.basis.blocks if each.rank]
+        inputs = [each for each in types.input if any(b.input is each for b in blocks)]
+        outputs = [each for each in types.output if any(b.output is each for b in blocks)]
+        index, other = np.divmod(_in_a_row(inputs), self.second.dimension)
+        self.register_exact("index", index)
+        self.register_exact("other", other)
+        self.register_exact("factors", _signs(inputs))
+        # Start, copies and dimension of each type of X ⊗ Y that counts; coefficients of each block.
+        starts = np.cumsum([0, *(each.index.size for each in inputs)]).tolist()
+        self.inputs = [
+            (start, each.multiplicity, each.dimension)
+            for start, each in zip(starts, inputs, strict=False)
+        ]
+        self.sizes = [block.rank for block in blocks]
+        # Copies of each type of Z that is reached, and its blocks: table, type of X ⊗ Y, (r, u).
+        self.outputs: list[tuple[int, list[tuple[str, int, tuple[int, int]]]]] = []
+        for each in outputs:
+            tables = []
+            for number, block in enumerate(blocks):
+                if block.output is each:
+                    shape = block.table.rank, each.dimension
+                    self.register_exact(f"table{number}", _table(block))
+                    tables.append((f"table{number}", inputs.index(block.input), shape))
+            self.outputs.append((each.multiplicity, tables))
+        reached = _in_a_row(outputs)
+        place = np.full(self.codomain.dimension, len(reached))  # of a 0 behind the others
+        place[reached] = np.arange(len(reached))
+        self.padded = len(reached) < len(place)
+        self.register_exact("place", place)
+        self.register_exact("signs", _signs(outputs))
+
+    def reset_parameters(self) -> None:
+        """Draw the coefficients anew: of white noise they make white noise."""
+        variance_preserving_(self)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """(..., m), (..., m') -> (..., k)."""
+        check_vectors(self, x, self.first.dimension, self.coefficients.dtype, self.first)
+        check_vectors(self, y, self.second.dimension, self.coefficients.dtype, self.second)
+        _check_batches(x, y)
+        products = x.index_select(-1, self.index) * y.index_select(-1, self.other)
+        if self.factors is not None:
+            products = products * self.factors
+        by_type = [
+            products.narrow(-1, start, copies * t).unflatten(-1, (copies, t))
+            for start, copies, t in self.inputs
+        ]
+        z = torch.cat(list(self._outputs(by_type)), dim=-1)
+        if self.signs is not None:
+            z = z * self.signs
+        if self.padded:
+            z = functional.pad(z, (0, 1))
+        return z.index_select(-1, self.place)
+
+    def _outputs(self, products: list[Tensor]) -> Iterator[Tensor]:
+        """Of each type of Z its copies, flat, from (..., copies, t) of each type of X ⊗ Y."""
+        coefficients = iter(self.coefficients.split(self.sizes))
+        for copies, tables in self.outputs:
+            made, mixed = [], []
+            for name, number, shape in tables:
+                of_copies = products[number] @ self.get_buffer(name)
+                made.append(of_copies.unflatten(-1, shape).flatten(-3, -2))
+                mixed.append(next(coefficients).view(copies, -1))
+            yield (torch.cat(mixed, dim=1) @ torch.cat(made, dim=-2)).flatten(-2)
+
+    def extra_repr(self) -> str:
+        """Sizes, for ``repr``."""
+        return f"{self.first.dimension} x {self.second.dimension} -> {self.codomain.dimension}"
+
+    def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
+        """The maps X ⊗ Y -> Z."""
+        spaces = self.first, self.second, self.codomain
+        return "EquivariantBilinear", spaces, f"rank {self.rank}"
+
+
+def _in_a_row(summands: Sequence[Summand]) -> np.ndarray:
+    """The coordinates of all copies, one after the other."""
+    return np.concatenate([each.index.T.ravel() for each in summands])
+
+
+def _signs(summands: Sequence[Summand]) -> np.ndarray | None:
+    """Their signs, float64; ``None`` where all are +1."""
+    if all(each.signs is None for each in summands):
+        return None
+    ones = [np.ones(each.index.size) for each in summands]
+    return np.concatenate(
+        [
+            one if each.signs is None else each.signs.T.ravel()
+            for one, each in zip(ones, summands, strict=True)
+        ]
+    ).astype(np.float64)
+
+
+def _table(block: Block) -> np.ndarray:
+    """The basis of Hom_G(V, W) as a matrix (dim V, r · dim W), scaled as weights are."""
+    u, t, rank = block.output.dimension, block.input.dimension, block.table.rank
+    refuse_beyond_memory(8.0 * u * t * rank, f"the table of {block.space}", ModelError)
+    values = matrix_of(block.table, block.space).toarray() * np.sqrt(block.table.sizes)
+    return values.reshape(u, t, rank).transpose(1, 2, 0).reshape(t, -1)
+
+
+def _check_batches(x: Any, y: Any) -> None:
+    """Raise `ModelError` unless the axes before the last are equal, or broadcast."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or isinstance(x, fx.Proxy):
+        return
+    try:
+        torch.broadcast_shapes(x.shape[:-1], y.shape[:-1])
+    except RuntimeError as error:
+        raise ModelError(
+            f"EquivariantBilinear takes two batches of one shape, not {tuple(x.shape)} and "
+            f"{tuple(y.shape)}"
+        ) from error
+
+
+class EquivariantQuadratic(ExactBuffers):
+    """y = W x + b + λ B(P x, Q x) with P, Q: X -> S and B: S ⊗ S -> Y. (..., m) to (..., k).
+
+    A linear layer with products added, taken of few features S of each kind, so that vectors
+    reach scalars: what is linear in them does not. λ is 1/10 on invariant blocks that W reaches,
+    as in EMLP, and 1 on others. It is the layer of `EquivariantMLP` where the group mixes
+    coordinates.
+
+    Source: Finzi, Welling, Wilson, *A practical method for constructing equivariant multilayer
+    perceptrons for arbitrary matrix groups*, 2021, section 6.
+
+    Parameters
+    ----------
+    basis
+        An equivariant basis X -> Y, which may be empty.
+    factors
+        An equivariant basis X -> S.
+    products
+        An equivariant basis S ⊗ S -> Y.
+    bias
+        As in `EquivariantLinear`.
+
+    Attributes
+    ----------
+    linear
+        W, or ``None`` where that is 0.
+    first, second, bilinear
+        P, Q and B.
+    domain, codomain
+        X and Y with their representations.
+    reach
+        Which outputs depend on the input, and which inputs count.
+
+    Raises
+    ------
+    ModelError
+        If the bases do not fit each other, or the output could not depend on the input.
+
+    Warns
+    -----
+    UnreachedWarning
+        If some outputs cannot depend on the input, or some inputs do not count.
+    """
+
+    def __init__(self, basis: Basis, factors: Basis, products: Basis, bias: Bias = None) -> None:
+        super().__init__()
+        name = type(self).__name__
+        for given in (basis, factors, products):
+            basis_of(given, "equivariant", name)
+        self.domain = FeatureSpace.input_of(basis.space)
+        self.codomain = FeatureSpace.output_of(basis.space)
+        small = FeatureSpace.output_of(factors.space)
+        pairs = small * small
+        for end, here, there, other in (
+            (FeatureSpace.input_of(factors.space), "its factors are of", "it is of", self.domain),
+            (FeatureSpace.input_of(products.space), "its products are of", "there are", pairs),
+            (
+                FeatureSpace.output_of(products.space),
+                "its products make",
+                "it makes",
+                self.codomain,
+            ),
+        ):
+            end.check_same(other, f"{name}: {here}", there)
+        with warnings.catch_warnings():  # what one part does not reach another may
+            warnings.simplefilter("ignore", UnreachedWarning)
+            self.linear = EquivariantLinear(basis, start="variance") if basis.rank else None
+            self.first = EquivariantLinear(factors, start="variance")
+            self.second = EquivariantLinear(factors, start="variance")
+            self.bilinear = EquivariantBilinear(small, small, products)
+        self.bias = InvariantBias(basis, bias)
+        self.register_exact("scales", self._scales())
+        self.reset_parameters()
+        self.reach, *reason = network_reach([self])
+        check_reach(name, self.domain, self.codomain, self.reach, None, *reason)
+
+    def _scales(self) -> np.ndarray:
+        """λ at each coordinate, the same within an invariant block."""
+        scales = np.ones(self.codomain.dimension)
+        if self.linear is not None:
+            for block in invariant_coordinates(self.codomain.representation):
+                if self.linear.reach.outputs[block].any():
+                    scales[block] = _BESIDE
+        return scales
+
+    def reset_parameters(self, gain: float = 1.0) -> None:
+        """Draw the coefficients anew, as `variance_preserving_`; the bias starts at zero."""
+        for layer in (self.linear, self.first, self.second):
+            if layer is not None:
+                variance_preserving_(layer, gain)
+        variance_preserving_(self.bilinear)
+        self.bias.reset_parameters()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., m) -> (..., k)."""
+        check_vectors(self, x, self.domain.dimension, self.bilinear.coefficients.dtype)
+        y = self.bilinear(self.first(x), self.second(x))
+        y = y * self.scales
+        if self.linear is not None:
+            y = y + self.linear(x)
+        bias = self.bias()
+        return y if bias is None else y + bias
