@@ -147,8 +147,8 @@ def test_what_cannot_be_a_network_is_refused_when_built(arguments: Any, message:
 def test_groups_and_spaces_that_do_not_fit_are_refused_as_by_solve() -> None:
     with pytest.raises(eb.SpaceError, match="c4"):
         EquivariantMLP(["6x6", "4x3"], "c4")
-    with pytest.raises(eb.GroupError, match="c5"):
-        EquivariantMLP(["6x6", "3x3"], "c5")
+    with pytest.raises(eb.GroupError, match="cc"):
+        EquivariantMLP(["6x6", "3x3"], "cc")
 
 
 # --- EquivariantSequential -----------------------------------------------------------------------
