@@ -376,7 +376,7 @@ def test_explain_says_what_is_known_and_why_this_solver(command):
     assert "81, from characters" in outcome.out
     (chosen,) = [line for line in lines if line.startswith("->")]
     assert chosen.split()[1] == "orbits"
-    assert {line.split()[0] for line in lines[7:-1]} == {"projector", "svd", "dense"}
+    assert {line.split()[0] for line in lines[7:-1]} == {"projector", "svd", "kernel", "dense"}
     assert lines[-1].startswith("out.h5: c4: 6x6 -> 3x3, rank 81 (solver orbits")
 
 

@@ -19,6 +19,7 @@ from equibasis.solvers import problem
 from equibasis.solvers.constraints import commutator, whole_constraints
 
 BOOSTS = lie.so(1, 3)
+TURN = lie.so(2)[0]
 seeds = st.integers(0, 2**16)
 
 
@@ -198,6 +199,23 @@ def test_nothing_may_be_equivariant():
     basis = solved(lie.group(lie.so(3), -np.eye(3)), 3, 2)
     assert (basis.rank, basis.matrix.shape) == (0, (9 * 27, 0))
     assert eb.verify_basis(basis).rank_by == "weights"
+
+
+def test_what_moves_nothing_demands_nothing():
+    still = lie.group([np.zeros((2, 2))])
+    basis = eb.solve(still, input="V", output="V", solver="kernel")
+    np.testing.assert_array_equal(basis.matrix.toarray(), np.eye(4))
+
+
+def test_pairs_of_types_between_which_nothing_is_equivariant_have_empty_tables():
+    """Four turned planes; the rank is the number of closed walks of four steps in Z⁴."""
+    still = np.zeros((2, 2))
+    turns = [block_diag(*[TURN if a == b else still for b in range(4)]) for a in range(4)]
+    basis = eb.solve(lie.group(turns), input="V**2", output="V**2")
+    ranks = [table.rank for row in basis.tables for table in row]
+    assert len(ranks) > 30
+    assert ranks.count(0) > len(ranks) / 2
+    assert basis.rank == basis.checks.rank_expected == 12 * 4**2 - 6 * 4
 
 
 def test_generators_of_any_scale_give_one_basis():

@@ -54,16 +54,22 @@ def commutator(
 def constraints(space: HomSpace, kept: np.ndarray | None = None) -> Iterator[sparse.csc_array]:
     """Each C: for an orthonormal basis of the Lie algebra, and for the discrete elements."""
     for on_input, on_output in space.algebra_basis:
-        yield commutator(on_input, on_output, kept)
+        if on_input.nnz or on_output.nnz:
+            yield commutator(on_input, on_output, kept)
     for on_input, on_output in _discrete(space):
         yield commutator(on_input, on_output, kept)
 
 
 def generators(space: HomSpace) -> Iterator[tuple[sparse.csr_array, sparse.csr_array]]:
-    """ρ₁(h) and ρ₂(h) of generators, then dρ₁(A) and dρ₂(A) of the algebra elements given."""
+    """ρ₁(h) and ρ₂(h) of generators, then dρ₁(A) and dρ₂(A) of the algebra elements given.
+
+    Without those of the algebra that act by zero.
+    """
     yield from _discrete(space)
     parts = [algebra_part(rho, space.continuous) for rho in (space.input, space.output)]
-    yield from zip(*parts, strict=True)
+    for on_input, on_output in zip(*parts, strict=True):
+        if on_input.nnz or on_output.nnz:
+            yield on_input, on_output
 
 
 def _discrete(space: HomSpace) -> Iterator[tuple[sparse.csr_array, sparse.csr_array]]:
@@ -96,6 +102,8 @@ def whole_constraints(space: HomSpace, kept: np.ndarray | None = None) -> WholeC
     """
     kept = np.arange(space.dimension) if kept is None else kept
     pairs = list(generators(space))
+    if not pairs:
+        return WholeConstraints([], np.ones(len(kept), dtype=np.int64))
     scales = _scales(pairs)
     if scales is None:
         return None

@@ -98,9 +98,10 @@ def _of_constraints(space: HomSpace, unlisted: GroupError | None) -> ExpectedRan
         If discrete elements, whose entries are no fractions, generate no finite group: what is
         meant may well be one.
     """
+    nothing = sparse.csr_array((0, space.dimension))
     whole = whole_constraints(space)
     if whole is not None:
-        stacked = sparse.csr_array(sparse.vstack(whole.constraints))
+        stacked = sparse.vstack([nothing.astype(np.int64), *whole.constraints], format="csr")
         return ExpectedRank(modular.nullity(stacked), "rank modulo p")
     if unlisted is not None:
         raise unlisted
@@ -112,7 +113,7 @@ def _of_constraints(space: HomSpace, unlisted: GroupError | None) -> ExpectedRan
             )
     if space.dimension > _DENSE:
         return ExpectedRank(nullity(space), "null spaces")
-    stacked = sparse.vstack(list(constraints(space))).toarray()
+    stacked = sparse.vstack([nothing, *constraints(space)]).toarray()
     scales = np.linalg.svd(stacked, compute_uv=False)
     rank = int((scales > _ZERO * scales.max(initial=0.0)).sum())
     return ExpectedRank(space.dimension - rank, "null spaces")
