@@ -14,7 +14,7 @@ import equibasis as eb
 import lie_groups as lie
 from equibasis.linalg.kernel import null_spaces
 from equibasis.linalg.modular import PRIME, nullity
-from equibasis.linalg.rational import scaled, squares_of_scales, whole_multiples
+from equibasis.linalg.rational import in_units, units_of, whole_multiples
 from equibasis.solvers import problem
 from equibasis.solvers.constraints import commutator, whole_constraints
 
@@ -52,19 +52,32 @@ def test_fractions_are_made_whole():
     assert whole_multiples([sparse.csr_array(np.array([[1e12]]))]) is None
 
 
-@given(st.integers(1, 6), seeds)
-def test_units_are_found_in_which_square_roots_of_fractions_are_fractions(n, seed):
+@given(st.integers(1, 6), st.integers(1, 4), seeds)
+def test_units_are_found_in_which_square_roots_of_fractions_are_fractions(n, count, seed):
     generator = np.random.RandomState(seed)
     units = np.sqrt(generator.choice([1, 2, 3, 5, 6], n))
-    rational = generator.randint(-4, 5, (2, n, n)) / generator.choice([1, 2, 3])
-    matrices = [sparse.csr_array(each * units / units[:, None]) for each in rational]
-    squares = squares_of_scales(matrices)
-    assert squares is not None
-    assert whole_multiples([scaled(each, squares) for each in matrices]) is not None
+    factors = np.sqrt(generator.choice([1, 2, 3, 7], count))
+    rational = generator.randint(-4, 5, (count, n, n)) * generator.randint(2, size=(count, n, n))
+    matrices = [
+        sparse.csr_array(factor * each * units / units[:, None] / 3)
+        for each, factor in zip(rational, factors, strict=True)
+    ]
+    found = units_of(matrices)
+    assert found is not None
+    for matrix, factor in zip(matrices, found.factors, strict=True):
+        assert whole_multiples([in_units(matrix, found.squares, factor)]) is not None
+
+
+def test_a_turn_by_sixty_degrees_is_one_of_fractions_in_other_units():
+    turn = expm(np.pi / 3 * TURN)
+    found = units_of([sparse.csr_array(block_diag(turn, [[1e-17]]))])
+    assert (found.squares.tolist(), found.factors) == ([1, 3, 1], (1,))
 
 
 def test_no_units_are_found_for_other_numbers():
-    assert squares_of_scales([sparse.csr_array(np.array([[0.0, np.pi], [1.0, 0.0]]))]) is None
+    assert units_of([sparse.csr_array(np.array([[0.0, np.pi], [1.0, 0.0]]))]) is None
+    around = np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0], [np.sqrt(2), 0.0, 0.0]])
+    assert units_of([sparse.csr_array(around)]) is None
 
 
 # --- null spaces ----------------------------------------------------------------------------------
@@ -127,6 +140,12 @@ def test_the_rank_of_what_is_not_reductive_is_that_modulo_a_prime(algebra, expon
     basis = solved(lie.group(algebra), exponent, exponent)
     assert (basis.checks.rank_by, basis.checks.rank_expected) == ("rank modulo p", basis.rank)
     assert basis.rank == lie.nullity(algebra, [], exponent, exponent)
+
+
+def test_symmetric_powers_are_of_fractions_in_other_units():
+    """Of a unipotent Jordan block of size 4, whose commutant has dimension 4."""
+    basis = eb.solve(lie.group([lie.unit(2, 0, 1)]), input="sym(V,3)", output="sym(V,3)")
+    assert (basis.checks.rank_by, basis.rank) == ("rank modulo p", 4)
 
 
 def test_the_rank_of_an_infinite_discrete_group_is_that_modulo_a_prime():

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
-from equibasis.linalg.rational import scaled, squares_of_scales, whole_multiples
+from equibasis.linalg.rational import in_units, units_of, whole_multiples
 from equibasis.symmetry.constructions import algebra_part
 from equibasis.symmetry.hom_space import HomSpace
 
@@ -104,25 +104,21 @@ def whole_constraints(space: HomSpace, kept: np.ndarray | None = None) -> WholeC
     pairs = list(generators(space))
     if not pairs:
         return WholeConstraints([], np.ones(len(kept), dtype=np.int64))
-    scales = _scales(pairs)
-    if scales is None:
+    units = units_of([sparse.block_diag(pair, format="csr") for pair in pairs])
+    if units is None:
         return None
+    of_input, of_output = units.squares[: space.m], units.squares[space.m :]
     found = []
-    for on_input, on_output in pairs:
-        whole = whole_multiples([scaled(on_input, scales[0]), scaled(on_output, scales[1])])
+    for (on_input, on_output), factor in zip(pairs, units.factors, strict=True):
+        whole = whole_multiples(
+            [in_units(on_input, of_input, factor), in_units(on_output, of_output, factor)]
+        )
         if whole is None:
             return None
         found.append(commutator(whole[0], whole[1], kept))
     o, i = np.divmod(kept, space.m)
-    common = math.lcm(*np.unique(scales[1]).tolist())
-    return WholeConstraints(found, scales[0][i] * (common // scales[1][o]))
-
-
-def _scales(
-    pairs: Sequence[tuple[sparse.csr_array, sparse.csr_array]],
-) -> tuple[np.ndarray, np.ndarray] | None:
-    on_input, on_output = (squares_of_scales(each) for each in zip(*pairs, strict=True))
-    return None if on_input is None or on_output is None else (on_input, on_output)
+    common = math.lcm(*np.unique(of_output).tolist())
+    return WholeConstraints(found, of_input[i] * (common // of_output[o]))
 
 
 def has_whole_constraints(space: HomSpace) -> bool:
