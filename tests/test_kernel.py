@@ -104,8 +104,8 @@ def test_null_spaces_of_blocks_small_and_large(most):
         assert np.abs(operator[:, rows] @ basis).max() < 1e-12
 
 
-def test_too_few_are_found_where_fewer_are_said_to_exist_and_the_rank_tells():
-    """More null vectors than were foretold: as many as were tried, which is one too many."""
+def test_where_fewer_are_said_to_exist_too_many_are_found():
+    """So that the rank does not agree, and the basis is refused."""
     operator = sparse.csr_array(semidefinite([400], [300], 0))
     assert sum(basis.shape[1] for _, basis in null_spaces(operator, 50)) > 50
 
@@ -125,6 +125,14 @@ def test_blocks_count_each_on_its_own_and_multiples_of_the_prime_are_zero():
     blocks = block_diag(np.array([[1, -1], [2, -2]]), np.array([[PRIME]]), np.array([[3]]))
     matrix = sparse.csr_array(np.hstack([blocks, np.zeros((4, 2))]).astype(np.int64))
     assert nullity(matrix) == 1 + 1 + 2
+
+
+def test_what_would_take_too_long_is_not_counted_modulo_a_prime():
+    ones = np.ones(5001)
+    chain = sparse.diags_array([ones, -ones], offsets=[0, 1], shape=(5001, 5002), format="csr")
+    chain = sparse.csr_array(chain.astype(np.int64))
+    assert nullity(chain) is None
+    assert nullity(chain[:, :100]) == 0
 
 
 # --- by what the rank is known --------------------------------------------------------------------
