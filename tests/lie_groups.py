@@ -77,6 +77,20 @@ def _off_diagonal(n: int) -> Matrices:
     return found
 
 
+def su3_adjoint() -> Matrices:
+    """su(3) on itself, in the orthonormal basis of Gell-Mann: entries 1, 1/2 and √3/2."""
+    basis = []
+    for i, j in [(0, 1), (0, 2), (1, 2)]:
+        one, other = unit(3, i, j), unit(3, j, i)
+        basis += [one + other, 1j * (other - one)]
+    basis += [np.diag([1, -1, 0]), np.diag([1, 1, -2]) / np.sqrt(3)]
+    brackets = [[-0.5j * (a @ b - b @ a) for b in basis] for a in basis]
+    return [
+        np.array([[np.trace(c @ bracket).real / 2 for bracket in of_a] for c in basis])
+        for of_a in brackets
+    ]
+
+
 def g2() -> Matrices:
     """What keeps the product of imaginary octonions: 14 of the 21 dimensions of so(7)."""
     product = np.zeros((7, 7, 7))

@@ -192,6 +192,12 @@ def test_square_roots_of_fractions_leave_no_rounding_either(algebra, source, tar
     assert basis.checks.equivariance_error <= 1e-16
 
 
+def test_the_adjoint_representation_of_su3_in_the_basis_of_gell_mann():
+    basis = eb.solve(lie.group(lie.su3_adjoint()), input="V**2", output="V**2")
+    assert basis.rank == 8
+    assert basis.checks.equivariance_error <= 1e-16
+
+
 def test_bases_of_other_groups_are_equivariant_within_rounding():
     skewed = lie.in_basis(lie.so(3), np.eye(3) + 0.3 * np.random.RandomState(0).rand(3, 3))
     basis = eb.solve(lie.group(skewed), input="V**2", output="V**2")

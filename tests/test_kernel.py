@@ -14,11 +14,12 @@ import equibasis as eb
 import lie_groups as lie
 from equibasis.linalg.kernel import null_spaces
 from equibasis.linalg.modular import PRIME, nullity
-from equibasis.linalg.rational import scaled, squares_of_scales, whole_multiples
+from equibasis.linalg.rational import in_units, units_of, whole_multiples
 from equibasis.solvers import problem
 from equibasis.solvers.constraints import commutator, whole_constraints
 
 BOOSTS = lie.so(1, 3)
+TURN = lie.so(2)[0]
 seeds = st.integers(0, 2**16)
 
 
@@ -51,19 +52,32 @@ def test_fractions_are_made_whole():
     assert whole_multiples([sparse.csr_array(np.array([[1e12]]))]) is None
 
 
-@given(st.integers(1, 6), seeds)
-def test_units_are_found_in_which_square_roots_of_fractions_are_fractions(n, seed):
+@given(st.integers(1, 6), st.integers(1, 4), seeds)
+def test_units_are_found_in_which_square_roots_of_fractions_are_fractions(n, count, seed):
     generator = np.random.RandomState(seed)
     units = np.sqrt(generator.choice([1, 2, 3, 5, 6], n))
-    rational = generator.randint(-4, 5, (2, n, n)) / generator.choice([1, 2, 3])
-    matrices = [sparse.csr_array(each * units / units[:, None]) for each in rational]
-    squares = squares_of_scales(matrices)
-    assert squares is not None
-    assert whole_multiples([scaled(each, squares) for each in matrices]) is not None
+    factors = np.sqrt(generator.choice([1, 2, 3, 7], count))
+    rational = generator.randint(-4, 5, (count, n, n)) * generator.randint(2, size=(count, n, n))
+    matrices = [
+        sparse.csr_array(factor * each * units / units[:, None] / 3)
+        for each, factor in zip(rational, factors, strict=True)
+    ]
+    found = units_of(matrices)
+    assert found is not None
+    for matrix, factor in zip(matrices, found.factors, strict=True):
+        assert whole_multiples([in_units(matrix, found.squares, factor)]) is not None
+
+
+def test_a_turn_by_sixty_degrees_is_one_of_fractions_in_other_units():
+    turn = expm(np.pi / 3 * TURN)
+    found = units_of([sparse.csr_array(block_diag(turn, [[1e-17]]))])
+    assert (found.squares.tolist(), found.factors) == ([1, 3, 1], (1,))
 
 
 def test_no_units_are_found_for_other_numbers():
-    assert squares_of_scales([sparse.csr_array(np.array([[0.0, np.pi], [1.0, 0.0]]))]) is None
+    assert units_of([sparse.csr_array(np.array([[0.0, np.pi], [1.0, 0.0]]))]) is None
+    around = np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0], [np.sqrt(2), 0.0, 0.0]])
+    assert units_of([sparse.csr_array(around)]) is None
 
 
 # --- null spaces ----------------------------------------------------------------------------------
@@ -90,8 +104,8 @@ def test_null_spaces_of_blocks_small_and_large(most):
         assert np.abs(operator[:, rows] @ basis).max() < 1e-12
 
 
-def test_too_few_are_found_where_fewer_are_said_to_exist_and_the_rank_tells():
-    """More null vectors than were foretold: as many as were tried, which is one too many."""
+def test_where_fewer_are_said_to_exist_too_many_are_found():
+    """So that the rank does not agree, and the basis is refused."""
     operator = sparse.csr_array(semidefinite([400], [300], 0))
     assert sum(basis.shape[1] for _, basis in null_spaces(operator, 50)) > 50
 
@@ -113,6 +127,14 @@ def test_blocks_count_each_on_its_own_and_multiples_of_the_prime_are_zero():
     assert nullity(matrix) == 1 + 1 + 2
 
 
+def test_what_would_take_too_long_is_not_counted_modulo_a_prime():
+    ones = np.ones(5001)
+    chain = sparse.diags_array([ones, -ones], offsets=[0, 1], shape=(5001, 5002), format="csr")
+    chain = sparse.csr_array(chain.astype(np.int64))
+    assert nullity(chain) is None
+    assert nullity(chain[:, :100]) == 0
+
+
 # --- by what the rank is known --------------------------------------------------------------------
 
 MOTIONS = [block_diag(a, 0) for a in lie.so(3)] + [lie.unit(4, i, 3) for i in range(3)]
@@ -126,6 +148,12 @@ def test_the_rank_of_what_is_not_reductive_is_that_modulo_a_prime(algebra, expon
     basis = solved(lie.group(algebra), exponent, exponent)
     assert (basis.checks.rank_by, basis.checks.rank_expected) == ("rank modulo p", basis.rank)
     assert basis.rank == lie.nullity(algebra, [], exponent, exponent)
+
+
+def test_symmetric_powers_are_of_fractions_in_other_units():
+    """Of a unipotent Jordan block of size 4, whose commutant has dimension 4."""
+    basis = eb.solve(lie.group([lie.unit(2, 0, 1)]), input="sym(V,3)", output="sym(V,3)")
+    assert (basis.checks.rank_by, basis.rank) == ("rank modulo p", 4)
 
 
 def test_the_rank_of_an_infinite_discrete_group_is_that_modulo_a_prime():
@@ -198,6 +226,23 @@ def test_nothing_may_be_equivariant():
     basis = solved(lie.group(lie.so(3), -np.eye(3)), 3, 2)
     assert (basis.rank, basis.matrix.shape) == (0, (9 * 27, 0))
     assert eb.verify_basis(basis).rank_by == "weights"
+
+
+def test_what_moves_nothing_demands_nothing():
+    still = lie.group([np.zeros((2, 2))])
+    basis = eb.solve(still, input="V", output="V", solver="kernel")
+    np.testing.assert_array_equal(basis.matrix.toarray(), np.eye(4))
+
+
+def test_pairs_of_types_between_which_nothing_is_equivariant_have_empty_tables():
+    """Four turned planes; the rank is the number of closed walks of four steps in Z⁴."""
+    still = np.zeros((2, 2))
+    turns = [block_diag(*[TURN if a == b else still for b in range(4)]) for a in range(4)]
+    basis = eb.solve(lie.group(turns), input="V**2", output="V**2")
+    ranks = [table.rank for row in basis.tables for table in row]
+    assert len(ranks) > 30
+    assert ranks.count(0) > len(ranks) / 2
+    assert basis.rank == basis.checks.rank_expected == 12 * 4**2 - 6 * 4
 
 
 def test_generators_of_any_scale_give_one_basis():

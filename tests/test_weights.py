@@ -8,12 +8,15 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
+from scipy import sparse
 from scipy.linalg import block_diag, expm
 
 import equibasis as eb
 import lie_groups as lie
 from equibasis.solvers import explanation, problem
 from equibasis.symmetry.hom_space import HomSpace
+from equibasis.symmetry.listing import conjugacy_classes, has_finite_order, list_elements
+from equibasis.symmetry.representations import PermutationRepresentation
 from equibasis.symmetry.weights import RankByWeights
 
 
@@ -70,17 +73,67 @@ def test_the_rank_is_that_of_the_literature(algebra, discrete, exponent, rank):
 
 def test_the_adjoint_representation_of_su3_occurs_twice_in_its_square():
     """8 ⊗ 8 = 27 + 10 + 10* + 8 + 8 + 1: the structure constants f and d."""
-    basis = lie.su(3)
-    flat = np.stack([each.ravel() for each in basis], axis=1)
-    adjoint = [
-        np.stack(
-            [np.linalg.lstsq(flat, (a @ b - b @ a).ravel(), rcond=None)[0] for b in basis], axis=1
-        )
-        for a in basis
-    ]
-    group = lie.group(adjoint)
+    group = lie.group(lie.su3_adjoint())
     ranks = [space(group, *powers).rank_by_weights for powers in [(2, 2), (2, 1), (2, 0), (1, 1)]]
     assert ranks == [8, 2, 1, 1]
+
+
+# --- the algebra and the finite group -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("algebra", "discrete", "dimension"),
+    [
+        (lie.so(3)[:2], [], 3),
+        (lie.so(1, 3)[:3], [], 6),  # boosts make turns
+        (lie.g2(), [], 14),
+        ([lie.unit(4, i, i + 1) for i in range(3)], [], 6),
+        ([lie.so(3)[0]], [np.eye(3)[[1, 2, 0]]], 3),  # conjugates count too
+    ],
+)
+def test_the_algebra_is_closed(algebra, discrete, dimension):
+    found = space(lie.group(algebra, *discrete), 1, 2).lie_algebra
+    assert found.dimension == dimension
+    gram = (found.vectors @ found.vectors.T).toarray()
+    np.testing.assert_allclose(gram, np.eye(dimension), atol=1e-13)
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 2**16))
+def test_the_adjoint_action_is_one_of_the_algebra(seed):
+    found = space(lie.group(lie.sl(3)), 1, 2).lie_algebra
+    a, b = np.random.RandomState(seed).standard_normal((2, found.dimension))
+    bracket = found.adjoint(a) @ b
+    ad = [found.adjoint(each) for each in (a, b, bracket)]
+    np.testing.assert_allclose(ad[0] @ ad[1] - ad[1] @ ad[0], ad[2], atol=1e-10)
+    for one, other, both in zip(*map(found.element, (a, b, bracket)), strict=True):
+        np.testing.assert_allclose(
+            (one @ other - other @ one).toarray(), both.toarray(), atol=1e-10
+        )
+
+
+def test_the_conjugacy_classes_of_permutations_are_their_cycle_types():
+    generators = [PermutationRepresentation(np.array([[1, 2, 3, 0], [1, 0, 2, 3]]))]
+    _, listed = list_elements("s4", "R⁴", ["a", "b"], *generators)
+    classes = conjugacy_classes(generators, listed)
+    assert sorted(np.bincount(classes).tolist()) == [1, 3, 6, 6, 8]
+    for number in np.unique(classes):
+        assert len(np.unique(listed[0].characters()[classes == number])) == 1
+
+
+@pytest.mark.parametrize(
+    ("matrix", "finite"),
+    [
+        (expm(2 * np.pi / 7 * lie.so(2)[0]), True),
+        (expm(lie.so(2)[0]), False),
+        (np.round(expm(2 * np.pi / 7 * lie.so(2)[0]), 4), False),
+        (np.array([[1.0, 1.0], [0.0, 1.0]]), False),
+        (np.array([[2.0]]), False),
+        (np.array([[1.0, 5.0], [0.0, -1.0]]), True),
+    ],
+)
+def test_some_matrices_have_a_finite_order(matrix, finite):
+    assert has_finite_order([sparse.csr_array(matrix), sparse.csr_array(np.eye(2))]) == finite
 
 
 # --- components: against the null space of all constraints ----------------------------------------

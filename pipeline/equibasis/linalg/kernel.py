@@ -79,13 +79,12 @@ def _of_block(block: sparse.csr_array, seed: int, most: int | None) -> np.ndarra
         start = generator.standard_normal((n, number))
         vectors = np.hstack([vectors, _projected(block, start)])
         found = _orthonormal(vectors)
-        if found.shape[1] < vectors.shape[1] or vectors.shape[1] >= n:
+        if found.shape[1] < vectors.shape[1] or vectors.shape[1] >= n or found.shape[1] > most:
             return found
         # A random vector keeps of its squared length as much as the null space is of the whole.
         share = float(np.square(vectors).sum() / vectors.shape[1])
         number = int(share + 4 * np.sqrt(share)) + _SPARE - vectors.shape[1]
         number = min(max(number, _FIRST), most + _SPARE - vectors.shape[1], n)
-        number = max(1, number)
 
 
 def _projected(operator: sparse.csr_array, vectors: np.ndarray) -> np.ndarray:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -49,41 +51,123 @@ def _fraction(entry: float) -> Fraction | None:
     return found if abs(float(found) - entry) <= _ROUNDING * max(1.0, abs(entry)) else None
 
 
-def squares_of_scales(matrices: Sequence[sparse.csr_array]) -> np.ndarray | None:
-    """Whole σ, int64 (n,), such that entries √(σ_i / σ_j) A_ij may be fractions for each A (n, n).
+@dataclass(frozen=True, eq=False)
+class Units:
+    """Square roots of whole numbers that make fractions of the entries of several matrices.
 
-    Such are symmetric powers (σ from factorials) and real spin matrices in orthonormal
-    coordinates. Found by walking along entries that are not zero; all 1 where these are fractions.
-    ``None`` where squares of entries are no fractions.
+    √f_a √(σ_i / σ_j) A_ij is a fraction for each matrix A, number a.
+
+    Attributes
+    ----------
+    squares
+        σ, square-free, int64 (n,).
+    factors
+        f, square-free, one for each matrix.
     """
-    n = matrices[0].shape[0]
+
+    squares: np.ndarray
+    factors: tuple[int, ...]
+
+
+def units_of(matrices: Sequence[sparse.csr_array]) -> Units | None:
+    """Units in which matrices (n, n), each times a number, have fractions for entries, or ``None``.
+
+    There are such for symmetric powers, where σ comes of factorials, and for real spin matrices in
+    orthonormal coordinates. All are 1 where entries are fractions as they are.
+
+    Modulo squares σ_i σ_j f_a is known wherever A_ij is not zero: walking along entries gives σ in
+    terms of f, and each entry off the way an equation among the f.
+    """
+    n, count = matrices[0].shape[0], len(matrices)
+    parts = [matrix.tocoo() for matrix in matrices]
+    number = np.repeat(np.arange(count), [part.nnz for part in parts])
     rows, columns, values = (
-        np.concatenate([getattr(each.tocoo(), part) for each in matrices])
-        for part in ("row", "col", "data")
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("row", "col", "data")
     )
-    classes = np.empty(len(values), dtype=np.int64)
+    kept = np.abs(values) > _ROUNDING * np.abs(values).max(initial=0.0)
+    number, rows, columns, values = number[kept], rows[kept], columns[kept], values[kept]
+    classes = _classes(values)
+    if classes is None:
+        return None
+    if (classes == 1).all():
+        return Units(np.ones(n, dtype=np.int64), (1,) * count)
+    listed = (each.tolist() for each in (rows, columns, number, classes))
+    entries = list(zip(*listed, strict=True))
+    masks, squares = _walked(entries, n)
+    factors = _solved(
+        {
+            (masks[i] ^ masks[j] ^ (1 << a), _product(_product(squares[i], squares[j]), known))
+            for i, j, a, known in entries
+        },
+        count,
+    )
+    if factors is None:
+        return None
+    found = [
+        functools.reduce(_product, (f for a, f in enumerate(factors) if mask >> a & 1), square)
+        for mask, square in zip(masks, squares, strict=True)
+    ]
+    if max(*found, *factors) > _LARGEST_SQUARE:
+        return None
+    return Units(np.array(found, dtype=np.int64), factors)
+
+
+def _walked(entries: list[tuple[int, int, int, int]], n: int) -> tuple[list[int], list[int]]:
+    """Of each coordinate which factors σ_i has, as bits of a mask, and what it has beside them.
+
+    From entries (i, j, number of the matrix, class of the entry), along as few as reach it.
+    """
+    place = {(i, j): number for number, (i, j, *_) in enumerate(entries)}
+    rows, columns = zip(*place, strict=True)
+    graph = sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(n, n))
+    component = csgraph.connected_components(graph, directed=False)[1]
+    masks, squares = [0] * n, [1] * n
+    for start in np.unique(component, return_index=True)[1]:
+        order, before = csgraph.breadth_first_order(graph, start, directed=False)
+        for j in order[1:].tolist():
+            i = int(before[j])
+            *_, a, known = entries[place[i, j] if (i, j) in place else place[j, i]]
+            masks[j], squares[j] = masks[i] ^ (1 << a), _product(squares[i], known)
+    return masks, squares
+
+
+def _solved(equations: set[tuple[int, int]], count: int) -> tuple[int, ...] | None:
+    """Factors whose products, over the bits of a mask, are given modulo squares; 1 where free."""
+    by_highest: dict[int, tuple[int, int]] = {}
+    for mask, square in sorted(equations):
+        while mask and (highest := mask.bit_length() - 1) in by_highest:
+            mask ^= by_highest[highest][0]
+            square = _product(square, by_highest[highest][1])
+        if mask:
+            by_highest[mask.bit_length() - 1] = mask, square
+        elif square != 1:
+            return None
+    factors = [1] * count
+    for highest in sorted(by_highest):
+        mask, square = by_highest[highest]
+        others = (factors[a] for a in range(highest) if mask >> a & 1)
+        factors[highest] = functools.reduce(_product, others, square)
+    return tuple(factors)
+
+
+def _product(one: int, other: int) -> int:
+    """The product of square-free numbers without its square factor."""
+    return one * other // math.gcd(one, other) ** 2
+
+
+def _classes(values: np.ndarray) -> np.ndarray | None:
+    """The square-free f for which √f times each is a fraction, int64; ``None`` if one has none."""
     distinct, which = np.unique(np.abs(values), return_inverse=True)
+    found = np.ones(len(distinct), dtype=np.int64)
     for number, value in enumerate(distinct.tolist()):
+        if value == round(value) or _fraction(value) is not None:
+            continue
         square = _fraction(value * value)
         if square is None or max(square.numerator, square.denominator) > _LARGEST_SQUARE:
             return None
-        product = square.numerator * square.denominator
-        classes[which == number] = _squarefree(product) if product else 1
-    squares = np.ones(n, dtype=np.int64)
-    if (classes == 1).all():
-        return squares
-    kept = np.unique(rows.astype(np.int64) * n + columns, return_index=True)[1]
-    graph = sparse.csr_array((classes[kept], (rows[kept], columns[kept])), shape=(n, n))
-    graph = sparse.csr_array(graph.maximum(graph.T))
-    _, component = csgraph.connected_components(graph, directed=False)
-    for start in np.unique(component, return_index=True)[1]:
-        order, before = csgraph.breadth_first_order(graph, start, directed=False)
-        for place in order[1:].tolist():
-            one, other = int(squares[before[place]]), int(graph[before[place], place])
-            squares[place] = one * other // math.gcd(one, other) ** 2
-            if squares[place] > _LARGEST_SQUARE:
-                return None
-    return squares
+        found[number] = _squarefree(square.numerator * square.denominator)
+    classes: np.ndarray = found[which]
+    return classes
 
 
 def _squarefree(number: int) -> int:
@@ -96,9 +180,10 @@ def _squarefree(number: int) -> int:
     return number
 
 
-def scaled(matrix: sparse.csr_array, squares: np.ndarray) -> sparse.csr_array:
-    """√(σ_i / σ_j) A_ij."""
-    if (squares == 1).all():
+def in_units(matrix: sparse.csr_array, squares: np.ndarray, factor: int) -> sparse.csr_array:
+    """√f √(σ_i / σ_j) A_ij."""
+    if factor == 1 and (squares == 1).all():
         return matrix
     roots = np.sqrt(squares)
-    return sparse.csr_array(sparse.diags_array(roots) @ matrix @ sparse.diags_array(1.0 / roots))
+    left, right = np.sqrt(factor) * roots, 1.0 / roots
+    return sparse.csr_array(sparse.diags_array(left) @ matrix @ sparse.diags_array(right))

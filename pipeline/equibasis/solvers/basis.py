@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -60,7 +60,7 @@ class Checks:
     orthonormality_error: float
     equivariance_error: float
     rank_expected: int
-    rank_by: str = field(default="characters", compare=False)  # files of version 1 do not say it
+    rank_by: str = "characters"
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
-from equibasis.linalg.rational import scaled, squares_of_scales, whole_multiples
+from equibasis.linalg.rational import in_units, units_of, whole_multiples
 from equibasis.symmetry.constructions import algebra_part
 from equibasis.symmetry.hom_space import HomSpace
 
@@ -54,7 +54,8 @@ def commutator(
 def constraints(space: HomSpace, kept: np.ndarray | None = None) -> Iterator[sparse.csc_array]:
     """Each C: for an orthonormal basis of the Lie algebra, and for the discrete elements."""
     for on_input, on_output in space.algebra_basis:
-        yield commutator(on_input, on_output, kept)
+        if on_input.nnz or on_output.nnz:
+            yield commutator(on_input, on_output, kept)
     for on_input, on_output in _discrete(space):
         yield commutator(on_input, on_output, kept)
 
@@ -62,13 +63,14 @@ def constraints(space: HomSpace, kept: np.ndarray | None = None) -> Iterator[spa
 def generators(space: HomSpace) -> Iterator[tuple[sparse.csr_array, sparse.csr_array]]:
     """ρ₁(h) and ρ₂(h) of generators, then dρ₁(A) and dρ₂(A) of the algebra elements given.
 
-    Of the trivial group, the identity.
+    Without those of the algebra that act by zero; the identity, where nothing is left.
     """
-    if not space.generating:
-        yield sparse.eye_array(space.m, format="csr"), sparse.eye_array(space.k, format="csr")
-    yield from _discrete(space)
     parts = [algebra_part(rho, space.continuous) for rho in (space.input, space.output)]
-    yield from zip(*parts, strict=True)
+    curves = [pair for pair in zip(*parts, strict=True) if pair[0].nnz or pair[1].nnz]
+    found = [*_discrete(space), *curves]
+    if not found:
+        yield sparse.eye_array(space.m, format="csr"), sparse.eye_array(space.k, format="csr")
+    yield from found
 
 
 def _discrete(space: HomSpace) -> Iterator[tuple[sparse.csr_array, sparse.csr_array]]:
@@ -101,25 +103,23 @@ def whole_constraints(space: HomSpace, kept: np.ndarray | None = None) -> WholeC
     """
     kept = np.arange(space.dimension) if kept is None else kept
     pairs = list(generators(space))
-    scales = _scales(pairs)
-    if scales is None:
+    if not pairs:
+        return WholeConstraints([], np.ones(len(kept), dtype=np.int64))
+    units = units_of([sparse.block_diag(pair, format="csr") for pair in pairs])
+    if units is None:
         return None
+    of_input, of_output = units.squares[: space.m], units.squares[space.m :]
     found = []
-    for on_input, on_output in pairs:
-        whole = whole_multiples([scaled(on_input, scales[0]), scaled(on_output, scales[1])])
+    for (on_input, on_output), factor in zip(pairs, units.factors, strict=True):
+        whole = whole_multiples(
+            [in_units(on_input, of_input, factor), in_units(on_output, of_output, factor)]
+        )
         if whole is None:
             return None
         found.append(commutator(whole[0], whole[1], kept))
     o, i = np.divmod(kept, space.m)
-    common = math.lcm(*np.unique(scales[1]).tolist())
-    return WholeConstraints(found, scales[0][i] * (common // scales[1][o]))
-
-
-def _scales(
-    pairs: Sequence[tuple[sparse.csr_array, sparse.csr_array]],
-) -> tuple[np.ndarray, np.ndarray] | None:
-    on_input, on_output = (squares_of_scales(each) for each in zip(*pairs, strict=True))
-    return None if on_input is None or on_output is None else (on_input, on_output)
+    common = math.lcm(*np.unique(of_output).tolist())
+    return WholeConstraints(found, of_input[i] * (common // of_output[o]))
 
 
 def has_whole_constraints(space: HomSpace) -> bool:

@@ -30,6 +30,9 @@ from equibasis.solvers.tables import Table, table_of
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.representations import Representation
 
+# Spaces of maps so small that leaving out coordinates gains nothing.
+_SMALL = 1000
+
 # How far a half turn may be from a diagonal matrix of signs.
 _HALF_TURN = 1e-6
 
@@ -64,11 +67,14 @@ def solve(space: HomSpace) -> Table:
     Where the generators are made of fractions, or of their square roots as in symmetric powers, it
     is the exact one, each entry rounded once.
     """
+    rank = _known_rank(space)
+    if rank == 0:
+        return table_of(space, np.zeros((space.dimension, 0)))
     alive, operator = _operator(space)
     whole = whole_constraints(space, alive)
     parts = [
         part
-        for kept, basis in null_spaces(operator, _known_rank(space))
+        for kept, basis in null_spaces(operator, rank)
         for part in _canonical(kept, basis, whole)
     ]
     pivots = np.concatenate([np.zeros(0, dtype=np.int64), *(part.pivots for part in parts)])
@@ -162,6 +168,8 @@ def _unmoved(space: HomSpace) -> np.ndarray:
             of_output, of_input = on_output.diagonal(), on_input.diagonal()
             scale = max(np.abs(of_output).max(), np.abs(of_input).max())
             unmoved &= np.abs(of_output[:, None] - of_input) <= _ROUNDING * scale
+    if space.dimension <= _SMALL:
+        return unmoved.ravel()
     of_input = _half_turns(space.input)
     of_output = of_input if space.input is space.output else _half_turns(space.output)
     for a in of_input.keys() & of_output.keys():

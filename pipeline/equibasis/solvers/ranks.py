@@ -101,21 +101,29 @@ def _of_constraints(space: HomSpace, unlisted: GroupError | None) -> ExpectedRan
         If discrete elements, whose entries are no fractions, generate no finite group: what is
         meant may well be one.
     """
+    nothing = sparse.csr_array((0, space.dimension))
     whole = whole_constraints(space)
     if whole is not None:
-        stacked = sparse.csr_array(sparse.vstack(whole.constraints))
-        return ExpectedRank(modular.nullity(stacked), "rank modulo p")
-    if unlisted is not None:
+        stacked = sparse.vstack([nothing.astype(np.int64), *whole.constraints], format="csr")
+        found = modular.nullity(stacked)
+        if found is not None:
+            return ExpectedRank(found, "rank modulo p")
+    elif unlisted is not None:
         raise unlisted
+    else:
+        _check_finite_orders(space)
+    if space.dimension > _DENSE:
+        return ExpectedRank(nullity(space), "null spaces")
+    stacked = sparse.vstack([nothing, *constraints(space)]).toarray()
+    scales = np.linalg.svd(stacked, compute_uv=False)
+    rank = int((scales > _ZERO * scales.max(initial=0.0)).sum())
+    return ExpectedRank(space.dimension - rank, "null spaces")
+
+
+def _check_finite_orders(space: HomSpace) -> None:
     for g, name in enumerate(space.elements[: len(space.elements) - space.continuous]):
         if not has_finite_order([space.input.matrix(g), space.output.matrix(g)]):
             raise GroupError(
                 f"group {space.group!r}: {name} has no finite order: the rank is not known "
                 "beforehand; give it as an algebra element instead"
             )
-    if space.dimension > _DENSE:
-        return ExpectedRank(nullity(space), "null spaces")
-    stacked = sparse.vstack(list(constraints(space))).toarray()
-    scales = np.linalg.svd(stacked, compute_uv=False)
-    rank = int((scales > _ZERO * scales.max(initial=0.0)).sum())
-    return ExpectedRank(space.dimension - rank, "null spaces")

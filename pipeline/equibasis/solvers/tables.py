@@ -279,6 +279,8 @@ def largest_change(table: Table, space: HomSpace) -> float:
     """
     if isinstance(table, OrbitTable):
         return _orbits_changed(table, space)
+    if not table.rank:
+        return 0.0
     worst, shape = 0.0, (space.k, space.m, table.rank)
     discrete = space.input.order - space.continuous
     for g in space.generating[: None if space.complete else discrete]:

@@ -41,6 +41,9 @@ _DRAWS = 8
 # Singular values below this share of the largest are zero.
 _ZERO = 1e-8
 
+# The largest algebra, if it is not closed under transposition, whose brackets are all compared.
+_MOST_EXAMINED = 256
+
 # Eigenvalues of a central element that differ by no more are equal.
 _EQUAL = 1e-5
 
@@ -164,13 +167,16 @@ def _check_reductive(algebra: LieAlgebra) -> None:
     d = algebra.dimension
     if algebra.transposition is not None:
         return
+    if d > _MOST_EXAMINED:
+        raise GroupError(f"whether its algebra is reductive is not examined in {d:,} dimensions")
     adjoint = np.stack([algebra.adjoint(each) for each in np.eye(d)])
     center = _null(adjoint.reshape(d * d, d))
     derived = _range(adjoint.transpose(1, 0, 2).reshape(d, d * d))
     sizes = f"center {center.shape[1]} + derived {derived.shape[1]} of {d}"
     if center.shape[1] + derived.shape[1] != d:
         raise GroupError(f"its algebra is not reductive ({sizes})")
-    killing = derived.T @ np.einsum("aij,bji->ab", adjoint, adjoint) @ derived
+    traces = adjoint.reshape(d, d * d) @ adjoint.transpose(0, 2, 1).reshape(d, d * d).T
+    killing = derived.T @ traces @ derived
     if _null(killing).shape[1]:
         raise GroupError(f"its algebra is not reductive ({sizes}, which is not semisimple)")
     if center.shape[1]:
@@ -287,7 +293,8 @@ def _weights(
 
 def _null(matrix: np.ndarray) -> np.ndarray:
     """An orthonormal basis of the null space, as columns."""
-    _, scales, vectors = np.linalg.svd(matrix)
+    rows, columns = matrix.shape
+    _, scales, vectors = np.linalg.svd(matrix, full_matrices=rows < columns)
     return vectors[int((scales > _ZERO * max(1.0, scales.max(initial=0.0))).sum()) :].T
 
 
