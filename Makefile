@@ -12,7 +12,7 @@ help:
 	@echo "make lint    style, format and types"
 	@echo "make audit   run the committed pipeline in a clean clone, and compare (a few minutes)"
 	@echo "make crash   kill 100 solves, 100 users of the cache and 20 pipeline runs at random moments (six minutes)"
-	@echo "make bench   times of layers and solvers, written to docs/benchmarks.md (about ten minutes)"
+	@echo "make bench   times of layers and solvers, and what is learned, written to docs/benchmarks.md (about twenty minutes)"
 	@echo "make fuzz    mutated basis files for ten minutes; tells which, if any, broke something"
 	@echo "make clean   remove the environment and caches"
 
@@ -59,6 +59,7 @@ bench: install
 	$(BIN)/python benchmarks/layers.py
 	$(BIN)/python benchmarks/solve.py
 	$(BIN)/python benchmarks/sizes.py
+	$(BIN)/python benchmarks/learning.py
 
 fuzz: install
 	$(BIN)/python tests/fuzz.py

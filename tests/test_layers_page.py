@@ -39,5 +39,5 @@ def test_every_snippet_runs_and_every_error_quoted_is_raised(
             exec(code, names)
         expected = without_notes("# " + quoted).removesuffix("...)").strip()
         assert str(caught.value).startswith(expected)
-    assert errors == 4
+    assert errors == 5
     assert (tmp_path / "network.onnx").exists()
