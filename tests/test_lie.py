@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import hypothesis.strategies as st
@@ -12,6 +13,7 @@ from scipy import linalg, sparse
 
 import by_hand
 import equibasis as eb
+from equibasis.symmetry.assembled import assembled
 from equibasis.symmetry.constructions import power, same_representation, tensor_product
 from equibasis.symmetry.lie import lie_algebra
 from equibasis.symmetry.orbit_types import orbit_types
@@ -423,3 +425,47 @@ def test_a_group_can_be_given_more_representations():
 )
 def test_fields_at_a_point_follow_the_determinant(field, rank):
     assert eb.solve(by_hand.O3, input="V", output=f"1:{field}").rank == rank
+
+
+# --- what is forged -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("off", [1e-6, -1e-6, 1e-3])
+def test_a_generator_that_is_changed_a_little_is_found(off):
+    basis = by_hand.solved(by_hand.O3, input="V*V", output="V*V")
+    types = basis.space.types
+    (rho,) = types.representations
+    first, *rest = rho.algebra
+    moved = first.copy()
+    moved.data[0] += off
+    for changed in (
+        LieRepresentation(rho.discrete, [moved, *rest]),
+        LieRepresentation(rho.discrete + off * np.eye(9)[0], rho.algebra),
+    ):
+        space = dataclasses.replace(
+            basis.space,
+            input=assembled(types.input, [changed]),
+            output=assembled(types.output, [changed]),
+        )
+        vars(space)["types"] = dataclasses.replace(types, representations=(changed,))
+        with pytest.raises(eb.EquibasisError):
+            eb.verify_basis(dataclasses.replace(basis, space=space))
+
+
+def test_a_file_of_a_continuous_group_is_proved_from_its_numbers_alone(tmp_path):
+    basis = by_hand.solved(by_hand.O3, input="V*V + sym(V, 2)", output="V*V + 1")
+    eb.save_basis(basis, tmp_path / "basis.h5")
+    loaded = eb.load_basis(tmp_path / "basis.h5")
+    checks = eb.verify_basis(loaded)
+    assert (checks.rank_expected, checks.rank_by) == (basis.rank, "weights")
+    assert abs(loaded.matrix - basis.matrix).max() == 0
+    assert eb.content_sha256(loaded) == eb.content_sha256(basis)
+
+
+def test_a_field_on_a_grid_may_have_any_representation_as_fibre():
+    ours, theirs = (eb.solve("d4", input=f"3x3:{f}", output="2x2:vector") for f in ("V", "vector"))
+    assert abs(ours.matrix - theirs.matrix).max() == 0
+    square = eb.solve("d4", output="1").space  # lists the elements of d4
+    spin = PermutationRepresentation(np.zeros((len(square.elements), 1), dtype=int))
+    group = eb.find_group("d4").with_representations(spin=spin)
+    assert eb.solve(group, output="3x3:spin").rank == eb.solve("d4", output="3x3").rank

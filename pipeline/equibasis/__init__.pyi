@@ -17,6 +17,7 @@ from .solvers import solve as solve
 from .solvers.angle import subspace_angle as subspace_angle
 from .solvers.basis import Basis as Basis
 from .symmetry.catalog import direct_product as direct_product
+from .symmetry.catalog import find_group as find_group
 from .symmetry.catalog import wreath_product as wreath_product
 from .symmetry.families.matrices import matrix_group as matrix_group
 from .symmetry.families.matrices import realify as realify
