@@ -13,6 +13,7 @@ from scipy import linalg, sparse
 
 import by_hand
 import equibasis as eb
+from equibasis.solvers import explanation
 from equibasis.symmetry.assembled import assembled
 from equibasis.symmetry.constructions import power, same_representation, tensor_product
 from equibasis.symmetry.lie import lie_algebra
@@ -207,6 +208,15 @@ def test_to_whoever_walks_over_elements_the_algebra_is_its_exponentials():
     np.testing.assert_allclose(rho.dense()[0], -np.eye(3))
     for matrix, each in zip(rho.dense()[1:], rho.algebra, strict=True):
         np.testing.assert_allclose(matrix, linalg.expm(each.toarray()), atol=1e-14)
+
+
+def test_what_the_kernel_takes_is_told_beforehand():
+    maps = by_hand.solved(by_hand.SO3, input="V*V", output="V").space
+    lines = [line for line in explanation(maps).splitlines() if " kernel " in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("->")
+    assert "about" in lines[0]
+    assert "rank       1, from weights" in explanation(maps)
 
 
 @pytest.mark.parametrize("solver", ["projector", "svd", "dense"])

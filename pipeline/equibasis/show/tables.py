@@ -77,6 +77,7 @@ _PROPERTIES: dict[str, Callable[[dict[str, Any]], str]] = {
     "types of input": lambda told: _types(told, "input"),
     "types of output": lambda told: _types(told, "output"),
     "rank": _saved,
+    "rank known by": lambda told: told["checks"]["rank_by"],
     "solver": lambda told: told["solver"],
     "matrix": lambda told: (
         f"{told['nonzeros']:,} non-zeros" + (", in the file too" if told["matrix"] else "")

@@ -150,7 +150,7 @@ def explanation(space: HomSpace, solver: Solver | None = None) -> str:
         takes = each.obstacle(space) if len(reasons) == len(pairs) else None
         if reasons and takes is None:
             takes = f"not all pairs of types: {reasons[0]}"
-        if takes is None and not space.complete and each is not orbits.SOLVER:
+        if takes is None and not space.complete and each not in (orbits.SOLVER, kernel.SOLVER):
             takes = "lists the elements first; what it takes is known then"
         if takes is None:
             costs = [each.cost(treated) for treated in ([space] if each.solve_whole else pairs)]
