@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import subprocess
 import sys
@@ -43,11 +44,18 @@ def limited(what: int, most: int) -> Iterator[None]:
         resource.setrlimit(what, (soft, hard))
 
 
-def no_more_files() -> contextlib.AbstractContextManager[None]:
+@contextlib.contextmanager
+def no_more_files() -> Iterator[None]:
     """A process that may not open another file."""
-    free = os.dup(0)
-    os.close(free)
-    return limited(resource.RLIMIT_NOFILE, free)
+    gc.collect()  # which may close files that nobody holds any more
+    gc.disable()
+    try:
+        free = os.dup(0)
+        os.close(free)
+        with limited(resource.RLIMIT_NOFILE, free):
+            yield
+    finally:
+        gc.enable()
 
 
 # --- reading --------------------------------------------------------------------------------------
