@@ -5,7 +5,7 @@
 >>> basis.rank, basis.matrix.shape
 (1764, (7056, 1764))
 
-`solve` computes the canonical basis of the equivariant maps (or invariant vectors) of a finite
+`solve` computes the canonical basis of the equivariant maps (or invariant vectors) of a
 group, `save_basis` and `load_basis` keep it as an HDF5 file, `get_basis` keeps it in the user's
 cache folder, and `equibasis.nn` trains on it.
 """

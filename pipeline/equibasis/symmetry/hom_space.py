@@ -159,11 +159,24 @@ class HomSpace:
         vars(whole)["types"] = replace(types, representations=small)
         return whole
 
-    @cached_property
+    @property
     def class_characters(self) -> ClassCharacters:
-        """Characters of the small representations, by class, where only generators are listed."""
+        """Characters of the small representations, by class, where only generators are listed.
+
+        Raises `GroupError` as `enumerated` does.
+        """
+        if isinstance(self._class_characters, GroupError):
+            raise self._class_characters
+        return self._class_characters
+
+    @cached_property
+    def _class_characters(self) -> ClassCharacters | GroupError:
+        """The characters, or why there are none, which takes as long to find."""
         small = self.types.representations
-        return class_characters(self.group, str(self), self.elements, *small)
+        try:
+            return class_characters(self.group, str(self), self.elements, *small)
+        except GroupError as error:
+            return error
 
     def between(self, input_: int, output: int) -> HomSpace:
         """Hom_G(V, W) for two of the small representations."""

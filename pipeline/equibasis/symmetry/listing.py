@@ -228,16 +228,21 @@ def class_characters(
         ends.append(
             [known.number(signatures, signatures.apply(g, vectors))[0] for vectors in moved]
         )
-    rows = np.tile(np.arange(count), len(generators))
-    graph = sparse.csr_array(
-        (np.ones(len(rows)), (rows, np.concatenate(ends).astype(np.int64))), shape=(count, count)
-    )
-    number, class_ = csgraph.connected_components(graph, directed=False)
+    class_ = _joined(ends, count)
     first = np.unique(class_, return_index=True)[1]
     traces = np.array(
         [[_trace(rho, found, int(element)) for element in first] for rho in representations]
     )
-    return ClassCharacters(np.bincount(class_, minlength=number), traces)
+    return ClassCharacters(np.bincount(class_), traces)
+
+
+def _joined(images: Sequence[Sequence[int] | np.ndarray], count: int) -> np.ndarray:
+    """Orbits of 0 to count - 1 from the images under generators, int64 (count,)."""
+    rows = np.tile(np.arange(count), len(images))
+    entries = rows, np.concatenate([np.zeros(0, np.int64), *images]).astype(np.int64)
+    graph = sparse.csr_array((np.ones(len(rows), np.int8), entries), shape=(count, count))
+    orbits: np.ndarray = csgraph.connected_components(graph, directed=False)[1]
+    return orbits
 
 
 def _trace(rho: Representation, found: Words, element: int) -> float:
@@ -287,8 +292,7 @@ def conjugacy_classes(
     order, probes = listed[0].order, signatures.probes
     points = np.stack([signatures.flat(signatures.apply(f, probes)) for f in range(order)])
     tree = cKDTree(points @ signatures.shadow)
-    label = np.arange(order)
-    edges = [(label, label)]
+    images = []
     for g in range(generators[0].order):
         back = [rho.inverse.apply(g, v) for rho, v in zip(generators, probes, strict=True)]
         conjugates = np.stack(
@@ -302,8 +306,5 @@ def conjugacy_classes(
                 for f in range(order)
             ]
         )
-        edges.append((label, tree.query(conjugates @ signatures.shadow)[1]))
-    rows, columns = (np.concatenate(each) for each in zip(*edges, strict=True))
-    graph = sparse.csr_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(order, order))
-    classes: np.ndarray = csgraph.connected_components(graph, directed=False)[1]
-    return classes
+        images.append(tree.query(conjugates @ signatures.shadow)[1])
+    return _joined(images, order)
