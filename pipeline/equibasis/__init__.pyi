@@ -1,5 +1,6 @@
 from .artifact.cache import get_basis as get_basis
 from .artifact.fetch import load_basis as load_basis
+from .artifact.kernels import kernel_basis as kernel_basis
 from .artifact.store import content_sha256 as content_sha256
 from .artifact.store import save_basis as save_basis
 from .artifact.verification import verify_basis as verify_basis

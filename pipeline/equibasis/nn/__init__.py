@@ -13,7 +13,16 @@ from equibasis.nn.activations import (
     activation_for,
 )
 from equibasis.nn.bilinear import EquivariantBilinear, EquivariantQuadratic
+from equibasis.nn.convolution import (
+    EquivariantConv1d,
+    EquivariantConv2d,
+    EquivariantConv3d,
+    EquivariantConvTranspose1d,
+    EquivariantConvTranspose2d,
+    EquivariantConvTranspose3d,
+)
 from equibasis.nn.deploy import export
+from equibasis.nn.fields import FieldAvgPool, FieldMaxPool, GlobalAvgPool, OrbitMaxPool
 from equibasis.nn.forms import InvariantForms
 from equibasis.nn.init import activation_gain, variance_preserving_
 from equibasis.nn.interface import EquivariantMap, FeatureSpace
@@ -30,6 +39,12 @@ __all__ = [
     "EquivariantBatchNorm",
     "EquivariantBilinear",
     "EquivariantCombine",
+    "EquivariantConv1d",
+    "EquivariantConv2d",
+    "EquivariantConv3d",
+    "EquivariantConvTranspose1d",
+    "EquivariantConvTranspose2d",
+    "EquivariantConvTranspose3d",
     "EquivariantLayerNorm",
     "EquivariantLinear",
     "EquivariantMLP",
@@ -37,12 +52,16 @@ __all__ = [
     "EquivariantQuadratic",
     "EquivariantSequential",
     "FeatureSpace",
+    "FieldAvgPool",
+    "FieldMaxPool",
     "GatedActivation",
+    "GlobalAvgPool",
     "InvariantAttentionPool",
     "InvariantForms",
     "NormActivation",
     "NormPool",
     "OnInvariants",
+    "OrbitMaxPool",
     "OrbitMeanPool",
     "Pointwise",
     "Reach",

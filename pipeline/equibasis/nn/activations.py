@@ -108,8 +108,10 @@ class NormActivation(IdentifiedWeights):
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., n)."""
         check_vectors(self, x, self.metric.dimension, self.scale.dtype)
+        x = self.domain.channels_last(x)
         lengths = self.metric.norms(x) / self.metric.sizes.to(x).sqrt()
-        return x * self.metric.spread(self.gate(self.scale * lengths + self.shift))
+        y = x * self.metric.spread(self.gate(self.scale * lengths + self.shift))
+        return self.domain.channels_first(y)
 
     def extra_repr(self) -> str:
         """Sizes, for ``repr``."""
@@ -158,7 +160,8 @@ class GatedActivation(IdentifiedWeights, ExactBuffers):
         """(..., n + blocks) -> (..., n)."""
         n = self.block.shape[0]
         check_vectors(self, x, n + self.blocks)
-        return x[..., :n] * self.gate(x.index_select(-1, self.block))
+        x = self.domain.channels_last(x)
+        return self.domain.channels_first(x[..., :n] * self.gate(x.index_select(-1, self.block)))
 
     def extra_repr(self) -> str:
         """Sizes, for ``repr``."""
@@ -205,11 +208,12 @@ class DirectSumActivation(IdentifiedWeights, ExactBuffers):
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., n)."""
         check_vectors(self, x, self.places.shape[0])
+        channels = -1 - self.domain.axes
         parts = [
-            activation(x.index_select(-1, self.get_buffer(f"coordinates{number}")))
+            activation(x.index_select(channels, self.get_buffer(f"coordinates{number}")))
             for number, activation in enumerate(self.activations)
         ]
-        return torch.cat(parts, dim=-1).index_select(-1, self.places)
+        return torch.cat(parts, dim=channels).index_select(channels, self.places)
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """Those of the parts, by their coordinates."""

@@ -13,6 +13,9 @@ from torch import Tensor, fx, nn
 from equibasis.errors import ModelError
 from equibasis.nn.tracing import autocasts
 
+# Axes of grids, by how many there are.
+_GRIDS = {1: "length", 2: "height, width", 3: "depth, height, width"}
+
 _SHORT = (torch.float16, torch.bfloat16, torch.float32)
 
 
@@ -24,6 +27,8 @@ def check_vectors(
     space: object = None,
 ) -> None:
     """Raise `ModelError` unless x is a tensor (..., width) of real floating-point numbers.
+
+    Or of fields (..., width, *grid), if the module's domain is of fields.
 
     Parameters
     ----------
@@ -39,7 +44,8 @@ def check_vectors(
     if isinstance(x, Tensor):
         if torch.jit.is_tracing():
             return
-        if x.ndim and x.shape[-1] == width and (x.dtype == dtype or _suits(x, dtype)):
+        axis = -1 - _axes(module)
+        if x.ndim >= -axis and x.shape[axis] == width and (x.dtype == dtype or _suits(x, dtype)):
             return
     elif isinstance(x, fx.Proxy):
         return
@@ -75,7 +81,13 @@ def _refusal(
     domain, codomain = (getattr(module, end, None) for end in ("domain", "codomain"))
     space = domain if space is None and codomain is not None else space
     of = "" if space is None else f" of {space}"
-    return f"{type(module).__name__} takes {takes} vectors (..., {width}){of}, not {found}{how}"
+    axes = _axes(module)
+    shape = f"vectors (..., {width})" if not axes else f"fields (..., {width}, {_GRIDS[axes]})"
+    return f"{type(module).__name__} takes {takes} {shape}{of}, not {found}{how}"
+
+
+def _axes(module: nn.Module) -> int:
+    return getattr(getattr(module, "domain", None), "axes", 0)
 
 
 def _short(dtype: torch.dtype) -> str:

@@ -9,6 +9,7 @@ import torch
 from torch import fx, nn
 
 from equibasis.errors import ModelError
+from equibasis.nn.convolution import _Convolution
 from equibasis.nn.interface import shown
 from equibasis.nn.layers import EquivariantLinear
 
@@ -48,6 +49,8 @@ def _with_linears(module: nn.Module, done: dict[nn.Module, nn.Module]) -> nn.Mod
         done[module] = module
         if isinstance(module, EquivariantLinear):
             done[module] = module.to_linear()
+        elif isinstance(module, _Convolution):
+            done[module] = module.to_conv()
         else:
             for name, child in module._modules.items():
                 if child is not None:

@@ -76,9 +76,11 @@ class InvariantForms(IdentifiedWeights, ExactBuffers):
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., r)."""
         check_vectors(self, x, self.domain.dimension, self.forms.dtype)
+        x = self.domain.channels_last(x)
         products = x.index_select(-1, self.first) * x.index_select(-1, self.second)
         forms = nn.functional.linear(products, self.forms)
-        return torch.cat([x.index_select(-1, self.still).to(forms.dtype), forms], dim=-1)
+        y = torch.cat([x.index_select(-1, self.still).to(forms.dtype), forms], dim=-1)
+        return self.domain.channels_first(y)
 
     def extra_repr(self) -> str:
         """Sizes, for ``repr``."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from equibasis.errors import ModelError
 from equibasis.linalg.numbers import whole_number
@@ -16,12 +16,14 @@ from equibasis.symmetry.assembled import direct_sum, product
 from equibasis.symmetry.constructions import invariant_coordinates, restriction, same_representation
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.representations import TOLERANCE, PermutationRepresentation, Representation
-from equibasis.symmetry.spaces import SCALAR, Grid, Space, Sum
+from equibasis.symmetry.spaces import SCALAR, Grid, Space, Sum, copies
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureSpace:
     """R^n with a representation of a group: what goes into a layer, or comes out of it.
+
+    Or fields with such vectors at each point of a grid, tensors (..., n, height, width).
 
     Attributes
     ----------
@@ -35,6 +37,11 @@ class FeatureSpace:
         Whether the elements are all of the group, the identity first, or only generate it.
     continuous
         How many of the last elements are of the Lie algebra.
+    axes
+        How many axes of a grid follow the n channels: none for vectors (..., n).
+    turns
+        How each element turns these axes, float64 (|G|, axes, axes); ``None`` where that is not
+        known, as of kernels of one point.
     """
 
     group: str
@@ -43,6 +50,8 @@ class FeatureSpace:
     representation: Representation
     complete: bool = True
     continuous: int = 0
+    axes: int = 0
+    turns: np.ndarray | None = None
 
     @classmethod
     def input_of(cls, space: HomSpace) -> FeatureSpace:
@@ -68,6 +77,23 @@ class FeatureSpace:
             complete=self.complete,
             continuous=self.continuous,
         )
+
+    def on_grid(self, axes: int, turns: np.ndarray | None) -> FeatureSpace:
+        """Fields of these vectors."""
+        return replace(self, axes=axes, turns=turns)
+
+    @property
+    def at_a_point(self) -> FeatureSpace:
+        """The vectors that fields have at each point."""
+        return self.on_grid(0, None)
+
+    def channels_last(self, x: Tensor) -> Tensor:
+        """Vectors (..., n) as they are, and fields (..., n, height, width) as vectors."""
+        return x if not self.axes else x.movedim(-1 - self.axes, -1)
+
+    def channels_first(self, x: Tensor) -> Tensor:
+        """Back from `channels_last`."""
+        return x if not self.axes else x.movedim(-1, -1 - self.axes)
 
     @property
     def dual(self) -> FeatureSpace:
@@ -95,6 +121,13 @@ class FeatureSpace:
         rho = restriction(self.representation, coordinates)
         return replace(self, space=Grid((len(coordinates),)), representation=rho)
 
+    def copies(self, count: int) -> FeatureSpace:
+        """The direct sum of ``count`` times the space."""
+        if count == 1:
+            return self
+        rho = direct_sum([self.representation] * count)
+        return replace(self, space=copies(count, self.space), representation=rho)
+
     def __add__(self, other: FeatureSpace) -> FeatureSpace:
         """The direct sum of two spaces of one group: vectors one after the other."""
         if self.elements != other.elements:
@@ -114,8 +147,11 @@ class FeatureSpace:
 
         Names of group and space do not count: what acts alike may be joined.
         """
+        known = self.turns is not None and other.turns is not None
         return self is other or (
             self.elements == other.elements
+            and self.axes == other.axes
+            and (not known or np.array_equal(self.turns, other.turns))  # type: ignore[arg-type]
             and (self.complete, self.continuous) == (other.complete, other.continuous)
             and (
                 self.representation is other.representation
@@ -132,6 +168,8 @@ class FeatureSpace:
             return
         if self.elements != other.elements or self.complete != other.complete:
             why = f"the groups differ ({_listed(self)} against {_listed(other)})"
+        elif self.axes != other.axes:
+            why = "one is of fields, of tensors (..., n, height, width), or on grids of other axes"
         elif self.dimension != other.dimension:
             why = f"the sizes differ ({self.dimension} against {other.dimension})"
         else:
@@ -140,15 +178,18 @@ class FeatureSpace:
 
     @property
     def is_trivial(self) -> bool:
-        """Whether every ρ(g) = 1, so that all of x is invariant."""
+        """Whether nothing moves, every ρ(g) = 1, so that all of x is invariant."""
         rho = self.representation
+        if self.axes:
+            return False
         if isinstance(rho, PermutationRepresentation):
             moved = (rho.index != np.arange(rho.dimension)).any()
             return not moved and (rho.signs is None or bool((rho.signs > 0).all()))
         return bool(np.abs(rho.matrices - np.eye(rho.dimension)).max() < TOLERANCE)
 
     def __str__(self) -> str:
-        return f"{self.space} of {self.group}"
+        grid = f", fields on {self.axes} {'axis' if self.axes == 1 else 'axes'}"
+        return f"{self.space} of {self.group}{grid if self.axes else ''}"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> FeatureSpace:
         """Itself: nothing in it changes, and copies of a network may share it."""
@@ -192,6 +233,11 @@ def invariants_of(given: object, layer: str) -> Basis:
     if isinstance(given, FeatureSpace):
         return solve_space(given.scalars(1).maps_to(given))
     return basis_of(given, "invariant", layer)
+
+
+def space_of_invariants(given: object, invariants: Basis) -> FeatureSpace:
+    """The space whose invariant basis was given or made: `invariants_of` the same."""
+    return given if isinstance(given, FeatureSpace) else FeatureSpace.output_of(invariants.space)
 
 
 def basis_of(given: object, kind: str, layer: str) -> Basis:

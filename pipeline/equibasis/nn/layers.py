@@ -188,15 +188,15 @@ class InvariantAttentionPool(IdentifiedWeights):
         nn.init.normal_(self.query, std=0.01)
 
     def attention(self, h: Tensor) -> Tensor:
-        """α, of shape (..., |G|), for h of shape (..., n)."""
+        """α, of shape (..., |G|), for h of shape (..., n), the channels last of fields too."""
         check_vectors(self, h, self.query.shape[0], self.query.dtype)
-        return self._attend(self.orbit(h))
+        return self._attend(self.orbit(self.domain.channels_last(h)))
 
     def forward(self, h: Tensor) -> Tensor:
         """(..., n) -> (..., n)."""
         check_vectors(self, h, self.query.shape[0], self.query.dtype)
-        orbit = self.orbit(h)
-        return (self._attend(orbit).unsqueeze(-2) @ orbit).squeeze(-2)
+        orbit = self.orbit(self.domain.channels_last(h))
+        return self.domain.channels_first((self._attend(orbit).unsqueeze(-2) @ orbit).squeeze(-2))
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """The query, a vector of the space."""

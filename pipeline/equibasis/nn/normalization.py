@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from equibasis.errors import ModelError
 from equibasis.nn.bias import InvariantBias
@@ -12,7 +12,7 @@ from equibasis.nn.border import check_vectors, number_of
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.expansion import BasisExpansion
 from equibasis.nn.identity import IdentifiedWeights
-from equibasis.nn.interface import FeatureSpace, invariants_of
+from equibasis.nn.interface import FeatureSpace, invariants_of, space_of_invariants
 from equibasis.nn.metric import InvariantMetric
 from equibasis.nn.reach import Reach, check_reach
 from equibasis.solvers.basis import Basis
@@ -52,8 +52,8 @@ class EquivariantLayerNorm(IdentifiedWeights, ExactBuffers):
 
     def __init__(self, invariants: FeatureSpace | Basis, eps: float = 1e-5) -> None:
         super().__init__()
-        invariants = invariants_of(invariants, "EquivariantLayerNorm")
-        features = FeatureSpace.output_of(invariants.space)
+        given, invariants = invariants, invariants_of(invariants, "EquivariantLayerNorm")
+        features = space_of_invariants(given, invariants)
         self.domain = self.codomain = features
         self.eps = number_of(eps, "eps")
         self.metric, self.rank = InvariantMetric(features), invariants.rank
@@ -80,10 +80,12 @@ class EquivariantLayerNorm(IdentifiedWeights, ExactBuffers):
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., n)."""
         check_vectors(self, x, self.metric.dimension, self.scale.dtype)
+        x = self.domain.channels_last(x)
         centred = x - (x * self.axis[1]).sum(dim=-1, keepdim=True) * self.axis[0]
         z = self.metric.straightened(centred)
         deviation = (z.square().mean(dim=-1, keepdim=True) + self.eps).sqrt()
-        return centred / deviation * self.metric.spread(self.scale) + self.shift()
+        y = centred / deviation * self.metric.spread(self.scale) + self.shift()
+        return self.domain.channels_first(y)
 
     def extra_repr(self) -> str:
         """Sizes, for ``repr``."""
@@ -133,8 +135,8 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
         momentum: float | None = 0.1,
     ) -> None:
         super().__init__()
-        invariants = invariants_of(invariants, "EquivariantBatchNorm")
-        features = FeatureSpace.output_of(invariants.space)
+        given, invariants = invariants, invariants_of(invariants, "EquivariantBatchNorm")
+        features = space_of_invariants(given, invariants)
         self.domain = self.codomain = features
         self.eps = number_of(eps, "eps")
         self.momentum = None if momentum is None else number_of(momentum, "momentum", most=1.0)
@@ -142,7 +144,9 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
         self.scale = nn.Parameter(torch.empty(self.metric.blocks))
         self.shift = InvariantBias(invariants, invariants)
         self.centre = BasisExpansion(invariants)
-        self.register_exact("functionals", _coordinates(invariants, self.metric))
+        functionals = _coordinates(invariants, self.metric)
+        self.of_equal_orbits = _are_block_means(functionals, self.metric)
+        self.register_exact("functionals", functionals)
         self.register_buffer("running_mean", torch.empty(invariants.rank))
         self.register_buffer("running_var", torch.empty(self.metric.blocks))
         self.register_buffer("num_batches_tracked", torch.tensor(0))
@@ -161,31 +165,60 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
         self.shift.reset_parameters()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., n) -> (..., n), all axes but the last being the batch."""
+        """(..., n) -> (..., n), all axes but that of the channels being the batch."""
         check_vectors(self, x, self.metric.dimension, self.scale.dtype)
+        if self.of_equal_orbits:
+            return self._as_plain(x)
+        x = self.domain.channels_last(x)
         if self.training:
             mean, variance = self._batch_statistics(x)
         else:
             mean, variance = self.running_mean, self.running_var
         factors = self.scale / (variance + self.eps).sqrt()
-        return (x - self.centre(mean)) * self.metric.spread(factors) + self.shift()
+        y = (x - self.centre(mean)) * self.metric.spread(factors) + self.shift()
+        return self.domain.channels_first(y)
+
+    def _as_plain(self, x: Tensor) -> Tensor:
+        """PyTorch's batch norm, to which each orbit is a channel, its points more of the grid."""
+        axes = self.domain.axes
+        batch = isinstance(x, fx.Proxy) or x.ndim == axes + 2
+        vectors = x if batch else x.reshape(-1, *x.shape[x.ndim - 1 - axes :])
+        orbits = vectors.unflatten(1, (self.metric.blocks, -1)).flatten(2)
+        share = self._share(len(orbits) * orbits.shape[-1]) if self.training else 0.0
+        y = nn.functional.batch_norm(
+            orbits,
+            self.running_mean,
+            self.running_var,
+            self.scale,
+            self.shift.coefficients,
+            self.training,
+            share,
+            self.eps,
+        )
+        y = y.view_as(vectors)
+        return y if batch else y.view(x.shape)
+
+    def _share(self, numbers: int) -> float:
+        """How much of the running averages a batch of so many numbers a channel replaces."""
+        if numbers < 2:
+            raise ModelError(
+                f"EquivariantBatchNorm needs more than one vector a batch to train on "
+                f"{self.domain}, which has blocks of one coordinate"
+            )
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+        if self.momentum is None:
+            return 1.0 / float(self.num_batches_tracked)
+        return self.momentum
 
     def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Coordinates of μ, and v; the running averages take them in."""
         vectors = x.reshape(-1, x.shape[-1])
-        if len(vectors) * self.metric.counts[0][0] < 2:
-            raise ModelError(
-                f"EquivariantBatchNorm needs more than {len(vectors)} vectors a batch to train "
-                f"on {self.domain}, which has blocks of one coordinate"
-            )
+        share = self._share(len(vectors) * self.metric.counts[0][0])
         mean = self.functionals @ vectors.mean(dim=0)
         squares = self.metric.squares(vectors - self.centre(mean)).mean(dim=0)
         variance = squares / self.metric.sizes
         with torch.no_grad():
-            self.num_batches_tracked += 1
-            share = self.momentum
-            if share is None:
-                share = 1.0 / float(self.num_batches_tracked)
             self.running_mean.lerp_(mean.to(self.running_mean), share)
             counts = len(vectors) * self.metric.sizes
             unbiased = variance * (counts / (counts - 1))
@@ -201,6 +234,16 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
         """A scale for each block and what was seen there, and a shift among the invariants."""
         blocks = f"{self.metric.blocks} blocks, rank {self.rank}"
         return "EquivariantBatchNorm", (self.domain,), blocks
+
+
+def _are_block_means(functionals: np.ndarray, metric: InvariantMetric) -> bool:
+    """Whether all of a vector is equal orbits, one after the other, and F takes their means."""
+    size = metric.dimension // metric.blocks
+    if metric.gram is not None or size * metric.blocks != metric.dimension:
+        return False
+    return functionals.shape[0] == metric.blocks and np.array_equal(
+        functionals != 0, np.kron(np.eye(metric.blocks), np.ones(size)) != 0
+    )
 
 
 def _centred_reach(axis: np.ndarray) -> Reach:

@@ -44,7 +44,7 @@ class NormPool(IdentifiedWeights):
         """(..., n) -> (..., blocks)."""
         factor = self.metric.factor
         check_vectors(self, x, self.metric.dimension, None if factor is None else factor.dtype)
-        return self.metric.norms(x)
+        return self.domain.channels_first(self.metric.norms(self.domain.channels_last(x)))
 
     def extra_repr(self) -> str:
         """Sizes, for ``repr``."""
@@ -83,6 +83,7 @@ class OrbitMeanPool(IdentifiedWeights, ExactBuffers):
 
     def __init__(self, basis: FeatureSpace | Basis) -> None:
         super().__init__()
+        given = basis
         if isinstance(basis, FeatureSpace):
             basis = solve_space(basis.maps_to(basis.scalars(1)))
         if not isinstance(basis, Basis):
@@ -103,6 +104,7 @@ class OrbitMeanPool(IdentifiedWeights, ExactBuffers):
                 raise ModelError(f"{basis!r} is neither a basis of invariants nor of maps to 1")
         if basis.rank == 0:
             raise ModelError(f"{basis!r} is empty: nothing linear is invariant; take NormPool")
+        features = given if isinstance(given, FeatureSpace) else features
         self.domain, self.codomain = features, features.scalars(basis.rank)
         functionals = basis.matrix.T.toarray()
         self.reach = Reach(np.ones(basis.rank, bool), (np.abs(functionals) > 1e-9).any(axis=0))
@@ -112,7 +114,8 @@ class OrbitMeanPool(IdentifiedWeights, ExactBuffers):
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., r)."""
         check_vectors(self, x, self.functionals.shape[1], self.functionals.dtype)
-        return nn.functional.linear(x, self.functionals)
+        y = nn.functional.linear(self.domain.channels_last(x), self.functionals)
+        return self.domain.channels_first(y)
 
     def extra_repr(self) -> str:
         """Sizes, for ``repr``."""

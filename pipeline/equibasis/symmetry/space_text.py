@@ -19,7 +19,9 @@ _MOST_DIGITS = 9
 
 
 # Words that are spaces by themselves.
-_WORDS = {"trivial": SCALAR, "pseudoscalar": Grid((), "pseudoscalar")}
+_WORDS = {"trivial": SCALAR, "scalar": SCALAR} | {
+    field: Grid((), field) for field in ("pseudoscalar", "vector", "pseudovector")
+}
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<grid>[0-9]+(?:x[0-9]+)*)|(?P<word>[A-Za-z_][A-Za-z0-9_]*)|(?P<mark>\*\*|[*+():,]))"

@@ -116,6 +116,9 @@ GROUPS.update(
     (group.name, group)
     for group in (
         _grid_group("trivial", (Move("r0", (), (), ()),), None),
+        _point_group(
+            "reversal", (Move("+x", (0,), (False,), (0,)), Move("-x", (0,), (True,), (0,))), 1
+        ),
         _point_group("c2", _ROTATIONS[::2], 2),
         _point_group("c4", _ROTATIONS, 2, generators=_ROTATIONS[1:2]),
         _point_group("d1", (_ROTATIONS[0], _REFLECTIONS[0]), 2),

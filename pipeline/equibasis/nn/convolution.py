@@ -1,0 +1,344 @@
+"""Equivariant convolutions: plain convolutions whose kernels live in the span of a stored basis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from equibasis.errors import ModelError, SpaceError
+from equibasis.linalg.numbers import whole_number
+from equibasis.nn.bias import InvariantBias
+from equibasis.nn.border import check_vectors
+from equibasis.nn.expansion import BasisExpansion
+from equibasis.nn.grids import check_centred, sizes_of
+from equibasis.nn.identity import IdentifiedWeights
+from equibasis.nn.init import whiten_
+from equibasis.nn.interface import FeatureSpace, basis_of, invariants_of, shown
+from equibasis.nn.reach import Reach, check_reach
+from equibasis.nn.tracing import without_autocast
+from equibasis.solvers.basis import Basis
+from equibasis.symmetry.windows import fibre_of, on_axes, on_fibre
+
+Padding: TypeAlias = int | Sequence[int] | Literal["same", "valid"]
+
+_PADDING_MODES = ("zeros", "circular", "reflect", "replicate")
+_PLAIN = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+_PLAIN_TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+_CONVOLVE = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
+_CONVOLVE_TRANSPOSED = {
+    1: functional.conv_transpose1d,
+    2: functional.conv_transpose2d,
+    3: functional.conv_transpose3d,
+}
+
+
+class _Convolution(IdentifiedWeights):
+    """What all of them share; see `EquivariantConv2d`."""
+
+    axes: ClassVar[int]
+    transposed: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        basis: Basis,
+        bias: Basis | Literal["invariant"] | None = "invariant",
+        stride: int | Sequence[int] = 1,
+        padding: Padding = 0,
+        dilation: int | Sequence[int] = 1,
+        groups: int = 1,
+        padding_mode: str = "zeros",
+    ) -> None:
+        super().__init__()
+        name = type(self).__name__
+        self.basis = basis_of(basis, "equivariant", name)
+        self.kernel_size, here, there = _fields(self.basis, self.axes, name)
+        self.groups = whole_number(groups, "groups", least=1, error=ModelError)
+        self.domain, self.codomain = here.copies(self.groups), there.copies(self.groups)
+        self.in_channels, self.out_channels = self.domain.dimension, self.codomain.dimension
+        self.stride = sizes_of(stride, self.axes, "stride", least=1)
+        self.dilation = sizes_of(dilation, self.axes, "dilation", least=1)
+        self.padding = self._padding(padding)
+        if padding_mode not in _PADDING_MODES or (self.transposed and padding_mode != "zeros"):
+            known = _PADDING_MODES[: 1 if self.transposed else None]
+            raise ModelError(f"padding_mode {padding_mode!r}: choose {', '.join(known)}")
+        self.padding_mode = padding_mode
+        _check_axes_alike(self.domain, name, self.stride, self.padding, self.dilation)
+        self.reach = _channel_reach(self.basis, self.groups, math.prod(self.kernel_size))
+        check_reach(name, self.domain, self.codomain, self.reach)
+        self.expansion = BasisExpansion(self.basis)
+        self.bias = _bias(self.basis, self.codomain, bias)
+        self.rank = self.groups * self.basis.rank
+        self.coefficients = nn.Parameter(torch.empty(self.rank))
+        self.reset_parameters()
+
+    def reset_parameters(self, gain: float = 1.0) -> None:
+        """Draw the coefficients so that white noise stays white, times the gain; the bias is 0."""
+        if self.transposed:  # of K points of a kernel, one in a stride reaches each output
+            gain *= math.sqrt(math.prod(self.stride))
+        with torch.no_grad():
+            if not self.coefficients.is_meta:
+                self.coefficients.uniform_(-math.sqrt(3.0), math.sqrt(3.0))
+                for of_group in self.coefficients.view(self.groups, -1):
+                    whiten_(self.basis, of_group)
+                self.coefficients.mul_(gain)
+        self.bias.reset_parameters()
+
+    def weight(self) -> Tensor:
+        """The kernels as torch has them, differentiable.
+
+        (out, in / groups, *size), or transposed (in, out / groups, *size).
+        """
+        out, in_ = self.out_channels // self.groups, self.in_channels // self.groups
+        with without_autocast(self.coefficients.device.type):
+            if self.groups == 1:
+                weight = self.expansion(self.coefficients)
+            else:
+                parts = self.coefficients.view(self.groups, -1).unbind()
+                weight = torch.stack([self.expansion(part) for part in parts])
+        weight = weight.view(self.groups, out, in_, *self.kernel_size)
+        return (weight.transpose(1, 2) if self.transposed else weight).flatten(0, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, in, *grid) -> (batch, out, *grid'), or without the batch."""
+        check_vectors(self, x, self.in_channels, self.coefficients.dtype)
+        weight, bias = self.weight(), self.bias()
+        if self.transposed:
+            return _CONVOLVE_TRANSPOSED[self.axes](
+                x, weight, bias, self.stride, self.padding, 0, self.groups, self.dilation
+            )
+        extents = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel_size, strict=True)]
+        check_centred(self, x, extents, self.stride, self.padding)
+        padding: tuple[int, ...] = self.padding
+        if self.padding_mode != "zeros":
+            both_sides = [p for p in reversed(padding) for _ in (0, 1)]
+            x, padding = functional.pad(x, both_sides, self.padding_mode), (0,) * self.axes
+        return _CONVOLVE[self.axes](
+            x, weight, bias, self.stride, padding, self.dilation, self.groups
+        )
+
+    def to_conv(self) -> nn.Module:
+        """The plain convolution of torch of equal weight and bias, for deployment."""
+        bias = self.bias()
+        sizes: dict[str, Any] = {
+            "kernel_size": self.kernel_size,
+            "stride": self.stride,
+            "padding": self.padding,
+            "dilation": self.dilation,
+            "groups": self.groups,
+            "bias": bias is not None,
+            "padding_mode": self.padding_mode,
+        }
+        kind = (_PLAIN_TRANSPOSED if self.transposed else _PLAIN)[self.axes]
+        plain = kind(self.in_channels, self.out_channels, **sizes).to(self.coefficients)
+        with torch.no_grad():
+            plain.weight.copy_(self.weight())
+            if bias is not None:
+                plain.bias.copy_(bias)
+        return plain.train(self.training)
+
+    def with_basis(self, basis: Basis) -> _Convolution:
+        """A layer of the same stride, padding, dilation and groups, on another basis."""
+        bias = None if self.bias.coefficients is None else "invariant"
+        return type(self)(
+            basis,
+            bias,  # type: ignore[arg-type]
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            groups=self.groups,
+            padding_mode=self.padding_mode,
+        )
+
+    def extra_repr(self) -> str:
+        """Channels and sizes, for ``repr``."""
+        parts = [f"{self.in_channels} -> {self.out_channels}, kernel_size={self.kernel_size}"]
+        for name, usual in (("stride", 1), ("padding", 0), ("dilation", 1)):
+            value = getattr(self, name)
+            if value != (usual,) * self.axes:
+                parts.append(f"{name}={value}")
+        if self.groups > 1:
+            parts.append(f"groups={self.groups}")
+        if self.padding_mode != "zeros":
+            parts.append(f"padding_mode={self.padding_mode!r}")
+        return ", ".join(parts)
+
+    def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
+        """The kernels: maps from a window of X to Y at a point."""
+        space = self.basis.space
+        ends = FeatureSpace.input_of(space), FeatureSpace.output_of(space)
+        rest = f"rank {self.basis.rank}" + (f", {self.groups} groups" if self.groups > 1 else "")
+        return type(self).__name__, ends, rest
+
+    def _padding(self, given: Padding) -> tuple[int, ...]:
+        if given == "valid":
+            return (0,) * self.axes
+        if given != "same":
+            return sizes_of(given, self.axes, "padding", least=0)
+        name = type(self).__name__
+        if self.transposed or self.stride != (1,) * self.axes:
+            raise ModelError(f"{name}: padding 'same' is for stride 1; give a number")
+        twice = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True)]
+        if any(size % 2 for size in twice):
+            size = "x".join(map(str, self.kernel_size))
+            raise ModelError(
+                f"{name}: padding 'same' of a kernel {size} would add more on one side than on the "
+                "other, which the group exchanges: choose odd sizes, or padding as a number"
+            )
+        return tuple(size // 2 for size in twice)
+
+
+class EquivariantConv2d(_Convolution):
+    """y(q) = Σ_p K(p) x(q + p) + b with K in the span of a basis, for fields on images.
+
+    Fields are tensors (batch, channels, height, width). A group that turns the grid and moves what
+    is at each point, (g x)(q) = σ₁(g) x(g⁻¹ q), commutes with this, to the last bit of rounding:
+    y of g x is g y. It is `torch.nn.functional.conv2d` with a weight that one gather makes of
+    the coefficients at every call; for inference take `to_conv`, or `equibasis.nn.export`.
+
+    Parameters
+    ----------
+    basis
+        Of kernels, as `equibasis.kernel_basis` makes it: equivariant maps from a window of the
+        field, ``3x3:regular``, to what the other has at a point.
+    bias
+        b in the invariants of the output: ``"invariant"``, all of them; or their basis. ``None``:
+        no bias.
+    stride, padding, dilation, padding_mode
+        As in `torch.nn.Conv2d`; padding is alike on both sides.
+    groups
+        The channels are so many groups of the fields that the basis is of, one after the other,
+        each with coefficients of its own: ``groups=8`` with kernels of one field to one makes a
+        depthwise convolution.
+
+    Attributes
+    ----------
+    coefficients
+        (groups · r,), drawn so that white noise stays white.
+    domain, codomain
+        The fields, as `FeatureSpace` with ``axes``.
+
+    Raises
+    ------
+    ModelError
+        If the basis is not one of kernels on two axes, or is empty; if a size differs on axes that
+        the group exchanges. When called: if a stride does not keep the centre of the grid, so that
+        the group would take its points to others.
+
+    Warns
+    -----
+    UnreachedWarning
+        If some channels of the output cannot depend on the input, or some inputs do not count.
+
+    Examples
+    --------
+    >>> import equibasis as eb
+    >>> from equibasis.nn import EquivariantConv2d
+    >>> lift = EquivariantConv2d(eb.kernel_basis("c4", "1", "8*regular", 5), padding=2)
+    >>> lift(torch.randn(16, 1, 28, 28)).shape, lift.coefficients.shape
+    (torch.Size([16, 32, 28, 28]), torch.Size([200]))
+    """
+
+    axes = 2
+
+
+class EquivariantConv1d(_Convolution):
+    """`EquivariantConv2d` for sequences (batch, channels, length), such as of the group reversal."""
+
+    axes = 1
+
+
+class EquivariantConv3d(_Convolution):
+    """`EquivariantConv2d` for voxels (batch, channels, depth, height, width), of o and oh."""
+
+    axes = 3
+
+
+class EquivariantConvTranspose2d(_Convolution):
+    """y(s q + p) = Σ K(p) x(q) + b: `torch.nn.ConvTranspose2d`, to grids s times as fine.
+
+    Parameters, attributes and errors are those of `EquivariantConv2d`. There is no output padding,
+    which would be on one side alone.
+    """
+
+    axes = 2
+    transposed = True
+
+
+class EquivariantConvTranspose1d(_Convolution):
+    """`EquivariantConvTranspose2d` for sequences (batch, channels, length)."""
+
+    axes = 1
+    transposed = True
+
+
+class EquivariantConvTranspose3d(_Convolution):
+    """`EquivariantConvTranspose2d` for voxels (batch, channels, depth, height, width)."""
+
+    axes = 3
+    transposed = True
+
+
+def _fields(
+    basis: Basis, axes: int, name: str
+) -> tuple[tuple[int, ...], FeatureSpace, FeatureSpace]:
+    """The size of the kernels, and the fields at both ends."""
+    space = basis.space
+    if space.continuous:
+        raise ModelError(f"{name}: {space.group} is continuous, and does not act on pixels")
+    try:
+        fibre, size = fibre_of(space.input_space)
+        sigma = on_fibre(space.input, math.prod(size))
+        turns = on_axes(space.input, size)
+    except SpaceError as error:
+        raise ModelError(f"{name}: {basis!r} is no basis of kernels: {error}") from error
+    if len(size) != axes:
+        raise ModelError(
+            f"{name} has kernels of {axes} axes, and {basis!r} has {len(size)}: take the class for "
+            "that, or another kernel_basis"
+        )
+    whole = FeatureSpace.input_of(space)
+    here = FeatureSpace(
+        whole.group, whole.elements, fibre, sigma, whole.complete, axes=axes, turns=turns
+    )
+    return size, here, FeatureSpace.output_of(space).on_grid(axes, turns)
+
+
+def _check_axes_alike(features: FeatureSpace, name: str, *sizes: tuple[int, ...]) -> None:
+    """Raise `ModelError` where sizes differ on axes that the group exchanges."""
+    turns = features.turns
+    exchanged = np.ones((features.axes,) * 2) if turns is None else np.abs(turns).max(axis=0)
+    for each in sizes:
+        for a, b in np.argwhere(exchanged):
+            if each[a] != each[b]:
+                raise ModelError(
+                    f"{name}: {each} differs on axes that {features.group} exchanges: give one "
+                    "number for both"
+                )
+
+
+def _channel_reach(basis: Basis, groups: int, points: int) -> Reach:
+    """Which channels of the output depend on the input, and which of the input count."""
+    reach = Reach.of_basis(basis)
+    inputs = reach.inputs.reshape(-1, points).any(axis=1)
+    return Reach(np.tile(reach.outputs, groups), np.tile(inputs, groups))
+
+
+def _bias(
+    basis: Basis, codomain: FeatureSpace, bias: Basis | Literal["invariant"] | None
+) -> InvariantBias:
+    if bias is None:
+        return InvariantBias(basis, None)
+    if isinstance(bias, str) and bias == "invariant":
+        bias = invariants_of(codomain.at_a_point, "a convolution")
+    if not isinstance(bias, Basis):
+        raise ModelError(f"bias {shown(bias)}: give 'invariant', an invariant basis or None")
+    codomain.at_a_point.check_same(
+        FeatureSpace.output_of(bias.space), "the layer gives", "the bias is of"
+    )
+    return InvariantBias(bias, bias)

@@ -1,0 +1,61 @@
+"""Grids under strides: which sizes a group keeps the points of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+
+from equibasis.errors import ModelError
+from equibasis.linalg.numbers import as_index, whole_number, whole_numbers
+from equibasis.nn.interface import FeatureSpace
+
+
+def sizes_of(given: Any, axes: int, what: str, *, least: int) -> tuple[int, ...]:
+    """A size for each axis, from one number or one for each; raises `ModelError` for others."""
+    number = as_index(given)
+    found = (number,) * axes if number is not None else whole_numbers(given, what, ModelError)
+    if len(found) != axes:
+        raise ModelError(f"{what} {given!r}: give one number, or one for each of {axes} axes")
+    for size in found:
+        whole_number(size, what, least=least, error=ModelError)
+    return found
+
+
+def check_centred(
+    module: nn.Module,
+    x: Tensor,
+    extents: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+) -> None:
+    """Raise `ModelError` where windows do not lie alike from both ends of an axis that is turned.
+
+    A window of e points moves by s over L + 2p: the last points are left out, on one side alone,
+    unless s divides L + 2p - e. A group that turns the axis takes what is seen to what is not.
+    """
+    if isinstance(x, fx.Proxy) or all(s == 1 for s in stride) or torch.jit.is_tracing():
+        return
+    features: FeatureSpace = module.domain  # type: ignore[assignment]
+    grid = x.shape[x.ndim - features.axes :]
+    turned = _turned_axes(features)
+    for axis, (length, e, s, p) in enumerate(zip(grid, extents, stride, padding, strict=True)):
+        left = (length + 2 * p - e) % s
+        if left and turned[axis]:
+            raise ModelError(
+                f"{type(module).__name__}: a window of {e} with stride {s} and padding {p} leaves "
+                f"out {left} of {length} points at one end only, and {features.group} turns that "
+                f"to the other: choose a size, window or padding so that {s} divides "
+                "size + 2 padding - window, or a pooling that does"
+            )
+
+
+def _turned_axes(features: FeatureSpace) -> np.ndarray:
+    """Whether each axis is reversed or exchanged with another; all where that is not known."""
+    if features.turns is None:
+        return np.ones(features.axes, dtype=bool)
+    found: np.ndarray = (features.turns != np.eye(features.axes)).any(axis=(0, 1))
+    return found
