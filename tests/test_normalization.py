@@ -205,3 +205,15 @@ def test_a_basis_of_maps_is_refused(layer: Any) -> None:
     with pytest.raises(eb.ModelError, match="c4: 6x6 -> 3x3") as caught:
         layer(maps("c4"))
     assert layer.__name__ in str(caught.value)
+
+
+def test_orbits_of_one_length_and_several_types_keep_their_order() -> None:
+    """Two mirrors: each pair of points is exchanged by one of them, by the other, by the first."""
+    first, second = [1, 0, 2, 3, 5, 4], [0, 1, 3, 2, 4, 5]
+    group = eb.permutation_group("mirrors", [first, second])
+    norm = EquivariantBatchNorm(eb.solve(group, output="V"))
+    plain = torch.nn.BatchNorm1d(3)
+    x = torch.randn(50, 6) * torch.tensor([1.0, 1, 2, 2, 3, 3]) + torch.tensor([0.0, 0, 1, 1, 5, 5])
+    torch.testing.assert_close(norm(x), plain(x.view(50, 3, 2)).view(50, 6))
+    expanded = norm.centre(norm.running_mean)
+    torch.testing.assert_close(expanded, plain.running_mean.repeat_interleave(2))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
+from weakref import WeakValueDictionary
 
 from equibasis.artifact.cache import get_basis
 from equibasis.errors import SpaceError
@@ -14,11 +16,16 @@ from equibasis.symmetry.space_text import as_space
 from equibasis.symmetry.spaces import Space
 from equibasis.symmetry.windows import window
 
+# What some layer of this process has: networks are made of many layers alike.
+_in_use: WeakValueDictionary[tuple[Group, Space, Space, tuple[int, ...]], Basis] = (
+    WeakValueDictionary()
+)
+
 
 def kernel_basis(
     group: str | Group,
-    input: str | Space,
-    output: str | Space,
+    in_field: str | Space,
+    out_field: str | Space,
     size: int | Sequence[int],
     *,
     solver: str = "auto",
@@ -28,7 +35,8 @@ def kernel_basis(
     A convolution y(q) = Σ_p K(p) x(q + p) commutes with a group that moves the points of a grid by
     R(g) and what fields have there by σ₁(g) and σ₂(g) just if K(R(g) p) = σ₂(g) K(p) σ₁(g)⁻¹ for
     all p: if K is an equivariant map from a window of the one field to a point of the other. So
-    these are the bases of `equibasis.get_basis` from `window(input, size)`.
+    these are the bases of `equibasis.get_basis` from `window(in_field, size)`, and one object as
+    long as a layer has it.
 
     >>> import equibasis as eb
     >>> eb.kernel_basis("d4", "1", "regular", 3).rank, eb.kernel_basis("d4", "1", "1", 3).rank
@@ -38,7 +46,7 @@ def kernel_basis(
     ----------
     group
         As for `equibasis.solve`: a finite group that acts on windows of this size.
-    input, output
+    in_field, out_field
         What the fields have at a point, channels by number: ``"8*regular + 4*vector + 1"``.
     size
         Points along each axis, or along all axes.
@@ -65,6 +73,13 @@ def kernel_basis(
             )
         size = (points,) * found.axes
     shape = whole_numbers(size, "the size of a kernel", SpaceError)
-    here, there = (as_space(space, found.names) for space in (input, output))
+    here, there = (as_space(space, found.names) for space in (in_field, out_field))
     window(there, shape)  # refuses what is no fibre
-    return get_basis(found, input=window(here, shape), output=there, solver=solver)
+    asked = found, here, there, shape
+    with contextlib.suppress(TypeError):  # elements of a group need not be hashable
+        if asked in _in_use:
+            return _in_use[asked]
+    basis = get_basis(found, input=window(here, shape), output=there, solver=solver)
+    with contextlib.suppress(TypeError):
+        _in_use[asked] = basis
+    return basis

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from equibasis.errors import ModelError, SpaceError
 from equibasis.linalg.numbers import whole_number
+from equibasis.linalg.remembered import remembered
 from equibasis.nn.bias import InvariantBias
 from equibasis.nn.border import check_vectors
 from equibasis.nn.expansion import BasisExpansion
@@ -57,7 +58,12 @@ class _Convolution(IdentifiedWeights):
         super().__init__()
         name = type(self).__name__
         self.basis = basis_of(basis, "equivariant", name)
-        self.kernel_size, here, there = _fields(self.basis, self.axes, name)
+        self.kernel_size, here, there = _fields(self.basis)
+        if len(self.kernel_size) != self.axes:
+            raise ModelError(
+                f"{name} has kernels of {self.axes} axes, and {basis!r} {len(self.kernel_size)}: "
+                "take the class for that, or another kernel_basis"
+            )
         self.groups = whole_number(groups, "groups", least=1, error=ModelError)
         self.domain, self.codomain = here.copies(self.groups), there.copies(self.groups)
         self.in_channels, self.out_channels = self.domain.dimension, self.codomain.dimension
@@ -138,7 +144,7 @@ class _Convolution(IdentifiedWeights):
         plain = kind(self.in_channels, self.out_channels, **sizes).to(self.coefficients)
         with torch.no_grad():
             plain.weight.copy_(self.weight())
-            if bias is not None:
+            if plain.bias is not None and bias is not None:
                 plain.bias.copy_(bias)
         return plain.train(self.training)
 
@@ -248,7 +254,7 @@ class EquivariantConv2d(_Convolution):
 
 
 class EquivariantConv1d(_Convolution):
-    """`EquivariantConv2d` for sequences (batch, channels, length), such as of the group reversal."""
+    """`EquivariantConv2d` for sequences (batch, channels, length), of the group reversal."""
 
     axes = 1
 
@@ -284,29 +290,27 @@ class EquivariantConvTranspose3d(_Convolution):
     transposed = True
 
 
-def _fields(
-    basis: Basis, axes: int, name: str
-) -> tuple[tuple[int, ...], FeatureSpace, FeatureSpace]:
+@remembered
+def _fields(basis: Basis) -> tuple[tuple[int, ...], FeatureSpace, FeatureSpace]:
     """The size of the kernels, and the fields at both ends."""
     space = basis.space
     if space.continuous:
-        raise ModelError(f"{name}: {space.group} is continuous, and does not act on pixels")
+        raise ModelError(f"{space.group} is continuous, and does not act on pixels")
     try:
         fibre, size = fibre_of(space.input_space)
         sigma = on_fibre(space.input, math.prod(size))
         turns = on_axes(space.input, size)
     except SpaceError as error:
-        raise ModelError(f"{name}: {basis!r} is no basis of kernels: {error}") from error
-    if len(size) != axes:
-        raise ModelError(
-            f"{name} has kernels of {axes} axes, and {basis!r} has {len(size)}: take the class for "
-            "that, or another kernel_basis"
-        )
-    whole = FeatureSpace.input_of(space)
-    here = FeatureSpace(
-        whole.group, whole.elements, fibre, sigma, whole.complete, axes=axes, turns=turns
-    )
-    return size, here, FeatureSpace.output_of(space).on_grid(axes, turns)
+        raise ModelError(f"{basis!r} is no basis of kernels: {error}") from error
+    here = FeatureSpace(space.group, space.elements, fibre, sigma, space.complete)
+    there = FeatureSpace.output_of(space)
+    return size, here.on_grid(len(size), turns), there.on_grid(len(size), turns)
+
+
+@remembered
+def _invariants(basis: Basis) -> Basis:
+    """The invariants of what the other field has at a point."""
+    return invariants_of(FeatureSpace.output_of(basis.space), "a convolution")
 
 
 def _check_axes_alike(features: FeatureSpace, name: str, *sizes: tuple[int, ...]) -> None:
@@ -335,7 +339,8 @@ def _bias(
     if bias is None:
         return InvariantBias(basis, None)
     if isinstance(bias, str) and bias == "invariant":
-        bias = invariants_of(codomain.at_a_point, "a convolution")
+        of_one = codomain.dimension == basis.space.k
+        bias = _invariants(basis) if of_one else invariants_of(codomain.at_a_point, "a bias")
     if not isinstance(bias, Basis):
         raise ModelError(f"bias {shown(bias)}: give 'invariant', an invariant basis or None")
     codomain.at_a_point.check_same(

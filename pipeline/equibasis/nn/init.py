@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from equibasis.errors import ModelError
 from equibasis.linalg.numbers import whole_number
+from equibasis.linalg.remembered import remembered
 from equibasis.nn.border import number_of
 from equibasis.nn.interface import shown
 from equibasis.nn.schur import block_transforms
@@ -73,11 +74,20 @@ def variance_preserving_(layer: LinearLayer, gain: float = 1.0) -> None:
 
 def whiten_(basis: Basis, coefficients: Tensor) -> None:
     """Make of white noise (r,) coefficients with which white noise stays white, in place."""
+    for (_, part), mixed in zip(_parts(basis, coefficients), _mixings(basis), strict=True):
+        part.copy_(part @ torch.from_numpy(mixed).to(part))
+
+
+@remembered
+def _mixings(basis: Basis) -> list[np.ndarray]:
+    """For each block the matrix (r, r) that whitens its coefficients."""
     orthogonal = all(rho.is_orthogonal for rho in basis.space.types.representations)
     found = isotypic(basis.space) if orthogonal else None
-    for block, part in _parts(basis, coefficients):
-        mixed = _as_whole(basis, block) if found is None else _by_irreps(basis, block, found)
-        part.copy_(part @ torch.from_numpy(mixed).to(part))
+    return [
+        _as_whole(basis, block) if found is None else _by_irreps(basis, block, found)
+        for block in basis.blocks
+        if block.rank
+    ]
 
 
 def _parts(basis: Basis, coefficients: Tensor) -> list[tuple[Block, Tensor]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -51,7 +51,7 @@ class FeatureSpace:
     complete: bool = True
     continuous: int = 0
     axes: int = 0
-    turns: np.ndarray | None = None
+    turns: np.ndarray | None = field(default=None, repr=False)
 
     @classmethod
     def input_of(cls, space: HomSpace) -> FeatureSpace:

@@ -16,6 +16,7 @@ from equibasis.nn.interface import FeatureSpace, invariants_of, space_of_invaria
 from equibasis.nn.metric import InvariantMetric
 from equibasis.nn.reach import Reach, check_reach
 from equibasis.solvers.basis import Basis
+from equibasis.symmetry.representations import PermutationRepresentation
 
 
 class EquivariantLayerNorm(IdentifiedWeights, ExactBuffers):
@@ -145,7 +146,9 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
         self.shift = InvariantBias(invariants, invariants)
         self.centre = BasisExpansion(invariants)
         functionals = _coordinates(invariants, self.metric)
-        self.of_equal_orbits = _are_block_means(functionals, self.metric)
+        self.of_equal_orbits = (  # torch has no ε of 0
+            self.eps > 0 and _permutes(features) and _are_equal_stretches(functionals, self.metric)
+        )
         self.register_exact("functionals", functionals)
         self.register_buffer("running_mean", torch.empty(invariants.rank))
         self.register_buffer("running_var", torch.empty(self.metric.blocks))
@@ -184,7 +187,7 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
         batch = isinstance(x, fx.Proxy) or x.ndim == axes + 2
         vectors = x if batch else x.reshape(-1, *x.shape[x.ndim - 1 - axes :])
         orbits = vectors.unflatten(1, (self.metric.blocks, -1)).flatten(2)
-        share = self._share(len(orbits) * orbits.shape[-1]) if self.training else 0.0
+        share = self._share(len(vectors), orbits.shape[-1]) if self.training else 0.0
         y = nn.functional.batch_norm(
             orbits,
             self.running_mean,
@@ -198,12 +201,12 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
         y = y.view_as(vectors)
         return y if batch else y.view(x.shape)
 
-    def _share(self, numbers: int) -> float:
-        """How much of the running averages a batch of so many numbers a channel replaces."""
-        if numbers < 2:
+    def _share(self, vectors: int, size: int) -> float:
+        """How much of the running averages a batch replaces, with blocks from so many numbers."""
+        if vectors * size < 2:
             raise ModelError(
-                f"EquivariantBatchNorm needs more than one vector a batch to train on "
-                f"{self.domain}, which has blocks of one coordinate"
+                f"EquivariantBatchNorm needs more than {vectors} vectors a batch to train "
+                f"on {self.domain}, which has blocks of one coordinate"
             )
         with torch.no_grad():
             self.num_batches_tracked += 1
@@ -214,7 +217,7 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
     def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Coordinates of μ, and v; the running averages take them in."""
         vectors = x.reshape(-1, x.shape[-1])
-        share = self._share(len(vectors) * self.metric.counts[0][0])
+        share = self._share(len(vectors), self.metric.counts[0][0])
         mean = self.functionals @ vectors.mean(dim=0)
         squares = self.metric.squares(vectors - self.centre(mean)).mean(dim=0)
         variance = squares / self.metric.sizes
@@ -236,13 +239,16 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
         return "EquivariantBatchNorm", (self.domain,), blocks
 
 
-def _are_block_means(functionals: np.ndarray, metric: InvariantMetric) -> bool:
-    """Whether all of a vector is equal orbits, one after the other, and F takes their means."""
-    size = metric.dimension // metric.blocks
-    if metric.gram is not None or size * metric.blocks != metric.dimension:
-        return False
-    return functionals.shape[0] == metric.blocks and np.array_equal(
-        functionals != 0, np.kron(np.eye(metric.blocks), np.ones(size)) != 0
+def _permutes(features: FeatureSpace) -> bool:
+    rho = features.representation
+    return isinstance(rho, PermutationRepresentation) and rho.signs is None
+
+
+def _are_equal_stretches(functionals: np.ndarray, metric: InvariantMetric) -> bool:
+    """Whether blocks are alike long, one after the other, and invariants in their order."""
+    block = np.repeat(np.arange(metric.blocks), metric.counts[0][0])
+    return len(metric.counts) == 1 and np.array_equal(
+        functionals != 0, block == np.arange(metric.blocks)[:, None]
     )
 
 

@@ -21,7 +21,7 @@ from equibasis.symmetry.representations import (
     signed_permutations,
     signs_of,
 )
-from equibasis.symmetry.spaces import SCALAR, Grid, Named, Product, Shape, Space, Sum
+from equibasis.symmetry.spaces import Grid, Named, Product, Shape, Space, Sum
 
 
 def window(fibre: Space, size: Shape) -> Space:
