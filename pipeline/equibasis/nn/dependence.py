@@ -71,8 +71,8 @@ _Run: TypeAlias = Callable[[Tensor], Tensor | None]
 def network_reach(layers: Sequence[nn.Module], most: Reach | None = None) -> tuple[Reach, str, str]:
     """Which outputs depend on the input, and which inputs count; where none does, why; a way out.
 
-    A layer that is not of equibasis, or does not run here, is taken to join every input with every
-    output.
+    A layer that is not of equibasis, does not run here, or is of fields, is taken to join every
+    input with every output.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def _runner(step: Any, draw: _Draw, generator: torch.Generator) -> _Run:
     It makes ``None`` where that is unknown: the layer, or a function in it, is not ours and does
     not take such numbers.
     """
-    if not _is_ours(step):
+    if not _is_ours(step) or step.domain.axes:
         return lambda x: None
     try:
         if _has_others(step):

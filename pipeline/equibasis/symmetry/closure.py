@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from equibasis.errors import GroupError
+from equibasis.linalg.nearest import nearest_among
 from equibasis.symmetry.representations import (
     TOLERANCE,
     Representation,
@@ -60,8 +61,6 @@ def check_group(
     GroupError
         Naming the elements for which it does not hold, and by how much.
     """
-    from scipy.spatial import cKDTree  # which takes long to import
-
     signatures = Signatures(representations)
     order = len(elements)
     sent = [signatures.apply(g, signatures.probes) for g in range(order)]
@@ -77,7 +76,7 @@ def check_group(
     points = flat @ signatures.shadow
     first = _first_alike(points, TOLERANCE * scale)
     distinct = np.unique(first)
-    tree = cKDTree(points[distinct])
+    nearest_of = nearest_among(points[distinct])
     counts = np.bincount(first, minlength=order)
     if (uneven := np.flatnonzero((counts > 0) & (counts != counts[0]))).size:
         most = int(counts.argmax())
@@ -94,7 +93,7 @@ def check_group(
         if reached[first[g]]:
             continue
         products = np.stack([signatures.flat(signatures.apply(g, sent[h])) for h in range(order)])
-        nearest = distinct[tree.query(products @ signatures.shadow)[1]]
+        nearest = distinct[nearest_of(products @ signatures.shadow)]
         errors = np.abs(products - flat[nearest]).max(axis=1) / scale
         if errors.max() > TOLERANCE:
             h = int(errors.argmax())
@@ -145,16 +144,14 @@ def products(rho: Representation, listed: Representation) -> np.ndarray:
     GroupError
         If a product is none of those listed.
     """
-    from scipy.spatial import cKDTree  # which takes long to import
-
     signatures = Signatures([rho])
     sent = [listed.apply(h, signatures.probes[0]) for h in range(listed.order)]
     points = np.stack([each.ravel() for each in sent])
-    tree = cKDTree(points @ signatures.shadow)
+    nearest_of = nearest_among(points @ signatures.shadow)
     images = np.empty((rho.order, listed.order), dtype=np.int64)
     for g in range(rho.order):
         moved = np.stack([rho.apply(g, each).ravel() for each in sent])
-        images[g] = tree.query(moved @ signatures.shadow)[1]
+        images[g] = nearest_of(moved @ signatures.shadow)
         if np.abs(moved - points[images[g]]).max() > TOO_NEAR * np.abs(moved).max():
             raise GroupError("the elements listed are not a group: a product is none of them")
     return images

@@ -11,6 +11,7 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from equibasis.errors import GroupError, TooManyElementsError
+from equibasis.linalg.nearest import nearest_among
 from equibasis.symmetry.closure import TOO_NEAR, Signatures
 from equibasis.symmetry.representations import (
     TOLERANCE,
@@ -286,12 +287,10 @@ def conjugacy_classes(
     listed
         All elements, in the same representations.
     """
-    from scipy.spatial import cKDTree  # which takes long to import
-
     signatures = Signatures(listed)
     order, probes = listed[0].order, signatures.probes
     points = np.stack([signatures.flat(signatures.apply(f, probes)) for f in range(order)])
-    tree = cKDTree(points @ signatures.shadow)
+    nearest_of = nearest_among(points @ signatures.shadow)
     images = []
     for g in range(generators[0].order):
         back = [rho.inverse.apply(g, v) for rho, v in zip(generators, probes, strict=True)]
@@ -306,5 +305,5 @@ def conjugacy_classes(
                 for f in range(order)
             ]
         )
-        images.append(tree.query(conjugates @ signatures.shadow)[1])
+        images.append(nearest_of(conjugates @ signatures.shadow))
     return _joined(images, order)
