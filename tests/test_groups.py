@@ -22,6 +22,7 @@ CUBE = np.arange(27).reshape(3, 3, 3)
 LISTED = {name: group for name, group in GROUPS.items() if group.complete}
 ORDERS = [
     ("trivial", 1),
+    ("reversal", 2),
     ("c2", 2),
     ("c4", 4),
     ("d1", 2),
@@ -35,7 +36,7 @@ listed_groups = pytest.mark.parametrize("group", LISTED.values(), ids=LISTED)
 
 def told_apart_on(group: eb.Group) -> np.ndarray:
     """An array that no two elements of a built-in group move alike."""
-    return CUBE if group.axes == 3 else SQUARE
+    return {1: SQUARE[0], 3: CUBE}.get(group.axes, SQUARE)
 
 
 def transformed(group: eb.Group, array: np.ndarray) -> dict[str, np.ndarray]:
@@ -149,7 +150,7 @@ def test_a_group_of_the_user_is_found_as_module_and_object(write_module, named):
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("c0", "unknown group 'c0': choose, acting on arrays, trivial, c2, c4, d1, d2, d4"),
+        ("c0", "unknown group 'c0': choose, acting on arrays, trivial, reversal, c2, c4, d1, d2, d4"),
         ("", "unknown group ''"),
         (":cyclic", "unknown group ':cyclic'"),
         ("shifts:", "unknown group 'shifts:'"),
