@@ -39,7 +39,7 @@ for ignored, usual in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal
 # The same examples on every machine and day: what passes here passes in CI. More, and others each
 # time: `python -m pytest --hypothesis-profile thorough`.
 hypothesis.settings.register_profile(
-    "reproducible", deadline=None, derandomize=True, database=None, max_examples=20
+    "reproducible", deadline=None, derandomize=True, database=None, max_examples=10
 )
 hypothesis.settings.register_profile("thorough", deadline=None, database=None, max_examples=500)
 hypothesis.settings.load_profile("reproducible")

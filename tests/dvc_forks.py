@@ -17,10 +17,19 @@ _FORKS = multiprocessing.get_context("forkserver") if os.name == "posix" else No
 if _FORKS:
     _FORKS.set_forkserver_preload(
         [
-            "dvc.cli.parser", "dvc.data_cloud", "dvc.repo.graph", "dvc.repo.metrics",
-            "dvc.repo.open_repo", "dvc.repo.stage", "dvc.rwlock", "dvc.utils.strictyaml",
-            "networkx", "rich.console", "ruamel.yaml", "scmrepo.git",
-        ]  # fmt: skip
+            "dvc.cli.parser",
+            "dvc.data_cloud",
+            "dvc.repo.graph",
+            "dvc.repo.metrics",
+            "dvc.repo.open_repo",
+            "dvc.repo.stage",
+            "dvc.rwlock",
+            "dvc.utils.strictyaml",
+            "networkx",
+            "rich.console",
+            "ruamel.yaml",
+            "scmrepo.git",
+        ]
     )
 
 

@@ -62,15 +62,11 @@ REPACKED = [
     "",
     "--latest",
     "-f SHUF -f GZIP=1",
-    "-f FLET",
     "-f NBIT",
     "-l COMPA",
     "-l CHUNK=2",
-    "--low=1 --high=2",
     "--latest -c 0 -d 0",
     "--latest -S PAGE -P 1",
-    "-t 1 -a 4096",
-    "-n",
 ]
 
 
@@ -110,8 +106,10 @@ def test_every_basis_survives_h5copy(file, tmp_path):
     assert_same_content(copied, file)
 
 
-@pytest.mark.parametrize("options", [{}, {"track_order": True}, {"userblock_size": 1024}])
-@pytest.mark.parametrize("libver", ["earliest", "v110", "latest"])
+@pytest.mark.parametrize(
+    ("libver", "options"),
+    [("earliest", {"userblock_size": 1024}), ("v110", {}), ("latest", {"track_order": True})],
+)
 def test_what_h5py_has_copied_holds_the_same_basis(tmp_path, libver, options):
     path = saved(BASES["signs"](), tmp_path / "basis.h5")
     versions = (libver, "latest")
@@ -170,7 +168,7 @@ CONVERSIONS = {
 
 @files_and(
     "conversion",
-    *((kind, "nothing") for kind in KINDS),
+    ("rank 0", "nothing"),
     ("sums", "strings of variable length"),
     ("sums", "int64"),
     ("permutations", "big-endian integers"),
@@ -221,7 +219,7 @@ def test_strings_padded_with_blanks_are_the_same(tmp_path):
     assert out.read_bytes() == path.read_bytes()
 
 
-@files_and("dense", *((kind, False) for kind in KINDS), ("sums", True), ("slanted", True))
+@files_and("dense", ("rank 0", False), ("slanted", False), ("sums", True))
 def test_a_file_whose_matrix_anndata_has_written_anew_is_read_as_it_is(file, tmp_path, dense):
     anndata_io = pytest.importorskip("anndata.io")
     other = Path(shutil.copy(file, tmp_path / "other.h5"))
@@ -237,8 +235,8 @@ def test_a_file_whose_matrix_anndata_has_written_anew_is_read_as_it_is(file, tmp
 
 @files_and(
     "change",
-    *((kind, "without") for kind in KINDS),
-    ("sums", "changed"),
+    ("permutations", "without"),
+    ("rank 0", "without"),
     ("slanted", "changed"),
     ("permutations", "compressed"),
     ("sums", "a link"),
@@ -264,10 +262,8 @@ def test_the_matrix_is_made_anew_by_an_import(file, tmp_path, change):
 @pytest.mark.parametrize(
     ("holder", "name", "stored"),
     [
-        ("/", "rank", np.float64),
         ("/", "rank", lambda number: np.array([number])),
         ("/", "format_version", np.float32),
-        ("/group", "order", lambda number: np.array([[number]])),
         ("/checks", "rank_expected", np.float64),
     ],
 )
@@ -303,14 +299,14 @@ def test_a_list_stored_as_a_row_or_a_column_is_named_for_import(c4_file, tmp_pat
     _check_named_for_import(other, c4_file)
 
 
-@pytest.mark.parametrize("name", ["format", "kind", "group", "input_space", "content_sha256"])
+@pytest.mark.parametrize("name", ["format", "content_sha256"])
 def test_text_stored_as_a_list_of_one_is_named_for_import(c4_file, tmp_path, name):
     other = Path(shutil.copy(c4_file, tmp_path / "other.h5"))
     edit(other, lambda opened: opened.attrs.create(name, np.array([opened.attrs[name]])))
     _check_named_for_import(other, c4_file)
 
 
-@pytest.mark.parametrize("value", [81.5, -81.0, np.nan, [81, 81], "81"])
+@pytest.mark.parametrize("value", [-81.0, np.nan, "81"])
 def test_a_rank_that_is_another_is_not_made_right(c4_file, tmp_path, value):
     edit(c4_file, lambda opened: opened.attrs.__setitem__("rank", value))
     with pytest.raises(eb.BasisFileError, match="'rank'"):
@@ -320,7 +316,7 @@ def test_a_rank_that_is_another_is_not_made_right(c4_file, tmp_path, value):
     assert not (tmp_path / "out.h5").exists()
 
 
-@files_and("compressed", *((kind, kind != "sums") for kind in KINDS), ("slanted", False))
+@files_and("compressed", ("rank 0", True), ("permutations", True), ("slanted", False))
 def test_what_pytables_has_copied_holds_the_same_basis(file, tmp_path, compressed):
     tables = pytest.importorskip("tables")
     filters = tables.Filters(complevel=5, complib="zlib") if compressed else None
@@ -337,8 +333,6 @@ def test_what_pytables_has_copied_holds_the_same_basis(file, tmp_path, compresse
     ("holder", "name", "value"),
     [
         ("/", "format", "equibasis"),
-        ("/", "group", "c4"),
-        ("/", "format_version", np.int32(3)),
         ("/", "rank", np.uint8(81)),
         ("/", "content_sha256", None),
         ("/group", "listed", "elements"),
