@@ -130,13 +130,15 @@ def sign_to_trivial() -> eb.HomSpace:
 # one of them when the others are done.
 LONG = [
     "dependencies",
-    "streams",
+    "import",
     "audit",
     "crash",
+    "streams",
     "deploy",
+    "bilinear",
     "pipeline",
     "lock",
-    "import",
+    "reuse",
     "cache",
 ]
 
