@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help:
 	@echo "make repro   install, then run the whole pipeline (dvc repro)"
 	@echo "make test    install, then run the tests; TESTS=... for some of them, or for options:"
-	@echo "             TESTS='--hypothesis-profile thorough' draws 25 times as many examples"
+	@echo "             TESTS='--hypothesis-profile thorough' draws 50 times as many examples"
 	@echo "make test-lowest  the same with the lowest versions allowed"
 	@echo "make lint    style, format and types"
 	@echo "make audit   run the committed pipeline in a clean clone, and compare (a few minutes)"

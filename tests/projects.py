@@ -18,6 +18,7 @@ import yaml
 from filelock import FileLock
 
 import equibasis as eb
+from dvc_forks import dvc
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -71,8 +72,11 @@ def environment(folder: Path) -> dict[str, str]:
 
 def attempt(folder: Path, *command: object, **more: str) -> subprocess.CompletedProcess[str]:
     """A command in a folder; ``more`` is added to its environment."""
+    name, *arguments = map(str, command)
+    if name == "dvc":
+        return dvc(arguments, folder, environment(folder) | more, timeout=300)
     return subprocess.run(
-        [str(part) for part in command], cwd=folder, env=environment(folder) | more,
+        [name, *arguments], cwd=folder, env=environment(folder) | more,
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
 

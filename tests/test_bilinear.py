@@ -256,9 +256,9 @@ def test_weights_are_of_both_spaces_in_their_order() -> None:
 @pytest.mark.parametrize("group", ["so3", "sixth"])
 def test_of_white_noise_it_makes_white_noise(group: str) -> None:
     layer = bilinear(group)
-    x, y = torch.randn(64, layer.first.dimension), torch.randn(64, layer.second.dimension)
+    x, y = torch.randn(16, layer.first.dimension), torch.randn(16, layer.second.dimension)
     squares = []
-    for _ in range(200):
+    for _ in range(100):
         layer.reset_parameters()
         squares.append(layer(x, y).detach().square().mean())
     assert float(torch.stack(squares).mean()) == pytest.approx(1.0, rel=0.25)
@@ -393,16 +393,12 @@ def test_products_can_be_asked_for_and_left_out() -> None:
         )
 
 
-@pytest.mark.parametrize(
-    "build",
-    [NormActivation, NormPool, EquivariantLayerNorm, EquivariantBatchNorm],
-    ids=lambda build: build.__name__,
-)
 @pytest.mark.parametrize("group", ["lorentz", "sl2", "sl3"])
-def test_what_needs_lengths_is_refused_where_none_is_kept(group: str, build: Any) -> None:
-    message = refused(lambda: build(space(group, "2*V + 3*1")))
-    assert "no length is kept by 2*V + 3*1 of" in message
-    assert "use GatedActivation and EquivariantBilinear" in message
+def test_what_needs_lengths_is_refused_where_none_is_kept(group: str) -> None:
+    for build in (NormActivation, NormPool, EquivariantLayerNorm, EquivariantBatchNorm):
+        message = refused(lambda build=build: build(space(group, "2*V + 3*1")))
+        assert "no length is kept by 2*V + 3*1 of" in message
+        assert "use GatedActivation and EquivariantBilinear" in message
     assert isinstance(activation_for(space(group, "2*V + 3*1")), GatedActivation)
     for option in ({"activation": "norm"}, {"normalization": "layer"}):
         assert "no length is kept" in refused(

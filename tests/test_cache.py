@@ -440,10 +440,9 @@ HOMELESS = {"HOME": None, "XDG_CACHE_HOME": None}
     "named",
     [
         HOMELESS | {"EQUIBASIS_CACHE": None},
-        HOMELESS | {"EQUIBASIS_CACHE": "~/bases"},
         {"EQUIBASIS_CACHE": "~nobody_of_that_name/x"},
     ],
-    ids=["no home", "a cache in no home", "a home of nobody"],
+    ids=["no home", "a home of nobody"],
 )
 def test_where_there_is_no_home_none_is_made_up(tmp_path, as_a_stranger, named):
     here = tmp_path / "here"

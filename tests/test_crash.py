@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
@@ -53,9 +54,9 @@ def names(folder: Path) -> list[str]:
 
 @posix
 def test_solve_killed_at_any_moment_leaves_the_older_file_or_the_new_one(tmp_path: Path) -> None:
-    left = crash_solve(tmp_path, kills=12, seed=7)
-    assert left["no file"] + left["the older file"] + left["the new file"] == 12
-    assert left["next run fine"] == 3
+    left = crash_solve(tmp_path, kills=8, seed=7)
+    assert left["no file"] + left["the older file"] + left["the new file"] == 8
+    assert left["next run fine"] == 2
 
 
 @posix
@@ -169,19 +170,18 @@ def results(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in paths if p.is_file()}
 
 
-def kill_at_checkpoint(folder: Path, seen: int) -> int:
-    """Train until another checkpoint than ``seen`` is there, and kill -9; returns which it was."""
+def kill_at_checkpoint(folder: Path) -> None:
+    """Train until a checkpoint is there, and kill -9."""
     saved = folder / ".equibasis" / "checkpoints" / "standard_augmented.safetensors"
     with subprocess.Popen(
         [sys.executable, PIPELINE, "train", "standard_augmented"], cwd=folder,
         env=environment(folder), stdout=subprocess.DEVNULL,
     ) as process:  # fmt: skip
-        while not saved.exists() or saved.stat().st_mtime_ns == seen:
+        while not saved.exists():
             assert process.poll() is None
             time.sleep(0.002)
         process.kill()
     assert process.returncode < 0
-    return saved.stat().st_mtime_ns
 
 
 @posix
@@ -189,14 +189,12 @@ def test_training_killed_and_taken_up_again_ends_at_the_same_bits(
     digits_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole, broken = (
-        training_project(tmp_path / name, digits_file, epochs=60) for name in ("whole", "broken")
+        training_project(tmp_path / name, digits_file, epochs=40) for name in ("whole", "broken")
     )
     with stages_here(whole):
         train.run(load_parameters(), "standard_augmented")
-    seen = 0
-    for _ in range(2):
-        seen = kill_at_checkpoint(broken, seen)
-        assert list((broken / "models").iterdir()) == []
+    kill_at_checkpoint(broken)
+    assert list((broken / "models").iterdir()) == []
     capsys.readouterr()
     with stages_here(broken):
         train.run(load_parameters(), "standard_augmented")
@@ -210,33 +208,32 @@ def test_training_killed_and_taken_up_again_ends_at_the_same_bits(
 
 @posix
 def test_a_second_run_of_one_training_waits_for_the_first(
-    digits_file: Path, tmp_path: Path
+    digits_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = training_project(tmp_path / "project", digits_file, epochs=40)
     saved = folder / ".equibasis" / "checkpoints" / "standard.safetensors"
-
-    def start() -> subprocess.Popen[str]:
-        command = [sys.executable, "-u", PIPELINE, "train", "standard"]
-        return subprocess.Popen(
-            command, cwd=folder, env=environment(folder), stdout=subprocess.PIPE, text=True
-        )
-
-    with start() as first:
+    with subprocess.Popen(
+        [sys.executable, PIPELINE, "train", "standard"], cwd=folder,
+        env=environment(folder), stdout=subprocess.PIPE, text=True,
+    ) as first, stages_here(folder), ThreadPoolExecutor(1) as pool:  # fmt: skip
         try:
             while not saved.exists():
                 assert first.poll() is None
                 time.sleep(0.002)
             first.send_signal(signal.SIGSTOP)  # with most of its epochs to go
-            with start() as second:
-                said = next(second.stdout)
-                assert "waiting for another process that is training standard" in said
-                assert (first.poll(), second.poll(), saved.exists()) == (None, None, True)
-                first.send_signal(signal.SIGCONT)
-                printed = [process.communicate(timeout=120)[0] for process in (first, second)]
+            second, said = pool.submit(train.run, load_parameters(), "standard"), ""
+            while "waiting for another process that is training standard" not in said:
+                assert not second.done()
+                time.sleep(0.01)
+                said += capsys.readouterr().out
+            assert (first.poll(), second.done(), saved.exists()) == (None, False, True)
+            first.send_signal(signal.SIGCONT)
+            printed = first.communicate(timeout=120)[0]
+            second.result(timeout=120)
         finally:
             first.kill()
-    assert [process.returncode for process in (first, second)] == [0, 0]
-    assert not any("waiting" in each for each in printed)
+    assert first.returncode == 0
+    assert "waiting" not in printed + capsys.readouterr().out
     (curve,) = folder.glob("reports/curves/standard/plots/metrics/train_mse.tsv")
     assert len(curve.read_text(encoding="utf-8").splitlines()) == 1 + 40
 
@@ -267,7 +264,7 @@ def project(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "project", symlinks=True))
 
 
-@pytest.mark.parametrize("kept", [0, 20, 150])
+@pytest.mark.parametrize("kept", [0, 150])
 def test_a_dvc_lock_cut_short_is_made_anew_without_solving_again(kept: int, project: Path) -> None:
     path = project / "dvc.lock"
     whole = path.read_bytes()
@@ -367,37 +364,39 @@ def test_a_full_disk_keeps_the_older_file(small_disk: Path) -> None:
     assert names(small_disk) == ["basis.h5"]
 
 
-# The equibasis command, with no file to grow beyond a number of bytes.
+# The equibasis command, with no file to grow beyond a number of bytes; a fork for each number.
 LIMITED = """
-import resource, sys
-if sys.argv[2] == "train":
-    import torch._dynamo  # which in torch 2.6 writes a file of its own
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), -1))
-del sys.argv[1]
+import os, resource, sys
 from digits.cli import main
-main()
+limits = sys.argv.pop(1).split(",")
+if sys.argv[1] == "train":
+    import torch._dynamo  # which in torch 2.6 writes a file of its own
+    import digits.stages.train
+for most in limits:
+    if os.fork() == 0:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(most), -1))
+        main()
+    assert os.waitstatus_to_exitcode(os.wait()[1]) == 2
 """
 
 
 @posix
 @pytest.mark.parametrize(
-    ("most", "command"),
+    ("limits", "command"),
     [
-        (100, ["solve", "basis.h5", *SOLVE]),
-        (10_000, ["prepare"]),
-        (10, ["train", "standard"]),
-        (3000, ["train", "standard"]),
+        ([100], ["solve", "basis.h5", *SOLVE]),
+        ([10_000], ["prepare"]),
+        ([10, 3000], ["train", "standard"]),
     ],
 )
 def test_a_file_that_cannot_grow_is_one_clear_error_and_leaves_no_part(
-    most: int, command: list[str], digits_file: Path, tmp_path: Path
+    limits: list[int], command: list[str], digits_file: Path, tmp_path: Path
 ) -> None:
     folder = training_project(tmp_path / "project", digits_file, epochs=20)
     before = (folder / "data" / "digits.h5").read_bytes()
-    done = attempt(folder, sys.executable, "-c", LIMITED, most, *command)
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.count("\n") == 1
-    assert "cannot write" in done.stderr
+    done = attempt(folder, sys.executable, "-c", LIMITED, ",".join(map(str, limits)), *command)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("\n") == done.stderr.count("cannot write") == len(limits)
     assert "unexpected" not in done.stderr
     assert not list(folder.rglob("*.tmp"))
     assert not list((folder / "models").iterdir())

@@ -130,24 +130,53 @@ def check(folder: Path, name: str, *start: object) -> None:
     assert len(outcome.err.splitlines()) == (name in STATUS)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_no_command_imports_anything_from_the_current_folder(trapped, of_python, name):
-    if name == "solve in workers" and sys.version_info < (3, 11):
-        pytest.skip("Python 3.10 starts its workers with the current folder on their path")
+# Runs ``python -m equibasis`` for each line, in one process, and says after each its status.
+ONE_BY_ONE = """
+import runpy, sys
+sys.path[0] = sys.argv.pop(1)
+for line in sys.argv[1:]:
+    sys.argv[1:] = line.split()
+    try:
+        runpy.run_module("equibasis", run_name="__main__")
+    except SystemExit as exit_:
+        print("status", exit_.code or 0, file=sys.stderr)
+"""
+# What changes the path or starts other processes needs a process of its own.
+ALONE = ["solve for a group of one's own", "solve in workers"]
+
+
+@pytest.fixture
+def trapped_but_for_python(trapped: Path, of_python: set[str]) -> Path:
     for each in of_python | {"equibasis"}:
         (trapped / f"{each}.py").unlink(missing_ok=True)
-    check(trapped, name, sys.executable, "-m", "equibasis")
+    return trapped
 
 
-@pytest.mark.parametrize("name", ["solve", "solve for a group of one's own", "inspect"])
-def test_nor_does_the_pipeline_s_own_command(trapped, name):
-    check(trapped, name, sys.executable, PIPELINE)
+def test_no_command_imports_anything_from_the_current_folder(trapped_but_for_python):
+    folder, names = trapped_but_for_python, [name for name in COMMANDS if name not in ALONE]
+    lines = [" ".join(COMMANDS[name]) for name in names]
+    outcome = run(folder, sys.executable, "-c", ONE_BY_ONE, folder, *lines)
+    assert sprung(folder) == []
+    assert outcome.status == 0, outcome.err
+    said = [line for line in outcome.err.splitlines() if not line.startswith("equibasis: ")]
+    assert said == [f"status {STATUS.get(name, 0)}" for name in names]
+    assert outcome.err.count("equibasis: ") == len(STATUS)
+
+
+@pytest.mark.parametrize("name", ["solve", *ALONE])
+def test_nor_does_one_in_a_process_of_its_own(trapped_but_for_python, name):
+    if name == "solve in workers" and sys.version_info < (3, 11):
+        pytest.skip("Python 3.10 starts its workers with the current folder on their path")
+    check(trapped_but_for_python, name, sys.executable, "-m", "equibasis")
+
+
+def test_nor_does_the_pipeline_s_own_command(trapped):
+    check(trapped, "solve for a group of one's own", sys.executable, PIPELINE)
 
 
 @pytest.mark.skipif(not SCRIPT.exists(), reason="the package is not installed")
-@pytest.mark.parametrize("name", ["solve", "inspect"])
-def test_nor_does_the_installed_command(trapped, name):
-    check(trapped, name, SCRIPT)
+def test_nor_does_the_installed_command(trapped):
+    check(trapped, "solve", SCRIPT)
 
 
 def test_a_stage_does_not_either(trapped):

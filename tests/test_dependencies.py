@@ -226,16 +226,7 @@ def test_no_parameter_is_part_of_a_command_or_a_path() -> None:
         assert all(re.fullmatch(r"[a-z_]+", item) for item in items)
 
 
-NASTY = [
-    "c4$(touch PWNED)",
-    "c4'; touch PWNED; '",
-    'c4" | touch PWNED "',
-    "c4\ntouch PWNED",
-    "c4 d4",
-    "../c4",
-    "--help",
-    "",
-]
+NASTY = ["c4'$(touch PWNED)\"; touch PWNED", "c4\ntouch PWNED", "../c4", "--help"]
 
 
 @pytest.mark.parametrize(
@@ -337,15 +328,10 @@ def foreign(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("foreign")
-def test_a_stage_runs_the_code_of_its_tree_whatever_is_installed(solving: Path) -> None:
+def test_two_worktrees_run_each_its_own_code_side_by_side_whatever_is_installed(
+    solving: Path,
+) -> None:
     assert not (solving / "bases" / "equivariant" / "code.txt").exists()
-    marked(solving, "one")
-    run(solving, "dvc", "repro")
-    assert code_of(solving) == "one"
-
-
-@pytest.mark.usefixtures("foreign")
-def test_two_worktrees_side_by_side_run_each_its_own_code(solving: Path) -> None:
     trees = []
     for text in ("one", "two"):
         tree = solving.parent / text
@@ -366,15 +352,12 @@ def test_two_worktrees_side_by_side_run_each_its_own_code(solving: Path) -> None
 
 
 @pytest.mark.usefixtures("foreign")
-@pytest.mark.parametrize("how", ["temporary", "queued"])
-def test_experiments_run_each_the_code_that_they_were_made_with(solving: Path, how: str) -> None:
-    for text in ("one", "two"):
+def test_experiments_run_each_the_code_that_they_were_made_with(solving: Path) -> None:
+    for text, where in (("one", "--queue"), ("two", "--temp")):
         marked(solving, text)
-        where = {"temporary": "--temp", "queued": "--queue"}[how]
         run(solving, "dvc", "exp", "run", where, "--name", f"exp-{text}")
-    if how == "queued":
-        marked(solving, "three")  # what the tree has when they run is another code yet
-        run(solving, "dvc", "exp", "run", "--run-all")
+    marked(solving, "three")  # what the tree has when the queue runs is another code yet
+    run(solving, "dvc", "exp", "run", "--run-all")
     run(solving, "git", "checkout", "--quiet", "pipeline")
     for text in ("one", "two"):
         run(solving, "dvc", "exp", "apply", f"exp-{text}")
@@ -473,7 +456,7 @@ def test_a_module_that_a_transform_imports_when_it_is_called_is_watched_too(
     assert not list(solving.glob("bases/equivariant/*.h5"))
 
 
-@pytest.mark.parametrize("name", ["calendar", "rich", "digits"])
+@pytest.mark.parametrize("name", ["calendar", "digits"])
 def test_a_module_in_groups_of_an_installed_ones_name_is_refused(name: str, solving: Path) -> None:
     own_group(solving)
     (solving / "groups" / "turns.py").rename(solving / "groups" / f"{name}.py")

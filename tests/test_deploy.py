@@ -206,8 +206,8 @@ def test_a_function_that_branches_on_values_is_refused_with_the_remedy() -> None
 
 @pytest.mark.parametrize(
     ("name", "plain"),
-    [(name, False) for name in (*MODELS, "norms of a batch", "sets", "means")]
-    + [(name, True) for name in NETWORKS if name != "standard_augmented"],
+    [(name, False) for name in ("equivariant_attention", "norms of a batch", "sets", "means")]
+    + [(name, True) for name in ("equivariant_attention", "gated", "matrices", "a classifier")],
 )
 def test_a_program_of_torch_export_gives_the_outputs_for_any_batch(name: str, plain: bool) -> None:
     network = NETWORKS[name]()
@@ -242,12 +242,7 @@ def onnx_outputs(program: Any, path: Path, batches: list[Tensor]) -> list[Tensor
 
 @pytest.mark.parametrize(
     ("name", "plain"),
-    [(name, False) for name in ("standard", "vectors", "norms of a batch")]
-    + [
-        (name, plain)
-        for name in ("equivariant", "equivariant_attention")
-        for plain in (False, True)
-    ]
+    [(name, False) for name in ("vectors", "norms of a batch", "equivariant_attention")]
     + [(name, True) for name in ("gated", "matrices", "a classifier")],
 )
 def test_onnxruntime_gives_the_outputs_for_any_batch(
@@ -262,7 +257,7 @@ def test_onnxruntime_gives_the_outputs_for_any_batch(
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.trace:FutureWarning")
-@pytest.mark.parametrize("name", ["equivariant", "equivariant_attention", "vectors", "matrices"])
+@pytest.mark.parametrize("name", ["equivariant_attention", "vectors", "matrices"])
 def test_traced_networks_give_the_outputs(name: str) -> None:
     network = NETWORKS[name]()
     traced = torch.jit.trace(export(network), (inputs_of(network, 4),))
@@ -278,7 +273,6 @@ def test_traced_networks_give_the_outputs(name: str) -> None:
     ("name", "backend"),
     [
         ("equivariant_attention", "aot_eager"),
-        ("vectors", "aot_eager"),
         ("vectors", "eager"),
         ("norms of a batch", "aot_eager"),
     ],
@@ -298,7 +292,8 @@ def test_inductor_compiles_a_network(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     network = small(EquivariantLinear(basis("d4", "3x3:vector", "4x4"), basis("d4", "3x3:vector")))
     x = inputs_of(network, 5)
-    assert_same(output_of(torch.compile(network), x), output_of(network, x))
+    plain = {"cpp.vec_isa_ok": False}  # or else it compiles programs to find out what vectors help
+    assert_same(output_of(torch.compile(network, options=plain), x), output_of(network, x))
 
 
 def assert_same_gradients(compiled: Any, network: nn.Module, x: Tensor) -> None:

@@ -224,13 +224,11 @@ def expected() -> str:
     return "".join(f"{digest} {name}\n" for name, digest in exact_hashes.hashes().items())
 
 
-@pytest.mark.parametrize("threads", ["1", "2"])
-def test_threads_do_not_change_a_bit(threads, expected):
+def test_threads_do_not_change_a_bit(expected):
     variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    assert printed(**dict.fromkeys(variables, threads)) == expected
+    assert printed(**dict.fromkeys(variables, "2")) == expected
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="kernels of x86-64")
-@pytest.mark.parametrize("kernels", ["Prescott", "Nehalem"])
-def test_the_kernels_of_an_older_processor_do_not_change_a_bit(kernels, expected):
-    assert printed(OPENBLAS_CORETYPE=kernels) == expected
+def test_the_kernels_of_an_older_processor_do_not_change_a_bit(expected):
+    assert printed(OPENBLAS_CORETYPE="Prescott") == expected

@@ -16,7 +16,7 @@ import fuzz
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="waits for pipes as POSIX does")
 
-COUNT = 500
+COUNT = 250
 
 
 def test_each_of_hundreds_of_mutations_is_refused_or_the_same_basis(record_property):

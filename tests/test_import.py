@@ -29,7 +29,7 @@ def tool(name: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(missing, reason=f"no {name} here: apt-get install hdf5-tools")
 
 
-KINDS = ["permutations", "slanted", "rank 0", "sums"]
+KINDS = ["slanted", "rank 0", "sums"]
 
 
 @pytest.fixture(params=KINDS)
@@ -62,15 +62,11 @@ REPACKED = [
     "",
     "--latest",
     "-f SHUF -f GZIP=1",
-    "-f FLET",
     "-f NBIT",
     "-l COMPA",
     "-l CHUNK=2",
-    "--low=1 --high=2",
     "--latest -c 0 -d 0",
     "--latest -S PAGE -P 1",
-    "-t 1 -a 4096",
-    "-n",
 ]
 
 
@@ -110,8 +106,10 @@ def test_every_basis_survives_h5copy(file, tmp_path):
     assert_same_content(copied, file)
 
 
-@pytest.mark.parametrize("options", [{}, {"track_order": True}, {"userblock_size": 1024}])
-@pytest.mark.parametrize("libver", ["earliest", "v110", "latest"])
+@pytest.mark.parametrize(
+    ("libver", "options"),
+    [("earliest", {"userblock_size": 1024}), ("v110", {}), ("latest", {"track_order": True})],
+)
 def test_what_h5py_has_copied_holds_the_same_basis(tmp_path, libver, options):
     path = saved(BASES["signs"](), tmp_path / "basis.h5")
     versions = (libver, "latest")
@@ -170,7 +168,7 @@ CONVERSIONS = {
 
 @files_and(
     "conversion",
-    *((kind, "nothing") for kind in KINDS),
+    ("rank 0", "nothing"),
     ("sums", "strings of variable length"),
     ("sums", "int64"),
     ("permutations", "big-endian integers"),
@@ -221,7 +219,7 @@ def test_strings_padded_with_blanks_are_the_same(tmp_path):
     assert out.read_bytes() == path.read_bytes()
 
 
-@files_and("dense", *((kind, False) for kind in KINDS), ("sums", True), ("slanted", True))
+@files_and("dense", ("rank 0", False), ("slanted", False), ("sums", True))
 def test_a_file_whose_matrix_anndata_has_written_anew_is_read_as_it_is(file, tmp_path, dense):
     anndata_io = pytest.importorskip("anndata.io")
     other = Path(shutil.copy(file, tmp_path / "other.h5"))
@@ -237,8 +235,8 @@ def test_a_file_whose_matrix_anndata_has_written_anew_is_read_as_it_is(file, tmp
 
 @files_and(
     "change",
-    *((kind, "without") for kind in KINDS),
-    ("sums", "changed"),
+    ("permutations", "without"),
+    ("rank 0", "without"),
     ("slanted", "changed"),
     ("permutations", "compressed"),
     ("sums", "a link"),
@@ -264,10 +262,8 @@ def test_the_matrix_is_made_anew_by_an_import(file, tmp_path, change):
 @pytest.mark.parametrize(
     ("holder", "name", "stored"),
     [
-        ("/", "rank", np.float64),
         ("/", "rank", lambda number: np.array([number])),
         ("/", "format_version", np.float32),
-        ("/group", "order", lambda number: np.array([[number]])),
         ("/checks", "rank_expected", np.float64),
     ],
 )
@@ -303,14 +299,14 @@ def test_a_list_stored_as_a_row_or_a_column_is_named_for_import(c4_file, tmp_pat
     _check_named_for_import(other, c4_file)
 
 
-@pytest.mark.parametrize("name", ["format", "kind", "group", "input_space", "content_sha256"])
+@pytest.mark.parametrize("name", ["format", "content_sha256"])
 def test_text_stored_as_a_list_of_one_is_named_for_import(c4_file, tmp_path, name):
     other = Path(shutil.copy(c4_file, tmp_path / "other.h5"))
     edit(other, lambda opened: opened.attrs.create(name, np.array([opened.attrs[name]])))
     _check_named_for_import(other, c4_file)
 
 
-@pytest.mark.parametrize("value", [81.5, -81.0, np.nan, [81, 81], "81"])
+@pytest.mark.parametrize("value", [-81.0, np.nan, "81"])
 def test_a_rank_that_is_another_is_not_made_right(c4_file, tmp_path, value):
     edit(c4_file, lambda opened: opened.attrs.__setitem__("rank", value))
     with pytest.raises(eb.BasisFileError, match="'rank'"):
@@ -320,7 +316,7 @@ def test_a_rank_that_is_another_is_not_made_right(c4_file, tmp_path, value):
     assert not (tmp_path / "out.h5").exists()
 
 
-@files_and("compressed", *((kind, kind != "sums") for kind in KINDS), ("slanted", False))
+@files_and("compressed", ("rank 0", True), ("permutations", True), ("slanted", False))
 def test_what_pytables_has_copied_holds_the_same_basis(file, tmp_path, compressed):
     tables = pytest.importorskip("tables")
     filters = tables.Filters(complevel=5, complib="zlib") if compressed else None
@@ -337,11 +333,8 @@ def test_what_pytables_has_copied_holds_the_same_basis(file, tmp_path, compresse
     ("holder", "name", "value"),
     [
         ("/", "format", "equibasis"),
-        ("/", "group", "c4"),
-        ("/", "format_version", np.int32(3)),
         ("/", "rank", np.uint8(81)),
         ("/", "content_sha256", None),
-        ("/group", "listed", "elements"),
         ("/group", "order", np.int16(4)),
         ("/input", "shape", np.array([6, 6], ">i8")),
     ],
@@ -424,13 +417,11 @@ CHANGES = {
     "a part": (without("input/index"), "/input/index is missing"),
     "no hash": (lambda o: o.attrs.__delitem__("content_sha256"), "'content_sha256' of / is miss"),
     "a number for text": (lambda o: o.attrs.__setitem__("group", 4), "has type"),
-    "text for a number": (lambda o: o.attrs.__setitem__("rank", "81"), "is text, expected <i8"),
     "a fraction for a number": (
         lambda o: o.attrs.__setitem__("rank", 80.5),
         "holds numbers that <i8 cannot hold",
     ),
     "nothing for a number": (lambda o: o.attrs.__setitem__("rank", h5py.Empty("i8")), "is empty"),
-    "an array for a number": (lambda o: o.attrs.__setitem__("rank", [81, 81]), "has shape 2"),
     "a link to another file": (external, "/tables/labels is a link to somewhere else"),
     "a soft link": (soft, "/tables/labels is a link to somewhere else"),
     "a virtual dataset": (virtual, "/tables/labels is in other files"),
@@ -480,7 +471,7 @@ def test_generators_of_no_finite_group_are_refused_before_their_elements_are_sou
         import_basis(path, tmp_path / "out.h5")
 
 
-@pytest.mark.parametrize("content", [b"", b"no HDF5 at all", b"\x89HDF\r\n\x1a\n", bytes(5000)])
+@pytest.mark.parametrize("content", [b"no HDF5 at all", b"\x89HDF\r\n\x1a\n"])
 def test_what_is_no_hdf5_is_refused(tmp_path, content):
     (tmp_path / "other.h5").write_bytes(content)
     with pytest.raises(eb.BasisFileError, match="HDF5 cannot read it"):
@@ -504,8 +495,7 @@ def earlier(path: Path, version: int, libver: str = "v108", group: str = "c4") -
     return path
 
 
-@pytest.mark.parametrize("version", [1, 2])
-@pytest.mark.parametrize("libver", ["v108", "earliest"])
+@pytest.mark.parametrize(("version", "libver"), [(1, "earliest"), (2, "v108")])
 def test_a_file_of_an_earlier_version_is_refused_with_the_command_that_solves_it_anew(
     tmp_path, libver, version
 ):
@@ -534,7 +524,7 @@ def in_the_process(monkeypatch, fault: str) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-@pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGKILL"])
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGKILL"])
 def test_the_death_of_the_process_is_one_line(c4_file, tmp_path, monkeypatch, name):
     number = getattr(signal, name)
     in_the_process(monkeypatch, f"os.kill(os.getpid(), signal.{name})")

@@ -83,7 +83,7 @@ def test_it_is_learned_to_a_lower_error_than_by_a_plain_network(
     sizes = {network: learning.parameters(module) for network, module in found.items()}
     assert sizes["EquivariantMLP"] <= sizes["plain"] <= 1.05 * sizes["EquivariantMLP"]
     errors = {
-        network: learning.error(module, task, 1000, steps=300, seed=0)
+        network: learning.error(module, task, 1000, steps=200, seed=0)
         for network, module in found.items()
     }
     plain = errors.pop("plain")

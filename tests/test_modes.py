@@ -84,8 +84,10 @@ def assert_modes_agree(
     return x, expected["y"]
 
 
-@pytest.mark.parametrize("dtype", TOLERANCES, ids=["float32", "float64"])
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [(name, torch.float64) for name in LAYERS] + [(name, torch.float32) for name in LAYERS[::3]],
+)
 def test_both_modes_give_one_output_and_one_gradient(name: str, dtype: torch.dtype) -> None:
     expand, irreps = layers(name, dtype)
     x, y = assert_modes_agree(expand, irreps)
@@ -100,8 +102,9 @@ SMALL += ["a torus"]
 
 
 @pytest.mark.parametrize("mode", ["expand", "irreps"])
-@pytest.mark.parametrize("name", SMALL)
-@pytest.mark.parametrize("evaluating", [False, True], ids=["training", "evaluating"])
+@pytest.mark.parametrize(
+    ("name", "evaluating"), [(name, False) for name in SMALL] + [(name, True) for name in SMALL[:2]]
+)
 def test_gradients_are_those_of_differences(name: str, mode: str, evaluating: bool) -> None:
     basis, invariants = bases(name)
     layer = EquivariantLinear(basis, invariants, mode=mode).double().train(not evaluating)
@@ -499,9 +502,17 @@ def test_a_layer_built_on_the_meta_device_works_once_it_has_memory(mode: str, x:
     torch.testing.assert_close(layer(x), other(x))
 
 
-@pytest.mark.parametrize("name", ["c4", "even grids", "a torus", "quaternions", "vector field"])
 @pytest.mark.parametrize("mode", ["expand", "irreps"])
-@pytest.mark.parametrize("evaluating", [False, True], ids=["training", "evaluating"])
+@pytest.mark.parametrize(
+    ("name", "evaluating"),
+    [
+        ("c4", False),
+        ("even grids", True),
+        ("a torus", False),
+        ("quaternions", True),
+        ("vector field", False),
+    ],
+)
 def test_bfloat16_gives_the_output_to_its_precision(name: str, mode: str, evaluating: bool) -> None:
     torch.manual_seed(0)
     layer = EquivariantLinear(*bases(name), mode=mode).train(not evaluating)
@@ -518,7 +529,7 @@ def test_bfloat16_gives_the_output_to_its_precision(name: str, mode: str, evalua
     assert float((low.detach().float() - expected).norm() / expected.norm()) < 0.03
 
 
-@pytest.mark.parametrize("name", ["even grids", "mirrors", "a torus"])
+@pytest.mark.parametrize("name", ["mirrors", "a torus"])
 def test_a_compiled_layer_by_irreps_is_the_layer(name: str) -> None:
     torch.manual_seed(0)
     layer = EquivariantLinear(*bases(name), mode="irreps")

@@ -110,7 +110,7 @@ def distinct(matrices: Iterable[np.ndarray]) -> set[bytes]:
     return {(np.round(each, 8) + 0.0).tobytes() for each in matrices}
 
 
-@pytest.mark.parametrize(("first", "second"), PAIRS)
+@pytest.mark.parametrize(("first", "second"), PAIRS[::2])
 def test_the_action_of_a_product_is_the_product_of_the_actions(groups, first, second):
     product = eb.direct_product(groups[first], groups[second])
     shape = SHAPES[first] + SHAPES[second]
@@ -128,7 +128,7 @@ def test_the_action_of_a_product_is_the_product_of_the_actions(groups, first, se
         np.testing.assert_allclose(found, in_order, atol=1e-12)
 
 
-@pytest.mark.parametrize(("second", "first"), PAIRS)
+@pytest.mark.parametrize(("second", "first"), PAIRS[1::2])
 def test_the_rank_of_a_product_is_the_product_of_the_ranks(groups, first, second):
     """χ(g₁, g₂) = χ₁(g₁) χ₂(g₂), so the mean of χ² is the product of both means."""
     product = eb.direct_product(groups[first], groups[second])

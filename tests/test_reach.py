@@ -122,7 +122,7 @@ def step_of(kind: str, name: str, output: str) -> list[nn.Module]:
 
 
 @given(st.data())
-@settings(max_examples=50)  # of networks of up to three layers, each of seven kinds
+@settings(max_examples=25)  # of networks of up to three layers, each of seven kinds
 def test_a_network_is_refused_exactly_where_its_jacobian_is_0_and_warns_of_its_zero_parts(
     data: st.DataObject,
 ) -> None:
@@ -274,7 +274,7 @@ def test_means_that_were_taken_off_cannot_be_pooled() -> None:
     EquivariantSequential(EquivariantLayerNorm(invariants), nn.ELU(), OrbitMeanPool(invariants))
 
 
-@pytest.mark.parametrize("eps", [1e-12, 1e-5, 1e-2])
+@pytest.mark.parametrize("eps", [1e-12, 1e-2])
 @pytest.mark.parametrize(
     ("name", "space"),
     [("c4", "2x2"), ("oh", "V"), ("sixth", "V"), ("skewed", "V"), ("flip", "3"), ("oh", "V*V")],

@@ -177,8 +177,6 @@ def test_a_basis_is_loaded_from_a_clone_whose_remote_has_it_and_the_rest_is_told
     ("variable", "place"),
     [
         ("DVC_SITE_CACHE_DIR", "file"),
-        ("DVC_SITE_CACHE_DIR", "/proc/nowhere"),
-        ("TMPDIR", "file/below"),
         ("TMPDIR", "/proc/nowhere"),
     ],
 )

@@ -28,7 +28,7 @@ from equibasis.symmetry.representations import (
     Representation,
 )
 
-SIZES = [("c4", 6, 3), ("d4", 6, 3), ("c4", 8, 4), ("d4", 8, 4)]
+SIZES = [("c4", 6, 4), ("d4", 6, 3)]
 LARGE = [("c4", 14, 6), ("d4", 14, 6)]
 sizes = pytest.mark.parametrize(("group", "m", "k"), SIZES)
 sizes_and_large = pytest.mark.parametrize(("group", "m", "k"), SIZES + LARGE)
@@ -161,20 +161,14 @@ def test_the_basis_of_a_permutation_group_is_its_normalized_orbits(group, m, k):
 
 @pytest.mark.parametrize("solver", ["projector", "svd", "dense"])
 @sizes
-def test_every_solver_gives_the_canonical_basis(group, m, k, solver):
-    one, other = solved(group, m, k, "orbits"), solved(group, m, k, solver)
-    np.testing.assert_allclose(by_hand.dense(one), by_hand.dense(other), rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("solver", ["projector", "svd", "dense"])
-@sizes
 def test_for_permutations_solvers_agree_to_the_last_bit(group, m, k, solver):
     one, other = solved(group, m, k, "orbits"), solved(group, m, k, solver)
     assert eb.content_sha256(one) == eb.content_sha256(other)
 
 
-@pytest.mark.parametrize("solver", ["projector", "svd"])
-@pytest.mark.parametrize(("group", "m", "k"), LARGE)
+@pytest.mark.parametrize(
+    ("solver", "group", "m", "k"), [("projector", *LARGE[0]), ("svd", *LARGE[1])]
+)
 def test_for_large_permutations_solvers_agree_to_the_last_bit(group, m, k, solver):
     one, other = solved(group, m, k, "orbits"), solved(group, m, k, solver)
     assert eb.content_sha256(one) == eb.content_sha256(other)
@@ -392,16 +386,15 @@ def test_bell_numbers():
     assert [bell(n) for n in range(7)] == [1, 1, 2, 5, 15, 52, 203]
 
 
-@pytest.mark.parametrize(
-    ("n", "a", "b"), [(n, a, b) for n in range(1, 6) for a in range(6) for b in range(6 - a)]
-)
-def test_maps_of_tensors_under_all_permutations_are_partitions_of_their_indices(n, a, b):
+@pytest.mark.parametrize("n", range(1, 6))
+def test_maps_of_tensors_under_all_permutations_are_partitions_of_their_indices(n):
     """Orbits of index tuples are partitions into at most n blocks; Bell numbers where n ≥ a+b."""
     points = eb.Grid((n,))
-    rank = eb.solve(f"s{n}", input=points**a, output=points**b).rank
-    assert rank == sum(partitions(a + b, blocks) for blocks in range(n + 1))
-    if a + b <= n:
-        assert rank == bell(a + b)
+    for a, b in [(a, total - a) for total in range(6) for a in range(total + 1)]:
+        rank = eb.solve(f"s{n}", input=points**a, output=points**b).rank
+        assert rank == sum(partitions(a + b, blocks) for blocks in range(n + 1))
+        if a + b <= n:
+            assert rank == bell(a + b)
 
 
 def test_all_permutations_of_50_points_leave_15_maps_of_matrices():

@@ -7,7 +7,6 @@ import itertools
 import json
 import math
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +24,7 @@ from torch import Tensor, nn
 
 import equibasis as eb
 from digit_models import from_bases
-from digits import checkpoints
+from digits import checkpoints, cli
 from digits.checkpoints import Checkpoint
 from digits.config import MODELS, AutoencoderConfig, bases_needed
 from digits.data import (
@@ -60,13 +59,6 @@ def one_line(error: pytest.ExceptionInfo[Exception]) -> str:
     assert message
     assert "\n" not in message
     return message
-
-
-def pipeline(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, REPOSITORY / "pipeline", *map(str, arguments)],
-        cwd=cwd, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
 
 
 # --- parameters ----------------------------------------------------------------------------------
@@ -195,18 +187,27 @@ def test_a_parameter_file_that_is_not_there_is_refused(
     ],
 )
 def test_a_stage_says_in_one_line_what_is_wrong_and_exits_with_2(
-    command: list[str], text: str | None, named: str, tmp_path: Path
+    command: list[str],
+    text: str | None,
+    named: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = tmp_path / "params.yaml"
     if text is not None:
         path.write_text(text, encoding="utf-8")
     (tmp_path / "reports").mkdir()
-    done = pipeline(*command, "--params", path, cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("equibasis: ")
-    assert named in done.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["pipeline", *command, "--params", str(path)])
+    with pytest.raises(SystemExit) as exit_:
+        cli.main()
+    assert exit_.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("equibasis: ")
+    assert named in err
 
 
 # --- digits --------------------------------------------------------------------------------------

@@ -85,23 +85,18 @@ def left() -> set[str]:
     return {path.name for path in Path().iterdir()} - {"good.h5", "bad.h5", "other.h5", "cache"}
 
 
-# What each command prints to standard output, and its status.
+# What prints to standard output in each of the ways that there are, and its status.
 COMMANDS = {
     "solve": ("equibasis solve out.h5 --group c4 --output 3x3", 0),
-    "explain": ("equibasis solve out.h5 --group c4 --output 3x3 --explain", 0),
     "inspect": ("equibasis inspect good.h5", 0),
     "inspect as JSON": ("equibasis inspect good.h5 --json", 0),
-    "verify": ("equibasis verify good.h5", 0),
     "verify, and one fails": ("equibasis verify good.h5 bad.h5", 1),
     "show": ("equibasis show good.h5", 0),
     "show vectors": ("equibasis show good.h5 --count 2", 0),
     "show to a picture": ("equibasis show good.h5 --out out.png", 0),
-    "diff": ("equibasis diff good.h5 good.h5", 0),
     "diff, and they differ": ("equibasis diff good.h5 other.h5", 1),
     "export": ("equibasis export good.h5 out.npz", 0),
-    "import": ("equibasis import good.h5 out.h5", 0),
     "cache ls": ("equibasis cache ls", 0),
-    "cache prune": ("equibasis cache prune", 0),
     "help": ("equibasis -h", 0),
     "version": ("equibasis --version", 0),
     "pipeline": ("pipeline inspect good.h5", 0),
@@ -112,7 +107,7 @@ few_commands = pytest.mark.parametrize(
 )
 
 
-LOST = {f"{name}, closed": (*COMMANDS[name], ">&-") for name in (*FEW, "solve", "help")}
+LOST = {f"{name}, closed": (*COMMANDS[name], ">&-") for name in ("verify, and one fails", "help")}
 if Path("/dev/full").exists():
     LOST |= {f"{name}, full": (*COMMANDS[name], "> /dev/full") for name in COMMANDS}
 REASONS = {"> /dev/full": "No space left on device", ">&-": "Bad file descriptor"}
@@ -141,9 +136,14 @@ def test_a_closed_or_full_stderr_or_stdin_changes_nothing(line, status):
         assert len(outcome.err.splitlines()) <= (status == 1)
 
 
-@pytest.mark.parametrize("where", [">&-", "2>&-", ">&- 2>&-", "> /dev/null 2>&1 <&-"])
 @pytest.mark.parametrize(
-    ("line", "status"), [("verify bad.h5", 1), ("solve out.h5 --group c4 --output 3x4", 2)]
+    ("line", "status", "where"),
+    [
+        ("verify bad.h5", 1, "2>&-"),
+        ("verify bad.h5", 1, "> /dev/null 2>&1 <&-"),
+        ("solve out.h5 --group c4 --output 3x4", 2, ">&-"),
+        ("solve out.h5 --group c4 --output 3x4", 2, ">&- 2>&-"),
+    ],
 )
 def test_errors_keep_their_status_where_nothing_can_be_said(line, status, where):
     assert shell(f"equibasis {line} {where}").status == status
@@ -151,7 +151,7 @@ def test_errors_keep_their_status_where_nothing_can_be_said(line, status, where)
 
 
 def test_a_file_never_takes_the_number_of_a_closed_stream():
-    for streams in (">&-", "2>&-", "<&-", "<&- >&- 2>&-"):
+    for streams in (">&-", "<&- >&- 2>&-"):
         shell(f"equibasis solve closed.h5 --group c4 --input 6x6 --output 3x3 --explain {streams}")
         assert Path("closed.h5").read_bytes() == Path("good.h5").read_bytes()
 
@@ -181,9 +181,7 @@ ENCODINGS = {
 @pytest.mark.parametrize(
     ("name", "encoding"),
     [(name, "ascii") for name in (*FEW, "show", "diff, and they differ")]
-    + [
-        (name, encoding) for name in ("inspect", "show vectors") for encoding in list(ENCODINGS)[1:]
-    ],
+    + list(zip(("inspect", "show vectors"), list(ENCODINGS)[1:], strict=True)),
 )
 def test_every_encoding_can_say_it(name, encoding):
     line, status = COMMANDS[name]
@@ -228,9 +226,8 @@ def test_a_file_of_any_name_is_written_read_and_named_readably():
     status, out, err = run("inspect", file)
     assert (status, err) == (0, "")
     assert told in out
-    for arguments in (("inspect", file, "--json"), ("show", file), ("diff", file, "good.h5")):
-        assert run(*arguments)[::2] == (0, "")
-    for ending in (".png", ".npz", ".mtx"):
+    assert run("diff", file, "good.h5")[::2] == (0, "")
+    for ending in (".png", ".npz"):
         command = ("show", file, "--out") if ending == ".png" else ("export", file)
         status, out, err = run(*command, file + ending)
         assert (status, err) == (0, "")
@@ -331,7 +328,6 @@ def test_forced_colours_do_not_make_a_table_narrow():
         ("inspect good.h5", 0, None),
         ("inspect good.h5", 100, "5"),
         ("show good.h5", 1, None),
-        ("show good.h5", 100, "0"),
         ("show line.h5 --count 3", 1, None),
         ("show line.h5 --count 3", 0, "abc"),
     ],
@@ -361,9 +357,8 @@ def slow(folder: Path) -> Callable[..., list[str]]:
     return arguments
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_ctrl_c_ends_a_command_and_its_workers_with_one_line(slow, workers):
-    terminal = Terminal(*slow(workers))
+def test_ctrl_c_ends_a_command_and_its_workers_with_one_line(slow):
+    terminal = Terminal(*slow(2))
     terminal.shown(until=b"begun")
     terminal.type(b"\x03")
     lines = [line for line in terminal.shown().replace("^C", "").splitlines() if line.strip()]
@@ -377,7 +372,7 @@ def test_ctrl_c_ends_a_command_and_its_workers_with_one_line(slow, workers):
 
 @pytest.mark.parametrize(
     ("workers", "number"),
-    [(1, signal.SIGINT), (2, signal.SIGINT), (1, signal.SIGTERM), (2, signal.SIGHUP)],
+    [(2, signal.SIGINT), (1, signal.SIGTERM), (2, signal.SIGHUP)],
 )
 def test_a_command_that_is_asked_to_end_ends_with_the_status_of_the_signal(slow, workers, number):
     process = subprocess.Popen(

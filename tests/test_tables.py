@@ -90,7 +90,7 @@ def test_a_schreier_tree_reaches_each_point_of_an_orbit_once(problem):
             assert sorted(reached) == list(range(rho.dimension))
 
 
-@pytest.mark.parametrize("length", [6, 24_000, 30_000, 36_000])
+@pytest.mark.parametrize("length", [6, 30_000, 36_000])
 def test_long_signed_orbits_are_followed_whatever_integers_hold_them(length):
     """Every shift by one changes all signs, and turns three points: shifts by three are left."""
     shift = (np.arange(length) - 1) % length

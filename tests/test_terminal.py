@@ -36,8 +36,7 @@ def without_colours(line: str) -> str:
 
 
 @pytest.mark.parametrize("name", BASES)
-@pytest.mark.parametrize("colour", [False, True], ids=["plain", "in colour"])
-@pytest.mark.parametrize("width", [20, 80, 200])
+@pytest.mark.parametrize(("width", "colour"), [(20, True), (80, False), (200, True)])
 def test_every_basis_can_be_shown_in_any_terminal(name, colour, width):
     basis = BASES[name]()
     terminal = console(width, colour=colour)

