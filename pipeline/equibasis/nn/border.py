@@ -52,6 +52,17 @@ def check_vectors(
     raise ModelError(_refusal(module, x, width, dtype, space))
 
 
+def as_vectors(x: Any, shape: tuple[int, ...]) -> Any:
+    """Arrays (..., *shape), such as images, as vectors (..., n); all else as it is."""
+    axes = len(shape)
+    if axes < 2 or not isinstance(x, Tensor) or torch.jit.is_tracing():
+        return x
+    if tuple(x.shape[-axes:]) != shape:
+        return x
+    n = math.prod(shape)
+    return x if x.shape[-1] == n else x.flatten(-axes)
+
+
 def why_refused(module: nn.Module, x: Any, width: int, dtype: torch.dtype | None) -> str | None:
     """What is wrong with x, after an error; ``None`` if that was something else."""
     try:
@@ -83,6 +94,9 @@ def _refusal(
     of = "" if space is None else f" of {space}"
     axes = _axes(module)
     shape = f"vectors (..., {width})" if not axes else f"fields (..., {width}, {_GRIDS[axes]})"
+    array: tuple[int, ...] = getattr(module, "array_shape", ())
+    if len(array) > 1:
+        shape += f" or arrays (..., {', '.join(map(str, array))})"
     return f"{type(module).__name__} takes {takes} {shape}{of}, not {found}{how}"
 
 

@@ -18,6 +18,25 @@ from equibasis.symmetry.representations import TOLERANCE, PermutationRepresentat
 
 Elementwise: TypeAlias = Callable[[Tensor], Tensor]
 
+# Modules of torch that are no activations, by what takes their place in equivariant networks.
+_INSTEAD: dict[tuple[type[nn.Module], ...], str] = {
+    (nn.Linear,): "EquivariantLinear, or of fields a convolution",
+    (nn.Conv1d, nn.Conv2d, nn.Conv3d): "EquivariantConv2d and its like",
+    (
+        nn.ConvTranspose1d,
+        nn.ConvTranspose2d,
+        nn.ConvTranspose3d,
+    ): "EquivariantConvTranspose2d and its like",
+    (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d): "EquivariantBatchNorm",
+    (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm): "EquivariantLayerNorm",
+    (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d): "FieldDropout",
+    (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d): "FieldMaxPool",
+    (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d): "FieldAvgPool",
+    (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d): "GlobalAvgPool",
+    (nn.Upsample,): "FieldUpsample",
+    (nn.Flatten,): "GlobalAvgPool or FieldsToVectors",
+}
+
 # How many times the parameters of an activation are drawn anew when it is tried out.
 _DRAWS = 3
 
@@ -55,6 +74,11 @@ def check_commutes(function: Elementwise, features: FeatureSpace) -> None:
 
     It is tried on numbers, with its parameters drawn anew.
     """
+    for modules, instead in _INSTEAD.items():
+        if isinstance(function, modules):
+            raise ModelError(
+                f"{title(function)} does not commute with {features}: take {instead} in its place"
+            )
     entries = _monomial_entries(features.representation)
     for trial in _trials(function):
         _check_elementwise(trial, function, features)

@@ -16,7 +16,7 @@ from equibasis.linalg.numbers import whole_number
 from equibasis.nn.bias import InvariantBias
 from equibasis.nn.border import check_vectors
 from equibasis.nn.expansion import BasisExpansion
-from equibasis.nn.grids import check_centred, sizes_of
+from equibasis.nn.grids import check_axes_alike, check_centred, sizes_of
 from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.init import whiten_
 from equibasis.nn.interface import FeatureSpace, basis_of, invariants_of, shown
@@ -68,7 +68,7 @@ class _Convolution(IdentifiedWeights):
             known = _PADDING_MODES[: 1 if self.transposed else None]
             raise ModelError(f"padding_mode {padding_mode!r}: choose {', '.join(known)}")
         self.padding_mode = padding_mode
-        _check_axes_alike(self.domain, name, self.stride, self.padding, self.dilation)
+        check_axes_alike(self.domain, name, self.stride, self.padding, self.dilation)
         self.reach = _channel_reach(self.basis, self.groups, math.prod(self.kernel_size))
         check_reach(name, self.domain, self.codomain, self.reach)
         self.expansion = BasisExpansion(self.basis)
@@ -138,7 +138,7 @@ class _Convolution(IdentifiedWeights):
         plain = kind(self.in_channels, self.out_channels, **sizes).to(self.coefficients)
         with torch.no_grad():
             plain.weight.copy_(self.weight())
-            if bias is not None:
+            if bias is not None and plain.bias is not None:
                 plain.bias.copy_(bias)
         return plain.train(self.training)
 
@@ -248,7 +248,7 @@ class EquivariantConv2d(_Convolution):
 
 
 class EquivariantConv1d(_Convolution):
-    """`EquivariantConv2d` for sequences (batch, channels, length), such as of the group reversal."""
+    """`EquivariantConv2d` for sequences (batch, channels, length), of the group reversal."""
 
     axes = 1
 
@@ -284,6 +284,16 @@ class EquivariantConvTranspose3d(_Convolution):
     transposed = True
 
 
+Convolution: TypeAlias = (
+    EquivariantConv1d
+    | EquivariantConv2d
+    | EquivariantConv3d
+    | EquivariantConvTranspose1d
+    | EquivariantConvTranspose2d
+    | EquivariantConvTranspose3d
+)
+
+
 def _fields(
     basis: Basis, axes: int, name: str
 ) -> tuple[tuple[int, ...], FeatureSpace, FeatureSpace]:
@@ -307,19 +317,6 @@ def _fields(
         whole.group, whole.elements, fibre, sigma, whole.complete, axes=axes, turns=turns
     )
     return size, here, FeatureSpace.output_of(space).on_grid(axes, turns)
-
-
-def _check_axes_alike(features: FeatureSpace, name: str, *sizes: tuple[int, ...]) -> None:
-    """Raise `ModelError` where sizes differ on axes that the group exchanges."""
-    turns = features.turns
-    exchanged = np.ones((features.axes,) * 2) if turns is None else np.abs(turns).max(axis=0)
-    for each in sizes:
-        for a, b in np.argwhere(exchanged):
-            if each[a] != each[b]:
-                raise ModelError(
-                    f"{name}: {each} differs on axes that {features.group} exchanges: give one "
-                    "number for both"
-                )
 
 
 def _channel_reach(basis: Basis, groups: int, points: int) -> Reach:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from equibasis.errors import ModelError
 from equibasis.linalg.numbers import as_index, whole_number, whole_numbers
@@ -17,6 +17,8 @@ from equibasis.nn.interface import FeatureSpace
 def sizes_of(given: Any, axes: int, what: str, *, least: int) -> tuple[int, ...]:
     """A size for each axis, from one number or one for each; raises `ModelError` for others."""
     number = as_index(given)
+    if number is None and not isinstance(given, Sequence | np.ndarray):
+        raise ModelError(f"{what} {given!r}: give a whole number, or one for each of {axes} axes")
     found = (number,) * axes if number is not None else whole_numbers(given, what, ModelError)
     if len(found) != axes:
         raise ModelError(f"{what} {given!r}: give one number, or one for each of {axes} axes")
@@ -25,9 +27,22 @@ def sizes_of(given: Any, axes: int, what: str, *, least: int) -> tuple[int, ...]
     return found
 
 
+def check_axes_alike(features: FeatureSpace, name: str, *sizes: tuple[int, ...]) -> None:
+    """Raise `ModelError` where sizes differ on axes that the group exchanges."""
+    turns = features.turns
+    exchanged = np.ones((features.axes,) * 2) if turns is None else np.abs(turns).max(axis=0)
+    for each in sizes:
+        for a, b in np.argwhere(exchanged):
+            if each[a] != each[b]:
+                raise ModelError(
+                    f"{name}: {each} differs on axes that {features.group} exchanges: give one "
+                    "number for both"
+                )
+
+
 def check_centred(
     module: nn.Module,
-    x: Tensor,
+    x: Any,
     extents: Sequence[int],
     stride: Sequence[int],
     padding: Sequence[int],

@@ -16,7 +16,7 @@ from equibasis.symmetry.assembled import direct_sum, product
 from equibasis.symmetry.constructions import invariant_coordinates, restriction, same_representation
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.representations import TOLERANCE, PermutationRepresentation, Representation
-from equibasis.symmetry.spaces import SCALAR, Grid, Space, Sum, copies
+from equibasis.symmetry.spaces import SCALAR, Grid, Shape, Space, Sum, array_shape, copies
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +105,11 @@ class FeatureSpace:
         """n."""
         return self.representation.dimension
 
+    @property
+    def array_shape(self) -> Shape:
+        """The axes of arrays that vectors are, such as (3, 14, 14); (n,) where none are known."""
+        return array_shape(self.space, self.dimension) or (self.dimension,)
+
     def scalars(self, count: int) -> FeatureSpace:
         """``count`` numbers that the same group leaves alone; raises `ModelError` for no count."""
         count = whole_number(count, "how many scalars", least=0, error=ModelError)
@@ -130,17 +135,21 @@ class FeatureSpace:
 
     def __add__(self, other: FeatureSpace) -> FeatureSpace:
         """The direct sum of two spaces of one group: vectors one after the other."""
-        if self.elements != other.elements:
-            raise ModelError(f"{self} and {other} have no sum: they are of different groups")
+        self._check_alike(other, "sum")
         rho = direct_sum([self.representation, other.representation])
         return replace(self, space=self.space + other.space, representation=rho)
 
     def __mul__(self, other: FeatureSpace) -> FeatureSpace:
         """The tensor product of two spaces of one group, the second's coordinates fastest."""
-        if self.elements != other.elements:
-            raise ModelError(f"{self} and {other} have no product: they are of different groups")
+        self._check_alike(other, "product")
         rho = product(self.representation, other.representation)
         return replace(self, space=self.space * other.space, representation=rho)
+
+    def _check_alike(self, other: FeatureSpace, what: str) -> None:
+        if self.elements != other.elements:
+            raise ModelError(f"{self} and {other} have no {what}: they are of different groups")
+        if self.axes != other.axes:
+            raise ModelError(f"{self} and {other} have no {what}: they are not on the same grid")
 
     def same_as(self, other: FeatureSpace) -> bool:
         """Whether both have the same elements, and each acts alike on both.

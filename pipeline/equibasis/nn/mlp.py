@@ -24,6 +24,7 @@ from equibasis.nn.activations import (
     is_mixed,
 )
 from equibasis.nn.bilinear import EquivariantBilinear, EquivariantQuadratic
+from equibasis.nn.border import as_vectors
 from equibasis.nn.commuting import Elementwise
 from equibasis.nn.dependence import network_reach
 from equibasis.nn.identity import check_all_weights
@@ -81,6 +82,7 @@ class EquivariantSequential(nn.Module):
                 "says which space and group there is"
             )
         self.domain = here = layers[0].domain
+        self.array_shape = here.array_shape
         self.layers: nn.Sequential = nn.Sequential()
         for number, layer in enumerate(layers):
             if isinstance(layer, EquivariantCombine):
@@ -108,7 +110,12 @@ class EquivariantSequential(nn.Module):
         check_reach(type(self).__name__, self.domain, here, self.reach, said, *reason)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., n) of the first layer's domain to (..., n') of the last one's codomain."""
+        """(..., n) of the first layer's domain to (..., n') of the last one's codomain.
+
+        Where the domain is of arrays, such as images, these are flattened.
+        """
+        if not self.domain.axes:
+            x = as_vectors(x, self.array_shape)
         y: Tensor = self.layers(x)
         return y
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
@@ -178,7 +180,7 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
         y = (x - self.centre(mean)) * self.metric.spread(factors) + self.shift()
         return self.domain.channels_first(y)
 
-    def _as_plain(self, x: Tensor) -> Tensor:
+    def _as_plain(self, x: Any) -> Tensor:
         """PyTorch's batch norm, to which each orbit is a channel, its points more of the grid."""
         axes = self.domain.axes
         batch = isinstance(x, fx.Proxy) or x.ndim == axes + 2
