@@ -54,13 +54,11 @@ def check_vectors(
 
 def as_vectors(x: Any, shape: tuple[int, ...]) -> Any:
     """Arrays (..., *shape), such as images, as vectors (..., n); all else as it is."""
-    axes = len(shape)
-    if axes < 2 or not isinstance(x, Tensor) or torch.jit.is_tracing():
+    if len(shape) < 2 or not isinstance(x, Tensor) or torch.jit.is_tracing():
         return x
-    if tuple(x.shape[-axes:]) != shape:
-        return x
-    n = math.prod(shape)
-    return x if x.shape[-1] == n else x.flatten(-axes)
+    if x.shape[-1:] == (math.prod(shape),) or x.shape[-len(shape) :] != shape:
+        return x  # the last axis is asked first: others may be of any size in a program
+    return x.flatten(-len(shape))
 
 
 def why_refused(module: nn.Module, x: Any, width: int, dtype: torch.dtype | None) -> str | None:

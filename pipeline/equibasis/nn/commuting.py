@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -74,11 +75,16 @@ def check_commutes(function: Elementwise, features: FeatureSpace) -> None:
 
     It is tried on numbers, with its parameters drawn anew.
     """
-    for modules, instead in _INSTEAD.items():
-        if isinstance(function, modules):
-            raise ModelError(
-                f"{title(function)} does not commute with {features}: take {instead} in its place"
-            )
+    try:
+        _check_tried(function, features)
+    except ModelError as error:
+        for modules, instead in _INSTEAD.items():
+            if isinstance(function, modules):
+                raise ModelError(f"{error}; take {instead} in its place") from error
+        raise
+
+
+def _check_tried(function: Elementwise, features: FeatureSpace) -> None:
     entries = _monomial_entries(features.representation)
     for trial in _trials(function):
         _check_elementwise(trial, function, features)
@@ -111,8 +117,9 @@ def check_commutes(function: Elementwise, features: FeatureSpace) -> None:
 def _check_elementwise(trial: Elementwise, function: Elementwise, features: FeatureSpace) -> None:
     """One function of one number, on whatever place of the tensor it stands."""
     generator = torch.Generator().manual_seed(0)
-    rows = max(8, 1024 // features.dimension)  # many, as dropout may be rare
-    x = 3 * torch.randn(rows, features.dimension, generator=generator, dtype=torch.float64)
+    shape = features.dimension, *(3,) * features.axes
+    rows = max(8, 1024 // math.prod(shape))  # many, as dropout may be rare
+    x = 3 * torch.randn(rows, *shape, generator=generator, dtype=torch.float64)
     try:
         y = trial(x.clone())
         others = [
