@@ -13,6 +13,7 @@ from equibasis.nn.activations import (
     activation_for,
 )
 from equibasis.nn.bilinear import EquivariantBilinear, EquivariantQuadratic
+from equibasis.nn.cnn import EquivariantCNN
 from equibasis.nn.convolution import (
     EquivariantConv1d,
     EquivariantConv2d,
@@ -47,6 +48,7 @@ __all__ = [
     "DirectSumActivation",
     "EquivariantBatchNorm",
     "EquivariantBilinear",
+    "EquivariantCNN",
     "EquivariantCombine",
     "EquivariantConv1d",
     "EquivariantConv2d",

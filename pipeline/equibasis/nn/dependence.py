@@ -26,6 +26,7 @@ from equibasis.nn.fields import (
     FieldUpsample,
     GlobalAvgPool,
     OrbitMaxPool,
+    permutes,
 )
 from equibasis.nn.init import whiten_
 from equibasis.nn.interface import EquivariantMap
@@ -35,7 +36,6 @@ from equibasis.nn.pooling import OrbitMeanPool
 from equibasis.nn.reach import WAY_OUT, Reach, name_of
 from equibasis.nn.restriction import Restriction
 from equibasis.nn.tracing import without_autocast
-from equibasis.symmetry.representations import PermutationRepresentation, Representation
 
 # Between permutations they may be positive, with no row or column of zeros, or are monotone.
 _POSITIVE = (
@@ -171,12 +171,8 @@ def _flattened(layers: Sequence[nn.Module]) -> Iterator[Any]:
 def _mixes_all(step: EquivariantMap) -> bool:
     """Whether what comes in comes out, at once: maps of permutations may be positive."""
     if isinstance(step, _POSITIVE) or not _is_ours(step):
-        return all(_permutes(end.representation) for end in (step.domain, step.codomain))
+        return all(permutes(end) for end in (step.domain, step.codomain))
     return False
-
-
-def _permutes(rho: Representation) -> bool:
-    return isinstance(rho, PermutationRepresentation) and rho.signs is None
 
 
 # --- one layer -----------------------------------------------------------------------------------

@@ -330,9 +330,14 @@ def _fields_of(features: object, layer: str) -> FeatureSpace:
     return space
 
 
-def _check_permutes(features: FeatureSpace, layer: str, instead: str) -> None:
+def permutes(features: FeatureSpace) -> bool:
+    """Whether the group permutes coordinates, signs and all else apart."""
     rho = features.representation
-    if not isinstance(rho, PermutationRepresentation) or rho.signs is not None:
+    return isinstance(rho, PermutationRepresentation) and rho.signs is None
+
+
+def _check_permutes(features: FeatureSpace, layer: str, instead: str) -> None:
+    if not permutes(features):
         raise ModelError(
             f"{layer} does not commute with {features}: the group does more there than permute; "
             f"take {instead}"
