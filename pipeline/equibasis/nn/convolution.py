@@ -16,7 +16,7 @@ from equibasis.linalg.numbers import whole_number
 from equibasis.nn.bias import InvariantBias
 from equibasis.nn.border import check_vectors
 from equibasis.nn.expansion import BasisExpansion
-from equibasis.nn.grids import check_axes_alike, check_centred, sizes_of
+from equibasis.nn.grids import check_axes_alike, check_centred, sizes_of, turned_axes
 from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.init import whiten_
 from equibasis.nn.interface import FeatureSpace, basis_of, invariants_of, shown
@@ -69,6 +69,7 @@ class _Convolution(IdentifiedWeights):
             raise ModelError(f"padding_mode {padding_mode!r}: choose {', '.join(known)}")
         self.padding_mode = padding_mode
         check_axes_alike(self.domain, name, self.stride, self.padding, self.dilation)
+        self.turned = turned_axes(self.domain)
         self.reach = _channel_reach(self.basis, self.groups, math.prod(self.kernel_size))
         check_reach(name, self.domain, self.codomain, self.reach)
         self.expansion = BasisExpansion(self.basis)
@@ -113,7 +114,7 @@ class _Convolution(IdentifiedWeights):
                 x, weight, bias, self.stride, self.padding, 0, self.groups, self.dilation
             )
         extents = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel_size, strict=True)]
-        check_centred(self, x, extents, self.stride, self.padding)
+        check_centred(self, x, self.turned, extents, self.stride, self.padding)
         padding: tuple[int, ...] = self.padding
         if self.padding_mode != "zeros":
             both_sides = [p for p in reversed(padding) for _ in (0, 1)]

@@ -12,7 +12,7 @@ from torch.nn import functional
 from equibasis.errors import ModelError
 from equibasis.nn.border import check_vectors, number_of
 from equibasis.nn.buffers import ExactBuffers
-from equibasis.nn.grids import check_axes_alike, check_centred, sizes_of
+from equibasis.nn.grids import check_axes_alike, check_centred, sizes_of, turned_axes
 from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.interface import FeatureSpace, features_of
 from equibasis.solvers.basis import Basis
@@ -48,13 +48,14 @@ class _WindowPool(nn.Module):
         self.stride = self.size if stride is None else sizes_of(stride, axes, "stride", least=1)
         self.padding = sizes_of(padding, axes, "padding", least=0)
         check_axes_alike(self.domain, name, self.size, self.stride, self.padding)
+        self.turned = turned_axes(self.domain)
         if any(2 * p > e for p, e in zip(self.padding, self.size, strict=True)):
             raise ModelError(f"{name}: padding {self.padding} is at most half of {self.size}")
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, n, *grid) -> (batch, n, *grid')."""
         check_vectors(self, x, self.domain.dimension)
-        check_centred(self, x, self.size, self.stride, self.padding)
+        check_centred(self, x, self.turned, self.size, self.stride, self.padding)
         return self.pooled(x)
 
     def pooled(self, x: Tensor) -> Tensor:

@@ -40,9 +40,17 @@ def check_axes_alike(features: FeatureSpace, name: str, *sizes: tuple[int, ...])
                 )
 
 
+def turned_axes(features: FeatureSpace) -> tuple[bool, ...]:
+    """Whether each axis is reversed or exchanged with another; all where that is not known."""
+    if features.turns is None:
+        return (True,) * features.axes
+    return tuple((features.turns != np.eye(features.axes)).any(axis=(0, 1)).tolist())
+
+
 def check_centred(
     module: nn.Module,
     x: Any,
+    turned: Sequence[bool],
     extents: Sequence[int],
     stride: Sequence[int],
     padding: Sequence[int],
@@ -51,26 +59,18 @@ def check_centred(
 
     A window of e points moves by s over L + 2p: the last points are left out, on one side alone,
     unless s divides L + 2p - e. A group that turns the axis takes what is seen to what is not.
+    ``turned`` are its `turned_axes`.
     """
     if isinstance(x, fx.Proxy) or all(s == 1 for s in stride) or torch.jit.is_tracing():
         return
     features: FeatureSpace = module.domain  # type: ignore[assignment]
     grid = x.shape[x.ndim - features.axes :]
-    turned = _turned_axes(features)
-    for axis, (length, e, s, p) in enumerate(zip(grid, extents, stride, padding, strict=True)):
+    for length, turns, e, s, p in zip(grid, turned, extents, stride, padding, strict=True):
         left = (length + 2 * p - e) % s
-        if left and turned[axis]:
+        if left and turns:
             raise ModelError(
                 f"{type(module).__name__}: a window of {e} with stride {s} and padding {p} leaves "
                 f"out {left} of {length} points at one end only, and {features.group} turns that "
                 f"to the other: choose a size, window or padding so that {s} divides "
                 "size + 2 padding - window, or a pooling that does"
             )
-
-
-def _turned_axes(features: FeatureSpace) -> np.ndarray:
-    """Whether each axis is reversed or exchanged with another; all where that is not known."""
-    if features.turns is None:
-        return np.ones(features.axes, dtype=bool)
-    found: np.ndarray = (features.turns != np.eye(features.axes)).any(axis=(0, 1))
-    return found
