@@ -154,7 +154,7 @@ class OrbitMaxPool(IdentifiedWeights, ExactBuffers):
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., r)."""
         check_vectors(self, x, self.domain.dimension)
-        channels = -1 - self.domain.axes
+        channels = self.domain.channels
         if not self.consecutive:
             x = x.index_select(channels, self.get_buffer("members"))
         return x.unflatten(channels, (self.orbits, self.longest)).amax(dim=channels)
@@ -261,10 +261,9 @@ class FieldDropout(ExactBuffers):
         check_vectors(self, x, self.domain.dimension)
         if not self.training or not self.p:
             return x
-        axes = self.domain.axes
-        samples = x.shape[: x.ndim - 1 - axes]
+        samples = x.shape[: x.ndim + self.domain.channels]
         kept = functional.dropout(x.new_ones(*samples, self.blocks), self.p)
-        return x * kept.index_select(-1, self.block)[(..., *(None,) * axes)]
+        return x * self.domain.along_channels(kept.index_select(-1, self.block))
 
     def extra_repr(self) -> str:
         """Blocks and p, for ``repr``."""

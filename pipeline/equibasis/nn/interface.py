@@ -96,6 +96,15 @@ class FeatureSpace:
         return x if not self.axes else x.movedim(-1, -1 - self.axes)
 
     @property
+    def channels(self) -> int:
+        """The axis of n, from the end: -1 of vectors."""
+        return -1 - self.axes
+
+    def along_channels(self, numbers: Tensor) -> Tensor:
+        """Numbers (n,), or one a block, as what fields are multiplied by: (n, 1, 1)."""
+        return numbers[(..., *(None,) * self.axes)] if self.axes else numbers
+
+    @property
     def dual(self) -> FeatureSpace:
         """The dual space."""
         return replace(self, space=self.space.dual, representation=self.representation.dual)

@@ -82,12 +82,13 @@ class EquivariantLayerNorm(IdentifiedWeights, ExactBuffers):
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., n)."""
         check_vectors(self, x, self.metric.dimension, self.scale.dtype)
-        x = self.domain.channels_last(x)
-        centred = x - (x * self.axis[1]).sum(dim=-1, keepdim=True) * self.axis[0]
+        channels, along = self.domain.channels, self.domain.along_channels
+        u, form = (along(each) for each in self.axis)
+        centred = x - (x * form).sum(dim=channels, keepdim=True) * u
         z = self.metric.straightened(centred)
-        deviation = (z.square().mean(dim=-1, keepdim=True) + self.eps).sqrt()
-        y = centred / deviation * self.metric.spread(self.scale) + self.shift()
-        return self.domain.channels_first(y)
+        deviation = (z.square().mean(dim=channels, keepdim=True) + self.eps).sqrt()
+        scale = self.scale.index_select(0, self.metric.block)
+        return centred / deviation * along(scale) + along(self.shift())
 
     def extra_repr(self) -> str:
         """Sizes, for ``repr``."""
@@ -147,7 +148,8 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
         self.shift = InvariantBias(invariants, invariants)
         self.centre = BasisExpansion(invariants)
         functionals = _coordinates(invariants, self.metric)
-        self.of_equal_orbits = _are_block_means(functionals, self.metric)
+        # PyTorch's batch norm takes no ε of 0.
+        self.of_equal_orbits = self.eps > 0 and _are_block_means(functionals, self.metric)
         self.register_exact("functionals", functionals)
         self.register_buffer("running_mean", torch.empty(invariants.rank))
         self.register_buffer("running_var", torch.empty(self.metric.blocks))
@@ -171,14 +173,13 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
         check_vectors(self, x, self.metric.dimension, self.scale.dtype)
         if self.of_equal_orbits:
             return self._as_plain(x)
-        x = self.domain.channels_last(x)
         if self.training:
             mean, variance = self._batch_statistics(x)
         else:
             mean, variance = self.running_mean, self.running_var
-        factors = self.scale / (variance + self.eps).sqrt()
-        y = (x - self.centre(mean)) * self.metric.spread(factors) + self.shift()
-        return self.domain.channels_first(y)
+        factors = (self.scale / (variance + self.eps).sqrt()).index_select(0, self.metric.block)
+        along = self.domain.along_channels
+        return (x - along(self.centre(mean))) * along(factors) + along(self.shift())
 
     def _as_plain(self, x: Any) -> Tensor:
         """PyTorch's batch norm, to which each orbit is a channel, its points more of the grid."""
@@ -204,7 +205,7 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
         """How much of the running averages a batch of so many numbers a channel replaces."""
         if numbers < 2:
             raise ModelError(
-                f"EquivariantBatchNorm needs more than one vector a batch to train on "
+                f"EquivariantBatchNorm needs more than {numbers} vectors a batch to train on "
                 f"{self.domain}, which has blocks of one coordinate"
             )
         with torch.no_grad():
@@ -215,14 +216,15 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
 
     def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Coordinates of μ, and v; the running averages take them in."""
-        vectors = x.reshape(-1, x.shape[-1])
-        share = self._share(len(vectors) * self.metric.counts[0][0])
-        mean = self.functionals @ vectors.mean(dim=0)
-        squares = self.metric.squares(vectors - self.centre(mean)).mean(dim=0)
-        variance = squares / self.metric.sizes
+        batch = [axis for axis in range(x.ndim) if axis != x.ndim + self.domain.channels]
+        vectors = x.numel() // self.domain.dimension
+        share = self._share(vectors * self.metric.counts[0][0])
+        mean = self.functionals @ (x.mean(dim=batch) if batch else x)
+        squares = self.metric.squares(x - self.domain.along_channels(self.centre(mean)))
+        variance = (squares.mean(dim=batch) if batch else squares) / self.metric.sizes
         with torch.no_grad():
             self.running_mean.lerp_(mean.to(self.running_mean), share)
-            counts = len(vectors) * self.metric.sizes
+            counts = vectors * self.metric.sizes
             unbiased = variance * (counts / (counts - 1))
             self.running_var.lerp_(unbiased.to(self.running_var), share)
         return mean, variance
@@ -243,9 +245,8 @@ def _are_block_means(functionals: np.ndarray, metric: InvariantMetric) -> bool:
     size = metric.dimension // metric.blocks
     if metric.gram is not None or size * metric.blocks != metric.dimension:
         return False
-    return functionals.shape[0] == metric.blocks and np.array_equal(
-        functionals != 0, np.kron(np.eye(metric.blocks), np.ones(size)) != 0
-    )
+    means = np.kron(np.eye(metric.blocks), np.full(size, 1 / size))
+    return functionals.shape == means.shape and np.allclose(functionals, means, rtol=0, atol=1e-12)
 
 
 def _centred_reach(axis: np.ndarray) -> Reach:

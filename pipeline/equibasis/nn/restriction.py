@@ -72,7 +72,7 @@ class Restriction(ExactBuffers):
     def forward(self, x: Tensor) -> Tensor:
         """(..., n, *grid) -> the same shape."""
         check_vectors(self, x, self.domain.dimension)
-        return x if self.order is None else x.index_select(-1 - self.domain.axes, self.order)
+        return x if self.order is None else x.index_select(self.domain.channels, self.order)
 
     def extra_repr(self) -> str:
         """Both groups, for ``repr``."""
