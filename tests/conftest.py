@@ -137,6 +137,7 @@ LONG = [
     "pipeline",
     "lock",
     "import",
+    "fields",
     "cache",
 ]
 
