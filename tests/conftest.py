@@ -138,6 +138,7 @@ LONG = [
     "bilinear",
     "pipeline",
     "lock",
+    "fields",
     "reuse",
     "cache",
 ]

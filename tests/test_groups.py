@@ -150,7 +150,10 @@ def test_a_group_of_the_user_is_found_as_module_and_object(write_module, named):
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("c0", "unknown group 'c0': choose, acting on arrays, trivial, reversal, c2, c4, d1, d2, d4"),
+        (
+            "c0",
+            "unknown group 'c0': choose, acting on arrays, trivial, reversal, c2, c4, d1, d2, d4",
+        ),
         ("", "unknown group ''"),
         (":cyclic", "unknown group ':cyclic'"),
         ("shifts:", "unknown group 'shifts:'"),

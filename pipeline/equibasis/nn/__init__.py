@@ -13,6 +13,7 @@ from equibasis.nn.activations import (
     activation_for,
 )
 from equibasis.nn.bilinear import EquivariantBilinear, EquivariantQuadratic
+from equibasis.nn.cnn import EquivariantCNN
 from equibasis.nn.convolution import (
     EquivariantConv1d,
     EquivariantConv2d,
@@ -22,7 +23,15 @@ from equibasis.nn.convolution import (
     EquivariantConvTranspose3d,
 )
 from equibasis.nn.deploy import export
-from equibasis.nn.fields import FieldAvgPool, FieldMaxPool, GlobalAvgPool, OrbitMaxPool
+from equibasis.nn.fields import (
+    FieldAvgPool,
+    FieldDropout,
+    FieldMaxPool,
+    FieldsToVectors,
+    FieldUpsample,
+    GlobalAvgPool,
+    OrbitMaxPool,
+)
 from equibasis.nn.forms import InvariantForms
 from equibasis.nn.init import activation_gain, variance_preserving_
 from equibasis.nn.interface import EquivariantMap, FeatureSpace
@@ -32,12 +41,14 @@ from equibasis.nn.normalization import EquivariantBatchNorm, EquivariantLayerNor
 from equibasis.nn.on_invariants import OnInvariants
 from equibasis.nn.pooling import NormPool, OrbitMeanPool
 from equibasis.nn.reach import Reach, UnreachedWarning
+from equibasis.nn.restriction import Restriction
 from equibasis.nn.transfer import restrict, transfer
 
 __all__ = [
     "DirectSumActivation",
     "EquivariantBatchNorm",
     "EquivariantBilinear",
+    "EquivariantCNN",
     "EquivariantCombine",
     "EquivariantConv1d",
     "EquivariantConv2d",
@@ -53,7 +64,10 @@ __all__ = [
     "EquivariantSequential",
     "FeatureSpace",
     "FieldAvgPool",
+    "FieldDropout",
     "FieldMaxPool",
+    "FieldUpsample",
+    "FieldsToVectors",
     "GatedActivation",
     "GlobalAvgPool",
     "InvariantAttentionPool",
@@ -65,6 +79,7 @@ __all__ = [
     "OrbitMeanPool",
     "Pointwise",
     "Reach",
+    "Restriction",
     "UnreachedWarning",
     "activation_for",
     "activation_gain",

@@ -108,10 +108,10 @@ class NormActivation(IdentifiedWeights):
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., n)."""
         check_vectors(self, x, self.metric.dimension, self.scale.dtype)
-        x = self.domain.channels_last(x)
-        lengths = self.metric.norms(x) / self.metric.sizes.to(x).sqrt()
-        y = x * self.metric.spread(self.gate(self.scale * lengths + self.shift))
-        return self.domain.channels_first(y)
+        along = self.domain.along_channels
+        lengths = self.metric.norms(x) / along(self.metric.sizes.to(x).sqrt())
+        gates = self.gate(along(self.scale) * lengths + along(self.shift))
+        return x * self.metric.spread(gates)
 
     def extra_repr(self) -> str:
         """Sizes, for ``repr``."""
@@ -153,15 +153,16 @@ class GatedActivation(IdentifiedWeights, ExactBuffers):
         self.gate = _gate(gate, self.blocks)
         block = np.empty(space.dimension, dtype=np.int64)
         for number, part in enumerate(parts):
-            block[part] = space.dimension + number
+            block[part] = number
         self.register_exact("block", block)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n + blocks) -> (..., n)."""
         n = self.block.shape[0]
         check_vectors(self, x, n + self.blocks)
-        x = self.domain.channels_last(x)
-        return self.domain.channels_first(x[..., :n] * self.gate(x.index_select(-1, self.block)))
+        axis = self.domain.channels
+        gates = self.gate(x.narrow(axis, n, self.blocks))
+        return x.narrow(axis, 0, n) * gates.index_select(axis, self.block)
 
     def extra_repr(self) -> str:
         """Sizes, for ``repr``."""
@@ -208,7 +209,7 @@ class DirectSumActivation(IdentifiedWeights, ExactBuffers):
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., n)."""
         check_vectors(self, x, self.places.shape[0])
-        channels = -1 - self.domain.axes
+        channels = self.domain.channels
         parts = [
             activation(x.index_select(channels, self.get_buffer(f"coordinates{number}")))
             for number, activation in enumerate(self.activations)

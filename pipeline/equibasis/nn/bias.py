@@ -13,7 +13,6 @@ from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.interface import FeatureSpace, shown
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.constructions import same_representation
-from equibasis.symmetry.representations import PermutationRepresentation
 
 Bias: TypeAlias = Basis | Literal["scalar"] | None
 
@@ -50,8 +49,7 @@ class InvariantBias(IdentifiedWeights):
             self.expansion = BasisExpansion(bias)
             self.coefficients = nn.Parameter(torch.empty(bias.rank))
         elif isinstance(bias, str) and bias == "scalar":
-            rho = basis.space.output
-            if not isinstance(rho, PermutationRepresentation) or rho.signs is not None:
+            if not self.codomain.permutes:
                 raise ModelError(
                     f"a scalar bias is invariant only under permutations, and {basis!r} has "
                     "others in its output: give an invariant basis, or None"

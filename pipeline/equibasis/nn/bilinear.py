@@ -35,9 +35,10 @@ _BESIDE = 0.1
 class EquivariantBilinear(IdentifiedWeights, ExactBuffers):
     """z = B(x, y) with B = Σ cⱼ Bⱼ in Hom_G(X ⊗ Y, Z): ρ(g) z = B(ρ(g) x, ρ(g) y).
 
-    Takes (..., m) and (..., m') to (..., k). So a scalar comes of two vectors, and a matrix, and
-    of three dimensions the cross product, none of which is linear in one. Products are taken
-    orbit type by orbit type: neither B, of k m m' entries, nor all x ⊗ y are made.
+    Takes (..., m) and (..., m') to (..., k), or fields, point by point. So a scalar comes of two
+    vectors, and a matrix, and of three dimensions the cross product, none of which is linear in
+    one. Products are taken orbit type by orbit type: neither B, of k m m' entries, nor all x ⊗ y
+    are made.
 
     Parameters
     ----------
@@ -86,9 +87,15 @@ class EquivariantBilinear(IdentifiedWeights, ExactBuffers):
         super().__init__()
         name = type(self).__name__
         self.first, self.second = features_of(first, name), features_of(second, name)
-        self.codomain = features_of(output, name)
         product = self.first * self.second
-        if isinstance(output, Basis) and FeatureSpace.input_of(output.space).same_as(product):
+        self.codomain = features_of(output, name)
+        if isinstance(output, Basis):  # which says nothing of a grid
+            self.codomain = self.codomain.on_grid(product.axes, product.turns)
+        if self.codomain.axes != product.axes:
+            raise ModelError(f"{name} of {product} makes no {self.codomain}: not on the same grid")
+        if isinstance(output, Basis) and FeatureSpace.input_of(output.space).same_as(
+            product.at_a_point
+        ):
             self.basis = output
         else:
             self.basis = solve_space(product.maps_to(self.codomain))
@@ -146,6 +153,7 @@ class EquivariantBilinear(IdentifiedWeights, ExactBuffers):
         """(..., m), (..., m') -> (..., k)."""
         check_vectors(self, x, self.first.dimension, self.coefficients.dtype, self.first)
         check_vectors(self, y, self.second.dimension, self.coefficients.dtype, self.second)
+        x, y = self.domain.channels_last(x), self.domain.channels_last(y)
         _check_batches(x, y)
         products = x.index_select(-1, self.index) * y.index_select(-1, self.other)
         if self.factors is not None:
@@ -159,7 +167,7 @@ class EquivariantBilinear(IdentifiedWeights, ExactBuffers):
             z = z * self.signs
         if self.padded:
             z = functional.pad(z, (0, 1))
-        return z.index_select(-1, self.place)
+        return self.domain.channels_first(z.index_select(-1, self.place))
 
     def _outputs(self, products: list[Tensor]) -> Iterator[Tensor]:
         """Of each type of Z its copies, flat, from (..., copies, t) of each type of X ⊗ Y."""

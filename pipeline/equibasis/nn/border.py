@@ -52,6 +52,15 @@ def check_vectors(
     raise ModelError(_refusal(module, x, width, dtype, space))
 
 
+def as_vectors(x: Any, shape: tuple[int, ...]) -> Any:
+    """Arrays (..., *shape), such as images, as vectors (..., n); all else as it is."""
+    if len(shape) < 2 or not isinstance(x, Tensor) or torch.jit.is_tracing():
+        return x
+    if x.shape[-1:] == (math.prod(shape),) or x.shape[-len(shape) :] != shape:
+        return x  # the last axis is asked first: others may be of any size in a program
+    return x.flatten(-len(shape))
+
+
 def why_refused(module: nn.Module, x: Any, width: int, dtype: torch.dtype | None) -> str | None:
     """What is wrong with x, after an error; ``None`` if that was something else."""
     try:
@@ -83,6 +92,9 @@ def _refusal(
     of = "" if space is None else f" of {space}"
     axes = _axes(module)
     shape = f"vectors (..., {width})" if not axes else f"fields (..., {width}, {_GRIDS[axes]})"
+    array: tuple[int, ...] = getattr(module, "array_shape", ())
+    if len(array) > 1:
+        shape += f" or arrays (..., {', '.join(map(str, array))})"
     return f"{type(module).__name__} takes {takes} {shape}{of}, not {found}{how}"
 
 

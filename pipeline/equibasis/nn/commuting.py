@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -17,6 +18,25 @@ from equibasis.symmetry.constructions import invariant_coordinates, restriction
 from equibasis.symmetry.representations import TOLERANCE, PermutationRepresentation, Representation
 
 Elementwise: TypeAlias = Callable[[Tensor], Tensor]
+
+# Modules of torch that are no activations, by what takes their place in equivariant networks.
+_INSTEAD: dict[tuple[type[nn.Module], ...], str] = {
+    (nn.Linear,): "EquivariantLinear, or of fields a convolution",
+    (nn.Conv1d, nn.Conv2d, nn.Conv3d): "EquivariantConv2d and its like",
+    (
+        nn.ConvTranspose1d,
+        nn.ConvTranspose2d,
+        nn.ConvTranspose3d,
+    ): "EquivariantConvTranspose2d and its like",
+    (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d): "EquivariantBatchNorm",
+    (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm): "EquivariantLayerNorm",
+    (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d): "FieldDropout",
+    (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d): "FieldMaxPool",
+    (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d): "FieldAvgPool",
+    (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d): "GlobalAvgPool",
+    (nn.Upsample,): "FieldUpsample",
+    (nn.Flatten,): "GlobalAvgPool or FieldsToVectors",
+}
 
 # How many times the parameters of an activation are drawn anew when it is tried out.
 _DRAWS = 3
@@ -55,6 +75,16 @@ def check_commutes(function: Elementwise, features: FeatureSpace) -> None:
 
     It is tried on numbers, with its parameters drawn anew.
     """
+    try:
+        _check_tried(function, features)
+    except ModelError as error:
+        for modules, instead in _INSTEAD.items():
+            if isinstance(function, modules):
+                raise ModelError(f"{error}; take {instead} in its place") from error
+        raise
+
+
+def _check_tried(function: Elementwise, features: FeatureSpace) -> None:
     entries = _monomial_entries(features.representation)
     for trial in _trials(function):
         _check_elementwise(trial, function, features)
@@ -87,8 +117,9 @@ def check_commutes(function: Elementwise, features: FeatureSpace) -> None:
 def _check_elementwise(trial: Elementwise, function: Elementwise, features: FeatureSpace) -> None:
     """One function of one number, on whatever place of the tensor it stands."""
     generator = torch.Generator().manual_seed(0)
-    rows = max(8, 1024 // features.dimension)  # many, as dropout may be rare
-    x = 3 * torch.randn(rows, features.dimension, generator=generator, dtype=torch.float64)
+    shape = features.dimension, *(3,) * features.axes
+    rows = max(8, 1024 // math.prod(shape))  # many, as dropout may be rare
+    x = 3 * torch.randn(rows, *shape, generator=generator, dtype=torch.float64)
     try:
         y = trial(x.clone())
         others = [

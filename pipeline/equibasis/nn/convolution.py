@@ -17,7 +17,7 @@ from equibasis.linalg.remembered import remembered
 from equibasis.nn.bias import InvariantBias
 from equibasis.nn.border import check_vectors
 from equibasis.nn.expansion import BasisExpansion
-from equibasis.nn.grids import check_centred, sizes_of
+from equibasis.nn.grids import check_axes_alike, check_centred, sizes_of, turned_axes
 from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.init import whiten_
 from equibasis.nn.interface import FeatureSpace, basis_of, invariants_of, shown
@@ -74,7 +74,8 @@ class _Convolution(IdentifiedWeights):
             known = _PADDING_MODES[: 1 if self.transposed else None]
             raise ModelError(f"padding_mode {padding_mode!r}: choose {', '.join(known)}")
         self.padding_mode = padding_mode
-        _check_axes_alike(self.domain, name, self.stride, self.padding, self.dilation)
+        check_axes_alike(self.domain, name, self.stride, self.padding, self.dilation)
+        self.turned = turned_axes(self.domain)
         self.reach = _channel_reach(self.basis, self.groups, math.prod(self.kernel_size))
         check_reach(name, self.domain, self.codomain, self.reach)
         self.expansion = BasisExpansion(self.basis)
@@ -119,7 +120,7 @@ class _Convolution(IdentifiedWeights):
                 x, weight, bias, self.stride, self.padding, 0, self.groups, self.dilation
             )
         extents = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel_size, strict=True)]
-        check_centred(self, x, extents, self.stride, self.padding)
+        check_centred(self, x, self.turned, extents, self.stride, self.padding)
         padding: tuple[int, ...] = self.padding
         if self.padding_mode != "zeros":
             both_sides = [p for p in reversed(padding) for _ in (0, 1)]
@@ -290,6 +291,16 @@ class EquivariantConvTranspose3d(_Convolution):
     transposed = True
 
 
+Convolution: TypeAlias = (
+    EquivariantConv1d
+    | EquivariantConv2d
+    | EquivariantConv3d
+    | EquivariantConvTranspose1d
+    | EquivariantConvTranspose2d
+    | EquivariantConvTranspose3d
+)
+
+
 @remembered
 def _fields(basis: Basis) -> tuple[tuple[int, ...], FeatureSpace, FeatureSpace]:
     """The size of the kernels, and the fields at both ends."""
@@ -311,19 +322,6 @@ def _fields(basis: Basis) -> tuple[tuple[int, ...], FeatureSpace, FeatureSpace]:
 def _invariants(basis: Basis) -> Basis:
     """The invariants of what the other field has at a point."""
     return invariants_of(FeatureSpace.output_of(basis.space), "a convolution")
-
-
-def _check_axes_alike(features: FeatureSpace, name: str, *sizes: tuple[int, ...]) -> None:
-    """Raise `ModelError` where sizes differ on axes that the group exchanges."""
-    turns = features.turns
-    exchanged = np.ones((features.axes,) * 2) if turns is None else np.abs(turns).max(axis=0)
-    for each in sizes:
-        for a, b in np.argwhere(exchanged):
-            if each[a] != each[b]:
-                raise ModelError(
-                    f"{name}: {each} differs on axes that {features.group} exchanges: give one "
-                    "number for both"
-                )
 
 
 def _channel_reach(basis: Basis, groups: int, points: int) -> Reach:

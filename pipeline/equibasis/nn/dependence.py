@@ -17,14 +17,40 @@ from torch import Tensor, nn
 
 from equibasis.nn.activations import Pointwise
 from equibasis.nn.buffers import ExactBuffers
+from equibasis.nn.convolution import Convolution
+from equibasis.nn.fields import (
+    FieldAvgPool,
+    FieldDropout,
+    FieldMaxPool,
+    FieldsToVectors,
+    FieldUpsample,
+    GlobalAvgPool,
+    OrbitMaxPool,
+)
 from equibasis.nn.init import whiten_
 from equibasis.nn.interface import EquivariantMap
 from equibasis.nn.layers import EquivariantLinear
-from equibasis.nn.normalization import EquivariantLayerNorm
+from equibasis.nn.normalization import EquivariantBatchNorm, EquivariantLayerNorm
 from equibasis.nn.pooling import OrbitMeanPool
 from equibasis.nn.reach import WAY_OUT, Reach, name_of
+from equibasis.nn.restriction import Restriction
 from equibasis.nn.tracing import without_autocast
-from equibasis.symmetry.representations import PermutationRepresentation, Representation
+
+# Between permutations they may be positive, with no row or column of zeros, or are monotone.
+_POSITIVE = (
+    EquivariantLinear
+    | Convolution
+    | Pointwise
+    | EquivariantBatchNorm
+    | FieldAvgPool
+    | FieldDropout
+    | FieldMaxPool
+    | FieldsToVectors
+    | FieldUpsample
+    | GlobalAvgPool
+    | OrbitMaxPool
+    | Restriction
+)
 
 # Vectors that are sent through: enough that a ReLU does not stop all of them.
 _SAMPLES = 16
@@ -72,7 +98,7 @@ def network_reach(layers: Sequence[nn.Module], most: Reach | None = None) -> tup
     """Which outputs depend on the input, and which inputs count; where none does, why; a way out.
 
     A layer that is not of equibasis, does not run here, or is of fields, is taken to join every
-    input with every output.
+    input with every output: of convolutions only each alone says what it does not reach.
 
     Parameters
     ----------
@@ -142,14 +168,10 @@ def _flattened(layers: Sequence[nn.Module]) -> Iterator[Any]:
 
 
 def _mixes_all(step: EquivariantMap) -> bool:
-    """Whether every output depends on all inputs, at once: maps of permutations have no zeros."""
-    if isinstance(step, EquivariantLinear | Pointwise) or not _is_ours(step):
-        return all(_permutes(end.representation) for end in (step.domain, step.codomain))
+    """Whether what comes in comes out, at once: maps of permutations may be positive."""
+    if isinstance(step, _POSITIVE) or not _is_ours(step):
+        return all(end.permutes for end in (step.domain, step.codomain))
     return False
-
-
-def _permutes(rho: Representation) -> bool:
-    return isinstance(rho, PermutationRepresentation) and rho.signs is None
 
 
 # --- one layer -----------------------------------------------------------------------------------
@@ -179,8 +201,10 @@ def _runner(step: Any, draw: _Draw, generator: torch.Generator) -> _Run:
     It makes ``None`` where that is unknown: the layer, or a function in it, is not ours and does
     not take such numbers.
     """
-    if not _is_ours(step) or step.domain.axes:
+    if not _is_ours(step) or step.domain.axes or step.codomain.axes:
         return lambda x: None
+    if isinstance(step, FieldDropout):
+        return lambda x: x
     try:
         if _has_others(step):
             step = copy.deepcopy(step)

@@ -9,7 +9,7 @@ import torch
 from torch import fx, nn
 
 from equibasis.errors import ModelError
-from equibasis.nn.convolution import _Convolution
+from equibasis.nn.convolution import Convolution
 from equibasis.nn.interface import shown
 from equibasis.nn.layers import EquivariantLinear
 
@@ -19,7 +19,8 @@ _PACKAGE = __name__.partition(".")[0]
 def export(module: nn.Module) -> nn.Module:
     """A copy for inference, of torch's own modules and operations only, with equal outputs.
 
-    Each `EquivariantLinear` becomes the `torch.nn.Linear` of its weight; other modules of equibasis
+    Each `EquivariantLinear` becomes the `torch.nn.Linear` of its weight, which takes vectors alone,
+    and each convolution the plain one, such as `torch.nn.Conv2d`; other modules of equibasis
     become a `torch.fx.GraphModule` of what they compute, what follows from parameters alone
     computed already; modules of others stay, as copies. The result is in evaluation mode. It
     loads where equibasis is not installed, and goes through ``torch.export.export``,
@@ -40,21 +41,21 @@ def export(module: nn.Module) -> nn.Module:
         raise ModelError(f"a torch module can be exported, not {shown(module)}")
     plain = copy.deepcopy(module).eval()
     with torch.no_grad():
-        return _without_ours(_with_linears(plain, {}), {})
+        return _without_ours(_with_plain_layers(plain, {}), {})
 
 
-def _with_linears(module: nn.Module, done: dict[nn.Module, nn.Module]) -> nn.Module:
-    """The module with every equivariant linear layer in it made a plain one."""
+def _with_plain_layers(module: nn.Module, done: dict[nn.Module, nn.Module]) -> nn.Module:
+    """The module with every equivariant linear layer and convolution in it made a plain one."""
     if module not in done:
         done[module] = module
         if isinstance(module, EquivariantLinear):
             done[module] = module.to_linear()
-        elif isinstance(module, _Convolution):
+        elif isinstance(module, Convolution):
             done[module] = module.to_conv()
         else:
             for name, child in module._modules.items():
                 if child is not None:
-                    module._modules[name] = _with_linears(child, done)
+                    module._modules[name] = _with_plain_layers(child, done)
     return done[module]
 
 

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from equibasis.errors import ModelError
-from equibasis.nn.border import check_vectors
+from equibasis.nn.border import check_vectors, number_of
 from equibasis.nn.buffers import ExactBuffers
-from equibasis.nn.grids import check_centred, sizes_of
+from equibasis.nn.grids import check_axes_alike, check_centred, sizes_of, turned_axes
+from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.interface import FeatureSpace, features_of
 from equibasis.solvers.basis import Basis
+from equibasis.symmetry.assembled import product
 from equibasis.symmetry.constructions import invariant_coordinates
-from equibasis.symmetry.representations import PermutationRepresentation
+from equibasis.symmetry.windows import turned_points, window
+
+Sizes: TypeAlias = int | Sequence[int]
+UpsampleMode: TypeAlias = Literal["nearest", "linear", "bilinear", "trilinear"]
 
 _MAX = {1: functional.max_pool1d, 2: functional.max_pool2d, 3: functional.max_pool3d}
 _MEAN = {1: functional.avg_pool1d, 2: functional.avg_pool2d, 3: functional.avg_pool3d}
+# What torch calls the interpolation that is linear along each axis.
+_LINEAR: dict[int, UpsampleMode] = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
 class _WindowPool(nn.Module):
@@ -27,21 +35,26 @@ class _WindowPool(nn.Module):
     def __init__(
         self,
         features: FeatureSpace,
-        size: int | Sequence[int],
-        stride: int | Sequence[int] | None = None,
-        padding: int | Sequence[int] = 0,
+        size: Sizes,
+        stride: Sizes | None = None,
+        padding: Sizes = 0,
     ) -> None:
         super().__init__()
-        self.domain = self.codomain = _fields_of(features, type(self).__name__)
+        name = type(self).__name__
+        self.domain = self.codomain = _fields_of(features, name)
         axes = self.domain.axes
         self.size = sizes_of(size, axes, "the size of a pooling window", least=1)
         self.stride = self.size if stride is None else sizes_of(stride, axes, "stride", least=1)
         self.padding = sizes_of(padding, axes, "padding", least=0)
+        check_axes_alike(self.domain, name, self.size, self.stride, self.padding)
+        self.turned = turned_axes(self.domain)
+        if any(2 * p > e for p, e in zip(self.padding, self.size, strict=True)):
+            raise ModelError(f"{name}: padding {self.padding} is at most half of {self.size}")
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, n, *grid) -> (batch, n, *grid')."""
         check_vectors(self, x, self.domain.dimension)
-        check_centred(self, x, self.size, self.stride, self.padding)
+        check_centred(self, x, self.turned, self.size, self.stride, self.padding)
         return self.pooled(x)
 
     def pooled(self, x: Tensor) -> Tensor:
@@ -56,28 +69,49 @@ class _WindowPool(nn.Module):
 class FieldMaxPool(_WindowPool):
     """The largest of each channel in windows of a grid, where the group permutes channels.
 
-    Raises `ModelError` where it does more, since the largest of -x is not minus that of x: take
-    `FieldAvgPool`.
+    (batch, n, *grid) to (batch, n, *grid'), as `torch.nn.MaxPool2d`. Windows have to lie alike
+    from both ends of an axis that the group turns: the stride divides size + 2 padding - window.
+    So windows of 2 points are for even sizes, and windows of 3 with stride 2 for odd ones, with
+    padding 1 too.
+
+    Parameters
+    ----------
+    features
+        The fields, such as the codomain of a convolution.
+    size, stride, padding
+        As in `torch.nn.MaxPool2d`; the stride is the size by default.
+
+    Raises
+    ------
+    ModelError
+        If the group does more than permute channels, since the largest of -x is not minus that of
+        x: take `FieldAvgPool`. If sizes differ on axes that it exchanges. When called: for grids
+        on which it would take windows to others.
     """
 
     def __init__(
         self,
         features: FeatureSpace,
-        size: int | Sequence[int],
-        stride: int | Sequence[int] | None = None,
-        padding: int | Sequence[int] = 0,
+        size: Sizes,
+        stride: Sizes | None = None,
+        padding: Sizes = 0,
     ) -> None:
         super().__init__(features, size, stride, padding)
         _check_permutes(self.domain, "FieldMaxPool", "FieldAvgPool")
 
     def pooled(self, x: Tensor) -> Tensor:
+        """The same, x checked."""
         return _MAX[self.domain.axes](x, self.size, self.stride, self.padding)
 
 
 class FieldAvgPool(_WindowPool):
-    """The mean of each channel in windows of a grid, zeros of the padding counted."""
+    """The mean of each channel in windows of a grid, zeros of the padding counted.
+
+    For any representation; parameters, sizes and errors are those of `FieldMaxPool`.
+    """
 
     def pooled(self, x: Tensor) -> Tensor:
+        """The same, x checked."""
         return _MEAN[self.domain.axes](x, self.size, self.stride, self.padding)
 
 
@@ -95,7 +129,7 @@ class GlobalAvgPool(nn.Module):
         return x.mean(dim=tuple(range(-self.domain.axes, 0)))
 
 
-class OrbitMaxPool(ExactBuffers):
+class OrbitMaxPool(IdentifiedWeights, ExactBuffers):
     """x -> the largest coordinate of each orbit, where the group permutes. (..., n) to (..., r).
 
     Of a regular field that is the largest over the group ("group pooling").
@@ -110,7 +144,7 @@ class OrbitMaxPool(ExactBuffers):
         orbits = invariant_coordinates(space.representation)
         self.codomain = space.scalars(len(orbits))
         longest = max(map(len, orbits))
-        # Short orbits are padded with their own first coordinate, which changes no maximum.
+        # Short orbits are padded with their own first coordinates, which changes no maximum.
         members = np.stack([np.resize(orbit, longest) for orbit in orbits])
         self.consecutive = np.array_equal(members.ravel(), np.arange(space.dimension))
         self.register_exact("members", members.ravel())
@@ -119,7 +153,7 @@ class OrbitMaxPool(ExactBuffers):
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., r)."""
         check_vectors(self, x, self.domain.dimension)
-        channels = -1 - self.domain.axes
+        channels = self.domain.channels
         if not self.consecutive:
             x = x.index_select(channels, self.get_buffer("members"))
         return x.unflatten(channels, (self.orbits, self.longest)).amax(dim=channels)
@@ -127,6 +161,163 @@ class OrbitMaxPool(ExactBuffers):
     def extra_repr(self) -> str:
         """Sizes, for ``repr``."""
         return f"{self.domain.dimension} -> {self.codomain.dimension}"
+
+    def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
+        """The orbits in their order, which the weights after it take."""
+        return "OrbitMaxPool", (self.domain,), f"{self.orbits} orbits"
+
+
+class FieldUpsample(nn.Module):
+    """Fields on a grid that is a whole number of times as fine.
+
+    (batch, n, *grid) to (batch, n, *grid'). Points lie in the middle of what they stand for, so
+    any grid is turned as before.
+
+    Parameters
+    ----------
+    features
+        The fields.
+    scale
+        How many points are made of each, along all axes or along each.
+    mode
+        ``"nearest"``: each point as often as that; or as torch calls it, ``"linear"``,
+        ``"bilinear"`` or ``"trilinear"`` for fields on one, two or three axes.
+
+    Raises
+    ------
+    ModelError
+        If a scale is not a whole number, or differs on axes that the group exchanges, or the mode
+        is another one.
+    """
+
+    def __init__(
+        self, features: FeatureSpace, scale: Sizes, mode: UpsampleMode = "nearest"
+    ) -> None:
+        super().__init__()
+        self.domain = self.codomain = _fields_of(features, "FieldUpsample")
+        axes = self.domain.axes
+        self.scale = sizes_of(scale, axes, "the scale of FieldUpsample", least=1)
+        check_axes_alike(self.domain, "FieldUpsample", self.scale)
+        if mode not in ("nearest", _LINEAR[axes]):
+            raise ModelError(f"mode {mode!r}: choose 'nearest' or {_LINEAR[axes]!r}")
+        self.mode = mode
+
+    def forward(self, x: Any) -> Tensor:
+        """(batch, n, *grid) -> (batch, n, *grid')."""
+        check_vectors(self, x, self.domain.dimension)
+        axes = self.domain.axes
+        if self.mode == "nearest":  # functional.interpolate rounds, for scales such as 41
+            for axis, count in zip(range(-axes, 0), self.scale, strict=True):
+                x = x.repeat_interleave(count, dim=axis)
+            return x
+        batch = isinstance(x, fx.Proxy) or x.ndim > axes + 1
+        factors = [float(count) for count in self.scale]
+        y = functional.interpolate(
+            x if batch else x[None], scale_factor=factors, mode=self.mode, align_corners=False
+        )
+        return y if batch else y[0]
+
+    def extra_repr(self) -> str:
+        """Scale and mode, for ``repr``."""
+        return f"scale={self.scale}, mode={self.mode!r}"
+
+
+class FieldDropout(ExactBuffers):
+    """Dropout of invariant blocks: in training each is 0 with probability p, else times 1/(1 - p).
+
+    A block is a set of channels that the group keeps apart, over the whole grid: all of one
+    regular field, or of one vector. (..., n, *grid) to the same, vectors (..., n) too; every
+    sample is drawn by itself.
+
+    Parameters
+    ----------
+    features
+        The fields, or vectors.
+    p
+        From 0 to 1.
+
+    Raises
+    ------
+    ModelError
+        If p is no such number.
+    """
+
+    block: Tensor
+
+    def __init__(self, features: FeatureSpace | Basis, p: float = 0.5) -> None:
+        super().__init__()
+        self.domain = self.codomain = features_of(features, "FieldDropout")
+        self.p = number_of(p, "p", most=1.0)
+        parts = invariant_coordinates(self.domain.representation)
+        self.blocks = len(parts)
+        block = np.empty(self.domain.dimension, dtype=np.int64)
+        for number, part in enumerate(parts):
+            block[part] = number
+        self.register_exact("block", block)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., n, *grid) -> the same shape."""
+        check_vectors(self, x, self.domain.dimension)
+        if not self.training or not self.p:
+            return x
+        samples = x.shape[: x.ndim + self.domain.channels]
+        kept = functional.dropout(x.new_ones(*samples, self.blocks), self.p)
+        return x * self.domain.along_channels(kept.index_select(-1, self.block))
+
+    def extra_repr(self) -> str:
+        """Blocks and p, for ``repr``."""
+        return f"{self.domain.dimension} in {self.blocks} blocks, p={self.p}"
+
+
+class FieldsToVectors(nn.Module):
+    """Fields on a grid of one size as vectors, for linear layers. (..., n, *grid) to (..., n·N).
+
+    The vectors are of the space that has the N points in its text: ``8*(regular*7x7)``, which is
+    ``layer.codomain.space``, for bases of the layers after it.
+
+    Parameters
+    ----------
+    features
+        The fields.
+    size
+        Points along each axis, or along all.
+
+    Raises
+    ------
+    ModelError
+        If it is not known how the group turns the grid, as of convolutions of 1x1 alone, or sizes
+        differ on axes that it exchanges. When called: for another size.
+    """
+
+    def __init__(self, features: FeatureSpace, size: Sizes) -> None:
+        super().__init__()
+        name = type(self).__name__
+        self.domain = fields = _fields_of(features, name)
+        self.size = sizes_of(size, fields.axes, "the size of a grid", least=1)
+        if fields.turns is None:
+            raise ModelError(
+                f"{name}: how {fields.group} turns the grid is not known of kernels of one point: "
+                "give the domain or codomain of a convolution with larger ones"
+            )
+        check_axes_alike(fields, name, self.size)
+        rho = product(fields.representation, turned_points(fields.turns, self.size))
+        self.codomain = FeatureSpace(
+            fields.group, fields.elements, window(fields.space, self.size), rho, fields.complete
+        )
+
+    def forward(self, x: Any) -> Tensor:
+        """(..., n, *grid) -> (..., n·N)."""
+        check_vectors(self, x, self.domain.dimension)
+        axes = self.domain.axes
+        if not isinstance(x, fx.Proxy) and tuple(x.shape[-axes:]) != self.size:
+            raise ModelError(
+                f"{type(self).__name__} takes grids {self.size}, not {tuple(x.shape[-axes:])}"
+            )
+        return x.flatten(-1 - axes)
+
+    def extra_repr(self) -> str:
+        """Sizes, for ``repr``."""
+        return f"{self.domain.dimension} channels, size={self.size} -> {self.codomain.dimension}"
 
 
 def _fields_of(features: object, layer: str) -> FeatureSpace:
@@ -139,8 +330,7 @@ def _fields_of(features: object, layer: str) -> FeatureSpace:
 
 
 def _check_permutes(features: FeatureSpace, layer: str, instead: str) -> None:
-    rho = features.representation
-    if not isinstance(rho, PermutationRepresentation) or rho.signs is not None:
+    if not features.permutes:
         raise ModelError(
             f"{layer} does not commute with {features}: the group does more there than permute; "
             f"take {instead}"

@@ -16,7 +16,7 @@ from equibasis.symmetry.assembled import direct_sum, product
 from equibasis.symmetry.constructions import invariant_coordinates, restriction, same_representation
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.representations import TOLERANCE, PermutationRepresentation, Representation
-from equibasis.symmetry.spaces import SCALAR, Grid, Space, Sum, copies
+from equibasis.symmetry.spaces import SCALAR, Grid, Shape, Space, Sum, array_shape, copies
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +96,15 @@ class FeatureSpace:
         return x if not self.axes else x.movedim(-1, -1 - self.axes)
 
     @property
+    def channels(self) -> int:
+        """The axis of n, from the end: -1 of vectors."""
+        return -1 - self.axes
+
+    def along_channels(self, numbers: Tensor) -> Tensor:
+        """Numbers (n,), or one a block, as what fields are multiplied by: (n, 1, 1)."""
+        return numbers[(..., *(None,) * self.axes)] if self.axes else numbers
+
+    @property
     def dual(self) -> FeatureSpace:
         """The dual space."""
         return replace(self, space=self.space.dual, representation=self.representation.dual)
@@ -104,6 +113,11 @@ class FeatureSpace:
     def dimension(self) -> int:
         """n."""
         return self.representation.dimension
+
+    @property
+    def array_shape(self) -> Shape:
+        """The axes of arrays that vectors are, such as (3, 14, 14); (n,) where none are known."""
+        return array_shape(self.space, self.dimension) or (self.dimension,)
 
     def scalars(self, count: int) -> FeatureSpace:
         """``count`` numbers that the same group leaves alone; raises `ModelError` for no count."""
@@ -130,17 +144,21 @@ class FeatureSpace:
 
     def __add__(self, other: FeatureSpace) -> FeatureSpace:
         """The direct sum of two spaces of one group: vectors one after the other."""
-        if self.elements != other.elements:
-            raise ModelError(f"{self} and {other} have no sum: they are of different groups")
+        self._check_alike(other, "sum")
         rho = direct_sum([self.representation, other.representation])
         return replace(self, space=self.space + other.space, representation=rho)
 
     def __mul__(self, other: FeatureSpace) -> FeatureSpace:
         """The tensor product of two spaces of one group, the second's coordinates fastest."""
-        if self.elements != other.elements:
-            raise ModelError(f"{self} and {other} have no product: they are of different groups")
+        self._check_alike(other, "product")
         rho = product(self.representation, other.representation)
         return replace(self, space=self.space * other.space, representation=rho)
+
+    def _check_alike(self, other: FeatureSpace, what: str) -> None:
+        if self.elements != other.elements:
+            raise ModelError(f"{self} and {other} have no {what}: they are of different groups")
+        if self.axes != other.axes:
+            raise ModelError(f"{self} and {other} have no {what}: they are not on the same grid")
 
     def same_as(self, other: FeatureSpace) -> bool:
         """Whether both have the same elements, and each acts alike on both.
@@ -175,6 +193,12 @@ class FeatureSpace:
         else:
             why = "the group acts on them in different ways"
         raise ModelError(f"{here} {self}, but {there} {other}: {why}")
+
+    @property
+    def permutes(self) -> bool:
+        """Whether the group permutes coordinates, and does no more."""
+        rho = self.representation
+        return isinstance(rho, PermutationRepresentation) and rho.signs is None
 
     @property
     def is_trivial(self) -> bool:

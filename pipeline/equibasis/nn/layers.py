@@ -12,7 +12,7 @@ from torch.nn import functional
 from equibasis.errors import ModelError
 from equibasis.linalg.numbers import whole_number
 from equibasis.nn.bias import Bias, InvariantBias, check_invariants, coefficients_of
-from equibasis.nn.border import check_vectors, why_refused
+from equibasis.nn.border import as_vectors, check_vectors, why_refused
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.expansion import BasisExpansion
 from equibasis.nn.fourier import TorusMap
@@ -34,9 +34,10 @@ Mode: TypeAlias = Literal["auto", "expand", "irreps"]
 class EquivariantLinear(IdentifiedWeights):
     """y = W x + b with W = Σ cⱼ Wⱼ in Hom_G(X, Y), so that ρ₂(g) y(x) = y(ρ₁(g) x).
 
-    Takes (..., m) to (..., k). The Wⱼ are the basis, scaled so that their non-zero entries have
-    mean square 1: a coefficient is the weight that it is shared as. Weights are made of the
-    coefficients at every call; for inference take `to_linear`, or `equibasis.nn.export`.
+    Takes (..., m) to (..., k); images and other arrays (..., *array_shape) too, flattened. The Wⱼ
+    are the basis, scaled so that their non-zero entries have mean square 1: a coefficient is the
+    weight that it is shared as. Weights are made of the coefficients at every call; for inference
+    take `to_linear`, or `equibasis.nn.export`, which take vectors alone.
 
     Parameters
     ----------
@@ -60,6 +61,8 @@ class EquivariantLinear(IdentifiedWeights):
         c, of shape (r,), in the order of the basis' columns.
     domain, codomain
         X and Y with their representations.
+    array_shape
+        Axes of the arrays that X is of, such as (3, 14, 14); (m,) where none are known.
     mode
         ``"expand"`` or ``"irreps"``.
     reach
@@ -87,6 +90,7 @@ class EquivariantLinear(IdentifiedWeights):
         self.rank = basis.rank
         self.domain = FeatureSpace.input_of(basis.space)
         self.codomain = FeatureSpace.output_of(basis.space)
+        self.array_shape = self.domain.array_shape
         self.reach = Reach.of_basis(basis)
         check_reach(type(self).__name__, self.domain, self.codomain, self.reach)
         if mode not in get_args(Mode):
@@ -115,6 +119,7 @@ class EquivariantLinear(IdentifiedWeights):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., m) -> (..., k)."""
+        x = as_vectors(x, self.array_shape)
         # Small layers take microseconds, so what is torch's is looked up where it lies.
         modules: dict[str, Any] = self._modules
         map_, coefficients = modules["map"], coefficients_of(self)

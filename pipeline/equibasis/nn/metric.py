@@ -30,8 +30,9 @@ class InvariantMetric(ExactBuffers):
     Parameters
     ----------
     features
-        The space. Where it lists generators of matrices that are not orthogonal, all elements
-        are found first.
+        The space, or fields: then all is at each point, (..., n, *grid) wherever (..., n) is said.
+        Where it lists generators of matrices that are not orthogonal, all elements are found
+        first.
 
     Raises
     ------
@@ -55,12 +56,13 @@ class InvariantMetric(ExactBuffers):
         block = np.empty(features.dimension, dtype=np.int64)
         for number, part in enumerate(parts):
             block[part] = number
-        self.dimension, self.blocks = features.dimension, len(parts)
+        self.features, self.dimension, self.blocks = features, features.dimension, len(parts)
         # (size, number of blocks of it), ascending: blocks of one size are added up together.
         self.counts = [(int(size), int((sizes == size).sum())) for size in np.unique(sizes)]
         by_size = np.concatenate([parts[number] for number in order])
         self.register_exact("block", block)
         self.register_exact("sizes", sizes)
+        self.in_order = np.array_equal(by_size, np.arange(features.dimension))
         self.register_exact("by_size", by_size)
         self.register_exact("place", np.argsort(order))
         self.gram = _invariant_gram(features)
@@ -70,7 +72,10 @@ class InvariantMetric(ExactBuffers):
 
     def straightened(self, x: Tensor) -> Tensor:
         """C x, whose plain length is the invariant one of x; (..., n) to (..., n)."""
-        return x if self.factor is None else x @ self.factor.T
+        if self.factor is None:
+            return x
+        z = self.features.channels_last(x) @ self.factor.T
+        return self.features.channels_first(z)
 
     def squares(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., blocks): |x_b|²."""
@@ -79,13 +84,15 @@ class InvariantMetric(ExactBuffers):
 
     def sums(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., blocks): the sum of each block's coordinates."""
-        by_size = x.index_select(-1, self.by_size)
+        axis = self.features.channels
+        by_size = x if self.in_order else x.index_select(axis, self.by_size)
         added, start = [], 0
         for size, count in self.counts:
-            blocks = by_size.narrow(-1, start, size * count).unflatten(-1, (count, size))
-            added.append(blocks.sum(dim=-1))
+            blocks = by_size.narrow(axis, start, size * count).unflatten(axis, (count, size))
+            added.append(blocks.sum(dim=axis))
             start += size * count
-        return torch.cat(added, dim=-1).index_select(-1, self.place)
+        sums = torch.cat(added, dim=axis)
+        return sums if self.in_order else sums.index_select(axis, self.place)
 
     def norms(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., blocks): |x_b|, whose gradient at 0 is 0."""
@@ -95,7 +102,7 @@ class InvariantMetric(ExactBuffers):
 
     def spread(self, values: Tensor) -> Tensor:
         """(..., blocks) -> (..., n): each block's value at each of its coordinates."""
-        return values.index_select(-1, self.block)
+        return values.index_select(self.features.channels, self.block)
 
 
 def _invariant_gram(features: FeatureSpace) -> np.ndarray | None:

@@ -24,6 +24,7 @@ from equibasis.nn.activations import (
     is_mixed,
 )
 from equibasis.nn.bilinear import EquivariantBilinear, EquivariantQuadratic
+from equibasis.nn.border import as_vectors
 from equibasis.nn.commuting import Elementwise
 from equibasis.nn.dependence import network_reach
 from equibasis.nn.identity import check_all_weights
@@ -46,7 +47,7 @@ _ACTIVATIONS = {"auto": activation_for, "norm": NormActivation, "gated": GatedAc
 # Products are taken of so many copies of each summand, of at most so many dimensions.
 _MOST_COPIES, _LARGEST_FACTOR = 4, 16
 
-_NORMALIZATIONS = {"layer": EquivariantLayerNorm, "batch": EquivariantBatchNorm}
+NORMALIZATIONS = {"layer": EquivariantLayerNorm, "batch": EquivariantBatchNorm}
 
 
 class EquivariantSequential(nn.Module):
@@ -81,6 +82,7 @@ class EquivariantSequential(nn.Module):
                 "says which space and group there is"
             )
         self.domain = here = layers[0].domain
+        self.array_shape = here.array_shape
         self.layers: nn.Sequential = nn.Sequential()
         for number, layer in enumerate(layers):
             if isinstance(layer, EquivariantCombine):
@@ -108,7 +110,12 @@ class EquivariantSequential(nn.Module):
         check_reach(type(self).__name__, self.domain, here, self.reach, said, *reason)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., n) of the first layer's domain to (..., n') of the last one's codomain."""
+        """(..., n) of the first layer's domain to (..., n') of the last one's codomain.
+
+        Where the domain is of arrays, such as images, these are flattened.
+        """
+        if not self.domain.axes:
+            x = as_vectors(x, self.array_shape)
         y: Tensor = self.layers(x)
         return y
 
@@ -187,8 +194,7 @@ class EquivariantMLP(EquivariantSequential):
     ) -> None:
         if not isinstance(spaces, list | tuple) or len(spaces) < 2 or None in spaces:
             raise ModelError(f"a network needs two spaces or more, as a list, not {shown(spaces)}")
-        if normalization is not None and str(normalization) not in _NORMALIZATIONS:
-            raise ModelError(f"normalization {normalization!r}: choose 'layer', 'batch' or None")
+        check_normalization(normalization)
         if not isinstance(bias, bool):
             raise ModelError(f"bias {shown(bias)}: choose True or False, invariant it always is")
         if bilinear not in (True, False, "auto"):
@@ -201,12 +207,12 @@ class EquivariantMLP(EquivariantSequential):
             if position == len(spaces) - 2:
                 layers.append(make.layer(here, invariants, gain))
                 break
-            step = _activation(activation, FeatureSpace.output_of(invariants.space))
+            step = activation_of(activation, FeatureSpace.output_of(invariants.space))
             if step.domain.space != space:  # gates besides
                 invariants = get_basis(group, output=step.domain.space, solver=solver)
             layers.append(make.layer(here, invariants, gain))
             if normalization is not None:
-                layers.append(_NORMALIZATIONS[normalization](invariants))
+                layers.append(NORMALIZATIONS[normalization](invariants))
             layers.append(step)
             gain = activation_gain(step, step.domain.dimension)
         super().__init__(*layers)
@@ -258,7 +264,14 @@ class _Maker(NamedTuple):
         return functools.reduce(operator.add, few) if few else None
 
 
-def _activation(activation: Activation, features: FeatureSpace) -> AnyActivation:
+def check_normalization(normalization: Normalization) -> None:
+    """Raise `ModelError` for what is none of them."""
+    if normalization is not None and str(normalization) not in NORMALIZATIONS:
+        raise ModelError(f"normalization {normalization!r}: choose 'layer', 'batch' or None")
+
+
+def activation_of(activation: Activation, features: FeatureSpace) -> AnyActivation:
+    """The layer that users mean by the name, module or function of an activation."""
     if isinstance(activation, str) and activation in _ACTIVATIONS:
         return _ACTIVATIONS[activation](features)
     if isinstance(activation, nn.Module):

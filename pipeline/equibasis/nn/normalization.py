@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
@@ -16,7 +18,6 @@ from equibasis.nn.interface import FeatureSpace, invariants_of, space_of_invaria
 from equibasis.nn.metric import InvariantMetric
 from equibasis.nn.reach import Reach, check_reach
 from equibasis.solvers.basis import Basis
-from equibasis.symmetry.representations import PermutationRepresentation
 
 
 class EquivariantLayerNorm(IdentifiedWeights, ExactBuffers):
@@ -81,12 +82,13 @@ class EquivariantLayerNorm(IdentifiedWeights, ExactBuffers):
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., n)."""
         check_vectors(self, x, self.metric.dimension, self.scale.dtype)
-        x = self.domain.channels_last(x)
-        centred = x - (x * self.axis[1]).sum(dim=-1, keepdim=True) * self.axis[0]
+        channels, along = self.domain.channels, self.domain.along_channels
+        u, form = (along(each) for each in self.axis)
+        centred = x - (x * form).sum(dim=channels, keepdim=True) * u
         z = self.metric.straightened(centred)
-        deviation = (z.square().mean(dim=-1, keepdim=True) + self.eps).sqrt()
-        y = centred / deviation * self.metric.spread(self.scale) + self.shift()
-        return self.domain.channels_first(y)
+        deviation = (z.square().mean(dim=channels, keepdim=True) + self.eps).sqrt()
+        scale = self.scale.index_select(0, self.metric.block)
+        return centred / deviation * along(scale) + along(self.shift())
 
     def extra_repr(self) -> str:
         """Sizes, for ``repr``."""
@@ -147,7 +149,7 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
         self.centre = BasisExpansion(invariants)
         functionals = _coordinates(invariants, self.metric)
         self.of_equal_orbits = (  # torch has no ε of 0
-            self.eps > 0 and _permutes(features) and _are_equal_stretches(functionals, self.metric)
+            self.eps > 0 and features.permutes and _are_equal_stretches(functionals, self.metric)
         )
         self.register_exact("functionals", functionals)
         self.register_buffer("running_mean", torch.empty(invariants.rank))
@@ -172,16 +174,15 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
         check_vectors(self, x, self.metric.dimension, self.scale.dtype)
         if self.of_equal_orbits:
             return self._as_plain(x)
-        x = self.domain.channels_last(x)
         if self.training:
             mean, variance = self._batch_statistics(x)
         else:
             mean, variance = self.running_mean, self.running_var
-        factors = self.scale / (variance + self.eps).sqrt()
-        y = (x - self.centre(mean)) * self.metric.spread(factors) + self.shift()
-        return self.domain.channels_first(y)
+        factors = (self.scale / (variance + self.eps).sqrt()).index_select(0, self.metric.block)
+        along = self.domain.along_channels
+        return (x - along(self.centre(mean))) * along(factors) + along(self.shift())
 
-    def _as_plain(self, x: Tensor) -> Tensor:
+    def _as_plain(self, x: Any) -> Tensor:
         """PyTorch's batch norm, to which each orbit is a channel, its points more of the grid."""
         axes = self.domain.axes
         batch = isinstance(x, fx.Proxy) or x.ndim == axes + 2
@@ -216,14 +217,15 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
 
     def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Coordinates of μ, and v; the running averages take them in."""
-        vectors = x.reshape(-1, x.shape[-1])
-        share = self._share(len(vectors), self.metric.counts[0][0])
-        mean = self.functionals @ vectors.mean(dim=0)
-        squares = self.metric.squares(vectors - self.centre(mean)).mean(dim=0)
-        variance = squares / self.metric.sizes
+        batch = [axis for axis in range(x.ndim) if axis != x.ndim + self.domain.channels]
+        vectors = x.numel() // self.domain.dimension
+        share = self._share(vectors, self.metric.counts[0][0])
+        mean = self.functionals @ (x.mean(dim=batch) if batch else x)
+        squares = self.metric.squares(x - self.domain.along_channels(self.centre(mean)))
+        variance = (squares.mean(dim=batch) if batch else squares) / self.metric.sizes
         with torch.no_grad():
             self.running_mean.lerp_(mean.to(self.running_mean), share)
-            counts = len(vectors) * self.metric.sizes
+            counts = vectors * self.metric.sizes
             unbiased = variance * (counts / (counts - 1))
             self.running_var.lerp_(unbiased.to(self.running_var), share)
         return mean, variance
@@ -237,11 +239,6 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
         """A scale for each block and what was seen there, and a shift among the invariants."""
         blocks = f"{self.metric.blocks} blocks, rank {self.rank}"
         return "EquivariantBatchNorm", (self.domain,), blocks
-
-
-def _permutes(features: FeatureSpace) -> bool:
-    rho = features.representation
-    return isinstance(rho, PermutationRepresentation) and rho.signs is None
 
 
 def _are_equal_stretches(functionals: np.ndarray, metric: InvariantMetric) -> bool:

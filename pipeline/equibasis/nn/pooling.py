@@ -44,7 +44,7 @@ class NormPool(IdentifiedWeights):
         """(..., n) -> (..., blocks)."""
         factor = self.metric.factor
         check_vectors(self, x, self.metric.dimension, None if factor is None else factor.dtype)
-        return self.domain.channels_first(self.metric.norms(self.domain.channels_last(x)))
+        return self.metric.norms(x)
 
     def extra_repr(self) -> str:
         """Sizes, for ``repr``."""

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 import numpy as np
 import torch
 
 from equibasis.errors import ModelError
-from equibasis.nn.interface import basis_of, shown
+from equibasis.nn.convolution import Convolution
+from equibasis.nn.interface import basis_of, invariants_of, shown
 from equibasis.nn.layers import EquivariantLinear
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.spaces import Grid, Space, Sum
 
 How: TypeAlias = Literal["sum", "mean"]
+
+Layer = TypeVar("Layer", bound=EquivariantLinear | Convolution)
 
 # Index pairs whose coefficients are compared, at most.
 _MOST_PAIRS = 2**20
@@ -85,9 +88,7 @@ def transfer(
     return made.train(layer.training)
 
 
-def restrict(
-    layer: EquivariantLinear, basis: Basis, invariants: Basis | None = None
-) -> EquivariantLinear:
+def restrict(layer: Layer, basis: Basis, invariants: Basis | None = None) -> Layer:
     """The same map as a layer of a subgroup, which has more coefficients to train from there.
 
     >>> import equibasis as eb
@@ -99,25 +100,30 @@ def restrict(
     Parameters
     ----------
     layer
-        Of the larger group.
+        Of the larger group: linear, or a convolution.
     basis
-        Equivariant basis of the subgroup, for the same coordinates.
+        Equivariant basis of the subgroup, for the same coordinates; of a convolution, of its
+        kernels. ``2*regular`` of c4 has those of ``regular`` of d4.
     invariants
-        The invariant basis of its output, where the layer has a bias.
+        The invariant basis of its output, where a linear layer has a bias.
 
     Raises
     ------
     ModelError
         If W or b is not in the span: the group of the basis is no subgroup, or acts otherwise.
     """
+    if isinstance(layer, Convolution):
+        return _restricted_convolution(layer, basis_of(basis, "equivariant", "a restriction"))
     if not isinstance(layer, EquivariantLinear):
-        raise ModelError(f"an EquivariantLinear can be restricted, not {shown(layer)}")
+        raise ModelError(
+            f"an EquivariantLinear or a convolution can be restricted, not {shown(layer)}"
+        )
     basis_of(basis, "equivariant", "a restriction")
     bias = layer.bias()
     if bias is not None and invariants is None:
         raise ModelError("the layer has a bias: give the invariants of its output")
-    made = EquivariantLinear(basis, None if bias is None else invariants).to(layer.coefficients)
-    made.start = layer.start
+    made: Any = EquivariantLinear(basis, None if bias is None else invariants)
+    made.to(layer.coefficients).start = layer.start
     with torch.no_grad():
         made.coefficients.copy_(_coefficients(layer.weight(), basis, f"W of {layer.domain.group}"))
         if bias is not None:
@@ -125,6 +131,31 @@ def restrict(
             assert made.bias.coefficients is not None
             found = _coefficients(bias, invariants, f"b of {layer.domain.group}")
             made.bias.coefficients.copy_(found)
+    return made.train(layer.training)
+
+
+def _restricted_convolution(layer: Any, basis: Basis) -> Any:
+    made = layer.with_basis(basis).to(layer.coefficients)
+    for old, new, what in (
+        (layer.domain.at_a_point, made.domain.at_a_point, "input"),
+        (layer.codomain.at_a_point, made.codomain.at_a_point, "output"),
+    ):
+        if old.dimension != new.dimension:
+            raise ModelError(
+                f"the {what} of {layer.domain.group} is {old}, that of {basis!r} {new}"
+            )
+    with torch.no_grad():
+        kernels = layer.weight().unflatten(0, (layer.groups, -1))
+        if layer.transposed:
+            kernels = kernels.transpose(1, 2)
+        found = [_coefficients(each, basis, f"W of {layer.domain.group}") for each in kernels]
+        made.coefficients.copy_(torch.cat(found))
+        bias = layer.bias()
+        if bias is not None and made.bias.coefficients is not None:
+            invariants = invariants_of(made.codomain.at_a_point, "a restriction")
+            made.bias.coefficients.copy_(
+                _coefficients(bias, invariants, f"b of {layer.domain.group}")
+            )
     return made.train(layer.training)
 
 

@@ -136,6 +136,22 @@ def on_axes(rho: Representation, size: Shape) -> np.ndarray | None:
     return turns
 
 
+def turned_points(turns: np.ndarray, size: Shape) -> PermutationRepresentation:
+    """The points of a grid, permuted by what turns its axes: `on_axes` the other way round.
+
+    Parameters
+    ----------
+    turns
+        R for each element, (|G|, axes, axes).
+    size
+        Points along each axis, alike on axes that are exchanged.
+    """
+    points = np.indices(size).reshape(len(size), -1).T
+    centred = 2 * points + 1 - np.array(size)  # rows of points: x R is R⁻¹ x
+    sources = (np.rint(centred @ turns).astype(np.int64) - 1 + np.array(size)) // 2
+    return PermutationRepresentation(np.ravel_multi_index(tuple(np.moveaxis(sources, -1, 0)), size))
+
+
 def _point_sources(rho: Representation, points: int) -> np.ndarray:
     """From where each element brings what it has at each point, int64 (|G|, points)."""
     if isinstance(rho, PermutationRepresentation):
