@@ -23,6 +23,7 @@ PROBLEMS = (
     ("so3", "V**2", "V**2", 3, "A005043", ("SO(3)", 2, 2)),
     ("so3", "V**3", "V**3", 15, "A005043", ("SO(3)", 3, 3)),
     ("so3", "V**4", "V**4", 91, "A005043", None),
+    ("so3", "V**5", "V**5", 603, "A005043", None),
     ("so3", "sym(V, 2)", "sym(V, 2)", 2, "Lamé", None),
     ("so+1,3", "V**2", "V**2", 4, "Catalan numbers squared", ("SO13p()", 2, 2)),
     ("so+1,3", "V**3", "V**3", 25, "Catalan numbers squared", None),

@@ -496,6 +496,11 @@ def test_verify_passes_what_solve_wrote(command, c4_file):
     assert f"{c4_file}: ok: c4: 6x6 -> 3x3, rank 81" in verified.out
 
 
+def test_verify_says_what_is_proved_in_whole_numbers(command):
+    command("solve", "so3.h5", "--group", "so3", "--input", "V", "--output", "V")
+    assert command("verify", "so3.h5").out.endswith(", proved in whole numbers\n")
+
+
 def test_verify_fails_a_basis_that_is_not_equivariant_however_well_hashed(command, wrong_file):
     assert command("inspect", wrong_file).status == 0
     verified = command("verify", wrong_file)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import by_hand
 import equibasis as eb
 from basis_files import BASES, SLANTED
+from equibasis.artifact.verification import is_proved_exact
 from equibasis.solvers import solve_space
 from equibasis.solvers.tables import MatrixTable, OrbitTable, Table
 from equibasis.symmetry.representations import MatrixRepresentation, PermutationRepresentation
@@ -217,3 +218,29 @@ def test_generators_of_ever_more_elements_are_refused_soon():
     checks = eb.solve("c2", output="2x2").checks
     basis = eb.Basis(space, ((MatrixTable(values),),), "by hand", checks)
     assert "infinitely many" in reason(basis)
+
+
+# --- proved in whole numbers ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("group", "space"), [("so3", "V**2 + l2"), ("so+1,3", "V + sym(V, 2)"), ("su2", "V**2")]
+)
+def test_a_basis_of_fractions_is_proved_from_itself_in_whole_numbers(group, space):
+    assert is_proved_exact(eb.solve(group, input=space, output=space))
+
+
+def test_a_last_bit_is_enough_for_a_basis_not_to_be_proved():
+    basis = eb.solve("so3", input="V**2", output="V**2")
+    table = basis.tables[0][0]
+    values = table.values.copy()
+    row, column = np.argwhere(values)[0]
+    values[row, column] = np.nextafter(values[row, column], 1.0)
+    changed = dataclasses.replace(basis, tables=((MatrixTable(values),),))
+    eb.verify_basis(changed)  # within rounding it holds
+    assert not is_proved_exact(changed)
+
+
+def test_where_entries_are_no_fractions_nothing_is_proved_in_whole_numbers():
+    assert not is_proved_exact(eb.solve("i", input="V**2", output="V**2"))
+    assert not is_proved_exact(eb.solve("c4", input="4x4", output="4x4"))

@@ -156,14 +156,16 @@ def verify(files: tuple[Path, ...]) -> None:
 
 def _verified(file: Path) -> Verified:
     from equibasis.artifact.store import verify_file
+    from equibasis.artifact.verification import is_proved_exact
     from equibasis.show.tables import Verified
 
     try:
         basis, checks = verify_file(file)
+        exact = is_proved_exact(basis)
     except EquibasisError as error:
         return Verified(printable(file), reason=str(error).removeprefix(f"{printable(file)}: "))
     errors = checks.orthonormality_error, checks.equivariance_error
-    return Verified(printable(file), str(basis.space), basis.rank, *errors)
+    return Verified(printable(file), str(basis.space), basis.rank, *errors, exact)
 
 
 def _line(result: Verified) -> str:
@@ -172,6 +174,7 @@ def _line(result: Verified) -> str:
     return (
         f"{result.file}: ok: {result.holds}, rank {result.rank}, orthonormal to "
         f"{result.orthonormality_error:.1g}, equivariant to {result.equivariance_error:.1g}"
+        + (", proved in whole numbers" if result.exact else "")
     )
 
 

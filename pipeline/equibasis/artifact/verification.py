@@ -21,6 +21,7 @@ from equibasis.solvers.basis import (
     check_rank,
     measure,
 )
+from equibasis.solvers.kernel import is_exact
 from equibasis.solvers.ranks import expected_rank
 from equibasis.solvers.tables import MatrixTable, OrbitTable
 from equibasis.symmetry.constructions import same_representation
@@ -57,6 +58,18 @@ def verify_basis(basis: Basis) -> Checks:
             return _verified(basis)
     except (ArithmeticError, np.linalg.LinAlgError, ValueError) as error:  # hostile numbers
         raise EquibasisError(f"its numbers cannot be checked: {error}") from error
+
+
+def is_proved_exact(basis: Basis) -> bool:
+    """Whether every table of matrices of a verified basis is exact to the last bit, and proved.
+
+    In whole numbers, which the generators have to be made of, or of fractions or their roots;
+    false where there are no such tables: those of orbits have nothing to prove.
+    """
+    tables = [(each.table, each.space) for each in basis.blocks]
+    of_matrices = [(table, space) for table, space in tables if isinstance(table, MatrixTable)]
+    with np.errstate(all="ignore"):
+        return bool(of_matrices) and all(is_exact(*each) for each in of_matrices)
 
 
 def _verified(basis: Basis) -> Checks:

@@ -99,6 +99,7 @@ class Verified:
     rank: int = 0
     orthonormality_error: float = 0.0
     equivariance_error: float = 0.0
+    exact: bool = False
     reason: str = ""
 
 
@@ -123,6 +124,6 @@ def verification_table(results: list[Verified]) -> Table:
             "[green]ok[/]",
             Text(each.holds),
             f"{each.rank:,}",
-            f"{error:.1g}",
+            f"{error:.1g}" + (", proved in whole numbers" if each.exact else ""),
         )
     return table

@@ -163,10 +163,10 @@ def explanation(space: HomSpace, solver: Solver | None = None) -> str:
 
 
 def _pairs(space: HomSpace) -> dict[tuple[int, int], HomSpace]:
-    """Each pair of types (W, V) that occurs, once."""
+    """Hom_G(V, W) for each pair of types (W, V) that occurs, its tensor factors balanced."""
     types = space.types
     return {
-        (output.type, input_.type): space.between(input_.type, output.type)
+        (output.type, input_.type): space.between(input_.type, output.type).balanced
         for output in types.output
         for input_ in types.input
     }
@@ -234,7 +234,7 @@ def solve_space(space: HomSpace, solver: Solver | None = None) -> Basis:
                 f"solver {chosen.name!r} does not apply: {obstacle}; use --solver auto"
             )
         whole = space if chosen in (orbits.SOLVER, kernel.SOLVER) else space.enumerated
-        small = whole if pair is None else whole.between(pair[1], pair[0])
+        small = whole if pair is None else whole.between(pair[1], pair[0]).balanced
         check_memory(chosen, small)
         used.add(chosen.name)
         try:

@@ -319,7 +319,7 @@ def measure(basis: Basis) -> Checks:
     orthonormality = equivariance = 0.0
     for block in _distinct(basis):
         orthonormality = max(orthonormality, _orthonormality(block.table))
-        equivariance = max(equivariance, largest_change(block.table, block.space))
+        equivariance = max(equivariance, largest_change(block.table, block.space.balanced))
     expected = expected_rank(basis.space, basis.tables)
     return Checks(orthonormality, equivariance, expected.rank, expected.by)
 

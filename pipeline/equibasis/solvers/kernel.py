@@ -7,7 +7,7 @@ block by block; the elements are never listed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +26,7 @@ from equibasis.solvers.constraints import (
 )
 from equibasis.solvers.interface import Cost, Solver, no_obstacle
 from equibasis.solvers.reynolds import hom_dimension
-from equibasis.solvers.tables import Table, table_of
+from equibasis.solvers.tables import MatrixTable, Table, table_of
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.representations import Representation
 
@@ -72,17 +72,41 @@ def solve(space: HomSpace) -> Table:
         return table_of(space, np.zeros((space.dimension, 0)))
     alive, operator = _operator(space)
     whole = whole_constraints(space, alive)
-    parts = [
-        part
-        for kept, basis in null_spaces(operator, rank)
-        for part in _canonical(kept, basis, whole)
-    ]
+    parts = []
+    for kept, basis in null_spaces(operator, rank):
+        for part in _canonical(kept, basis):
+            exact = None if whole is None else _exact(part, whole)
+            parts.append(part if exact is None else exact)
+    return table_of(space, _side_by_side(parts, alive, space.dimension))
+
+
+def is_exact(table: MatrixTable, space: HomSpace) -> bool:
+    """Whether a canonical basis is the exact one, each entry rounded once, proved from itself.
+
+    A basis of whole numbers N is read off the columns, C N = 0 holds in integers, and what follows
+    from N is the table to the last bit.
+    """
+    (kept,) = np.nonzero(table.values.any(axis=1))
+    whole = whole_constraints(space, kept)
+    if whole is None:
+        return False
+    parts = []
+    for part in _canonical(np.arange(len(kept)), table.values[kept]):
+        exact = _exact(part, whole)
+        if exact is None:
+            return False
+        parts.append(exact)
+    return np.array_equal(_side_by_side(parts, kept, space.dimension), table.values)
+
+
+def _side_by_side(parts: Sequence[_Part], rows: np.ndarray, dimension: int) -> np.ndarray:
+    """All columns, by their pivots: float64 (dimension, r). Parts count among ``rows`` alone."""
     pivots = np.concatenate([np.zeros(0, dtype=np.int64), *(part.pivots for part in parts)])
     places = np.split(np.argsort(np.argsort(pivots)), np.cumsum([len(p.pivots) for p in parts]))
-    values = np.zeros((space.dimension, len(pivots)))
+    values = np.zeros((dimension, len(pivots)))
     for part, columns in zip(parts, places, strict=False):
-        values[alive[part.rows][:, None], columns] = part.values
-    return table_of(space, values)
+        values[rows[part.rows][:, None], columns] = part.values
+    return values
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,9 +128,7 @@ class _Part:
     pivots: np.ndarray
 
 
-def _canonical(
-    kept: np.ndarray, basis: np.ndarray, whole: WholeConstraints | None
-) -> Iterator[_Part]:
+def _canonical(kept: np.ndarray, basis: np.ndarray) -> Iterator[_Part]:
     """The canonical basis of a span, from an orthonormal one, (s, r), on the rows ``kept``."""
     factors, pivots = pivoted_cholesky(
         np.square(basis).sum(axis=1)[None],
@@ -120,15 +142,13 @@ def _canonical(
     of_rows, of_columns = label[: len(kept)], label[len(kept) :]
     for number in np.unique(of_columns):
         (rows,), (columns,) = np.nonzero(of_rows == number), np.nonzero(of_columns == number)
-        part = _Part(kept[rows], factor[np.ix_(rows, columns)], kept[pivot[columns]])
-        if whole is not None and len(columns) <= _MOST_EXACT:
-            exact = _exact(part, whole)
-            part = part if exact is None else exact
-        yield part
+        yield _Part(kept[rows], factor[np.ix_(rows, columns)], kept[pivot[columns]])
 
 
 def _exact(part: _Part, whole: WholeConstraints) -> _Part | None:
     """The same with each entry rounded once, where an integral basis is found and proved."""
+    if len(part.pivots) > _MOST_EXACT:
+        return None
     squares = whole.squares[part.rows]
     integral = integral_basis(part.values / np.sqrt(squares)[:, None])
     constraints_here = [each[:, part.rows] for each in whole.constraints]

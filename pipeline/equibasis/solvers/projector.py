@@ -30,19 +30,29 @@ def obstacle(space: HomSpace) -> str | None:
 
 
 def cost(space: HomSpace) -> Cost:
-    """The elements, and the basis at its widest: rank columns, dense in each block."""
+    """The elements, and the operator where it is sparse, else the basis: rank columns."""
     order, n = space.output.order, float(space.dimension)
     elements = 8.0 * order * (space.m**2 + space.k**2)
-    reach = min(n, order * space.input.row_entries * space.output.row_entries)
-    return Cost(elements + 48 * n * reach, 1e-3 + 3e-9 * n * reach * (order + reach))
+    width = min(n, _reach(space))
+    if not _is_sparse(space) and space.complete:
+        width = float(hom_dimension(space))
+    return Cost(elements + 48 * n * width, 1e-3 + 3e-9 * n * width * (order + width))
 
 
 def solve(space: HomSpace) -> Table:
     """The canonical basis, from the sparse operator where that is smaller."""
-    reach = space.output.order * space.input.row_entries * space.output.row_entries
-    if reach <= _SPARSE * space.dimension:
+    if _is_sparse(space):
         return table_of(space, canonical_basis(reynolds_operator(space)))
     return table_of(space, np.ascontiguousarray(_matrix_free(space)))
+
+
+def _reach(space: HomSpace) -> float:
+    """How many entries a row of the operator has, at most."""
+    return space.output.order * space.input.row_entries * space.output.row_entries
+
+
+def _is_sparse(space: HomSpace) -> bool:
+    return _reach(space) <= _SPARSE * space.dimension
 
 
 def _matrix_free(space: HomSpace) -> np.ndarray:

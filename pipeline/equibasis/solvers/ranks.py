@@ -66,7 +66,7 @@ def expected_rank(
 
     @functools.cache
     def of_pair(input_: int, output: int) -> ExpectedRank:
-        pair = space.between(input_, output)
+        pair = space.between(input_, output).balanced
         if space.complete:
             return ExpectedRank(hom_dimension(pair), "characters")
         if traces is not None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from equibasis.linalg.memory import refuse_beyond_memory
-from equibasis.symmetry.constructions import algebra_part, tensor_product
+from equibasis.symmetry.constructions import algebra_part, power_of_one
 from equibasis.symmetry.representations import (
     MatrixRepresentation,
     PermutationRepresentation,
@@ -17,6 +20,7 @@ from equibasis.symmetry.representations import (
     signs_of,
 )
 from equibasis.symmetry.summands import Summand
+from equibasis.symmetry.tensor_products import product_of, tensor_product
 
 
 class _Sum:
@@ -212,6 +216,61 @@ def product(first: Representation, second: Representation) -> Representation:
             summands.append(Summand(len(small), index.reshape(shape), flat))
             small.append(tensor_product(rho, tau))
     return assembled(summands, small)
+
+
+def power(rho: Representation, exponent: int, *, symmetric: bool) -> Representation:
+    """`power_of_one`; of sums of matrices type by type.
+
+    sym(A ⊕ B, 2) = sym(A, 2) ⊕ A⊗B ⊕ sym(B, 2), and in general a summand for each choice of
+    copies, with repetitions: the tensor product of powers of each of them. Its coordinates, in
+    lexicographic order, ascend in the whole.
+    """
+    copies = _consecutive(rho)
+    if copies is None:
+        return power_of_one(rho, exponent, symmetric=symmetric)
+    choose = itertools.combinations_with_replacement if symmetric else itertools.combinations
+    found: dict[tuple[tuple[int, int], ...], list[list[int]]] = {}
+    for chosen in itertools.combinations_with_replacement(copies, exponent):
+        runs = [(next(equal), 1 + len(list(equal))) for _, equal in itertools.groupby(chosen)]
+        if symmetric or all(count <= small.dimension for (_, small), count in runs):
+            key = tuple((id(small), count) for (_, small), count in runs)
+            found.setdefault(key, []).append([start for start, _ in chosen])
+    of_id = {id(small): small for _, small in copies}
+    steps = rho.dimension ** np.arange(exponent - 1, -1, -1)
+    places = _combinations(rho.dimension, exponent, choose) @ steps
+    summands, powers = [], []
+    for number, (key, starts) in enumerate(found.items()):
+        factors = [(of_id[small], count) for small, count in key]
+        own = np.zeros((1, 0), dtype=np.int64)
+        for small, count in factors:
+            more = _combinations(small.dimension, count, choose)
+            own = np.hstack([np.repeat(own, len(more), axis=0), np.tile(more, (len(own), 1))])
+        index = np.searchsorted(places, (own[:, None] + np.array(starts)) @ steps)
+        summands.append(Summand(number, index))
+        parts = [power_of_one(small, count, symmetric=symmetric) for small, count in factors]
+        powers.append(product_of(parts, rho.order))
+    return assembled(summands, powers)
+
+
+def _combinations(n: int, exponent: int, choose: Callable[..., Iterable[Any]]) -> np.ndarray:
+    return np.array(list(choose(range(n), exponent)), dtype=np.int64).reshape(-1, exponent)
+
+
+def _consecutive(rho: Representation) -> list[tuple[int, Representation]] | None:
+    """The summands of a sum of matrices, ascending, each with its first coordinate.
+
+    ``None`` where they are not one after the other.
+    """
+    if not isinstance(rho, SumOfMatrices):
+        return None
+    found = []
+    for summand, small in rho.parts:
+        inner = _consecutive(small) if isinstance(small, SumOfMatrices) else [(0, small)]
+        ascend = summand.index == summand.index[0] + np.arange(summand.dimension)[:, None]
+        if inner is None or summand.signs is not None or not ascend.all():
+            return None
+        found += [(start + own, each) for start in summand.index[0].tolist() for own, each in inner]
+    return sorted(found, key=operator.itemgetter(0))
 
 
 def _types_of(rho: Representation) -> Sequence[tuple[Summand, Representation]]:

@@ -12,12 +12,10 @@ from scipy import sparse
 
 from equibasis.errors import GroupError, SpaceError, warn
 from equibasis.linalg.numbers import real_array
-from equibasis.symmetry.assembled import direct_sum, product
+from equibasis.symmetry.assembled import direct_sum, power, product
 from equibasis.symmetry.constructions import (
     discrete_part,
-    power,
     simplest,
-    tensor_product,
     trivial_representation,
 )
 from equibasis.symmetry.families.products import check_factor, of_factor, share
@@ -43,6 +41,7 @@ from equibasis.symmetry.spaces import (
     Space,
     Sum,
 )
+from equibasis.symmetry.tensor_products import tensor_product
 from equibasis.symmetry.workers import Workers
 
 # One-hot columns that one task transforms: enough to outweigh sending it, few enough to share.

@@ -30,37 +30,6 @@ def trivial_representation(order: int) -> PermutationRepresentation:
     return PermutationRepresentation(np.zeros((order, 1), dtype=np.int64))
 
 
-def tensor_product(first: Representation, second: Representation) -> Representation:
-    """ρ₁ ⊗ ρ₂, the second factor's index fastest."""
-    order, n = first.order, first.dimension * second.dimension
-    if isinstance(first, PermutationRepresentation) and isinstance(
-        second, PermutationRepresentation
-    ):
-        index = first.index[:, :, None] * second.dimension + second.index[:, None, :]
-        signs = None
-        if first.signs is not None or second.signs is not None:
-            signs = (signs_of(first)[:, :, None] * signs_of(second)[:, None, :]).reshape(order, n)
-            if (signs > 0).all():  # those of two factors cancel
-                signs = None
-        return PermutationRepresentation(index.reshape(order, n), signs)
-    refuse_beyond_memory(8.0 * order * n**2, f"a tensor product of dimension {n:,}")
-    if not (first.algebra or second.algebra):
-        product = np.einsum("gij,gkl->gikjl", first.dense(), second.dense())
-        return MatrixRepresentation(product.reshape(order, n, n))
-    count = len(first.algebra or second.algebra)
-    one, other = (discrete_part(rho, count) for rho in (first, second))
-    discrete = np.einsum("gij,gkl->gikjl", one, other).reshape(-1, n, n)
-    left, right = (sparse.eye_array(rho.dimension) for rho in (first, second))
-    algebra = [
-        sparse.csr_array(sparse.kron(a, right) + sparse.kron(left, b))
-        for a, b in zip(algebra_part(first, count), algebra_part(second, count), strict=True)
-    ]
-    for each in algebra:
-        each.eliminate_zeros()  # where weights add up to 0
-        each.sort_indices()
-    return LieRepresentation(discrete, algebra)
-
-
 def discrete_part(rho: Representation, count: int) -> np.ndarray:
     """ρ(g) of all elements listed but the last ``count``, float64 (|G| - count, n, n)."""
     matrices = [rho.matrix(g).toarray() for g in range(rho.order - count)]
@@ -74,8 +43,10 @@ def algebra_part(rho: Representation, count: int) -> tuple[sparse.csr_array, ...
 
 def simplified(rho: Representation) -> Representation:
     """ρ itself, as permutations where it is made of such."""
-    count = len(rho.algebra)
-    return simplest(discrete_part(rho, count), rho.algebra)
+    moves = any(abs(each).max() > 0 for each in rho.algebra)
+    if moves or (not rho.algebra and rho.row_entries > 1):
+        return rho
+    return simplest(discrete_part(rho, len(rho.algebra)), rho.algebra)
 
 
 def simplest(discrete: np.ndarray, algebra: Sequence[sparse.csr_array]) -> Representation:
@@ -93,7 +64,7 @@ def simplest(discrete: np.ndarray, algebra: Sequence[sparse.csr_array]) -> Repre
     return LieRepresentation(discrete, algebra)
 
 
-def power(rho: Representation, exponent: int, *, symmetric: bool) -> Representation:
+def power_of_one(rho: Representation, exponent: int, *, symmetric: bool) -> Representation:
     """ρ on the symmetric or alternating tensors of R^n, in orthonormal coordinates.
 
     Coordinates are i₁ ≤ … ≤ i_k, or i₁ < … < i_k, in lexicographic order: the normalized
@@ -104,6 +75,8 @@ def power(rho: Representation, exponent: int, *, symmetric: bool) -> Representat
     EquibasisError
         If it does not fit in memory.
     """
+    if exponent == 1:
+        return rho
     n = rho.dimension
     size = math.comb(n + exponent - 1 if symmetric else n, exponent)
     if isinstance(rho, PermutationRepresentation):
@@ -222,14 +195,19 @@ def lifted(rho: Representation, discrete: Sequence[int], algebra: Sequence[int])
 
 def restriction(rho: Representation, coordinates: np.ndarray) -> Representation:
     """ρ on the span of some coordinates, ascending, which every ρ(g) keeps."""
+    if len(coordinates) == rho.dimension:
+        return rho
     if isinstance(rho, PermutationRepresentation):
         index = np.searchsorted(coordinates, rho.index[:, coordinates])
         signs = None if rho.signs is None else rho.signs[:, coordinates]
         return PermutationRepresentation(index, signs)
     rows = coordinates[:, None]
     if rho.algebra:
+        discrete = [rho.matrix(g) for g in range(rho.order - len(rho.algebra))]
+        size = len(coordinates)
+        blocks = [each[rows, coordinates].toarray() for each in discrete]
         return LieRepresentation(
-            discrete_part(rho, len(rho.algebra))[:, rows, coordinates],
+            np.stack(blocks) if blocks else np.zeros((0, size, size)),
             [sparse.csr_array(each[rows, coordinates]) for each in rho.algebra],
         )
     return MatrixRepresentation(rho.matrices[:, rows, coordinates])
@@ -240,8 +218,12 @@ def invariant_coordinates(rho: Representation) -> list[np.ndarray]:
 
     For a direct sum these are its summands, or parts of them; ascending by first coordinate.
     """
-    pattern = sum(map(abs, rho.moves()), sparse.csr_array((rho.dimension,) * 2))
-    count, part = csgraph.connected_components(pattern, directed=False)
+    pattern = sparse.csr_array((rho.dimension,) * 2)
+    for move in rho.moves():
+        pattern = pattern + abs(move)
+        count, part = csgraph.connected_components(pattern, directed=False)
+        if count == 1:
+            break
     order = np.argsort(part, kind="stable")
     parts = np.split(order, np.cumsum(np.bincount(part, minlength=count))[:-1])
     return sorted(parts, key=lambda coordinates: int(coordinates[0]))

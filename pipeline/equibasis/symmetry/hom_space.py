@@ -17,7 +17,7 @@ from equibasis.symmetry.building import representation
 from equibasis.symmetry.closure import check_group
 from equibasis.symmetry.constructions import discrete_part, same_representation
 from equibasis.symmetry.group import Group
-from equibasis.symmetry.lie import LieAlgebra, lie_algebra
+from equibasis.symmetry.lie import LieAlgebra, lie_algebra, on_products
 from equibasis.symmetry.listing import ClassCharacters, class_characters, list_elements
 from equibasis.symmetry.orbit_types import OrbitTypes, orbit_types
 from equibasis.symmetry.representations import (
@@ -27,6 +27,8 @@ from equibasis.symmetry.representations import (
     Representation,
 )
 from equibasis.symmetry.spaces import SCALAR, Shape, Space, Sum, V, array_shape
+from equibasis.symmetry.summands import Summand
+from equibasis.symmetry.tensor_products import are_same, factors_of, product_of
 from equibasis.symmetry.weights import RankByWeights, rank_by_weights
 from equibasis.symmetry.workers import Workers
 
@@ -179,14 +181,50 @@ class HomSpace:
             return error
 
     def between(self, input_: int, output: int) -> HomSpace:
-        """Hom_G(V, W) for two of the small representations."""
+        """Hom_G(V, W) for two of the small representations; the same object each time."""
+        if (input_, output) in self._parts:
+            return self._parts[input_, output]
         small = self.types.representations
         space = replace(
             self, input_space=V, output_space=V, input=small[input_], output=small[output]
         )
         vars(space)["generating"] = self.generating  # which need not be found again
         vars(space)["_within"] = self, input_, output
+        self._parts[input_, output] = space
         return space
+
+    @cached_property
+    def _parts(self) -> dict[tuple[int, int], HomSpace]:
+        return {}
+
+    @cached_property
+    def balanced(self) -> HomSpace:
+        """The same vectors vec(W), tensor factors moved so that both sides are of like dimensions.
+
+        Hom_G(A ⊗ X, Y) = Hom_G(X, Y ⊗ A*) and Hom_G(X, Y ⊗ A) = Hom_G(A* ⊗ X, Y): row-major, with
+        the last factor fastest, vec(W) stays what it is, and so does its canonical basis.
+        """
+        left, right = factors_of(self.output), factors_of(self.input)
+        sizes = np.cumprod([1.0, *(rho.dimension for rho in (*left, *right))])
+        sides = sizes + sizes[-1] / sizes
+        cut, here = int(sides.argmin()), len(left)
+        if sides[cut] >= sides[here]:
+            return self
+        if cut < here:
+            right = (*(rho.dual for rho in left[cut:]), *right)
+        else:
+            left = (*left, *(rho.dual for rho in right[: cut - here]))
+        output = product_of(left[:cut], self.output.order)
+        input_ = product_of(right[max(0, cut - here) :], self.output.order)
+        small = (input_,) if are_same(input_, output) else (input_, output)
+        index = [np.arange(rho.dimension)[:, None] for rho in small]
+        of_input, of_output = Summand(0, index[0]), Summand(len(small) - 1, index[-1])
+        whole = replace(self, input_space=V, output_space=V, input=small[0], output=small[-1])
+        vars(whole)["types"] = OrbitTypes(small, (of_input,), (of_output,))
+        vars(whole)["generating"] = self.generating
+        balanced = whole.between(0, len(small) - 1)
+        vars(balanced)["_asked"] = self
+        return balanced
 
     @cached_property
     def _within(self) -> tuple[HomSpace, int, int] | None:
@@ -194,9 +232,30 @@ class HomSpace:
         return None  # set by `between`
 
     @cached_property
+    def _asked(self) -> HomSpace | None:
+        """The space that this is, with other sides."""
+        return None  # set by `balanced`
+
+    @cached_property
+    def _factors(self) -> tuple[tuple[Representation, ...], list[tuple[int, ...]]]:
+        """What the small representations are tensor products of, and of each which of these."""
+        small = self.types.representations
+        found = {id(rho): rho for each in small for rho in factors_of(each)}
+        place = {key: number for number, key in enumerate(found)}
+        products = [tuple(place[id(rho)] for rho in factors_of(each)) for each in small]
+        return tuple(found.values()), products
+
+    @cached_property
+    def _algebra_of_factors(self) -> LieAlgebra:
+        return lie_algebra(self._factors[0], self.continuous)
+
+    @cached_property
     def lie_algebra(self) -> LieAlgebra:
         """The Lie algebra of the group, in all of the small representations."""
-        return lie_algebra(self.types.representations, self.continuous)
+        products = self._factors[1]
+        if max(map(len, products)) == 1:
+            return self._algebra_of_factors
+        return on_products(self._algebra_of_factors, products)
 
     @cached_property
     def algebra_basis(self) -> tuple[tuple[sparse.csr_array, sparse.csr_array], ...]:
@@ -211,12 +270,14 @@ class HomSpace:
     def by_weights(self) -> RankByWeights:
         """The dimensions that weights give for all pairs of small representations."""
         return rank_by_weights(
-            self.elements, self.types.representations, self.continuous, self.lie_algebra
+            self.elements, *self._factors, self.continuous, self._algebra_of_factors
         )
 
     @property
     def rank_by_weights(self) -> int | None:
         """dim Hom_G(X, Y) from weights, without solving for it; ``None`` where they do not tell."""
+        if self._asked is not None:
+            return self._asked.rank_by_weights
         if self._within is not None:
             whole, input_, output = self._within
             known = whole.by_weights.dimensions

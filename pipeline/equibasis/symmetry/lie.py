@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -147,6 +148,37 @@ def lie_algebra(representations: Sequence[Representation], continuous: int) -> L
             span = _with_more(span, sparse.csr_array(sparse.vstack(rows)))
         done = known
     return LieAlgebra(sizes, span)
+
+
+def on_products(algebra: LieAlgebra, products: Sequence[Sequence[int]]) -> LieAlgebra:
+    """The same algebra in tensor products of its representations, given by their positions."""
+    sizes = tuple(math.prod(algebra.sizes[i] for i in factors) for factors in products)
+    parts = [
+        functools.reduce(_kronecker_sums, (algebra._stacks[i] for i in factors))
+        for factors in products
+    ]
+    nothing = sparse.csr_array((0, sum(n * n for n in sizes)))
+    return LieAlgebra(sizes, _with_more(nothing, sparse.csr_array(sparse.hstack(parts))))
+
+
+def _kronecker_sums(one: sparse.csr_array, other: sparse.csr_array) -> sparse.csr_array:
+    """A_a ⊗ 1 + 1 ⊗ B_a for all rows A_a and B_a, a row each."""
+    n, t = math.isqrt(one.shape[1]), math.isqrt(other.shape[1])
+    left, right = one.tocoo(), other.tocoo()
+    (i, j), (p, q) = (
+        np.divmod(part.col.astype(np.int64)[:, None], size)
+        for part, size in ((left, n), (right, t))
+    )
+    each_i, each_p = np.arange(n), np.arange(t)
+    columns = [
+        (i * t + each_p) * (n * t) + j * t + each_p,
+        (each_i * t + p) * (n * t) + each_i * t + q,
+    ]
+    rows = [np.repeat(left.row, t), np.repeat(right.row, n)]
+    values = [np.repeat(left.data, t), np.repeat(right.data, n)]
+    entries = np.concatenate(rows), np.concatenate([each.ravel() for each in columns])
+    shape = one.shape[0], (n * t) ** 2
+    return sparse.csr_array((np.concatenate(values), entries), shape=shape)
 
 
 def _with_more(span: sparse.csr_array, rows: sparse.csr_array) -> sparse.csr_array:

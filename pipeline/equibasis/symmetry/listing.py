@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from equibasis.symmetry.representations import (
     Representation,
     signs_of,
 )
+from equibasis.symmetry.tensor_products import factors_of, tensor_product
 
 # Generators that make more elements than this are not listed: the group is too large, or infinite.
 MOST_ELEMENTS = 20_000
@@ -147,12 +149,17 @@ def list_elements(
 
 
 def _bytes_an_element(rho: Representation) -> int:
+    if len(factors_of(rho)) > 1:
+        return sum(map(_bytes_an_element, factors_of(rho)))
     n = rho.dimension
     return 17 * n if isinstance(rho, PermutationRepresentation) else 8 * n**2
 
 
 def _multiplied(rho: Representation, found: Words) -> Representation:
     """ρ of all elements, each a generator times one before it."""
+    if len(factors_of(rho)) > 1:
+        factors = (_multiplied(each, found) for each in factors_of(rho))
+        return functools.reduce(tensor_product, factors)
     count, n = len(found.names), rho.dimension
     if isinstance(rho, PermutationRepresentation):
         index = np.empty((count, n), dtype=np.int64)

@@ -23,6 +23,7 @@ from equibasis.symmetry.representations import (
     signs_of,
 )
 from equibasis.symmetry.summands import Summand
+from equibasis.symmetry.tensor_products import are_same
 
 # Matrices of two summands that differ by no more are equal: rounding of their making.
 _EQUAL = 1e-12
@@ -98,12 +99,12 @@ def _summands(sides: Sequence[Representation], *, enumerated: bool) -> list[_Fou
     found: list[tuple[MatrixRepresentation, list[np.ndarray]]] = []
     start = 0
     for rho in sides:
-        for coordinates, part in _parts(rho):
+        for coordinates, part in sorted(_parts(rho), key=lambda each: int(each[0].min())):
             if isinstance(part, PermutationRepresentation):
                 permuted.append((coordinates + start, part))
                 continue
             for known, copies in found:
-                if known is part or (known.dimension == part.dimension and _equal(known, part)):
+                if known.dimension == part.dimension and _equal(known, part):
                     copies.append(coordinates + start)
                     break
             else:
@@ -140,6 +141,8 @@ def _parts(rho: Representation) -> list[tuple[np.ndarray, Representation]]:
 
 
 def _equal(a: MatrixRepresentation, b: MatrixRepresentation) -> bool:
+    if are_same(a, b):
+        return True
     largest = max(abs(each).max() for each in a.moves())
     return all(
         abs(one - other).max() <= _EQUAL * largest

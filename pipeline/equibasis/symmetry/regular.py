@@ -8,7 +8,7 @@ from equibasis.errors import SpaceError
 from equibasis.linalg.numbers import real_array
 from equibasis.symmetry.assembled import direct_sum
 from equibasis.symmetry.closure import products
-from equibasis.symmetry.constructions import tensor_product, trivial_representation
+from equibasis.symmetry.constructions import trivial_representation
 from equibasis.symmetry.families.products import of_factor
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.listing import list_elements
@@ -17,6 +17,7 @@ from equibasis.symmetry.representations import (
     Representation,
     from_matrices,
 )
+from equibasis.symmetry.tensor_products import tensor_product
 
 
 def regular(group: Group) -> Representation:

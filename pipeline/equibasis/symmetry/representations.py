@@ -241,11 +241,14 @@ class LieRepresentation(MatrixRepresentation):
         dρ(A), sparse (n, n) each; one at least.
     """
 
-    discrete: np.ndarray
-
     def __init__(self, discrete: np.ndarray, algebra: Sequence[sparse.csr_array]) -> None:
-        object.__setattr__(self, "discrete", discrete)
+        vars(self)["discrete"] = discrete
         vars(self)["algebra"] = tuple(algebra)
+
+    @cached_property
+    def discrete(self) -> np.ndarray:
+        """ρ(h), float64 (L, n, n)."""
+        raise AttributeError  # set when it is made
 
     @cached_property
     def algebra(self) -> tuple[sparse.csr_array, ...]:

@@ -17,6 +17,7 @@ twisted affine Lie algebras*, J. Funct. Anal. 180 (2001); for f = 1 Fulton and H
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -73,10 +74,11 @@ class RankByWeights:
 def rank_by_weights(
     elements: Sequence[str],
     representations: Sequence[Representation],
+    products: Sequence[Sequence[int]],
     continuous: int,
     algebra: LieAlgebra,
 ) -> RankByWeights:
-    """dim Hom_G(V, W) for all pairs of some representations of a group.
+    """dim Hom_G(V, W) for all pairs of tensor products of some representations of a group.
 
     Parameters
     ----------
@@ -84,7 +86,9 @@ def rank_by_weights(
         Names of what the representations list: discrete elements, then ``continuous`` of the
         algebra.
     representations
-        The small representations.
+        Those that the products are made of.
+    products
+        Of each product, the positions of its factors among these.
     continuous
         How many of the last elements are of the Lie algebra.
     algebra
@@ -93,7 +97,7 @@ def rank_by_weights(
     try:
         _check_reductive(algebra)
         components = _components(elements[: len(elements) - continuous], representations, algebra)
-        return RankByWeights(_mean(components, algebra))
+        return RankByWeights(_mean(components, products, algebra))
     except GroupError as error:
         return RankByWeights(None, str(error))
 
@@ -200,13 +204,15 @@ def _is_diagonalizable(matrix: np.ndarray) -> bool:
     return dimension == len(matrix)
 
 
-def _mean(components: Sequence[_Component], algebra: LieAlgebra) -> np.ndarray:
+def _mean(
+    components: Sequence[_Component], products: Sequence[Sequence[int]], algebra: LieAlgebra
+) -> np.ndarray:
     """The mean over F of the traces on the maps that G₀ leaves alone, as whole numbers."""
     generator = np.random.RandomState(0)
     for draw in range(_DRAWS):
         try:
             total = sum(
-                each.count * _traces(each, algebra, generator) for each in components
+                each.count * _traces(each, products, algebra, generator) for each in components
             ) / sum(each.count for each in components)
         except IndistinctError:
             if draw == _DRAWS - 1:
@@ -220,7 +226,10 @@ def _mean(components: Sequence[_Component], algebra: LieAlgebra) -> np.ndarray:
 
 
 def _traces(
-    component: _Component, algebra: LieAlgebra, generator: np.random.RandomState
+    component: _Component,
+    products: Sequence[Sequence[int]],
+    algebra: LieAlgebra,
+    generator: np.random.RandomState,
 ) -> np.ndarray:
     """The traces of f on Hom_{G₀}(V_b, V_a), complex (t, t)."""
     d, f = algebra.dimension, component.matrices
@@ -233,11 +242,12 @@ def _traces(
     if turned is not None and unitary:
         # Of the compact form: Hermitian in every representation, with real weights.
         drawn = (drawn + turned @ drawn) / 2 + 0.5j * (drawn - turned @ drawn)
+    of_factors = [
+        _weights(element, f[number] if f else None, unitary, generator)
+        for number, element in enumerate(algebra.element(drawn))
+    ]
     weights, factors = zip(
-        *(
-            _weights(element, f[number] if f else None, unitary, generator)
-            for number, element in enumerate(algebra.element(drawn))
-        ),
+        *(functools.reduce(_of_product, (of_factors[i] for i in each)) for each in products),
         strict=True,
     )
     roots, turns = _joint(
@@ -289,6 +299,13 @@ def _weights(
         return _joint(matrix.toarray(), f, unitary, generator)
     values, vectors = np.linalg.eigh(matrix.toarray())
     return values, (vectors.conj() * (f @ vectors)).sum(axis=0)
+
+
+def _of_product(
+    first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of a tensor product, which are sums, and traces, which are products."""
+    return np.add.outer(first[0], second[0]).ravel(), np.outer(first[1], second[1]).ravel()
 
 
 def _null(matrix: np.ndarray) -> np.ndarray:

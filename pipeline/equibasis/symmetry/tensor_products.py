@@ -1,0 +1,213 @@
+"""Tensor products of representations, of which what is large is made when it is asked for."""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+
+from equibasis.linalg.memory import refuse_beyond_memory
+from equibasis.symmetry.constructions import (
+    algebra_part,
+    discrete_part,
+    trivial_representation,
+)
+from equibasis.symmetry.representations import (
+    LieRepresentation,
+    MatrixRepresentation,
+    PermutationRepresentation,
+    Representation,
+    signs_of,
+)
+
+
+class _Product:
+    """A representation on R^n given by its factors; what is large is made when it is asked for."""
+
+    def __init__(self, factors: Sequence[Representation]) -> None:
+        object.__setattr__(self, "factors", tuple(factors))
+
+    factors: tuple[Representation, ...]
+
+    def __getstate__(self) -> dict[str, object]:
+        """Without what is made when it is asked for."""
+        return {"factors": self.factors}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        object.__setattr__(self, "factors", state["factors"])
+
+    @property
+    def order(self) -> int:
+        return self.factors[0].order
+
+    @cached_property
+    def dimension(self) -> int:
+        return math.prod(rho.dimension for rho in self.factors)
+
+    @cached_property
+    def fault(self) -> str | None:
+        return next((rho.fault for rho in self.factors if rho.fault is not None), None)
+
+    def apply(self, g: int, x: np.ndarray) -> np.ndarray:
+        """ρ(g) x for x of shape (n, ...), factor by factor."""
+        moved = x
+        for rho in self.factors:  # each time the first axis is moved, and becomes the last
+            moved = rho.apply(g, moved.reshape(rho.dimension, -1)).T
+        return np.ascontiguousarray(moved.reshape(-1, self.dimension).T).reshape(x.shape)
+
+    def matrix(self, g: int) -> sparse.csr_array:
+        """ρ(g) as a sparse matrix (n, n), float64."""
+        parts = [rho.matrix(g) for rho in self.factors]
+        entries = math.prod(float(part.nnz) for part in parts)
+        refuse_beyond_memory(24 * entries, f"a tensor product of dimension {self.dimension:,}")
+        product = functools.reduce(sparse.kron, parts)
+        return sparse.csr_array(product)
+
+    def characters(self) -> np.ndarray:
+        """tr ρ(g) for each g, shape (|G|,), float64."""
+        return np.prod([rho.characters() for rho in self.factors], axis=0)
+
+
+class TensorProduct(_Product, MatrixRepresentation):
+    """ρ₁ ⊗ ρ₂ ⊗ …, the last factor's index fastest."""
+
+    @cached_property
+    def matrices(self) -> np.ndarray:
+        """All ρ(g), float64 (|G|, n, n)."""
+        order, n = self.order, self.dimension
+        refuse_beyond_memory(8.0 * order * n**2, f"a tensor product of dimension {n:,}")
+        return functools.reduce(_kronecker, (rho.dense() for rho in self.factors))
+
+    @cached_property
+    def inverse(self) -> TensorProduct:
+        """g -> ρ(g⁻¹), the elements in the same order."""
+        return TensorProduct([rho.inverse for rho in self.factors])
+
+    @property
+    def dual(self) -> MatrixRepresentation:
+        """g -> ρ(g⁻¹)ᵀ."""
+        return self if self.is_orthogonal else TensorProduct([rho.dual for rho in self.factors])
+
+    @cached_property
+    def is_orthogonal(self) -> bool:
+        """Whether every factor is."""
+        return all(rho.is_orthogonal for rho in self.factors)
+
+    @cached_property
+    def row_entries(self) -> float:
+        """How many entries a row of ρ(g) has, on average."""
+        numbers = np.ones(self.order)
+        for rho in self.factors:
+            if isinstance(rho, MatrixRepresentation):
+                numbers *= np.count_nonzero(rho.matrices, axis=(1, 2)) / rho.dimension
+        return float(numbers.mean())
+
+
+class LieTensorProduct(_Product, LieRepresentation):
+    """ρ₁ ⊗ ρ₂ ⊗ … of a continuous group, the last factor's index fastest."""
+
+    @cached_property
+    def _count(self) -> int:
+        return max(len(rho.algebra) for rho in self.factors)
+
+    @cached_property
+    def discrete(self) -> np.ndarray:
+        """ρ(h), float64 (L, n, n)."""
+        length, n = self.order - self._count, self.dimension
+        refuse_beyond_memory(8.0 * length * n**2, f"a tensor product of dimension {n:,}")
+        return functools.reduce(
+            _kronecker, (discrete_part(rho, self._count) for rho in self.factors)
+        )
+
+    @cached_property
+    def algebra(self) -> tuple[sparse.csr_array, ...]:
+        """dρ(A) of the Lie algebra elements listed: Kronecker sums."""
+        found = algebra_part(self.factors[0], self._count)
+        for rho in self.factors[1:]:
+            left, right = sparse.eye_array(found[0].shape[0]), sparse.eye_array(rho.dimension)
+            found = tuple(
+                sparse.csr_array(sparse.kron(a, right) + sparse.kron(left, b))
+                for a, b in zip(found, algebra_part(rho, self._count), strict=True)
+            )
+            for each in found:
+                each.eliminate_zeros()  # where weights add up to 0
+                each.sort_indices()
+        return found
+
+    @cached_property
+    def matrices(self) -> np.ndarray:
+        """Each ρ(h), then each exp(dρ(A)), float64 (L + D, n, n)."""
+        order, n = self.order, self.dimension
+        refuse_beyond_memory(8.0 * order * n**2, f"a tensor product of dimension {n:,}")
+        return functools.reduce(_kronecker, (rho.dense() for rho in self.factors))
+
+    def moves(self) -> Iterator[sparse.csr_array]:
+        """What a subspace is kept by where ρ keeps it: each ρ(h), and each dρ(A)."""
+        yield from (self.matrix(h) for h in range(self.order - self._count))
+        yield from self.algebra
+
+    @cached_property
+    def inverse(self) -> LieTensorProduct:
+        """g -> ρ(g⁻¹), the elements in the same order."""
+        return LieTensorProduct([rho.inverse for rho in self.factors])
+
+    @property
+    def dual(self) -> LieTensorProduct:
+        """g -> ρ(g⁻¹)ᵀ, A -> -dρ(A)ᵀ."""
+        return LieTensorProduct([rho.dual for rho in self.factors])
+
+
+def _kronecker(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Kronecker products of matrices (N, n, n) and (N, t, t), one by one: (N, nt, nt)."""
+    n = first.shape[1] * second.shape[1]
+    return np.einsum("gij,gkl->gikjl", first, second).reshape(-1, n, n)
+
+
+def factors_of(rho: Representation) -> tuple[Representation, ...]:
+    """The factors of a tensor product; of anything else itself alone."""
+    return rho.factors if isinstance(rho, _Product) else (rho,)
+
+
+def are_same(first: Representation, second: Representation) -> bool:
+    """Whether two representations are one object, or tensor products of the same ones."""
+    one, other = factors_of(first), factors_of(second)
+    return len(one) == len(other) and all(map(operator.is_, one, other))
+
+
+def product_of(factors: Sequence[Representation], order: int) -> Representation:
+    """ρ₁ ⊗ ρ₂ ⊗ …, of ``order`` elements, without trivial factors."""
+    kept = [rho for rho in factors if not _is_trivial(rho)]
+    return functools.reduce(tensor_product, kept) if kept else trivial_representation(order)
+
+
+def _is_trivial(rho: Representation) -> bool:
+    return isinstance(rho, PermutationRepresentation) and rho.dimension == 1 and rho.signs is None
+
+
+def tensor_product(first: Representation, second: Representation) -> Representation:
+    """ρ₁ ⊗ ρ₂, the second factor's index fastest."""
+    if isinstance(first, PermutationRepresentation) and isinstance(
+        second, PermutationRepresentation
+    ):
+        return _of_permutations(first, second)
+    factors = [*factors_of(first), *factors_of(second)]
+    continuous = any(rho.algebra for rho in factors)
+    return (LieTensorProduct if continuous else TensorProduct)(factors)
+
+
+def _of_permutations(
+    first: PermutationRepresentation, second: PermutationRepresentation
+) -> PermutationRepresentation:
+    order, n = first.order, first.dimension * second.dimension
+    index = first.index[:, :, None] * second.dimension + second.index[:, None, :]
+    signs = None
+    if first.signs is not None or second.signs is not None:
+        signs = (signs_of(first)[:, :, None] * signs_of(second)[:, None, :]).reshape(order, n)
+        if (signs > 0).all():  # those of two factors cancel
+            signs = None
+    return PermutationRepresentation(index.reshape(order, n), signs)
