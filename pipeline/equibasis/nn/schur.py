@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from equibasis.nn.buffers import ExactBuffers
-from equibasis.nn.gather import IsotypicRows, flat_products
+from equibasis.nn.gather import IsotypicRows
 from equibasis.nn.tracing import with_adjoint
 from equibasis.solvers.basis import Basis, Block
 from equibasis.solvers.tables import MatrixTable
@@ -47,38 +47,45 @@ class SchurMap(ExactBuffers):
             found.multiplicities[[each.type for each in side]]
             for side in (types.output, types.input)
         )
-        # Products of equal shapes stand side by side, and are one call.
-        shared = sorted(
-            np.flatnonzero(outputs.any(axis=0) & inputs.any(axis=0)).tolist(),
-            key=lambda n: (irreps[n].degree, *outputs[:, n], *inputs[:, n]),
-        )
+
+        def counts(n: int) -> tuple[int, ...]:
+            return (irreps[n].degree, *outputs[:, n], *inputs[:, n])
+
+        shared = np.flatnonzero(outputs.any(axis=0) & inputs.any(axis=0)).tolist()
+        shared.sort(key=counts)
         algebras = {n: _Algebra.of(irreps[n]) for n in shared}
         into = {n: algebra.inputs for n, algebra in algebras.items()}
         out = {n: algebra.outputs for n, algebra in algebras.items()}
+        self.types = len(types.input)
         self.input = _isotypic_rows(types.input, found, found.forward, into)
         self.output = _isotypic_rows(types.output, found, [m.T for m in found.backward], out)
 
-        self.blocks: list[tuple[int, int, int]] = []  # d c and r of coefficients; rows for these
+        # Irreps that each type has as often as another are multiplied in one call.
+        alike = [list(each) for _, each in itertools.groupby(shared, key=counts)]
+        self.products = []
+        for each in alike:
+            of_y, of_x = (
+                int(sides[:, each[0]] @ [summand.multiplicity for summand in summands])
+                for sides, summands in ((outputs, types.output), (inputs, types.input))
+            )
+            p = sum(len(algebras[n].weights) for n in each)
+            self.products.append((p, of_y, of_x, irreps[each[0]].degree))
+        # Of each pair of types, d, c and r of its coefficients, and for each product (p, o, i): an
+        # irrep that occurs o and i times in these types.
+        self.blocks: list[tuple[tuple[int, int, int], dict[int, tuple[int, int, int]]]] = []
         for number, block in enumerate(basis.blocks):
             transforms, r = block_transforms(block, found), block.table.rank
-            mixed = [
-                np.einsum("pl,loir->poir", algebras[n].weights, transforms[n]).reshape(-1, r)
-                for n in shared
-                if n in transforms
-            ]
-            rows = np.concatenate([np.zeros((0, r)), *mixed])
-            self.register_exact(f"block{number}", rows)
-            copies = block.output.multiplicity * block.input.multiplicity
-            self.blocks.append((copies, r, len(rows)))
-        numbers = [n for n in shared for _ in algebras[n].weights]
-        places = _places_of_weights(
-            types.output, types.input, outputs[:, numbers], inputs[:, numbers]
-        )
-        self.register_order(
-            "entries", np.concatenate([np.zeros(0, np.int64), *map(np.ravel, places)])
-        )
-        shapes = [(*each.shape, irreps[n].degree) for n, each in zip(numbers, places, strict=True)]
-        self.products = [(len(list(same)), *shape) for shape, same in itertools.groupby(shapes)]
+            rows, shapes = [np.zeros((0, r))], {}
+            for product, each in enumerate(alike):
+                if each[0] in transforms:
+                    mixed = [
+                        np.einsum("pl,loir->poir", algebras[n].weights, transforms[n]) for n in each
+                    ]
+                    joined = np.concatenate(mixed)
+                    rows.append(joined.reshape(-1, r))
+                    shapes[product] = joined.shape[:3]
+            self.register_exact(f"block{number}", np.concatenate(rows))
+            self.blocks.append(((block.output.multiplicity, block.input.multiplicity, r), shapes))
 
     @property
     def multiplications(self) -> float:
@@ -90,36 +97,34 @@ class SchurMap(ExactBuffers):
         """(batch, m), (rank,) -> (batch, k)."""
         batch = x.shape[0]
         rows = with_adjoint(x, self.input.forward, self.input.adjoint)
-        weights = with_adjoint(coefficients, self.weights, self.coefficients)
         parts = zip(
             self.products,
-            weights.split([p * m * n for p, m, n, _ in self.products]),
+            self.weights(coefficients),
             rows.split([p * n * q for p, _, n, q in self.products]),
             strict=True,
         )
         found = [
-            (w.view(p, m, n) @ part.view(p, n, q * batch)).view(p * m * q, batch)
+            (w @ part.view(p, n, q * batch)).view(p * m * q, batch)
             for (p, m, n, q), w, part in parts
         ]
         rows = torch.cat(found) if found else rows
         return with_adjoint(rows, self.output.adjoint, self.output.forward)
 
-    def weights(self, coefficients: Tensor) -> Tensor:
-        """(rank,) -> the matrices of all products, one after the other."""
-        parts = coefficients.split([copies * r for copies, r, _ in self.blocks])
-        found = flat_products(
-            (self.cast(f"block{n}", part), part.reshape(copies, r).t())
-            for n, (part, (copies, r, _)) in enumerate(zip(parts, self.blocks, strict=True))
-        )
-        return self.ordered("entries", found)
+    def weights(self, coefficients: Tensor) -> list[Tensor]:
+        """(rank,) -> the matrices of each product, (p, M, N)."""
+        rows: list[dict[int, list[Tensor]]] = [{} for _ in self.products]
+        parts = coefficients.split([d * c * r for (d, c, r), _ in self.blocks])
+        for number, (part, ((d, c, r), shapes)) in enumerate(zip(parts, self.blocks, strict=True)):
+            found = self.cast(f"block{number}", part) @ part.view(d * c, r).t()
+            places = found.split([p * o * i for p, o, i in shapes.values()])
+            for (product, (p, o, i)), place in zip(shapes.items(), places, strict=True):
+                matrix = place.view(p, o, i, d, c).transpose(2, 3).reshape(p, o * d, i * c)
+                rows[product].setdefault(number // self.types, []).append(matrix)
+        return [_joined([_joined(row, 2) for row in each.values()], 1) for each in rows]
 
-    def coefficients(self, weights: Tensor) -> Tensor:
-        """The adjoint of `weights`."""
-        parts = self.restored("entries", weights).split([c * rows for c, _, rows in self.blocks])
-        return flat_products(
-            (part.view(rows, copies).t(), self.cast(f"block{n}", part))
-            for n, (part, (copies, _, rows)) in enumerate(zip(parts, self.blocks, strict=True))
-        )
+
+def _joined(tensors: Sequence[Tensor], axis: int) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors), axis)
 
 
 class _Algebra(NamedTuple):
@@ -180,30 +185,6 @@ def _isotypic_rows(
         matrices.append(np.concatenate(rows))
     order = [np.zeros(0, np.int64), *(each.ravel() for place in places for each in place)]
     return IsotypicRows(summands, matrices, np.concatenate(order))
-
-
-def _places_of_weights(
-    outputs: Sequence[Summand],
-    inputs: Sequence[Summand],
-    of_outputs: np.ndarray,
-    of_inputs: np.ndarray,
-) -> list[np.ndarray]:
-    """For each product, where its weights are among those of all pairs of types: int64 (M, N).
-
-    Parameters
-    ----------
-    of_outputs, of_inputs
-        How often its irrep occurs in each type, (types, products).
-    """
-    places: list[list[list[np.ndarray]]] = [[[] for _ in outputs] for _ in of_outputs.T]
-    start = 0
-    for (b, output), (a, input_) in itertools.product(enumerate(outputs), enumerate(inputs)):
-        d, c = output.multiplicity, input_.multiplicity
-        for place, o, i in zip(places, of_outputs[b], of_inputs[a], strict=True):
-            index = start + np.arange(o * i * d * c).reshape(o, i, d, c)
-            place[b].append(index.transpose(0, 2, 1, 3).reshape(o * d, i * c))
-            start += index.size
-    return [np.block(place) for place in places]
 
 
 def block_transforms(block: Block, found: Decomposition) -> dict[int, np.ndarray]:
