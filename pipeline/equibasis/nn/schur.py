@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -56,36 +56,50 @@ class SchurMap(ExactBuffers):
         algebras = {n: _Algebra.of(irreps[n]) for n in shared}
         into = {n: algebra.inputs for n, algebra in algebras.items()}
         out = {n: algebra.outputs for n, algebra in algebras.items()}
-        self.types = len(types.input)
         self.input = _isotypic_rows(types.input, found, found.forward, into)
         self.output = _isotypic_rows(types.output, found, [m.T for m in found.backward], out)
 
         # Irreps that each type has as often as another are multiplied in one call.
         alike = [list(each) for _, each in itertools.groupby(shared, key=counts)]
-        self.products = []
-        for each in alike:
-            of_y, of_x = (
-                int(sides[:, each[0]] @ [summand.multiplicity for summand in summands])
-                for sides, summands in ((outputs, types.output), (inputs, types.input))
+        ds, cs = ([each.multiplicity for each in side] for side in (types.output, types.input))
+        self.products = [
+            (
+                sum(len(algebras[n].weights) for n in each),
+                int(outputs[:, each[0]] @ ds),
+                int(inputs[:, each[0]] @ cs),
+                irreps[each[0]].degree,
             )
-            p = sum(len(algebras[n].weights) for n in each)
-            self.products.append((p, of_y, of_x, irreps[each[0]].degree))
-        # Of each pair of types, d, c and r of its coefficients, and for each product (p, o, i): an
-        # irrep that occurs o and i times in these types.
-        self.blocks: list[tuple[tuple[int, int, int], dict[int, tuple[int, int, int]]]] = []
+            for each in alike
+        ]
+        self.sizes = [p * m * n for p, m, n, _ in self.products]
+        starts = np.cumsum([0, *self.sizes])
+        self.blocks: list[tuple[int, int, list[_Place]]] = []  # d c and r of coefficients
         for number, block in enumerate(basis.blocks):
+            b, a = divmod(number, len(types.input))
             transforms, r = block_transforms(block, found), block.table.rank
-            rows, shapes = [np.zeros((0, r))], {}
-            for product, each in enumerate(alike):
-                if each[0] in transforms:
-                    mixed = [
-                        np.einsum("pl,loir->poir", algebras[n].weights, transforms[n]) for n in each
-                    ]
-                    joined = np.concatenate(mixed)
-                    rows.append(joined.reshape(-1, r))
-                    shapes[product] = joined.shape[:3]
+            d, c = block.output.multiplicity, block.input.multiplicity
+            rows, places = [np.zeros((0, r))], []
+            for product, (first, *others) in enumerate(alike):
+                if first in transforms:
+                    mixed = np.concatenate(
+                        [
+                            np.einsum("pl,loir->poir", algebras[n].weights, transforms[n])
+                            for n in (first, *others)
+                        ]
+                    )
+                    p, o, i, _ = mixed.shape
+                    _, m, n, _ = self.products[product]
+                    row, column = outputs[:b, first] @ ds[:b], inputs[:a, first] @ cs[:a]
+                    in_rows = _Strides(
+                        (o * i * d * c, i * d * c, c, d * c, 1), d * c * sum(map(len, rows))
+                    )
+                    in_all = _Strides(
+                        (m * n, d * n, n, c, 1), int(starts[product] + row * n + column)
+                    )
+                    places.append(((p, o, d, i, c), in_rows, in_all))
+                    rows.append(mixed.reshape(-1, r))
             self.register_exact(f"block{number}", np.concatenate(rows))
-            self.blocks.append(((block.output.multiplicity, block.input.multiplicity, r), shapes))
+            self.blocks.append((d * c, r, places))
 
     @property
     def multiplications(self) -> float:
@@ -97,34 +111,53 @@ class SchurMap(ExactBuffers):
         """(batch, m), (rank,) -> (batch, k)."""
         batch = x.shape[0]
         rows = with_adjoint(x, self.input.forward, self.input.adjoint)
+        weights = with_adjoint(coefficients, self.weights, self.coefficients)
         parts = zip(
             self.products,
-            self.weights(coefficients),
+            weights.split(self.sizes),
             rows.split([p * n * q for p, _, n, q in self.products]),
             strict=True,
         )
         found = [
-            (w @ part.view(p, n, q * batch)).view(p * m * q, batch)
+            (w.view(p, m, n) @ part.view(p, n, q * batch)).view(p * m * q, batch)
             for (p, m, n, q), w, part in parts
         ]
         rows = torch.cat(found) if found else rows
         return with_adjoint(rows, self.output.adjoint, self.output.forward)
 
-    def weights(self, coefficients: Tensor) -> list[Tensor]:
-        """(rank,) -> the matrices of each product, (p, M, N)."""
-        rows: list[dict[int, list[Tensor]]] = [{} for _ in self.products]
-        parts = coefficients.split([d * c * r for (d, c, r), _ in self.blocks])
-        for number, (part, ((d, c, r), shapes)) in enumerate(zip(parts, self.blocks, strict=True)):
-            found = self.cast(f"block{number}", part) @ part.view(d * c, r).t()
-            places = found.split([p * o * i for p, o, i in shapes.values()])
-            for (product, (p, o, i)), place in zip(shapes.items(), places, strict=True):
-                matrix = place.view(p, o, i, d, c).transpose(2, 3).reshape(p, o * d, i * c)
-                rows[product].setdefault(number // self.types, []).append(matrix)
-        return [_joined([_joined(row, 2) for row in each.values()], 1) for each in rows]
+    def weights(self, coefficients: Tensor) -> Tensor:
+        """(rank,) -> the matrices of all products, one after the other."""
+        weights = coefficients.new_empty(sum(self.sizes))
+        parts = coefficients.split([copies * r for copies, r, _ in self.blocks])
+        for number, (part, (copies, r, places)) in enumerate(zip(parts, self.blocks, strict=True)):
+            rows = self.cast(f"block{number}", part) @ part.view(copies, r).t()
+            for shape, here, there in places:
+                weights.as_strided(shape, *there).copy_(rows.as_strided(shape, *here))
+        return weights
+
+    def coefficients(self, weights: Tensor) -> Tensor:
+        """The adjoint of `weights`."""
+        weights, found = torch.cat([weights]), []  # so that it starts where its memory does
+        for number, (copies, _, places) in enumerate(self.blocks):
+            block = self.cast(f"block{number}", weights)
+            rows = weights.new_empty(len(block), copies)
+            for shape, here, there in places:
+                rows.as_strided(shape, *here).copy_(weights.as_strided(shape, *there))
+            found.append((rows.t() @ block).view(-1))
+        return torch.cat(found)
 
 
-def _joined(tensors: Sequence[Tensor], axis: int) -> Tensor:
-    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors), axis)
+class _Strides(NamedTuple):
+    """Where in memory an array of known shape is."""
+
+    strides: tuple[int, ...]
+    start: int
+
+
+# The shape (p, o, d, i, c) of what a pair of types has of a product, of p irreps that are o and i
+# times in types of d and c copies; where that is among the rows of the pair, and where among the
+# matrices of all products.
+_Place: TypeAlias = tuple[tuple[int, ...], _Strides, _Strides]
 
 
 class _Algebra(NamedTuple):
