@@ -78,7 +78,7 @@ class SchurMap(ExactBuffers):
             b, a = divmod(number, len(types.input))
             transforms, r = block_transforms(block, found), block.table.rank
             d, c = block.output.multiplicity, block.input.multiplicity
-            rows, places = [np.zeros((0, r))], []
+            rows, places = [np.zeros((0, r))], list[_Place]()
             for product, (first, *others) in enumerate(alike):
                 if first in transforms:
                     mixed = np.concatenate(
