@@ -87,16 +87,14 @@ class SchurMap(ExactBuffers):
                             for n in (first, *others)
                         ]
                     )
-                    p, o, i, _ = mixed.shape
                     _, m, n, _ = self.products[product]
-                    row, column = outputs[:b, first] @ ds[:b], inputs[:a, first] @ cs[:a]
-                    in_rows = _Strides(
-                        (o * i * d * c, i * d * c, c, d * c, 1), d * c * sum(map(len, rows))
+                    row, column = (
+                        outputs[:b, first] @ ds[:b],
+                        inputs[:a, first] @ cs[:a],
                     )
-                    in_all = _Strides(
-                        (m * n, d * n, n, c, 1), int(starts[product] + row * n + column)
-                    )
-                    places.append(((p, o, d, i, c), in_rows, in_all))
+                    start = int(starts[product] + row * n + column)
+                    before = d * c * sum(map(len, rows))
+                    places.append(_place((*mixed.shape[:3], d, c), before, start, (m, n)))
                     rows.append(mixed.reshape(-1, r))
             self.register_exact(f"block{number}", np.concatenate(rows))
             self.blocks.append((d * c, r, places))
@@ -137,7 +135,10 @@ class SchurMap(ExactBuffers):
 
     def coefficients(self, weights: Tensor) -> Tensor:
         """The adjoint of `weights`."""
-        weights, found = torch.cat([weights]), []  # so that it starts where its memory does
+        weights, found = (
+            torch.cat([weights]),
+            [],
+        )  # so that it starts where its memory does
         for number, (copies, _, places) in enumerate(self.blocks):
             block = self.cast(f"block{number}", weights)
             rows = weights.new_empty(len(block), copies)
@@ -154,10 +155,16 @@ class _Strides(NamedTuple):
     start: int
 
 
-# The shape (p, o, d, i, c) of what a pair of types has of a product, of p irreps that are o and i
-# times in types of d and c copies; where that is among the rows of the pair, and where among the
-# matrices of all products.
+# The shape of what a pair of types has of a product; where that is among the rows of the pair, and
+# where among the matrices of all products.
 _Place: TypeAlias = tuple[tuple[int, ...], _Strides, _Strides]
+
+
+def _place(shape: tuple[int, ...], in_rows: int, in_all: int, matrix: tuple[int, int]) -> _Place:
+    """(p, o, i, d, c) rows of p irreps, o and i times in types of d and c copies, in (M, N)."""
+    (p, o, i, d, c), (m, n) = shape, matrix
+    here = _Strides((o * i * d * c, i * d * c, c, d * c, 1), in_rows)
+    return (p, o, d, i, c), here, _Strides((m * n, d * n, n, c, 1), in_all)
 
 
 class _Algebra(NamedTuple):
@@ -181,7 +188,10 @@ class _Algebra(NamedTuple):
             ]
             return cls(*np.array(three, dtype=np.float64))
         one = np.eye(irrep.dimension)
-        weights, inputs = np.repeat(one, irrep.dimension, 0), np.tile(one, (irrep.dimension, 1))
+        weights, inputs = (
+            np.repeat(one, irrep.dimension, 0),
+            np.tile(one, (irrep.dimension, 1)),
+        )
         # uⱼ eₖ is column k of the matrix of uⱼ.
         return cls(weights, inputs, irrep.commutant.transpose(0, 2, 1).reshape(inputs.shape))
 
@@ -201,7 +211,10 @@ def _isotypic_rows(
     mixed
         By number of the irrep, (products, δ): the sums of its rows that products are of.
     """
-    matrices, places = [], [[np.zeros((0, 1), np.int64)] for each in mixed.values() for _ in each]
+    matrices, places = (
+        [],
+        [[np.zeros((0, 1), np.int64)] for each in mixed.values() for _ in each],
+    )
     start = 0
     for summand in summands:
         t, c = summand.index.shape
@@ -216,7 +229,10 @@ def _isotypic_rows(
                 next(of_products).append(start + np.arange(size).reshape(q, n * c).T)
                 start += size
         matrices.append(np.concatenate(rows))
-    order = [np.zeros(0, np.int64), *(each.ravel() for place in places for each in place)]
+    order = [
+        np.zeros(0, np.int64),
+        *(each.ravel() for place in places for each in place),
+    ]
     return IsotypicRows(summands, matrices, np.concatenate(order))
 
 
