@@ -50,6 +50,9 @@ BATCHES = (128, 1024)
 KEPT = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**34)}
 PROBLEMS_KEPT = tuple(problem for problem in PROBLEMS if problem[1] == "64x64")
 
+# Those measured once more while others keep the cores busy.
+PROBLEMS_BUSY = tuple(problem for problem in PROBLEMS if problem[0] in ("c4", "d4"))
+
 # A stack of all basis matrices beyond this many numbers is not made.
 MOST_STACKED = 2**28
 
@@ -192,6 +195,26 @@ def served(way: Way, problem: Problem) -> Iterator[Connection]:
         process.join()
 
 
+def spin() -> None:
+    """Keep a core busy."""
+    while True:
+        pass
+
+
+@contextlib.contextmanager
+def busy(processes: int) -> Iterator[None]:
+    """Other processes that keep so many cores busy."""
+    others = [SPAWN.Process(target=spin, daemon=True) for _ in range(processes)]
+    for other in others:
+        other.start()
+    try:
+        yield
+    finally:
+        for other in others:
+            other.terminate()
+            other.join()
+
+
 def in_turns(ways: Mapping[str, Connection], what: What) -> Times:
     """Median times, of rounds in which all ways take turns."""
     start = time.perf_counter()
@@ -256,7 +279,7 @@ def plot(rows: list[dict]) -> Figure:
     return figure
 
 
-def section(rows: list[dict], kept: list[dict]) -> str:
+def section(rows: list[dict], kept: list[dict], crowded: list[dict]) -> str:
     """The section of docs/benchmarks.md, with rows where malloc keeps memory after the others."""
     titles = ["layer", "batch", "plain", "`expand`", "`irreps`", "published"]
     lines = [
@@ -300,6 +323,25 @@ def section(rows: list[dict], kept: list[dict]) -> str:
         "",
         table(["layer", "batch", "plain", "`irreps`"], body, 1),
     ]
+    quiet = {(row["problem"], row["batch"]): ratios(row["training"]) for row in rows}
+    body = []
+    for row in crowded:
+        (way,) = row["training"].keys() - {"plain"}
+        alone = quiet[row["problem"], row["batch"]][way]
+        shown = [f"`{way}`", f"{ratios(row['training'])[way]:.2f}", f"{alone:.2f}"]
+        body.append([*heading(row, "training"), *shown])
+    lines += [
+        "",
+        "**Forward and backward, while others work**",
+        "",
+        textwrap.fill(
+            f"{rows[0]['threads']} other processes each keep a core busy, so that threads wait for "
+            "one another; *alone* are the ratios from above.",
+            100,
+        ),
+        "",
+        table(["layer", "batch", "plain", "`auto` takes", "ratio", "alone"], body, 1),
+    ]
     return "\n".join(lines)
 
 
@@ -317,8 +359,15 @@ def main(threads: int) -> None:
     again = [Problem(*sizes, BATCHES[0], threads) for sizes in PROBLEMS_KEPT]
     two = {name: WAYS[name] for name in ("plain", "irreps")}
     kept = [measure(problem, two, **KEPT) for problem in tqdm(again, "layers, memory kept")]
+    taken = {problem: row["auto"] for problem, row in zip(problems, rows, strict=True)}
+    again = [Problem(*sizes, BATCHES[0], threads) for sizes in PROBLEMS_BUSY]
+    with busy(threads):
+        crowded = [
+            measure(problem, {name: WAYS[name] for name in ("plain", taken[problem])})
+            for problem in tqdm(again, "layers, while others work")
+        ]
     save_figure(plot(rows), DOCS / "images" / "layers.png")
-    write_section("layers", section(rows, kept))
+    write_section("layers", section(rows, kept, crowded))
 
 
 if __name__ == "__main__":

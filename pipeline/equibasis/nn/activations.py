@@ -260,7 +260,7 @@ def _parts_by_kind(features: FeatureSpace) -> dict[str, np.ndarray]:
     """Coordinates, ascending, of all invariant blocks that an activation is for."""
     kinds: dict[str, list[np.ndarray]] = {}
     for coordinates, entries in entries_by_block(features.representation):
-        if entries is None or not np.isin(entries, (-1.0, 1.0)).all():
+        if entries is None or (np.abs(entries) != 1.0).any():
             kind = "norm"
         else:
             kind = "signed" if (entries < 0).any() else "permuted"

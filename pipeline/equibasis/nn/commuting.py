@@ -51,9 +51,11 @@ def entries_by_block(rho: Representation) -> list[tuple[np.ndarray, np.ndarray |
             for coordinates, entries in entries_by_block(small)
             for copy in summand.index.T
         ]
+    blocks = invariant_coordinates(rho)
+    if isinstance(rho, PermutationRepresentation) and rho.signs is None:
+        return [(coordinates, np.ones(1)) for coordinates in blocks]
     return [
-        (coordinates, _monomial_entries(restriction(rho, coordinates)))
-        for coordinates in invariant_coordinates(rho)
+        (coordinates, _monomial_entries(restriction(rho, coordinates))) for coordinates in blocks
     ]
 
 

@@ -277,10 +277,10 @@ class EquivariantCombine(nn.Module):
         return linear(torch.cat([h, g], dim=-1))
 
 
-# Nanoseconds, forward and backward, on two cores of an Intel Xeon (docs/benchmarks.md): for a
-# multiplication in a matrix product, of batches of 128; for an entry of W; and for the calls that
-# a layer by irreps makes beyond those of a plain one.
-_MULTIPLICATION, _ENTRY, _CALLS = 3.0, 4.0, 400_000.0
+# Nanoseconds, forward and backward, on an Intel Xeon (docs/benchmarks.md), of batches of 128: for
+# a multiplication in a matrix product; for an entry of W, or a coefficient; and of a layer by
+# irreps, for a coordinate of x or y, and for its many calls.
+_MULTIPLICATION, _ENTRY, _COORDINATE, _CALLS = 4.0, 4.0, 750.0, 800_000.0
 
 
 def _map(basis: Basis, mode: Mode) -> BasisExpansion | SchurMap | TorusMap:
@@ -298,7 +298,12 @@ def _map(basis: Basis, mode: Mode) -> BasisExpansion | SchurMap | TorusMap:
         return found
     if found is None:
         return BasisExpansion(basis)
-    irreps = _CALLS + _MULTIPLICATION * found.multiplications + _ENTRY * basis.rank
+    irreps = (
+        _CALLS
+        + _COORDINATE * (basis.space.m + basis.space.k)
+        + _MULTIPLICATION * found.multiplications
+        + _ENTRY * basis.rank
+    )
     return found if irreps < expand else BasisExpansion(basis)
 
 

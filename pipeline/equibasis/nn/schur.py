@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from equibasis.nn.buffers import ExactBuffers
-from equibasis.nn.gather import IsotypicRows, flat_products
+from equibasis.nn.gather import IsotypicRows
 from equibasis.nn.tracing import with_adjoint
 from equibasis.solvers.basis import Basis, Block
 from equibasis.solvers.tables import MatrixTable
@@ -47,38 +47,57 @@ class SchurMap(ExactBuffers):
             found.multiplicities[[each.type for each in side]]
             for side in (types.output, types.input)
         )
-        # Products of equal shapes stand side by side, and are one call.
-        shared = sorted(
-            np.flatnonzero(outputs.any(axis=0) & inputs.any(axis=0)).tolist(),
-            key=lambda n: (irreps[n].degree, *outputs[:, n], *inputs[:, n]),
-        )
+
+        def counts(n: int) -> tuple[int, ...]:
+            return (irreps[n].degree, *outputs[:, n], *inputs[:, n])
+
+        shared = np.flatnonzero(outputs.any(axis=0) & inputs.any(axis=0)).tolist()
+        shared.sort(key=counts)
         algebras = {n: _Algebra.of(irreps[n]) for n in shared}
         into = {n: algebra.inputs for n, algebra in algebras.items()}
         out = {n: algebra.outputs for n, algebra in algebras.items()}
         self.input = _isotypic_rows(types.input, found, found.forward, into)
         self.output = _isotypic_rows(types.output, found, [m.T for m in found.backward], out)
 
-        self.blocks: list[tuple[int, int, int]] = []  # d c and r of coefficients; rows for these
+        # Irreps that each type has as often as another are multiplied in one call.
+        alike = [list(each) for _, each in itertools.groupby(shared, key=counts)]
+        ds, cs = ([each.multiplicity for each in side] for side in (types.output, types.input))
+        self.products = [
+            (
+                sum(len(algebras[n].weights) for n in each),
+                int(outputs[:, each[0]] @ ds),
+                int(inputs[:, each[0]] @ cs),
+                irreps[each[0]].degree,
+            )
+            for each in alike
+        ]
+        self.sizes = [p * m * n for p, m, n, _ in self.products]
+        starts = np.cumsum([0, *self.sizes])
+        self.blocks: list[tuple[int, int, list[_Place]]] = []  # d c and r of coefficients
         for number, block in enumerate(basis.blocks):
+            b, a = divmod(number, len(types.input))
             transforms, r = block_transforms(block, found), block.table.rank
-            mixed = [
-                np.einsum("pl,loir->poir", algebras[n].weights, transforms[n]).reshape(-1, r)
-                for n in shared
-                if n in transforms
-            ]
-            rows = np.concatenate([np.zeros((0, r)), *mixed])
-            self.register_exact(f"block{number}", rows)
-            copies = block.output.multiplicity * block.input.multiplicity
-            self.blocks.append((copies, r, len(rows)))
-        numbers = [n for n in shared for _ in algebras[n].weights]
-        places = _places_of_weights(
-            types.output, types.input, outputs[:, numbers], inputs[:, numbers]
-        )
-        self.register_order(
-            "entries", np.concatenate([np.zeros(0, np.int64), *map(np.ravel, places)])
-        )
-        shapes = [(*each.shape, irreps[n].degree) for n, each in zip(numbers, places, strict=True)]
-        self.products = [(len(list(same)), *shape) for shape, same in itertools.groupby(shapes)]
+            d, c = block.output.multiplicity, block.input.multiplicity
+            rows, places = [np.zeros((0, r))], list[_Place]()
+            for product, (first, *others) in enumerate(alike):
+                if first in transforms:
+                    mixed = np.concatenate(
+                        [
+                            np.einsum("pl,loir->poir", algebras[n].weights, transforms[n])
+                            for n in (first, *others)
+                        ]
+                    )
+                    _, m, n, _ = self.products[product]
+                    row, column = (
+                        outputs[:b, first] @ ds[:b],
+                        inputs[:a, first] @ cs[:a],
+                    )
+                    start = int(starts[product] + row * n + column)
+                    before = d * c * sum(map(len, rows))
+                    places.append(_place((*mixed.shape[:3], d, c), before, start, (m, n)))
+                    rows.append(mixed.reshape(-1, r))
+            self.register_exact(f"block{number}", np.concatenate(rows))
+            self.blocks.append((d * c, r, places))
 
     @property
     def multiplications(self) -> float:
@@ -93,7 +112,7 @@ class SchurMap(ExactBuffers):
         weights = with_adjoint(coefficients, self.weights, self.coefficients)
         parts = zip(
             self.products,
-            weights.split([p * m * n for p, m, n, _ in self.products]),
+            weights.split(self.sizes),
             rows.split([p * n * q for p, _, n, q in self.products]),
             strict=True,
         )
@@ -106,20 +125,46 @@ class SchurMap(ExactBuffers):
 
     def weights(self, coefficients: Tensor) -> Tensor:
         """(rank,) -> the matrices of all products, one after the other."""
+        weights = coefficients.new_empty(sum(self.sizes))
         parts = coefficients.split([copies * r for copies, r, _ in self.blocks])
-        found = flat_products(
-            (self.cast(f"block{n}", part), part.reshape(copies, r).t())
-            for n, (part, (copies, r, _)) in enumerate(zip(parts, self.blocks, strict=True))
-        )
-        return self.ordered("entries", found)
+        for number, (part, (copies, r, places)) in enumerate(zip(parts, self.blocks, strict=True)):
+            rows = self.cast(f"block{number}", part) @ part.view(copies, r).t()
+            for shape, here, there in places:
+                weights.as_strided(shape, *there).copy_(rows.as_strided(shape, *here))
+        return weights
 
     def coefficients(self, weights: Tensor) -> Tensor:
         """The adjoint of `weights`."""
-        parts = self.restored("entries", weights).split([c * rows for c, _, rows in self.blocks])
-        return flat_products(
-            (part.view(rows, copies).t(), self.cast(f"block{n}", part))
-            for n, (part, (copies, _, rows)) in enumerate(zip(parts, self.blocks, strict=True))
-        )
+        weights, found = (
+            torch.cat([weights]),
+            [],
+        )  # so that it starts where its memory does
+        for number, (copies, _, places) in enumerate(self.blocks):
+            block = self.cast(f"block{number}", weights)
+            rows = weights.new_empty(len(block), copies)
+            for shape, here, there in places:
+                rows.as_strided(shape, *here).copy_(weights.as_strided(shape, *there))
+            found.append((rows.t() @ block).view(-1))
+        return torch.cat(found)
+
+
+class _Strides(NamedTuple):
+    """Where in memory an array of known shape is."""
+
+    strides: tuple[int, ...]
+    start: int
+
+
+# The shape of what a pair of types has of a product; where that is among the rows of the pair, and
+# where among the matrices of all products.
+_Place: TypeAlias = tuple[tuple[int, ...], _Strides, _Strides]
+
+
+def _place(shape: tuple[int, ...], in_rows: int, in_all: int, matrix: tuple[int, int]) -> _Place:
+    """(p, o, i, d, c) rows of p irreps, o and i times in types of d and c copies, in (M, N)."""
+    (p, o, i, d, c), (m, n) = shape, matrix
+    here = _Strides((o * i * d * c, i * d * c, c, d * c, 1), in_rows)
+    return (p, o, d, i, c), here, _Strides((m * n, d * n, n, c, 1), in_all)
 
 
 class _Algebra(NamedTuple):
@@ -143,7 +188,10 @@ class _Algebra(NamedTuple):
             ]
             return cls(*np.array(three, dtype=np.float64))
         one = np.eye(irrep.dimension)
-        weights, inputs = np.repeat(one, irrep.dimension, 0), np.tile(one, (irrep.dimension, 1))
+        weights, inputs = (
+            np.repeat(one, irrep.dimension, 0),
+            np.tile(one, (irrep.dimension, 1)),
+        )
         # uⱼ eₖ is column k of the matrix of uⱼ.
         return cls(weights, inputs, irrep.commutant.transpose(0, 2, 1).reshape(inputs.shape))
 
@@ -163,7 +211,10 @@ def _isotypic_rows(
     mixed
         By number of the irrep, (products, δ): the sums of its rows that products are of.
     """
-    matrices, places = [], [[np.zeros((0, 1), np.int64)] for each in mixed.values() for _ in each]
+    matrices, places = (
+        [],
+        [[np.zeros((0, 1), np.int64)] for each in mixed.values() for _ in each],
+    )
     start = 0
     for summand in summands:
         t, c = summand.index.shape
@@ -178,32 +229,11 @@ def _isotypic_rows(
                 next(of_products).append(start + np.arange(size).reshape(q, n * c).T)
                 start += size
         matrices.append(np.concatenate(rows))
-    order = [np.zeros(0, np.int64), *(each.ravel() for place in places for each in place)]
+    order = [
+        np.zeros(0, np.int64),
+        *(each.ravel() for place in places for each in place),
+    ]
     return IsotypicRows(summands, matrices, np.concatenate(order))
-
-
-def _places_of_weights(
-    outputs: Sequence[Summand],
-    inputs: Sequence[Summand],
-    of_outputs: np.ndarray,
-    of_inputs: np.ndarray,
-) -> list[np.ndarray]:
-    """For each product, where its weights are among those of all pairs of types: int64 (M, N).
-
-    Parameters
-    ----------
-    of_outputs, of_inputs
-        How often its irrep occurs in each type, (types, products).
-    """
-    places: list[list[list[np.ndarray]]] = [[[] for _ in outputs] for _ in of_outputs.T]
-    start = 0
-    for (b, output), (a, input_) in itertools.product(enumerate(outputs), enumerate(inputs)):
-        d, c = output.multiplicity, input_.multiplicity
-        for place, o, i in zip(places, of_outputs[b], of_inputs[a], strict=True):
-            index = start + np.arange(o * i * d * c).reshape(o, i, d, c)
-            place[b].append(index.transpose(0, 2, 1, 3).reshape(o * d, i * c))
-            start += index.size
-    return [np.block(place) for place in places]
 
 
 def block_transforms(block: Block, found: Decomposition) -> dict[int, np.ndarray]:
