@@ -367,10 +367,11 @@ def test_a_full_disk_keeps_the_older_file(small_disk: Path) -> None:
 # The equibasis command, with no file to grow beyond a number of bytes; a fork for each number.
 LIMITED = """
 import os, resource, sys
+sys.dont_write_bytecode = True  # which Python would leave cut short, for all that follow
 from digits.cli import main
 limits = sys.argv.pop(1).split(",")
 if sys.argv[1] == "train":
-    import torch._dynamo  # which in torch 2.6 writes a file of its own
+    import torch._dynamo  # which in torch 2.8 writes a file of its own
     import digits.stages.train
 for most in limits:
     if os.fork() == 0:

@@ -137,7 +137,7 @@ def test_it_loads_where_equibasis_is_not_installed(tmp_path: Path, python: Any) 
         if name == "equivariant_attention":  # its own classes, which stay, are the experiment's
             plain = torch.fx.symbolic_trace(plain)
             for node in plain.graph.nodes:
-                node.type = None  # an annotation as text, which torch 2.6 cannot save
+                node.type = None  # an annotation as text, which torch 2.11 cannot save
             plain.recompile()
         torch.save(plain, tmp_path / f"{name}.pt")
         torch.save((x, output_of(network, x)), tmp_path / f"{name}.expected.pt")

@@ -190,12 +190,6 @@ def test_a_folder_that_dvc_cannot_work_in_is_not_a_file_that_is_not_there(
         "except eb.BasisFileError as error: print(error)"
     )
     unusable = {variable: str(tmp_path / place)}
-    if variable == "DVC_SITE_CACHE_DIR":  # which on Linux DVC heeds since 3.59 only: configured too
-        settings = tmp_path / "settings"
-        settings.mkdir()
-        config = f'[core]\n    site_cache_dir = "{tmp_path / place}"\n'
-        (settings / "config").write_text(config, encoding="utf-8")
-        unusable["DVC_GLOBAL_CONFIG_DIR"] = str(settings)
     done = attempt(tmp_path, sys.executable, "-c", code, BASIS, published.as_uri(), **unusable)
     if done.stdout:  # Python has other folders for what is temporary
         assert "no such file" not in done.stdout

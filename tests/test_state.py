@@ -360,7 +360,6 @@ COPIES: dict[str, Callable[[nn.Module], Any]] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning")  # of older torch, which unpickles by itself
 @pytest.mark.parametrize("how", COPIES)
 def test_copies_say_the_same_and_load_each_other(how: str) -> None:
     one = randomized(network())

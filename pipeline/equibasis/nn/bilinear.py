@@ -175,7 +175,7 @@ class EquivariantBilinear(IdentifiedWeights, ExactBuffers):
         for copies, tables in self.outputs:
             made, mixed = [], []
             for name, number, shape in tables:
-                of_copies = products[number] @ getattr(self, name)
+                of_copies = products[number] @ self.get_buffer(name)
                 made.append(of_copies.unflatten(-1, shape).flatten(-3, -2))
                 mixed.append(next(coefficients).view(copies, -1))
             yield (torch.cat(mixed, dim=1) @ torch.cat(made, dim=-2)).flatten(-2)

@@ -89,7 +89,7 @@ def _traced(module: nn.Module) -> fx.GraphModule:
             "make it a torch.nn.Module, which is kept whole"
         ) from error
     for node in graph.nodes:
-        node.type = None  # an annotation as text, which torch 2.6 cannot save
+        node.type = None  # an annotation as text, which torch 2.11 cannot save
     traced = fx.GraphModule(module, graph, name).eval()
     for path, buffer in traced.named_buffers():  # constants may be views of larger ones
         owner, _, attribute = path.rpartition(".")

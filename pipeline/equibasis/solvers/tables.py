@@ -230,7 +230,7 @@ def table_of(space: HomSpace, matrix: np.ndarray | sparse.csc_array) -> Table:
     column = np.full(t, -1, dtype=np.int64)
     column[np.diff(in_row.indptr) > 0] = in_row.indices
     distinct, lowest, which = np.unique(column, return_index=True, return_inverse=True)
-    first = np.where(column < 0, -1, lowest[which.reshape(-1)])
+    first = np.where(column < 0, -1, lowest[which])
     signs = np.sign(entry * entry[np.maximum(first, 0)])
     table = numbered_by_row(first, np.where(first < 0, 1, signs), output.dimension)
     # Column j of the matrix is orbit number[j] of the table.

@@ -215,7 +215,6 @@ def _by_stabilizer(rho: PermutationRepresentation) -> list[_Found]:
     of_images = stabilizer[index]
     # Orbits are of one type where the smallest numbers of stabilizers in them are equal.
     _, lowest, type_ = np.unique(of_images.min(axis=0), return_index=True, return_inverse=True)
-    type_ = type_.reshape(-1)
     wanted = stabilizer[lowest][type_]
     root = np.where(of_images == wanted, index, rho.dimension).min(axis=0)
     (roots,) = np.nonzero(root == points)
@@ -239,7 +238,7 @@ def _class_numbers(columns: np.ndarray) -> np.ndarray:
         packed = np.concatenate([packed, np.packbits(columns < 0, axis=0)])
     rows = np.ascontiguousarray(packed.T)
     keys = rows[:, 0] if rows.shape[1] == 1 else rows.view(f"S{rows.shape[1]}")[:, 0]
-    numbers: np.ndarray = np.unique(keys, return_inverse=True)[1].reshape(-1)
+    numbers: np.ndarray = np.unique(keys, return_inverse=True)[1]
     return numbers
 
 

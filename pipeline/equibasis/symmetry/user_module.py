@@ -63,7 +63,7 @@ def import_module(name: str) -> ModuleType:
 
 def put_on_path(folders: Sequence[str]) -> None:
     """Look for modules in these folders too, last."""
-    # It is imported late, and looks for modules that are not there (SciPy 1.13 does).
+    # It is imported late, and looks for modules that are not there (SciPy 1.15 does).
     importlib.import_module("scipy.spatial")
     _added.extend(folders)
     sys.path.extend(folders)
