@@ -99,6 +99,11 @@ class SchurMap(ExactBuffers):
             self.register_exact(f"block{number}", np.concatenate(rows))
             self.blocks.append((d * c, r, places))
 
+        # Of one pair whose irreps are once in X's type, they are in the order of their products.
+        self.in_order = len(self.blocks) == 1 and all(
+            shape[3] == 1 for _, _, places in self.blocks for shape, _, _ in places
+        )
+
     @property
     def multiplications(self) -> float:
         """How many a vector takes, its weights made; a plain W takes k m."""
@@ -125,25 +130,29 @@ class SchurMap(ExactBuffers):
 
     def weights(self, coefficients: Tensor) -> Tensor:
         """(rank,) -> the matrices of all products, one after the other."""
-        weights = coefficients.new_empty(sum(self.sizes))
+        weights = None if self.in_order else coefficients.new_empty(sum(self.sizes))
         parts = coefficients.split([copies * r for copies, r, _ in self.blocks])
         for number, (part, (copies, r, places)) in enumerate(zip(parts, self.blocks, strict=True)):
             rows = self.cast(f"block{number}", part) @ part.view(copies, r).t()
+            if weights is None:
+                return rows.view(-1)
             for shape, here, there in places:
                 weights.as_strided(shape, *there).copy_(rows.as_strided(shape, *here))
+        assert weights is not None  # in order is one pair alone
         return weights
 
     def coefficients(self, weights: Tensor) -> Tensor:
         """The adjoint of `weights`."""
-        weights, found = (
-            torch.cat([weights]),
-            [],
-        )  # so that it starts where its memory does
+        weights, found = weights.contiguous(), []
+        first = weights.storage_offset()
         for number, (copies, _, places) in enumerate(self.blocks):
             block = self.cast(f"block{number}", weights)
+            if self.in_order:
+                return (weights.view(len(block), copies).t() @ block).view(-1)
             rows = weights.new_empty(len(block), copies)
             for shape, here, there in places:
-                rows.as_strided(shape, *here).copy_(weights.as_strided(shape, *there))
+                matrices = weights.as_strided(shape, there.strides, first + there.start)
+                rows.as_strided(shape, *here).copy_(matrices)
             found.append((rows.t() @ block).view(-1))
         return torch.cat(found)
 
