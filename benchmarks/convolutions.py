@@ -122,7 +122,7 @@ class Unwrapped(nn.Module):
 WAYS: dict[str, Callable[[Problem], nn.Module]] = {"plain": plain, "ours": ours}
 
 
-def measure(problem: Problem, names: list[str], device: str) -> dict[str, dict[str, float]]:
+def measure(problem: Problem, names: list[str], device: str = "cpu") -> dict[str, dict[str, float]]:
     """Median seconds of training steps and of evaluation, by way, in rounds of turns."""
     torch.manual_seed(0)
     makers = {**WAYS, "escnn": escnn}
@@ -312,9 +312,9 @@ def building(way: str) -> list[tuple[float, float]]:
 # --- the page ------------------------------------------------------------------------------------
 
 
-def text_of_layers(names: list[str], device: str) -> str:
+def text_of_layers(names: list[str]) -> str:
     """Two tables of ratios."""
-    rows = [(problem, measure(problem, names, device)) for problem in tqdm(PROBLEMS, "layers")]
+    rows = [(problem, measure(problem, names)) for problem in tqdm(PROBLEMS, "layers")]
     others = [name for name in names if name != "plain"]
     parts = []
     for what, title, columns in (
@@ -365,34 +365,28 @@ def text_of_networks(ways: dict[str, Callable[[list[int]], nn.Module]], epochs: 
 @click.option("--escnn", "with_escnn", is_flag=True, help="Beside escnn, which is installed.")
 @click.option("--threads", default=2, show_default=True)
 @click.option("--epochs", default=8, show_default=True)
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-def main(with_escnn: bool, threads: int, epochs: int, device: str) -> None:
+def main(with_escnn: bool, threads: int, epochs: int) -> None:
     """Run every measurement and write the section."""
     torch.set_num_threads(threads)
-    where = torch.cuda.get_device_name() if device == "cuda" else f"{machine()}, {threads} threads"
     title = "Convolutions" + (" beside escnn" if with_escnn else "")
-    title += " on a GPU" if device == "cuda" else ""
     names = ["plain", "ours", *(["escnn"] if with_escnn else [])]
     parts = [
         f"## {title}",
         textwrap.fill(
-            f"On {where}, PyTorch {torch.__version__}, float32. Times of `torch.nn.Conv2d` of the "
+            f"On {machine()}, {threads} threads, PyTorch {torch.__version__}, float32. Times of `torch.nn.Conv2d` of the "
             "same channels, and of the others as multiples of it in the same rounds, all with a "
             "bias. *Exported* is the plain convolution that `export` makes of ours.",
             100,
         ),
-        text_of_layers(names, device),
+        text_of_layers(names),
+        textwrap.fill(
+            f"**Building** {DEPTH} layers of {WIDTH} regular fields of D4 onto as many, 3×3, "
+            "with activations between them; what is imported is not counted.",
+            100,
+        ),
+        text_of_building(names[1:]),
     ]
-    if device == "cpu":
-        parts += [
-            textwrap.fill(
-                f"**Building** {DEPTH} layers of {WIDTH} regular fields of D4 onto as many, 3×3, "
-                "with activations between them; what is imported is not counted.",
-                100,
-            ),
-            text_of_building(names[1:]),
-        ]
-    if with_escnn and device == "cpu":
+    if with_escnn:
         parts += [
             textwrap.fill(
                 "**One network in both**: a D4 network of 8, 16 and 16 regular fields, batch norm, "
