@@ -375,7 +375,8 @@ def main(with_escnn: bool, threads: int, epochs: int) -> None:
         textwrap.fill(
             f"On {machine()}, {threads} threads, PyTorch {torch.__version__}, float32. Times of "
             "`torch.nn.Conv2d` of the same channels, and of the others as multiples of it in the "
-            "same rounds, all with a bias. *Exported* is the plain convolution that `export` makes of ours.",
+            "same rounds, all with a bias. *Exported* is the plain convolution that `export` makes "
+            "of ours.",
             100,
         ),
         text_of_layers(names),

@@ -95,7 +95,8 @@ def main() -> None:
         f"On one {torch.cuda.get_device_name()}, PyTorch {torch.__version__}, float32 as PyTorch "
         "multiplies it by default (convolutions in TF32, products of matrices not). Forward with "
         "backward, then forward alone; ours as multiples of the plain layer's time, in turns, "
-        "until the card has done. Regular fields for convolutions."
+        "until the card has done. Regular fields for convolutions. Small calls wait for Python to "
+        "start them, and `auto` estimates times on a CPU: on a card choose the mode by this table."
     )
     text = [
         "## On a GPU",
