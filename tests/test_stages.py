@@ -47,7 +47,7 @@ from digits.fitting import (
 from digits.parameters import Parameters, load_parameters
 from digits.stages import train
 from digits.stages.evaluate import equivariance_error, measure, random_nonzero_turns, rotate
-from digits.weights import load_autoencoder, save_autoencoder
+from digits.weights import load_autoencoder, save_model
 from equibasis.nn import EquivariantLinear
 from equibasis.symmetry.representations import Representation
 
@@ -661,7 +661,7 @@ def test_a_checkpoint_of_other_parameters_digits_or_bases_is_not_used(
     def interrupted(**settings: Any) -> None:
         parameters = Parameters.model_validate({"train": {"epochs": 6, **settings}})
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(train, "save_autoencoder", interrupt)
+            patch.setattr(train, "save_model", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 train.run(parameters, "standard")
 
@@ -922,6 +922,6 @@ def test_a_saved_model_measures_as_the_one_in_memory(
 ) -> None:
     config = AutoencoderConfig("standard", 14, (6, 3), "c4")
     model = autoencoder("standard")
-    save_autoencoder(model, config, {}, tmp_path / "standard.safetensors")
+    save_model(model, config, {}, tmp_path / "standard.safetensors")
     loaded, _ = load_autoencoder(tmp_path / "standard.safetensors", tmp_path)
     assert measure(loaded, unseen, action, 0) == measure(model, unseen, action, 0)

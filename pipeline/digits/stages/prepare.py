@@ -13,6 +13,8 @@ def run(parameters: Parameters) -> None:
     check_writable(DIGITS)
     size = parameters.image_size
     train, test = fetch(parameters.data.source, parameters.data.root)
-    digits = Digits(resize(train, size), resize(test, size), size)
+    resized = (resize(part.images, size) for part in (train, test))
+    digits = Digits(*resized, size, train.labels, test.labels)
     save_digits(digits, DIGITS)
-    print(f"{DIGITS}: {len(train):,} training and {len(test):,} test images, {size}x{size}")
+    training, testing = len(digits.train), len(digits.test)
+    print(f"{DIGITS}: {training:,} training and {testing:,} test images, {size}x{size}")
