@@ -97,7 +97,7 @@ def train(model: str, parameters: Path) -> None:
 def evaluate(parameters: Path) -> None:
     """Stage: write reports/metrics.json.
 
-    Errors of each trained autoencoder on upright and on rotated test digits, and its breach of symmetry.
+    Errors of each autoencoder on upright and on rotated test digits, and its breach of symmetry.
     """
     _run_stage("evaluate", parameters)
 

@@ -50,7 +50,8 @@ class AutoencoderConfig:
 
     def __post_init__(self) -> None:
         if self.model not in MODELS:
-            raise ModelError(f"unknown model {self.model!r}: choose {', '.join(MODELS)}")
+            known = ", ".join(MODELS + CLASSIFIERS)
+            raise ModelError(f"unknown model {self.model!r}: choose {known}")
         sizes = (self.image_size, *self.hidden_sizes)
         if len(sizes) != 3 or not all(type(size) is int and 1 <= size <= 1024 for size in sizes):
             raise ModelError(f"sizes {sizes} are not an image size and two hidden sizes")

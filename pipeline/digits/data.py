@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import h5py
 import numpy as np
@@ -13,6 +13,9 @@ from tqdm import tqdm
 
 from equibasis.errors import DataError, cannot_read, cause
 from equibasis.files import open_regular, write_hdf5
+
+if TYPE_CHECKING:
+    from torchvision import datasets
 
 # What the digits are, 0 to 9; or as many kinds of clothes and characters.
 CLASSES = 10
@@ -80,9 +83,11 @@ def fetch(source: str, root: str | Path) -> tuple[Labelled, Labelled]:
             f"cannot download {source} to {root} ({type(error).__name__}: {cause(error)}): "
             f"{alternatives}"
         ) from error
-    return tuple(
-        Labelled(part.data.numpy(), part.targets.numpy().astype(np.uint8)) for part in (train, test)
-    )
+    return _labelled(train), _labelled(test)
+
+
+def _labelled(part: datasets.MNIST) -> Labelled:
+    return Labelled(part.data.numpy(), part.targets.numpy().astype(np.uint8))
 
 
 def _mnist5k() -> tuple[Labelled, Labelled]:

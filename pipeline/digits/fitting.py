@@ -133,7 +133,8 @@ class Training:
         self._model.eval()
         error = float(np.average(torch.stack(losses).tolist(), weights=counts))
         if not math.isfinite(error):
-            raise ModelError(f"training diverged (error {error}): lower train.lr")
+            section = "train" if self._targets is self._images else "classify"
+            raise ModelError(f"training diverged (error {error}): lower {section}.lr")
         return error
 
     def _batches(self) -> Iterable[tuple[Tensor, Tensor]]:

@@ -21,7 +21,7 @@ from digits.weights import load_classifier
 from equibasis.files import write_text
 
 # Rows of `square_symmetries`, in words.
-SYMMETRIES = ("0", "90", "180", "270", "mirror", "mirror 90", "mirror 180", "mirror 270")
+SYMMETRIES = ("0", "90", "180", "270", "mirror 0", "mirror 90", "mirror 180", "mirror 270")
 
 _TURNS = 4
 _BATCH = 500

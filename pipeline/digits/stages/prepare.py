@@ -13,8 +13,9 @@ def run(parameters: Parameters) -> None:
     check_writable(DIGITS)
     size = parameters.image_size
     train, test = fetch(parameters.data.source, parameters.data.root)
-    resized = (resize(part.images, size) for part in (train, test))
-    digits = Digits(*resized, size, train.labels, test.labels)
+    digits = Digits(
+        resize(train.images, size), resize(test.images, size), size, train.labels, test.labels
+    )
     save_digits(digits, DIGITS)
     training, testing = len(digits.train), len(digits.test)
     print(f"{DIGITS}: {training:,} training and {testing:,} test images, {size}x{size}")
