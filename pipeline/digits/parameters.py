@@ -66,7 +66,7 @@ class Networks(_Section):
 class Classify(_Section):
     """The classifiers, and how they are trained."""
 
-    epochs: Count = 15
+    epochs: Count = 12
     lr: Rate = 0.01
     batch_size: Count = 64
     seed: Seed = 42
