@@ -83,7 +83,7 @@ def attempt(folder: Path, *command: object, **more: str) -> subprocess.Completed
     """A command in a folder; ``more`` is added to its environment."""
     return subprocess.run(
         [str(part) for part in command], cwd=folder, env=environment(folder) | more,
-        capture_output=True, text=True, timeout=300, check=False,
+        capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
 
 

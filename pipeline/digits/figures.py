@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from equibasis.show.figures import COLOURS, plain_style
 
@@ -74,7 +74,9 @@ def curves_figure(curves: Mapping[str, Sequence[float]], error: str) -> Figure:
     axes.set_yscale("log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter("{x:.2g}")
-    axes.yaxis.set_minor_formatter("{x:.2g}")
+    low, high = axes.get_ylim()
+    crowded = high > 30 * low  # numbers between powers of ten would stand on each other
+    axes.yaxis.set_minor_formatter(NullFormatter() if crowded else "{x:.2g}")
     axes.set(xlabel="epoch", ylabel=f"training error ({error})")
     axes.grid(which="both", color="0.9")
     axes.spines[["top", "right"]].set_visible(False)
