@@ -17,8 +17,17 @@ from rich.console import Console
 
 import equibasis as eb
 from basis_files import BASES
-from digits.figures import attention_figure, comparison_figure, curves_figure, rotations_figure
-from digits.stages.report import label, results_table
+from digits.figures import (
+    attention_figure,
+    comparison_figure,
+    confusion_figure,
+    curves_figure,
+    kernels_figure,
+    rotations_figure,
+    symmetries_figure,
+)
+from digits.results import label
+from digits.stages.report import results_table
 from equibasis.show import images as pictures
 from equibasis.show.figures import COLOURS, basis_figure, orbits_figure, save_figure, vector_image
 from equibasis.show.images import entries, layout_of, orbit_image, shrunk
@@ -80,9 +89,18 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "comparison": comparison,
     "attention": attention,
     "attention, one digit": lambda: attention(order=8, digits=1),
-    "curves": lambda: curves_figure({"a": [0.1, 0.05, 0.02], "b": [0.2, 0.1, 0.05]}),
-    "curves of one epoch": lambda: curves_figure({"a": [0.1]}),
+    "curves": lambda: curves_figure(
+        {"a": [0.1, 0.05, 0.02], "b": [0.2, 0.1, 0.05]}, "mean squared"
+    ),
+    "curves over powers of ten": lambda: curves_figure({"a": [2, 0.1, 0.01]}, "cross entropy"),
+    "curves of one epoch": lambda: curves_figure({"a": [0.1]}, "mean squared"),
     "rotations": rotations,
+    "symmetries": lambda: symmetries_figure({"a": {"0": 0.1, "mirror 0": 0.2}}),
+    "confusion": lambda: confusion_figure({"a": {"upright": np.eye(10), "turned": np.eye(10)}}),
+    "kernels": lambda: kernels_figure(
+        {"a": some_images(8, 5).reshape(2, 4, 5, 5), "b": some_images(8, 5).reshape(1, 8, 5, 5)},
+        {"a": "abcd", "b": "abcdefgh"},
+    ),
 }
 
 
