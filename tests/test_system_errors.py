@@ -14,10 +14,9 @@ import pytest
 
 import equibasis as eb
 from digit_models import meaningless_digits
-from digits import checkpoints
+from digits import checkpoints, results
 from digits.data import load_digits, save_digits
 from digits.parameters import load_parameters
-from digits.stages import report
 from digits.weights import load_autoencoder
 from equibasis.artifact.export import export_basis
 from equibasis.artifact.store import load_basis_for
@@ -78,12 +77,8 @@ MISSING: dict[str, Callable[[Path], object]] = {
 }
 
 
-def read_curve(path: Path) -> object:
-    return report._training_curve(path)
-
-
 def read_metrics(path: Path) -> object:
-    return report._read_json(path, "python pipeline evaluate")
+    return results.metrics_of((), path, "python pipeline evaluate")
 
 
 def read_parameters(path: Path) -> object:
