@@ -10,9 +10,8 @@ from digits.config import (
     CLASSIFIERS,
     BasisKey,
     Kind,
-    bases_needed,
-    classifier_config,
     grids_along,
+    kernels_along,
 )
 from digits.own_group import check_watched, find_watched_group
 from digits.parameters import Parameters
@@ -42,8 +41,8 @@ def problems(parameters: Parameters, kind: Kind) -> list[tuple[str, BasisKey]]:
     their invariants.
     """
     if kind == "kernels":
-        configs = [classifier_config(parameters, name) for name in CLASSIFIERS]
-        found = [(config.group, key) for config in configs for key in bases_needed(config)]
+        networks = [getattr(parameters.classify.models, name) for name in CLASSIFIERS]
+        found = [(each.group, key) for each in networks for key in kernels_along(each.fields)]
         return list(dict.fromkeys(found))
     return [(parameters.group, key) for key in _along_autoencoders(parameters, kind)]
 
