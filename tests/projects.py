@@ -34,6 +34,16 @@ PARAMETERS = {
         "epochs": 30, "lr": 0.001, "batch_size": 128, "seed": 42,
         "bias": "invariant", "start": "reference", "device": "cpu",
     },
+    "classify": {
+        "epochs": 1, "lr": 0.01, "batch_size": 64, "seed": 42,
+        "models": {
+            "cnn": {"group": "trivial", "fields": [4, 4, 4]},
+            "cnn_augmented": {"group": "trivial", "fields": [4, 4, 4]},
+            "cnn_c4": {"group": "c4", "fields": [2, 2, 2]},
+            "cnn_c4_narrow": {"group": "c4", "fields": [1, 1, 1]},
+            "cnn_d4": {"group": "d4", "fields": [1, 2, 3]},
+        },
+    },
     "evaluate": {"seed": 0},
 }  # fmt: skip
 
@@ -74,10 +84,10 @@ def attempt(folder: Path, *command: object, **more: str) -> subprocess.Completed
     """A command in a folder; ``more`` is added to its environment."""
     name, *arguments = map(str, command)
     if name == "dvc":
-        return dvc(arguments, folder, environment(folder) | more, timeout=300)
+        return dvc(arguments, folder, environment(folder) | more, timeout=900)
     return subprocess.run(
         [name, *arguments], cwd=folder, env=environment(folder) | more,
-        capture_output=True, text=True, timeout=300, check=False,
+        capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
 
 

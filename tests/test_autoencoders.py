@@ -25,11 +25,11 @@ from torch import Tensor
 import equibasis as eb
 from digit_models import from_bases
 from digits.bases import basis_file, load_bases
-from digits.build import build_autoencoder
+from digits.build import build_model
 from digits.config import MODELS, AutoencoderConfig, bases_needed
 from digits.equivariant import AttentionEncoder, equivariant_autoencoder
 from digits.plain import Autoencoder, plain_autoencoder
-from digits.weights import load_autoencoder, save_autoencoder
+from digits.weights import load_autoencoder, save_model
 
 EQUIVARIANT = ["equivariant", "equivariant_attention"]
 SIZES = (14, (6, 3))
@@ -55,7 +55,7 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def build(config: AutoencoderConfig, folder: Path, seed: int = 0) -> Autoencoder:
     """An autoencoder with every parameter random, biases too."""
     torch.manual_seed(seed)
-    model = build_autoencoder(config, folder)[0]
+    model = build_model(config, folder)[0]
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "bias" in name:
@@ -64,7 +64,7 @@ def build(config: AutoencoderConfig, folder: Path, seed: int = 0) -> Autoencoder
 
 
 def save(model: Autoencoder, config: AutoencoderConfig, folder: Path, path: Path) -> Path:
-    save_autoencoder(model, config, build_autoencoder(config, folder)[1], path)
+    save_model(model, config, build_model(config, folder)[1], path)
     return path
 
 
@@ -188,7 +188,7 @@ def test_no_basis_is_loaded_that_is_not_used(model: str, bias: Any, bases: Path)
 @pytest.mark.parametrize("model", MODELS)
 def test_a_model_cannot_be_built_without_saying_of_which_bases(model: str) -> None:
     with pytest.raises(TypeError, match="folder"):
-        build_autoencoder(config_of(model))  # type: ignore[call-arg]
+        build_model(config_of(model))  # type: ignore[call-arg]
 
 
 def test_attention_needs_all_elements_of_the_group_and_says_so() -> None:
@@ -461,7 +461,7 @@ def standard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = AutoencoderConfig("standard", 3, (2, 1))
     path = tmp_path_factory.mktemp("standard") / "standard.safetensors"
     torch.manual_seed(0)
-    save_autoencoder(plain_autoencoder(config), config, {}, path)
+    save_model(plain_autoencoder(config), config, {}, path)
     load_autoencoder(path)
     return path
 
@@ -756,4 +756,4 @@ def test_a_model_cannot_be_saved_where_there_is_no_folder(bases: Path, tmp_path:
     config = replace(config_of("standard"), image_size=3, hidden_sizes=(2, 1))
     model = plain_autoencoder(config)
     with pytest.raises(eb.WriteError, match="nowhere"):
-        save_autoencoder(model, config, {}, tmp_path / "nowhere" / "standard.safetensors")
+        save_model(model, config, {}, tmp_path / "nowhere" / "standard.safetensors")

@@ -18,13 +18,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
-import numpy as np
 import pytest
 import yaml
 
 import equibasis as eb
 from crash import crash_repro, crash_solve
-from digits.data import Digits, save_digits
+from digit_models import meaningless_digits
+from digits.data import save_digits
 from digits.parameters import load_parameters
 from digits.stages import train
 from equibasis.files import write_text, writing
@@ -150,8 +150,7 @@ def test_many_write_and_read_one_file_at_once_and_all_see_it_whole(tmp_path: Pat
 @pytest.fixture(scope="module")
 def digits_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("digits") / "digits.h5"
-    grey = np.random.default_rng(0).integers(256, size=(1100, 36), dtype=np.uint8)
-    save_digits(Digits(grey[:1000], grey[1000:], 6), path)
+    save_digits(meaningless_digits(1000, 100, 6), path)
     return path
 
 

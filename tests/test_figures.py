@@ -17,8 +17,17 @@ from rich.console import Console
 
 import equibasis as eb
 from basis_files import BASES
-from digits.figures import attention_figure, comparison_figure, curves_figure, rotations_figure
-from digits.stages.report import label, results_table
+from digits.figures import (
+    attention_figure,
+    comparison_figure,
+    confusion_figure,
+    curves_figure,
+    kernels_figure,
+    rotations_figure,
+    symmetries_figure,
+)
+from digits.results import label
+from digits.stages.report import results_table
 from equibasis.show import images as pictures
 from equibasis.show.figures import COLOURS, basis_figure, orbits_figure, save_figure, vector_image
 from equibasis.show.images import entries, layout_of, orbit_image, shrunk
@@ -80,9 +89,18 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "comparison": comparison,
     "attention": attention,
     "attention, one digit": lambda: attention(order=8, digits=1),
-    "curves": lambda: curves_figure({"a": [0.1, 0.05, 0.02], "b": [0.2, 0.1, 0.05]}),
-    "curves of one epoch": lambda: curves_figure({"a": [0.1]}),
+    "curves": lambda: curves_figure(
+        {"a": [0.1, 0.05, 0.02], "b": [0.2, 0.1, 0.05]}, "mean squared"
+    ),
+    "curves over powers of ten": lambda: curves_figure({"a": [2, 0.1, 0.01]}, "cross entropy"),
+    "curves of one epoch": lambda: curves_figure({"a": [0.1]}, "mean squared"),
     "rotations": rotations,
+    "symmetries": lambda: symmetries_figure({"a": {"0": 0.1, "mirror 0": 0.2}}),
+    "confusion": lambda: confusion_figure({"a": {"upright": np.eye(10), "turned": np.eye(10)}}),
+    "kernels": lambda: kernels_figure(
+        {"a": some_images(8, 5).reshape(2, 4, 5, 5), "b": some_images(8, 5).reshape(1, 8, 5, 5)},
+        {"a": "abcd", "b": "abcdefgh"},
+    ),
 }
 
 
@@ -302,7 +320,7 @@ def test_the_attention_figure_has_a_bar_for_each_element_as_high_as_its_weight()
 
 def test_every_curve_is_drawn_against_the_epoch() -> None:
     curves = {"first": [0.3, 0.2, 0.1], "second": [0.4, 0.3, 0.2]}
-    (axes,) = curves_figure(curves).axes
+    (axes,) = curves_figure(curves, "mean squared").axes
     lines = axes.get_lines()
     assert [line.get_label() for line in lines] == ["first", "second"]
     for line, errors in zip(lines, curves.values(), strict=True):
@@ -343,7 +361,7 @@ def row(mse: float) -> dict[str, object]:
 def test_the_table_has_a_row_for_each_model_and_a_dash_for_a_time_not_taken() -> None:
     table = results_table(
         {"standard_augmented": row(0.01), "equivariant": row(0.0131)},
-        {"equivariant": {"seconds_per_epoch": 0.25}},
+        {"equivariant": "0.250"},
     )
     console = Console(width=120)
     with console.capture() as capture:

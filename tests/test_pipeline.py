@@ -15,14 +15,17 @@ from PIL import Image
 
 import equibasis as eb
 import projects
-from digits.config import MODELS
-from digits.weights import load_autoencoder
+from digits.config import CLASSIFIERS, MODELS
+from digits.weights import load_autoencoder, load_classifier
 from projects import REPOSITORY, USUAL, FirstRun, attempt
 
 PLAIN = ["train_plain@standard", "train_plain@standard_augmented"]
 SYMMETRIC = ["train_equivariant@equivariant", "train_equivariant@equivariant_attention"]
 SOLVING = ["equivariant", "invariant"]
-STAGES = ["prepare", *SOLVING, *PLAIN, *SYMMETRIC, "evaluate", "report"]
+AUTOENCODING = ["prepare", *SOLVING, *PLAIN, *SYMMETRIC, "evaluate", "report"]
+TRAINING = [f"train_classifier@{name}" for name in CLASSIFIERS]
+CLASSIFYING = ["kernels", *TRAINING, "evaluate_classifiers", "report_classifiers"]
+STAGES = AUTOENCODING + CLASSIFYING
 
 BASES = [
     "bases/equivariant/c4_14x14_to_6x6.h5",
@@ -34,7 +37,24 @@ BASES = [
     "bases/invariant/c4_6x6.h5",
     "bases/invariant/c4_3x3.h5",
 ]
-FIGURES = ["attention.png", "basis.png", "comparison.png", "curves.png", "rotations.png"]
+KERNELS = [
+    "bases/kernels/trivial_5x5_to_4_regular.h5",
+    "bases/kernels/trivial_4_regular_5x5__to_4_regular.h5",
+    "bases/kernels/trivial_4_regular_3x3__to_4_regular.h5",
+    "bases/kernels/c4_5x5_to_2_regular.h5",
+    "bases/kernels/c4_2_regular_5x5__to_2_regular.h5",
+    "bases/kernels/c4_2_regular_3x3__to_2_regular.h5",
+    "bases/kernels/c4_5x5_to_1_regular.h5",
+    "bases/kernels/c4_1_regular_5x5__to_1_regular.h5",
+    "bases/kernels/c4_1_regular_3x3__to_1_regular.h5",
+    "bases/kernels/d4_5x5_to_1_regular.h5",
+    "bases/kernels/d4_1_regular_5x5__to_2_regular.h5",
+    "bases/kernels/d4_2_regular_3x3__to_3_regular.h5",
+]
+FIGURES = [
+    "attention.png", "basis.png", "classifier_curves.png", "comparison.png", "confusion.png",
+    "curves.png", "kernels.png", "rotations.png", "symmetries.png",
+]  # fmt: skip
 
 
 def succeed(folder: Path, *command: str) -> str:
@@ -94,6 +114,9 @@ def test_one_command_runs_every_stage_and_prints_the_table(first_run: FirstRun) 
     assert "mean squared error per pixel on test digits" in printed
     for name in ("standard", "standard, augmented", "equivariant", "equivariant, attention"):
         assert re.search(rf"│ {name} +│ +[\d,]+ │ 0\.\d{{5}} │ 0\.\d{{5}} │", printed)
+    assert "share of test digits that are taken for what they are" in printed
+    for name in ("cnn", "cnn, augmented", "cnn, c4", "cnn, c4, narrow", "cnn, d4"):
+        assert re.search(rf"│ {name} +│[ \d,]+│ +[\d,]+ │( +0\.\d{{4}} │){{2}}", printed)
     assert "Traceback" not in complaints
     assert "warning" not in complaints.lower()
 
@@ -102,10 +125,11 @@ def test_every_basis_file_is_there_and_holds(finished: Path) -> None:
     found = [
         p.relative_to(finished).as_posix() for p in (finished / "bases").rglob("*") if p.is_file()
     ]
-    assert sorted(p for p in found if p.endswith(".h5")) == sorted(BASES)
+    files = BASES + KERNELS
+    assert sorted(p for p in found if p.endswith(".h5")) == sorted(files)
     assert all(p.endswith((".h5", ".gitignore", ".md")) for p in found)
-    printed = succeed(finished, "equibasis", "verify", *BASES)
-    assert printed.count(": ok: ") == len(BASES)
+    printed = succeed(finished, "equibasis", "verify", *files)
+    assert printed.count(": ok: ") == len(files)
     assert eb.load_basis(finished / BASES[0]).rank == 1764
 
 
@@ -119,6 +143,14 @@ def test_every_model_is_there_and_loads(finished: Path) -> None:
         assert record["parameters"] == sum(p.numel() for p in model.parameters())
         curve = finished / "reports" / "curves" / name / "plots" / "metrics" / "train_mse.tsv"
         assert len(curve.read_text(encoding="utf-8").splitlines()) == 1 + 2
+    for name in CLASSIFIERS:
+        path = finished / "models" / f"{name}.safetensors"
+        classifier, of_classifier = load_classifier(path, finished / "bases")
+        assert of_classifier.model == name
+        record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        assert record["parameters"] == sum(p.numel() for p in classifier.parameters())
+        curve = finished / "reports" / "curves" / name / "plots" / "metrics" / "train_loss.tsv"
+        assert len(curve.read_text(encoding="utf-8").splitlines()) == 1 + 1
 
 
 def test_the_metrics_have_every_model_and_show_the_symmetry(finished: Path) -> None:
@@ -140,7 +172,24 @@ def test_the_metrics_have_every_model_and_show_the_symmetry(finished: Path) -> N
             assert found["equivariance_error"] > 0.1
 
 
-def test_all_five_figures_are_drawn(finished: Path) -> None:
+def test_the_accuracies_have_every_classifier_and_show_its_symmetry(finished: Path) -> None:
+    path = finished / "reports" / "classification.json"
+    metrics = json.loads(path.read_text(encoding="utf-8"))
+    assert list(metrics) == list(CLASSIFIERS)
+    for name, found in metrics.items():
+        by_move = list(found["symmetries"].values())
+        assert found["upright"]["accuracy"] == by_move[0]
+        table = (finished / "reports" / "predictions" / f"{name}.csv").read_text(encoding="utf-8")
+        assert table.splitlines()[0] == "digit,upright,turned,mirrored"
+        assert table.count("\n") == 1 + 1000
+        same = {"trivial": 1, "c4": 4, "d4": 8}[found["group"]]
+        assert max(by_move[:same]) - min(by_move[:same]) <= 0.002  # but for ties
+        assert (found["invariance_error"] < 1e-5) == (same > 1)
+        if same > 1:
+            assert found["turned"]["accuracy"] == pytest.approx(by_move[0], abs=0.002)
+
+
+def test_all_figures_are_drawn(finished: Path) -> None:
     folder = finished / "reports" / "figures"
     assert sorted(p.name for p in folder.glob("*.png")) == FIGURES
     for name in FIGURES:

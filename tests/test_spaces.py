@@ -526,6 +526,11 @@ def test_v_is_r_n_permuted_or_the_vectors_of_grids(group, n):
     assert rho(V, found).shape[1] == n
 
 
+def test_the_regular_representation_of_one_element_is_the_scalar():
+    np.testing.assert_array_equal(rho(as_space("regular"), find_group("trivial")), [[[1.0]]])
+    assert eb.solve("trivial", input="2*regular", output="3").rank == 6
+
+
 @pytest.mark.parametrize("group", ["trivial", "p4"])
 def test_a_group_that_has_no_v_says_so(group):
     with pytest.raises(eb.SpaceError, match=f"group '{group}' has none by name"):

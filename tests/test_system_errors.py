@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 import equibasis as eb
-from digits import checkpoints
-from digits.data import Digits, load_digits, save_digits
+from digit_models import meaningless_digits
+from digits import checkpoints, results
+from digits.data import load_digits, save_digits
 from digits.parameters import load_parameters
-from digits.stages import report
 from digits.weights import load_autoencoder
 from equibasis.artifact.export import export_basis
 from equibasis.artifact.store import load_basis_for
@@ -27,8 +27,6 @@ if os.name != "posix":
     pytest.skip("system errors as POSIX has them", allow_module_level=True)
 
 import resource
-
-import numpy as np
 
 PIPELINE = Path(eb.__file__).parents[1]
 
@@ -79,12 +77,8 @@ MISSING: dict[str, Callable[[Path], object]] = {
 }
 
 
-def read_curve(path: Path) -> object:
-    return report._training_curve(path)
-
-
 def read_metrics(path: Path) -> object:
-    return report._read_json(path, "python pipeline evaluate")
+    return results.metrics_of((), path, "python pipeline evaluate")
 
 
 def read_parameters(path: Path) -> object:
@@ -184,9 +178,8 @@ def as_nobody_special() -> list[str]:
 
 
 def test_what_may_not_be_read_is_told_by_commands_and_stages(as_nobody_special, tmp_path):
-    digits = Digits(*(np.zeros((2, 196), np.uint8) for _ in range(2)), 14)
     (tmp_path / "data").mkdir()
-    save_digits(digits, tmp_path / "data" / "digits.h5")
+    save_digits(meaningless_digits(2, 2, 14), tmp_path / "data" / "digits.h5")
     (tmp_path / "params.yaml").write_text("{}")
     basis = eb.solve(group="c4", output="3x3")
     eb.save_basis(basis, tmp_path / "b.h5")
@@ -239,7 +232,7 @@ with h5py.File(sys.argv[1], "r+"):
 
 def test_digits_that_another_process_has_locked_are_not_to_be_made_anew(tmp_path):
     path = tmp_path / "digits.h5"
-    save_digits(Digits(*(np.zeros((2, 9), np.uint8) for _ in range(2)), 3), path)
+    save_digits(meaningless_digits(2, 2, 3), path)
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDING, path],
         stdin=subprocess.PIPE,

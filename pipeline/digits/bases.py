@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from digits.config import AutoencoderConfig, BasisKey, bases_needed
+from digits.config import BasisKey, ModelConfig, bases_needed, kind_of
 from equibasis.artifact.store import basis_path, content_sha256, load_basis_for
 from equibasis.solvers.basis import Basis
 
@@ -13,11 +13,10 @@ from equibasis.solvers.basis import Basis
 def basis_file(folder: str | Path, group: str, key: BasisKey) -> Path:
     """Where the pipeline keeps a basis below ``folder``."""
     input_, output = key
-    kind = "invariant" if input_ is None else "equivariant"
-    return basis_path(Path(folder) / kind, group, input=input_, output=output)
+    return basis_path(Path(folder) / kind_of(key), group, input=input_, output=output)
 
 
-def load_bases(config: AutoencoderConfig, folder: str | Path) -> dict[BasisKey, Basis]:
+def load_bases(config: ModelConfig, folder: str | Path) -> dict[BasisKey, Basis]:
     """The bases that a model needs, from their files.
 
     Raises
@@ -30,9 +29,8 @@ def load_bases(config: AutoencoderConfig, folder: str | Path) -> dict[BasisKey, 
 
 def load_stage_basis(folder: str | Path, group: str, key: BasisKey) -> Basis:
     """The basis of one problem, from its file; raises as `load_bases`."""
-    kind = "invariant" if key[0] is None else "equivariant"
     # Modules in groups/ are found by the stages alone.
-    command = f"python pipeline bases {kind}" if ":" in group else None
+    command = f"python pipeline bases {kind_of(key)}" if ":" in group else None
     path = basis_file(folder, group, key)
     return load_basis_for(path, group, input=key[0], output=key[1], command=command)
 

@@ -1,19 +1,43 @@
-"""An autoencoder from its config: plain, or equivariant on the bases that the pipeline solved."""
+"""A model from its config: plain, or on the bases that the pipeline solved."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, overload
 
-from digits.config import AutoencoderConfig
+from torch import nn
+
+from digits.config import AutoencoderConfig, ClassifierConfig, ModelConfig
 from digits.plain import Autoencoder, plain_autoencoder
 from equibasis.errors import ModelError
 
+if TYPE_CHECKING:
+    from digits.classifiers import Classifier
 
-def build_autoencoder(
+
+@overload
+def build_model(
     config: AutoencoderConfig, folder: str | Path, trained_on: Mapping[str, str] | None = None
-) -> tuple[Autoencoder, dict[str, str]]:
-    """An autoencoder at its random start, from the basis files in ``folder``.
+) -> tuple[Autoencoder, dict[str, str]]: ...
+
+
+@overload
+def build_model(
+    config: ClassifierConfig, folder: str | Path, trained_on: Mapping[str, str] | None = None
+) -> tuple[Classifier, dict[str, str]]: ...
+
+
+@overload
+def build_model(
+    config: ModelConfig, folder: str | Path, trained_on: Mapping[str, str] | None = None
+) -> tuple[nn.Module, dict[str, str]]: ...
+
+
+def build_model(
+    config: ModelConfig, folder: str | Path, trained_on: Mapping[str, str] | None = None
+) -> tuple[nn.Module, dict[str, str]]:
+    """A model at its random start, from the basis files in ``folder``.
 
     Parameters
     ----------
@@ -36,11 +60,10 @@ def build_autoencoder(
     ModelError
         If a basis is not the one of ``trained_on``.
     """
-    if not config.is_equivariant:
+    if isinstance(config, AutoencoderConfig) and not config.is_equivariant:
         return plain_autoencoder(config), {}
     # Imported here, as plain models need no symmetry: they neither wait for it nor depend on it.
     from digits.bases import basis_hashes, load_bases
-    from digits.equivariant import equivariant_autoencoder
 
     bases = load_bases(config, folder)
     hashes = basis_hashes(config.group, bases)
@@ -50,4 +73,10 @@ def build_autoencoder(
                 f"the weights were trained on another {name} than the one in {folder}: train "
                 f"again with 'python pipeline train {config.model}'"
             )
+    if isinstance(config, ClassifierConfig):
+        from digits.classifiers import classifier
+
+        return classifier(config, bases), hashes
+    from digits.equivariant import equivariant_autoencoder
+
     return equivariant_autoencoder(config, bases), hashes

@@ -69,12 +69,13 @@ def prepare(parameters: Path) -> None:
 
 
 @commands.command()
-@click.argument("kind", type=click.Choice(["equivariant", "invariant"]), metavar="KIND")
+@click.argument("kind", type=click.Choice(["equivariant", "invariant", "kernels"]), metavar="KIND")
 @PARAMETERS
 def bases(kind: str, parameters: Path) -> None:
     """Stage: solve the bases, write bases/KIND/.
 
-    KIND is equivariant, for the maps that the models need, or invariant, for their biases.
+    KIND is equivariant, for the maps that the autoencoders need, or invariant, for their biases; or
+    kernels, for the convolutions of the classifiers.
     """
     _run_stage("bases", parameters, kind)
 
@@ -85,7 +86,8 @@ def bases(kind: str, parameters: Path) -> None:
 def train(model: str, parameters: Path) -> None:
     """Stage: train MODEL, write it to models/.
 
-    MODEL is standard, standard_augmented, equivariant or equivariant_attention.
+    MODEL is an autoencoder: standard, standard_augmented, equivariant or equivariant_attention; or
+    a classifier: cnn, cnn_augmented, cnn_c4, cnn_c4_narrow or cnn_d4.
     """
     _run_stage("train", parameters, model)
 
@@ -95,7 +97,7 @@ def train(model: str, parameters: Path) -> None:
 def evaluate(parameters: Path) -> None:
     """Stage: write reports/metrics.json.
 
-    Errors of each trained model on upright and on rotated test digits, and its breach of symmetry.
+    Errors of each autoencoder on upright and on rotated test digits, and its breach of symmetry.
     """
     _run_stage("evaluate", parameters)
 
@@ -105,6 +107,27 @@ def evaluate(parameters: Path) -> None:
 def report(parameters: Path) -> None:
     """Stage: draw reports/figures/, print a table.
 
-    The bases, the digits as each model sees them, and the results of all models.
+    The bases, the digits as each autoencoder sees them, and the results of all autoencoders.
     """
     _run_stage("report", parameters)
+
+
+@commands.command()
+@PARAMETERS
+def evaluate_classifiers(parameters: Path) -> None:
+    """Stage: write reports/classification.json.
+
+    How many test digits each classifier knows, upright, turned and mirrored, and its breach of
+    invariance; and what it takes each digit for, in reports/predictions/.
+    """
+    _run_stage("evaluate_classifiers", parameters)
+
+
+@commands.command()
+@PARAMETERS
+def report_classifiers(parameters: Path) -> None:
+    """Stage: draw the classifiers, print a table.
+
+    Their kernels, their answers, and the results of all classifiers.
+    """
+    _run_stage("report_classifiers", parameters)

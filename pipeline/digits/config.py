@@ -1,19 +1,26 @@
-"""What a model of the experiment is, but for its weights, and which bases it is built on."""
+"""What a model of the experiments is, but for its weights, and which bases it is built on."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
-from digits.parameters import BiasChoice, Parameters, Start
+from digits.parameters import BiasChoice, Networks, Parameters, Start
 from equibasis.errors import ModelError
 
+# Autoencoders, and classifiers.
 MODELS = ("standard", "standard_augmented", "equivariant", "equivariant_attention")
+CLASSIFIERS = tuple(Networks.model_fields)
+
+# Edge lengths of the kernels of a classifier, layer by layer.
+KERNEL_SIZES = (5, 5, 3)
 
 # Input and output space of a basis; of invariant vectors the output alone.
 BasisKey: TypeAlias = tuple[str | None, str]
+
+Kind: TypeAlias = Literal["equivariant", "invariant", "kernels"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,8 @@ class AutoencoderConfig:
 
     def __post_init__(self) -> None:
         if self.model not in MODELS:
-            raise ModelError(f"unknown model {self.model!r}: choose {', '.join(MODELS)}")
+            known = ", ".join(MODELS + CLASSIFIERS)
+            raise ModelError(f"unknown model {self.model!r}: choose {known}")
         sizes = (self.image_size, *self.hidden_sizes)
         if len(sizes) != 3 or not all(type(size) is int and 1 <= size <= 1024 for size in sizes):
             raise ModelError(f"sizes {sizes} are not an image size and two hidden sizes")
@@ -73,6 +81,52 @@ def grids_along(image_size: int, hidden_sizes: Sequence[int]) -> list[str]:
     return [image, hidden, latent, hidden, image]
 
 
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """What a classifier is, but for its weights.
+
+    Attributes
+    ----------
+    model
+        One of `CLASSIFIERS`.
+    image_size
+        Edge length of the image.
+    group
+        Name of the group; of the trivial one the classifier is a plain network.
+    fields
+        How many regular fields each of the three convolutions makes.
+    """
+
+    model: str
+    image_size: int
+    group: str
+    fields: tuple[int, int, int]
+
+    def __post_init__(self) -> None:
+        if self.model not in CLASSIFIERS:
+            raise ModelError(f"unknown model {self.model!r}: choose {', '.join(CLASSIFIERS)}")
+        sizes = (self.image_size, *self.fields)
+        if len(sizes) != 4 or not all(type(size) is int and 1 <= size <= 1024 for size in sizes):
+            raise ModelError(f"{sizes} are not an image size and three numbers of fields")
+
+
+ModelConfig: TypeAlias = AutoencoderConfig | ClassifierConfig
+
+
+def model_config(parameters: Parameters, model: str) -> ModelConfig:
+    """The model that the parameters describe; raises `ModelError` if there is no such model."""
+    if model in CLASSIFIERS:
+        return classifier_config(parameters, model)
+    return autoencoder_config(parameters, model)
+
+
+def classifier_config(parameters: Parameters, model: str) -> ClassifierConfig:
+    """The classifier of that name."""
+    network = getattr(parameters.classify.models, model)
+    first, second, third = network.fields
+    return ClassifierConfig(model, parameters.image_size, network.group, (first, second, third))
+
+
 def autoencoder_config(parameters: Parameters, model: str) -> AutoencoderConfig:
     """The model that the parameters describe; raises `ModelError` if there is no such model."""
     hidden, latent = parameters.hidden_sizes
@@ -87,8 +141,10 @@ def autoencoder_config(parameters: Parameters, model: str) -> AutoencoderConfig:
     )
 
 
-def bases_needed(config: AutoencoderConfig) -> list[BasisKey]:
-    """The (input, output) shapes of the bases that a model is built on; input None: invariants."""
+def bases_needed(config: ModelConfig) -> list[BasisKey]:
+    """The (input, output) spaces of the bases that a model is built on; input None: invariants."""
+    if isinstance(config, ClassifierConfig):
+        return kernels_along(config.fields)
     if not config.is_equivariant:
         return []
     grids = config.grids
@@ -99,3 +155,25 @@ def bases_needed(config: AutoencoderConfig) -> list[BasisKey]:
     if config.bias == "invariant":
         needed += [(None, grid) for grid in grids[1:]]
     return list(dict.fromkeys(needed))
+
+
+def kernels_along(fields: Sequence[int]) -> list[BasisKey]:
+    """Windows of the fields that a classifier has, and what each kernel makes of one, in order.
+
+    >>> kernels_along([8, 16, 18])[:2]
+    [('5x5', '8*regular'), ('8*(regular*5x5)', '16*regular')]
+    """
+    regular = [f"{count}*regular" for count in fields]
+    first, *others = KERNEL_SIZES
+    windows = [f"{first}x{first}"] + [
+        f"{count}*(regular*{size}x{size})" for count, size in zip(fields, others, strict=False)
+    ]
+    return list(zip(windows, regular, strict=True))
+
+
+def kind_of(key: BasisKey) -> Kind:
+    """The folder that a basis is kept in: all that ends in regular fields are kernels."""
+    input_, output = key
+    if input_ is None:
+        return "invariant"
+    return "kernels" if output.endswith("regular") else "equivariant"

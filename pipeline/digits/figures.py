@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from equibasis.show.figures import COLOURS, plain_style
 
@@ -64,8 +65,8 @@ def attention_figure(
 
 
 @plain_style
-def curves_figure(curves: Mapping[str, Sequence[float]]) -> Figure:
-    """Training error against epoch, logarithmic, a line for each model."""
+def curves_figure(curves: Mapping[str, Sequence[float]], error: str) -> Figure:
+    """Training error against epoch, logarithmic, a line for each model; which error, in words."""
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
     for (model, errors), colour in zip(curves.items(), COLOURS, strict=False):
@@ -73,8 +74,10 @@ def curves_figure(curves: Mapping[str, Sequence[float]]) -> Figure:
     axes.set_yscale("log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter("{x:.2g}")
-    axes.yaxis.set_minor_formatter("{x:.2g}")
-    axes.set(xlabel="epoch", ylabel="training error (mean squared, per pixel)")
+    low, high = axes.get_ylim()
+    crowded = high > 30 * low  # numbers between powers of ten would stand on each other
+    axes.yaxis.set_minor_formatter(NullFormatter() if crowded else "{x:.2g}")
+    axes.set(xlabel="epoch", ylabel=f"training error ({error})")
     axes.grid(which="both", color="0.9")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
@@ -84,19 +87,97 @@ def curves_figure(curves: Mapping[str, Sequence[float]]) -> Figure:
 @plain_style
 def rotations_figure(errors: Mapping[str, Mapping[str, float]]) -> Figure:
     """Test error against the rotation of the test digits, a bar for each model."""
+    figure = _bars(errors, "error (mean squared, per pixel)")
+    figure.axes[0].set_xlabel("rotation of the test digits")
+    return figure
+
+
+@plain_style
+def symmetries_figure(errors: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Share of wrong answers, in percent, against how digits are moved, a bar for each model."""
+    percents = {
+        model: {move: 100 * share for move, share in of_model.items()}
+        for model, of_model in errors.items()
+    }
+    figure = _bars(percents, "digits taken for others (%)")
+    figure.set_size_inches(9, 4.2)
+    figure.axes[0].set_xlabel("how the test digits are turned, or mirrored and turned")
+    return figure
+
+
+@plain_style
+def confusion_figure(confusions: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
+    """A column for each model, a row for each test set: how often each digit is taken for which.
+
+    Parameters
+    ----------
+    confusions
+        By model and test set, counts (digits, answers).
+    """
+    sets = list(next(iter(confusions.values())))
+    shape = 2.1 * len(confusions) + 0.6, 2.3 * len(sets) + 0.4
+    figure = Figure(figsize=shape, layout="constrained")
+    panels = figure.subplots(len(sets), len(confusions), squeeze=False)
+    for column, (model, by_set) in enumerate(confusions.items()):
+        panels[0, column].set_title(model, fontsize=10)
+        for panel, name in zip(panels[:, column], sets, strict=True):
+            counts = by_set[name]
+            shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+            drawn = panel.imshow(shares, cmap="magma_r", norm=PowerNorm(0.5, 0, 1))
+            panel.set_xticks(range(len(counts)))
+            panel.set_yticks(range(len(counts)))
+            panel.tick_params(labelsize=7, length=0)
+            panel.spines[:].set_visible(False)
+            right = np.trace(counts) / max(1, counts.sum())
+            panel.set_xlabel(f"{right:.1%} right", fontsize=9)
+            if column == 0:
+                panel.set_ylabel(name)
+    bar = figure.colorbar(drawn, ax=panels, shrink=0.6, ticks=[0, 0.01, 0.1, 0.5, 1])
+    bar.ax.tick_params(labelsize=8)
+    bar.set_label("share of each digit (down) taken for (across)", fontsize=8)
+    return figure
+
+
+@plain_style
+def kernels_figure(
+    kernels: Mapping[str, np.ndarray], elements: Mapping[str, Sequence[str]]
+) -> Figure:
+    """Kernels (fields, group, height, width) of models side by side.
+
+    A row for each field, and in it one kernel moved by each element of the group.
+    """
+    counts = {model: of_model.shape[:2] for model, of_model in kernels.items()}
+    rows = max(fields for fields, _ in counts.values())
+    widths = [order for _, order in counts.values()]
+    figure = Figure(figsize=(0.8 * sum(widths) + 0.8, 0.75 * rows + 0.9), layout="constrained")
+    parts = figure.subfigures(1, len(kernels), width_ratios=widths, squeeze=False)[0]
+    for part, (model, of_model) in zip(parts, kernels.items(), strict=True):
+        part.suptitle(model, fontsize=10)
+        panels = part.subplots(rows, of_model.shape[1], squeeze=False)
+        for panel in panels.flat:
+            panel.set_axis_off()
+        for row, field in zip(panels, of_model, strict=False):
+            limit = float(np.abs(field).max()) or 1.0
+            for panel, kernel in zip(row, field, strict=True):
+                panel.imshow(kernel, cmap="RdBu_r", vmin=-limit, vmax=limit)
+        for panel, element in zip(panels[0], elements[model], strict=True):
+            panel.set_title(element, fontsize=7)
+    return figure
+
+
+def _bars(values: Mapping[str, Mapping[str, float]], what: str) -> Figure:
+    """A group of bars for each rotation or mirror, a bar in it for each model."""
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
-    width = 0.8 / max(1, len(errors))
-    for position, (model, by_rotation) in enumerate(errors.items()):
-        places = np.arange(len(by_rotation)) + (position - (len(errors) - 1) / 2) * width
-        axes.bar(
-            places, list(by_rotation.values()), 0.9 * width, label=model, color=COLOURS[position]
-        )
-    rotations = list(next(iter(errors.values())))
-    axes.set_xticks(range(len(rotations)), [f"{degrees}°" for degrees in rotations])
-    axes.set(xlabel="rotation of the test digits", ylabel="error (mean squared, per pixel)")
+    width = 0.8 / max(1, len(values))
+    for position, (model, by_move) in enumerate(values.items()):
+        places = np.arange(len(by_move)) + (position - (len(values) - 1) / 2) * width
+        axes.bar(places, list(by_move.values()), 0.9 * width, label=model, color=COLOURS[position])
+    moves = list(next(iter(values.values())))
+    axes.set_xticks(range(len(moves)), [f"{move}°" for move in moves])
+    axes.set_ylabel(what)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(frameon=False, ncols=len(errors), loc="outside upper center", fontsize=9)
+    figure.legend(frameon=False, ncols=len(values), loc="outside upper center", fontsize=9)
     return figure
 
 

@@ -1,23 +1,28 @@
-"""Training an autoencoder on images in memory, the same way on every run."""
+"""Training a model on images in memory, the same way on every run."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from digits.data import rotation_indices
+from digits.moving import square_symmetries
 from equibasis.errors import ModelError, ParametersError
 
 
 def as_images(pixels: np.ndarray) -> Tensor:
     """Grey values 0 to 255 -> float32 in [0, 1]."""
     return torch.from_numpy(pixels).to(torch.float32) / 255
+
+
+def as_labels(labels: np.ndarray) -> Tensor:
+    """Labels as torch counts classes, int64."""
+    return torch.from_numpy(labels).to(torch.int64)
 
 
 def compute_reproducibly() -> None:
@@ -56,44 +61,57 @@ def choose_device(name: str) -> torch.device:
 
 
 class Training:
-    """Adam on the mean squared error per pixel, one epoch at a time.
+    """Adam on the error of a model, one epoch at a time.
 
+    Of an autoencoder that is the mean squared error per pixel; of a classifier, the cross entropy.
     It can be set down after any epoch and taken up by another process, to the last bit.
 
     Parameters
     ----------
     model
-        (batch, pixels) -> (batch, pixels); moved to the device of the images, trained in place.
+        (batch, pixels) -> (batch, pixels), or (batch, classes) where there are labels; moved to the
+        device of the images, trained in place.
     images
         float32 of shape (count, pixels), shuffled anew each epoch.
+    labels
+        int64 (count,): what each image shows. ``None``: the model is to give the image itself.
     lr, batch_size, seed
         The usual; ``seed`` draws the order of the images and their rotations, the same on every
         device.
     augment
         Turn each image by a random multiple of 90° each time it is used.
+    decay_over
+        So many epochs take the learning rate to zero along a cosine. ``None``: it stays.
     """
 
     def __init__(
         self,
         model: nn.Module,
         images: Tensor,
+        labels: Tensor | None = None,
         *,
         lr: float,
         batch_size: int,
         seed: int,
         augment: bool = False,
+        decay_over: int | None = None,
     ) -> None:
         self._model = model.to(images.device)
         self._images = images
+        self._targets = images if labels is None else labels
+        self._loss = functional.mse_loss if labels is None else functional.cross_entropy
         self._batch_size = batch_size
         # None is PyTorch's own choice; not every version has the fused step on MPS.
         fused = True if images.device.type in ("cpu", "cuda") else None
         self._optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=fused)
+        self._steps = 0
+        self._lr = lr
+        self._last_step = decay_over and decay_over * math.ceil(len(images) / batch_size)
         self._generator = torch.Generator().manual_seed(seed)
         self._rotations: Tensor | None = None
         if augment:
             side = round(images.shape[1] ** 0.5)
-            self._rotations = torch.from_numpy(rotation_indices(side)).to(images.device)
+            self._rotations = torch.from_numpy(square_symmetries(side)[:4]).to(images.device)
 
     def epoch(self) -> float:
         """Use each image once; returns the mean training error.
@@ -105,28 +123,37 @@ class Training:
         """
         self._model.train()
         losses, counts = [], []
-        for batch in self._shuffled().split(self._batch_size):
-            loss = functional.mse_loss(self._model(batch), batch)
+        for batch, target in self._batches():
+            loss = self._loss(self._model(batch), target)
             self._optimizer.zero_grad()
             loss.backward()
-            self._optimizer.step()
+            self._step()
             losses.append(loss.detach())
             counts.append(len(batch))
         self._model.eval()
         error = float(np.average(torch.stack(losses).tolist(), weights=counts))
         if not math.isfinite(error):
-            raise ModelError(f"training diverged (error {error}): lower train.lr")
+            section = "train" if self._targets is self._images else "classify"
+            raise ModelError(f"training diverged (error {error}): lower {section}.lr")
         return error
 
-    def _shuffled(self) -> Tensor:
+    def _batches(self) -> Iterable[tuple[Tensor, Tensor]]:
         """The images in a new order, turned if they are to be: gathered once for all batches."""
         count, device = len(self._images), self._images.device
-        order = torch.randperm(count, generator=self._generator)
-        images = self._images[order.to(device)]
-        if self._rotations is None:
-            return images
-        turns = torch.randint(4, (count,), generator=self._generator)
-        return images.gather(1, self._rotations[turns.to(device)])
+        order = torch.randperm(count, generator=self._generator).to(device)
+        images = self._images[order]
+        if self._rotations is not None:
+            turns = torch.randint(4, (count,), generator=self._generator)
+            images = images.gather(1, self._rotations[turns.to(device)])
+        targets = images if self._targets is self._images else self._targets[order]
+        return zip(images.split(self._batch_size), targets.split(self._batch_size), strict=True)
+
+    def _step(self) -> None:
+        if self._last_step is not None:
+            share = self._steps / self._last_step
+            self._optimizer.param_groups[0]["lr"] = self._lr * (1 + math.cos(math.pi * share)) / 2
+        self._optimizer.step()
+        self._steps += 1
 
     def state(self) -> dict[str, Tensor]:
         """All that the next epoch depends on, on the CPU: weights, Adam's moments, the generator.
@@ -172,6 +199,7 @@ class Training:
                 moments.setdefault(int(index), {})[name] = tensor.clone()
         groups = self._optimizer.state_dict()["param_groups"]
         self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        self._steps = int(state["adam.0.step"])
 
 
 def _kinds(tensors: Mapping[str, Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
@@ -186,3 +214,12 @@ def reconstruction_error(model: nn.Module, images: Tensor, batch_size: int = 204
         errors = (model(batch) - batch).square().mean(dim=1)
         total += float(errors.cpu().double().sum())  # MPS has no float64
     return total / len(images)
+
+
+@torch.inference_mode()
+def classification_error(
+    model: nn.Module, images: Tensor, labels: Tensor, batch_size: int = 512
+) -> float:
+    """The share of images that are taken for something else than their labels say."""
+    answers = [model(batch).argmax(dim=1) for batch in images.split(batch_size)]
+    return float((torch.cat(answers) != labels).double().mean().cpu())

@@ -28,23 +28,55 @@ class Data(_Section):
     root: str = "data/raw"
 
 
-class Train(_Section):
-    """How the models are trained."""
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+# Not strict: YAML reads 1e-3, without a point, as text.
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=False)]
 
-    epochs: Annotated[int, Field(ge=1)] = 120
-    # Not strict: YAML reads 1e-3, without a point, as text.
-    lr: Annotated[float, Field(gt=0, allow_inf_nan=False, strict=False)] = 1e-3
-    batch_size: Annotated[int, Field(ge=1)] = 128
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
+
+class Train(_Section):
+    """How the autoencoders are trained, and on which device all models."""
+
+    epochs: Count = 120
+    lr: Rate = 1e-3
+    batch_size: Count = 128
+    seed: Seed = 42
     bias: BiasChoice = "invariant"
     start: Start = "reference"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
 
 
+class Network(_Section):
+    """A classifier: its group, and how many regular fields each of its three convolutions makes."""
+
+    group: str
+    fields: Annotated[list[Size], Field(min_length=3, max_length=3)]
+
+
+class Networks(_Section):
+    """The classifiers, by name."""
+
+    cnn: Network = Network(group="trivial", fields=[16, 32, 36])
+    cnn_augmented: Network = Network(group="trivial", fields=[16, 32, 36])
+    cnn_c4: Network = Network(group="c4", fields=[8, 16, 18])
+    cnn_c4_narrow: Network = Network(group="c4", fields=[4, 8, 9])
+    cnn_d4: Network = Network(group="d4", fields=[6, 11, 13])
+
+
+class Classify(_Section):
+    """The classifiers, and how they are trained."""
+
+    epochs: Count = 12
+    lr: Rate = 0.01
+    batch_size: Count = 64
+    seed: Seed = 42
+    models: Networks = Networks()
+
+
 class Evaluate(_Section):
     """How the models are measured."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    seed: Seed = 0
 
 
 class Parameters(_Section):
@@ -56,6 +88,7 @@ class Parameters(_Section):
     hidden_sizes: Annotated[list[Size], Field(min_length=2, max_length=2)] = [6, 3]
     data: Data = Data()
     train: Train = Train()
+    classify: Classify = Classify()
     evaluate: Evaluate = Evaluate()
 
 

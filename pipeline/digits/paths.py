@@ -8,6 +8,8 @@ BASES = Path("bases")
 MODELS = Path("models")
 CURVES = Path("reports/curves")
 METRICS = Path("reports/metrics.json")
+CLASSIFICATION = Path("reports/classification.json")
+PREDICTIONS = Path("reports/predictions")
 TIMINGS = Path("reports/timings.json")
 FIGURES = Path("reports/figures")
 

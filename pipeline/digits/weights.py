@@ -1,4 +1,4 @@
-"""Trained autoencoders on disk: weights (safetensors), and the config beside them (JSON)."""
+"""Trained models on disk: weights (safetensors), and the config beside them (JSON)."""
 
 from __future__ import annotations
 
@@ -7,28 +7,33 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import safetensors
 import safetensors.torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from digits.build import build_autoencoder
-from digits.config import AutoencoderConfig
+from digits.build import build_model
+from digits.config import KERNEL_SIZES, AutoencoderConfig, ClassifierConfig, ModelConfig
 from digits.plain import Autoencoder
 from equibasis.errors import ModelError, cannot_read
 from equibasis.files import open_regular, write_bytes, write_text
 
+if TYPE_CHECKING:
+    from digits.classifiers import Classifier
 
-def save_autoencoder(
-    model: Autoencoder,
-    config: AutoencoderConfig,
+_Config = TypeVar("_Config", AutoencoderConfig, ClassifierConfig)
+
+
+def save_model(
+    model: nn.Module,
+    config: ModelConfig,
     hashes: Mapping[str, str],
     path: str | Path,
 ) -> None:
     """Write weights to ``path`` (safetensors) and the config beside it (JSON).
 
-    ``hashes`` are those of `build_autoencoder`, for the record. Raises `WriteError`.
+    ``hashes`` are those of `build_model`, for the record. Raises `WriteError`.
     """
     weights = Path(path)
     record: dict[str, Any] = asdict(config) | {
@@ -50,14 +55,28 @@ def load_autoencoder(
     ModelError
         If weights or config are missing or damaged, or a basis is not the one trained on.
     BasisFileError
-        As `build_autoencoder`.
+        As `build_model`.
     """
+    config, hashes = _read_config(Path(path).with_suffix(".json"), AutoencoderConfig)
+    return _with_weights(path, config, folder, hashes), config
+
+
+def load_classifier(
+    path: str | Path, folder: str | Path = "bases"
+) -> tuple[Classifier, ClassifierConfig]:
+    """A trained classifier, as `load_autoencoder`."""
+    config, hashes = _read_config(Path(path).with_suffix(".json"), ClassifierConfig)
+    return _with_weights(path, config, folder, hashes), config
+
+
+def _with_weights(
+    path: str | Path, config: ModelConfig, folder: str | Path, hashes: Mapping[str, str]
+) -> Any:
     weights = Path(path)
-    config, hashes = _read_config(weights.with_suffix(".json"))
     try:
         content = _read_regular(weights)
         _check_enough(config, len(content))
-        model, _ = build_autoencoder(config, folder, hashes)
+        model, _ = build_model(config, folder, hashes)
         state = safetensors.torch.load(content)
         _check_numbers(state, model.state_dict())
         model.load_state_dict(state)
@@ -66,7 +85,7 @@ def load_autoencoder(
     except (safetensors.SafetensorError, *_UNREADABLE) as error:
         remedy = f"make it with 'python pipeline train {config.model}'"
         raise ModelError(cannot_read(weights, error, remedy)) from error
-    return model.eval(), config
+    return model.eval()
 
 
 # What reading a file that was damaged or made up may raise.
@@ -83,12 +102,17 @@ def _read_regular(path: Path, most_bytes: int | None = None) -> bytes:
     return content
 
 
-def _check_enough(config: AutoencoderConfig, available: int) -> None:
-    """Refuse a config whose plain layers are larger than the weights, before they are made."""
-    if config.is_equivariant:
+def _check_enough(config: ModelConfig, available: int) -> None:
+    """Refuse a config whose layers are larger than the weights, before they are made."""
+    if isinstance(config, ClassifierConfig):
+        fields = itertools.pairwise((1, *config.fields))
+        kernels = zip(fields, KERNEL_SIZES, strict=True)
+        needed = 4 * sum(a * b * size**2 for (a, b), size in kernels)
+    elif config.is_equivariant:
         return  # no larger than their bases
-    sizes = [int(grid.partition("x")[0]) ** 2 for grid in config.grids]
-    needed = 4 * sum((a + 1) * b for a, b in itertools.pairwise(sizes))
+    else:
+        sizes = [int(grid.partition("x")[0]) ** 2 for grid in config.grids]
+        needed = 4 * sum((a + 1) * b for a, b in itertools.pairwise(sizes))
     if needed > available:
         raise ValueError(f"{needed:,} bytes of weights are needed, the file has {available:,}")
 
@@ -101,23 +125,24 @@ def _check_numbers(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) 
             raise ValueError(f"{name} holds numbers that are not finite")
 
 
-def _read_config(path: Path) -> tuple[AutoencoderConfig, dict[str, str]]:
+def _read_config(path: Path, kind: type[_Config]) -> tuple[_Config, dict[str, str]]:
     try:
         record = json.loads(_read_regular(path, _MOST_CONFIG_BYTES).decode())
         if not isinstance(record, dict):
             raise TypeError("not an object")
-        names = set(AutoencoderConfig.__dataclass_fields__)
-        if unknown := record.keys() - names - {"parameters", "bases"}:
+        names = kind.__dataclass_fields__
+        sizes = "hidden_sizes" if kind is AutoencoderConfig else "fields"
+        if unknown := record.keys() - names.keys() - {"parameters", "bases"}:
             raise ValueError(f"unknown key {min(unknown)!r}")
-        fields = {name: record[name] for name in AutoencoderConfig.__dataclass_fields__}
-        if not isinstance(fields["hidden_sizes"], list):
-            raise TypeError("hidden_sizes is no list")
+        fields = {name: record[name] for name in names}
+        if not isinstance(fields[sizes], list):
+            raise TypeError(f"{sizes} is no list")
         if not isinstance(fields["group"], str) or not fields["group"].isprintable():
             raise TypeError("group is no name")
-        fields["hidden_sizes"] = tuple(fields["hidden_sizes"])
+        fields[sizes] = tuple(fields[sizes])
         if type(record["parameters"]) is not int:
             raise TypeError("parameters is no whole number")
-        return AutoencoderConfig(**fields), _hashes(record["bases"])
+        return kind(**fields), _hashes(record["bases"])
     except _UNREADABLE as error:
         remedy = f"make it with 'python pipeline train {path.stem}'"
         raise ModelError(cannot_read(path, error, remedy)) from error

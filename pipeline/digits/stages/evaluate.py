@@ -1,4 +1,4 @@
-"""Stage `evaluate`: every trained model on upright and on rotated test digits."""
+"""Stage `evaluate`: every trained autoencoder on upright and on rotated test digits."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from digits.bases import load_stage_basis
 from digits.config import MODELS as MODEL_NAMES
 from digits.config import grids_along
-from digits.data import load_digits, rotation_indices
+from digits.data import load_digits
 from digits.fitting import as_images, compute_reproducibly, reconstruction_error
+from digits.moving import moved, random_turns
 from digits.parameters import Parameters
 from digits.paths import BASES, DIGITS, METRICS, MODELS
 from digits.weights import load_autoencoder
@@ -48,18 +49,6 @@ def image_representation(parameters: Parameters) -> Representation:
     return load_stage_basis(BASES, parameters.group, (grids[0], grids[1])).space.input
 
 
-def rotate(images: Tensor, turns: Tensor) -> Tensor:
-    """Turn flat square images (count, pixels) each by its number of quarter turns (count,)."""
-    indices = torch.from_numpy(rotation_indices(round(images.shape[1] ** 0.5)))
-    return images.gather(1, indices[turns])
-
-
-def random_nonzero_turns(count: int, seed: int) -> Tensor:
-    """One, two or three quarter turns for each image, drawn with a fixed seed."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randint(1, 4, (count,), generator=generator)
-
-
 def measure(model: nn.Module, images: Tensor, action: Representation, seed: int) -> dict[str, Any]:
     """Errors of a model: mean squared per pixel, and its largest breach of the symmetry.
 
@@ -74,19 +63,16 @@ def measure(model: nn.Module, images: Tensor, action: Representation, seed: int)
     seed
         Draws the rotation of each image in the rotated set.
     """
-    turned = rotate(images, random_nonzero_turns(len(images), seed))
+    turned = moved(images, random_turns(len(images), seed))
     by_rotation = {
-        str(90 * turns): reconstruction_error(
-            model, rotate(images, torch.full((len(images),), turns))
-        )
-        for turns in range(4)
+        str(90 * turns): reconstruction_error(model, moved(images, turns)) for turns in range(4)
     }
     return {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "in_distribution": {"mse": _rounded(by_rotation["0"])},
-        "rotated": {"mse": _rounded(reconstruction_error(model, turned))},
-        "rotations": {degrees: _rounded(error) for degrees, error in by_rotation.items()},
-        "equivariance_error": _rounded(equivariance_error(model, images, action)),
+        "in_distribution": {"mse": rounded(by_rotation["0"])},
+        "rotated": {"mse": rounded(reconstruction_error(model, turned))},
+        "rotations": {degrees: rounded(error) for degrees, error in by_rotation.items()},
+        "equivariance_error": rounded(equivariance_error(model, images, action)),
     }
 
 
@@ -94,7 +80,6 @@ def measure(model: nn.Module, images: Tensor, action: Representation, seed: int)
 def equivariance_error(model: nn.Module, images: Tensor, action: Representation) -> float:
     """max over g and images x of ‖f(ρ(g) x) - ρ(g) f(x)‖ / ‖f(x)‖."""
     plain = model(images)
-    norms = plain.norm(dim=1)
 
     def act(g: int, x: Tensor) -> Tensor:
         moved = np.ascontiguousarray(action.apply(g, x.numpy().T).T)
@@ -102,14 +87,20 @@ def equivariance_error(model: nn.Module, images: Tensor, action: Representation)
 
     worst = torch.zeros(())
     for g in range(action.order):
-        difference = (model(act(g, images)) - act(g, plain)).norm(dim=1)
-        # Nothing over nothing is no breach; NaN stays NaN, so that it cannot pass for symmetry.
-        relative = torch.where((difference == 0) & (norms == 0), 0.0, difference / norms)
-        worst = torch.maximum(worst, relative.max())
+        difference = model(act(g, images)) - act(g, plain)
+        worst = torch.maximum(worst, largest_ratio(difference, plain))
     return float(worst)
 
 
-def _rounded(value: float) -> float:
+def largest_ratio(differences: Tensor, vectors: Tensor) -> Tensor:
+    """The largest ‖difference‖ / ‖vector‖ of the rows of two matrices."""
+    of_difference, of_vector = differences.norm(dim=1), vectors.norm(dim=1)
+    # Nothing over nothing is no breach; NaN stays NaN, so that it cannot pass for symmetry.
+    nothing = (of_difference == 0) & (of_vector == 0)
+    return torch.where(nothing, 0.0, of_difference / of_vector).max()
+
+
+def rounded(value: float) -> float:
     """Seven significant digits: all that float32 training can mean."""
     if not math.isfinite(value):
         raise ModelError("a model gives NaN or infinity on test digits: train it again")

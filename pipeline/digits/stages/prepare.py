@@ -13,6 +13,9 @@ def run(parameters: Parameters) -> None:
     check_writable(DIGITS)
     size = parameters.image_size
     train, test = fetch(parameters.data.source, parameters.data.root)
-    digits = Digits(resize(train, size), resize(test, size), size)
+    digits = Digits(
+        resize(train.images, size), resize(test.images, size), size, train.labels, test.labels
+    )
     save_digits(digits, DIGITS)
-    print(f"{DIGITS}: {len(train):,} training and {len(test):,} test images, {size}x{size}")
+    training, testing = len(digits.train), len(digits.test)
+    print(f"{DIGITS}: {training:,} training and {testing:,} test images, {size}x{size}")

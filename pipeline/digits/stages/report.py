@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,13 +14,13 @@ from digits.data import load_digits
 from digits.equivariant import AttentionEncoder
 from digits.figures import attention_figure, comparison_figure, curves_figure, rotations_figure
 from digits.fitting import as_images
+from digits.moving import moved, random_turns
 from digits.parameters import Parameters
-from digits.paths import BASES, CURVES, DIGITS, FIGURES, METRICS, MODELS, TIMINGS
+from digits.paths import BASES, DIGITS, FIGURES, METRICS, MODELS
 from digits.plain import Autoencoder
-from digits.stages.evaluate import random_nonzero_turns, rotate
+from digits.results import angle, label, metrics_of, seconds_per_epoch, training_curve
 from digits.weights import load_autoencoder
-from equibasis.errors import ModelError, cannot_read
-from equibasis.files import read_text
+from equibasis.errors import ModelError
 from equibasis.show.figures import basis_figure, save_figure
 from equibasis.show.tables import print_table
 
@@ -32,11 +29,7 @@ _ATTENTION_DIGITS = 8
 
 def run(parameters: Parameters) -> None:
     """Draw every figure and print the table of results."""
-    metrics = _read_json(METRICS, "python pipeline evaluate")
-    if missing := [name for name in MODEL_NAMES if name not in metrics]:
-        raise ModelError(
-            f"{METRICS} has nothing of {missing[0]}: make it with 'python pipeline evaluate'"
-        )
+    metrics = metrics_of(MODEL_NAMES, METRICS, "python pipeline evaluate")
     models = {
         name: load_autoencoder(MODELS / f"{name}.safetensors", BASES)[0] for name in MODEL_NAMES
     }
@@ -45,36 +38,29 @@ def run(parameters: Parameters) -> None:
     _draw_basis(parameters)
     _draw_comparison(models, images, parameters)
     _draw_attention(models["equivariant_attention"], images, parameters)
-    curves = {label(name): _training_curve(name) for name in MODEL_NAMES}
-    save_figure(curves_figure(curves), FIGURES / "curves.png")
+    curves = {label(name): training_curve(name, "train_mse") for name in MODEL_NAMES}
+    save_figure(curves_figure(curves, "mean squared, per pixel"), FIGURES / "curves.png")
     errors = {label(name): metrics[name]["rotations"] for name in MODEL_NAMES}
     save_figure(rotations_figure(errors), FIGURES / "rotations.png")
-    timings = _read_json(TIMINGS, "python pipeline train MODEL") if TIMINGS.exists() else {}
-    print_table(results_table(metrics, timings))
+    print_table(results_table(metrics, seconds_per_epoch()))
 
 
-def results_table(metrics: dict[str, Any], timings: dict[str, Any]) -> Table:
+def results_table(metrics: dict[str, Any], seconds: dict[str, str]) -> Table:
     """A row for each model; times are left out where they were not taken."""
     table = Table(caption="mean squared error per pixel on test digits")
     table.add_column("model")
     for column in ("parameters", "upright", "rotated", "equivariance error", "s / epoch"):
         table.add_column(column, justify="right")
     for name, row in metrics.items():
-        seconds = timings.get(name, {}).get("seconds_per_epoch")
         table.add_row(
             label(name),
             f"{row['parameters']:,}",
             f"{row['in_distribution']['mse']:.5f}",
             f"{row['rotated']['mse']:.5f}",
             f"{row['equivariance_error']:.1e}",
-            "-" if seconds is None else f"{seconds:.3f}",
+            seconds.get(name, "-"),
         )
     return table
-
-
-def label(name: str) -> str:
-    """``standard_augmented`` -> ``standard, augmented``."""
-    return name.replace("_", ", ")
 
 
 def _draw_basis(parameters: Parameters) -> None:
@@ -87,8 +73,8 @@ def _draw_comparison(
     models: dict[str, Autoencoder], images: torch.Tensor, parameters: Parameters
 ) -> None:
     digit = images[:1]
-    turns = random_nonzero_turns(len(images), parameters.evaluate.seed)[:1]
-    both = torch.cat([digit, rotate(digit, turns)])
+    turns = random_turns(len(images), parameters.evaluate.seed)[:1]
+    both = torch.cat([digit, moved(digit, turns)])
     size = parameters.image_size
     with torch.inference_mode():
         reconstructions = {
@@ -113,31 +99,6 @@ def _draw_attention(model: Autoencoder, images: torch.Tensor, parameters: Parame
             chosen.numpy().reshape(shape),
             model(chosen).numpy().reshape(shape),
             encoder.attention(chosen).numpy(),
-            [_angle(element) for element in elements],
+            [angle(element) for element in elements],
         )
     save_figure(figure, FIGURES / "attention.png")
-
-
-def _angle(element: str) -> str:
-    """``r90`` -> ``90°``; ``f90`` -> ``mirror 90°``; other names as they are."""
-    kind, degrees = element[:1], element[1:]
-    if kind in "rf" and degrees.isdigit():
-        return f"{degrees}°" if kind == "r" else f"mirror {degrees}°"
-    return element
-
-
-def _training_curve(name: str) -> list[float]:
-    path = CURVES / name / "plots" / "metrics" / "train_mse.tsv"
-    try:
-        rows = csv.DictReader(read_text(path).splitlines(), delimiter="\t")
-        return [float(row["train_mse"]) for row in rows]
-    except (OSError, KeyError, ValueError) as error:
-        remedy = f"make it with 'python pipeline train {name}'"
-        raise ModelError(cannot_read(path, error, remedy)) from error
-
-
-def _read_json(path: Path, command: str) -> dict[str, Any]:
-    try:
-        return dict(json.loads(read_text(path)))
-    except (OSError, ValueError) as error:
-        raise ModelError(cannot_read(path, error, f"make it with '{command}'")) from error

@@ -17,20 +17,22 @@ from dvclive import Live
 from tqdm import tqdm
 
 from digits import checkpoints
-from digits.build import build_autoencoder
+from digits.build import build_model
 from digits.checkpoints import Checkpoint
-from digits.config import AutoencoderConfig, autoencoder_config
+from digits.config import ClassifierConfig, ModelConfig, model_config
 from digits.data import Digits, load_digits
 from digits.fitting import (
     Training,
     as_images,
+    as_labels,
     choose_device,
+    classification_error,
     compute_reproducibly,
     reconstruction_error,
 )
-from digits.parameters import Parameters, Train
+from digits.parameters import Classify, Parameters, Train
 from digits.paths import BASES, CHECKPOINTS, CURVES, DIGITS, MODELS, TIMINGS
-from digits.weights import save_autoencoder
+from digits.weights import save_model
 from equibasis.errors import ModelError, WriteError, cannot_write
 from equibasis.files import read_text, write_text
 
@@ -41,36 +43,49 @@ def run(parameters: Parameters, name: str) -> None:
     A run that was interrupted is taken up where its last checkpoint is, to the same bits as if
     nothing had happened.
     """
-    settings = parameters.train
-    config = autoencoder_config(parameters, name)
+    config = model_config(parameters, name)
+    classifies = isinstance(config, ClassifierConfig)
+    settings = parameters.classify if classifies else parameters.train
     digits = load_digits(DIGITS, parameters.image_size)
     compute_reproducibly()
-    device = choose_device(settings.device)
+    device = choose_device(parameters.train.device)
     train, test = (as_images(part).to(device) for part in (digits.train, digits.test))
+    labels, test_labels = (
+        as_labels(part).to(device) for part in (digits.train_labels, digits.test_labels)
+    )
     torch.manual_seed(settings.seed)
-    model, hashes = build_autoencoder(config, BASES)
+    model, hashes = build_model(config, BASES)
     training = Training(
         model,
         train,
+        labels if classifies else None,
         lr=settings.lr,
         batch_size=settings.batch_size,
         seed=settings.seed,
-        augment=name == "standard_augmented",
+        augment=name.endswith("_augmented"),
+        decay_over=settings.epochs if classifies else None,
     )
+
+    def test_error() -> float:
+        if classifies:
+            return classification_error(model, test, test_labels)
+        return reconstruction_error(model, test)
+
     saved = CHECKPOINTS / f"{name}.safetensors"
     with checkpoints.alone(CHECKPOINTS / f"{name}.lock", f"training {name}"):
         this_run = _fingerprint(config, settings, digits, hashes, device)
         curve, seconds = _taken_up(training, saved, this_run)
         start = time.perf_counter() - seconds
-        with _curve(name, curve, settings.epochs) as log:
+        metrics = ("train_loss", "test_error") if classifies else ("train_mse", "test_mse")
+        with _curve(name, metrics, curve, settings.epochs) as log:
             while len(curve) < settings.epochs:
-                curve.append((training.epoch(), reconstruction_error(model, test)))
+                curve.append((training.epoch(), test_error()))
                 log(curve[-1])
                 if len(curve) % checkpoints.EVERY == 0:
                     seconds = time.perf_counter() - start
                     checkpoints.save(saved, Checkpoint(training.state(), curve, seconds), this_run)
         seconds = time.perf_counter() - start
-        save_autoencoder(model.cpu(), config, hashes, MODELS / f"{name}.safetensors")
+        save_model(model.cpu(), config, hashes, MODELS / f"{name}.safetensors")
         saved.unlink(missing_ok=True)
     _record_time(name, seconds, settings.epochs)
     print(f"{name}: test error {curve[-1][1]:.5f} after {len(curve)} epochs, {seconds:.1f} s")
@@ -90,8 +105,8 @@ def _taken_up(
 
 
 def _fingerprint(
-    config: AutoencoderConfig,
-    settings: Train,
+    config: ModelConfig,
+    settings: Train | Classify,
     digits: Digits,
     hashes: Mapping[str, str],
     device: torch.device,
@@ -99,9 +114,12 @@ def _fingerprint(
     """Of all that the weights depend on to the last bit."""
     return checkpoints.fingerprint(
         model=asdict(config),
-        # Bias and start are the config's, where they matter.
-        settings=settings.model_dump(exclude={"bias", "start", "device"}),
-        digits=[hashlib.sha256(part.tobytes()).hexdigest() for part in (digits.train, digits.test)],
+        # Bias and start, or the networks, are the config's, where they matter.
+        settings=settings.model_dump(exclude={"bias", "start", "device", "models"}),
+        digits=[
+            hashlib.sha256(part.tobytes()).hexdigest()
+            for part in (digits.train, digits.test, digits.train_labels, digits.test_labels)
+        ],
         bases=sorted(hashes.values()),
         device=device.type,
         machine=[platform.machine(), torch.backends.cpu.get_cpu_capability()],
@@ -110,7 +128,7 @@ def _fingerprint(
 
 @contextlib.contextmanager
 def _curve(
-    name: str, done: list[tuple[float, float]], epochs: int
+    name: str, metrics: tuple[str, str], done: list[tuple[float, float]], epochs: int
 ) -> Iterator[Callable[[tuple[float, float]], None]]:
     """Gives what logs the training and the test error of one more epoch; anew, from those done.
 
@@ -125,7 +143,7 @@ def _curve(
         ):
 
             def log(errors: tuple[float, float]) -> None:
-                for metric, error in zip(("train_mse", "test_mse"), errors, strict=True):
+                for metric, error in zip(metrics, errors, strict=True):
                     live.log_metric(metric, error, timestamp=False)
                 live.next_step()
                 bar.update()

@@ -41,6 +41,8 @@ def regular(group: Group) -> Representation:
             rho = tensor_product(rho, of_factor(regular(factor), number, group.elements, ()))
         return rho
     names = group.element_names
+    if group.complete and len(names) == 1:
+        return trivial_representation(1)
     rho = _faithful(group)
     listed = rho
     if not group.complete:
