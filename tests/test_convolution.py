@@ -21,6 +21,8 @@ from equibasis.nn import (
     EquivariantConvTranspose1d,
     EquivariantConvTranspose2d,
     EquivariantConvTranspose3d,
+    EquivariantSequential,
+    restrict,
 )
 from equibasis.symmetry.representations import (
     MatrixRepresentation,
@@ -415,3 +417,65 @@ def test_a_batch_of_voxels_under_all_of_the_cube() -> None:
     group = eb.find_group("oh")
     assert equivariance_error(layer, group, x, layer.domain, layer.codomain) < 1e-5
     assert moved(group, 5, y, layer.codomain).shape == y.shape
+
+
+def test_kernels_of_another_window_are_others_though_the_group_acts_alike() -> None:
+    """3×5 and 5×3 under a half turn: as many kernels, as many points, alike permuted."""
+    bases = [eb.kernel_basis("c2", "1", "regular", size) for size in ((3, 5), (5, 3))]
+    wide, high = (EquivariantConv2d(basis, None) for basis in bases)
+    assert wide.coefficients.shape == high.coefficients.shape
+    with pytest.raises(ModelError, match=r"kernel 3x5.* are not for .*kernel 5x3"):
+        high.load_state_dict(wide.state_dict())
+    with pytest.raises(ModelError, match=r"\(3, 5\) points are not restricted to \(5, 3\)"):
+        restrict(wide, bases[1])
+
+
+def test_separable_kernels_are_padded_along_their_axis() -> None:
+    layer = built("d2", "1", "regular", (1, 3), padding="same")
+    x = fields_of(layer, 5, 6)
+    assert layer(x).shape == (2, 4, 5, 6)
+    group = eb.find_group("d2")
+    assert equivariance_error(layer, group, x, layer.domain, layer.codomain) < 1e-5
+
+
+def test_what_a_kernel_of_one_point_cannot_tell_is_told_by_the_layers_around_it() -> None:
+    """Two groups whose mirrors have one name and mirror different axes."""
+
+    def group(axis: int) -> eb.Group:
+        mirror = np.diag([-1.0 if each == axis else 1.0 for each in (0, 1)])
+        plain = {"e": np.eye(2), "m": mirror}
+        return eb.Group(
+            f"flip{axis}",
+            ("e", "m"),
+            lambda array, element: np.flip(array, axis) if element == "m" else array,
+            axes=2,
+            linear=lambda element, _: plain[element],
+            rearranges=True,
+        )
+
+    one, other = group(0), group(1)
+
+    def layer(group: eb.Group, input_: str, size: int) -> EquivariantConv2d:
+        return EquivariantConv2d(eb.kernel_basis(group, input_, "regular", size))
+
+    between = layer(one, "regular", 1)
+    assert between.domain.turns is None
+    EquivariantSequential(layer(one, "1", 3), between, layer(one, "regular", 3))
+    with pytest.raises(ModelError, match="different ways"):
+        EquivariantSequential(layer(one, "1", 3), between, layer(other, "regular", 3))
+
+
+def test_a_kernel_of_one_point_on_one_axis() -> None:
+    layer = built("reversal", "regular + 1", "2*regular", 1)
+    assert layer.kernel_size == (1,)
+    x = fields_of(layer, 6)
+    group = eb.find_group("reversal")
+    assert equivariance_error(layer, group, x, layer.domain, layer.codomain) < 1e-5
+    for wrong in (("5", "1 + 1"), ("1", "regular")):
+        with pytest.raises(SpaceError, match="one point"):
+            eb.kernel_basis("reversal", *wrong, 1)
+
+
+def test_more_than_one_axis_of_a_batch_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"fields \(batch, 1, height, width\)"):
+        built("c4", "1", "regular", 3)(torch.randn(2, 3, 1, 5, 5))

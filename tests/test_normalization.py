@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import equibasis as eb
-from equibasis.nn import EquivariantBatchNorm, EquivariantLayerNorm
+from equibasis.nn import EquivariantBatchNorm, EquivariantLayerNorm, export
 from test_activations import SIXTH, assert_equivariant, in_float64, skewed_group  # noqa: F401
 from test_layers import PROBLEMS, assert_close, invariants, maps, matrices, randomize
 
@@ -217,3 +217,22 @@ def test_orbits_of_one_length_and_several_types_keep_their_order() -> None:
     torch.testing.assert_close(norm(x), plain(x.view(50, 3, 2)).view(50, 6))
     expanded = norm.centre(norm.running_mean)
     torch.testing.assert_close(expanded, plain.running_mean.repeat_interleave(2))
+
+
+@pytest.mark.parametrize("shape", [(8,), (5, 8), (3, 5, 8)])
+def test_an_exported_batch_norm_takes_any_batch(shape: tuple[int, ...]) -> None:
+    norm = EquivariantBatchNorm(eb.solve("d4", output="2*2x2"))
+    assert norm.of_equal_orbits
+    norm(3 * torch.randn(20, 8) + 1)
+    norm.eval()
+    x = torch.randn(shape)
+    torch.testing.assert_close(export(norm)(x), norm(x))
+
+
+def test_variances_that_float16_does_not_hold() -> None:
+    norm = EquivariantBatchNorm(eb.solve("d4", output="2x2:vector + 1")).float()
+    assert not norm.of_equal_orbits
+    with torch.autocast("cpu", dtype=torch.float16):
+        y = norm((300 * torch.randn(64, 9)).half())
+    assert norm.running_var.isfinite().all()
+    assert y.square().mean() < 2

@@ -9,11 +9,12 @@ from weakref import WeakValueDictionary
 from equibasis.artifact.cache import get_basis
 from equibasis.errors import SpaceError
 from equibasis.linalg.numbers import as_index, whole_numbers
+from equibasis.solvers import find_solver
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.catalog import find_group
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.space_text import as_space
-from equibasis.symmetry.spaces import Space
+from equibasis.symmetry.spaces import SCALAR, Space
 from equibasis.symmetry.windows import window
 
 # What some layer of this process has: networks are made of many layers alike.
@@ -75,11 +76,19 @@ def kernel_basis(
     shape = whole_numbers(size, "the size of a kernel", SpaceError)
     here, there = (as_space(space, found.names) for space in (in_field, out_field))
     window(there, shape)  # refuses what is no fibre
+    seen = window(here, shape)
+    if seen == SCALAR:
+        raise SpaceError(
+            "a kernel of one point from one channel, 1, is a number: give more channels, such as "
+            "2*1, or a larger kernel"
+        )
+    find_solver(solver)
     asked = found, here, there, shape
-    with contextlib.suppress(TypeError):  # elements of a group need not be hashable
-        if asked in _in_use:
-            return _in_use[asked]
-    basis = get_basis(found, input=window(here, shape), output=there, solver=solver)
+    with contextlib.suppress(TypeError):  # a group's elements may be lists
+        known = _in_use.get(asked)
+        if known is not None:
+            return known
+    basis = get_basis(found, input=seen, output=there, solver=solver)
     with contextlib.suppress(TypeError):
         _in_use[asked] = basis
     return basis

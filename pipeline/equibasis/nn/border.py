@@ -25,6 +25,7 @@ def check_vectors(
     width: int,
     dtype: torch.dtype | None = None,
     space: object = None,
+    batches: int | None = None,
 ) -> None:
     """Raise `ModelError` unless x is a tensor (..., width) of real floating-point numbers.
 
@@ -40,16 +41,20 @@ def check_vectors(
         That of the parameters which x meets; autocast may have made x shorter.
     space
         What they are vectors of; by default the module's domain.
+    batches
+        The most axes before that of the channels; any number by default.
     """
     if isinstance(x, Tensor):
         if torch.jit.is_tracing():
             return
         axis = -1 - _axes(module)
-        if x.ndim >= -axis and x.shape[axis] == width and (x.dtype == dtype or _suits(x, dtype)):
+        most = x.ndim if batches is None else batches - axis
+        fits = -axis <= x.ndim <= most and x.shape[axis] == width
+        if fits and (x.dtype == dtype or _suits(x, dtype)):
             return
     elif isinstance(x, fx.Proxy):
         return
-    raise ModelError(_refusal(module, x, width, dtype, space))
+    raise ModelError(_refusal(module, x, width, dtype, space, batches))
 
 
 def as_vectors(x: Any, shape: tuple[int, ...]) -> Any:
@@ -77,7 +82,12 @@ def _suits(x: Tensor, dtype: torch.dtype | None) -> bool:
 
 
 def _refusal(
-    module: nn.Module, x: Any, width: int, dtype: torch.dtype | None, space: object
+    module: nn.Module,
+    x: Any,
+    width: int,
+    dtype: torch.dtype | None,
+    space: object,
+    batches: int | None,
 ) -> str:
     takes = "real floating-point" if dtype is None else _short(dtype)
     if not isinstance(x, Tensor):
@@ -91,7 +101,8 @@ def _refusal(
     space = domain if space is None and codomain is not None else space
     of = "" if space is None else f" of {space}"
     axes = _axes(module)
-    shape = f"vectors (..., {width})" if not axes else f"fields (..., {width}, {_GRIDS[axes]})"
+    rest = "..." if batches is None else "batch"
+    shape = f"fields ({rest}, {width}, {_GRIDS[axes]})" if axes else f"vectors (..., {width})"
     array: tuple[int, ...] = getattr(module, "array_shape", ())
     if len(array) > 1:
         shape += f" or arrays (..., {', '.join(map(str, array))})"

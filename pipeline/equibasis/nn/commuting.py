@@ -119,7 +119,7 @@ def _check_tried(function: Elementwise, features: FeatureSpace) -> None:
 def _check_elementwise(trial: Elementwise, function: Elementwise, features: FeatureSpace) -> None:
     """One function of one number, on whatever place of the tensor it stands."""
     generator = torch.Generator().manual_seed(0)
-    shape = features.dimension, *(3,) * features.axes
+    shape = features.dimension, *range(5, 5 - features.axes, -1)
     rows = max(8, 1024 // math.prod(shape))  # many, as dropout may be rare
     x = 3 * torch.randn(rows, *shape, generator=generator, dtype=torch.float64)
     try:

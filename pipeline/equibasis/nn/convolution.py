@@ -40,7 +40,7 @@ _CONVOLVE_TRANSPOSED = {
 
 
 class _Convolution(IdentifiedWeights):
-    """What all of them share; see `EquivariantConv2d`."""
+    """A convolution on any number of axes; `EquivariantConv2d` says what it is."""
 
     axes: ClassVar[int]
     transposed: ClassVar[bool] = False
@@ -58,7 +58,7 @@ class _Convolution(IdentifiedWeights):
         super().__init__()
         name = type(self).__name__
         self.basis = basis_of(basis, "equivariant", name)
-        self.kernel_size, here, there = _fields(self.basis)
+        self.kernel_size, here, there = _ends(self.basis)
         if len(self.kernel_size) != self.axes:
             raise ModelError(
                 f"{name} has kernels of {self.axes} axes, and {basis!r} {len(self.kernel_size)}: "
@@ -74,7 +74,9 @@ class _Convolution(IdentifiedWeights):
             known = _PADDING_MODES[: 1 if self.transposed else None]
             raise ModelError(f"padding_mode {padding_mode!r}: choose {', '.join(known)}")
         self.padding_mode = padding_mode
-        check_axes_alike(self.domain, name, self.stride, self.padding, self.dilation)
+        check_axes_alike(
+            self.domain, name, self.stride, self.padding, self.dilation, window=self.kernel_size
+        )
         self.turned = turned_axes(self.domain)
         self.reach = _channel_reach(self.basis, self.groups, math.prod(self.kernel_size))
         check_reach(name, self.domain, self.codomain, self.reach)
@@ -113,7 +115,7 @@ class _Convolution(IdentifiedWeights):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, in, *grid) -> (batch, out, *grid'), or without the batch."""
-        check_vectors(self, x, self.in_channels, self.coefficients.dtype)
+        check_vectors(self, x, self.in_channels, self.coefficients.dtype, batches=1)
         weight, bias = self.weight(), self.bias()
         if self.transposed:
             return _CONVOLVE_TRANSPOSED[self.axes](
@@ -179,13 +181,16 @@ class _Convolution(IdentifiedWeights):
         """The kernels: maps from a window of X to Y at a point."""
         space = self.basis.space
         ends = FeatureSpace.input_of(space), FeatureSpace.output_of(space)
-        rest = f"rank {self.basis.rank}" + (f", {self.groups} groups" if self.groups > 1 else "")
+        size = "x".join(map(str, self.kernel_size))
+        rest = f"kernel {size}, rank {self.basis.rank}" + (
+            f", {self.groups} groups" if self.groups > 1 else ""
+        )
         return type(self).__name__, ends, rest
 
     def _padding(self, given: Padding) -> tuple[int, ...]:
-        if given == "valid":
+        if isinstance(given, str) and given == "valid":
             return (0,) * self.axes
-        if given != "same":
+        if not isinstance(given, str) or given != "same":
             return sizes_of(given, self.axes, "padding", least=0)
         name = type(self).__name__
         if self.transposed or self.stride != (1,) * self.axes:
@@ -302,7 +307,7 @@ Convolution: TypeAlias = (
 
 
 @remembered
-def _fields(basis: Basis) -> tuple[tuple[int, ...], FeatureSpace, FeatureSpace]:
+def _ends(basis: Basis) -> tuple[tuple[int, ...], FeatureSpace, FeatureSpace]:
     """The size of the kernels, and the fields at both ends."""
     space = basis.space
     if space.continuous:

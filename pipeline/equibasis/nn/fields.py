@@ -30,7 +30,7 @@ _LINEAR: dict[int, UpsampleMode] = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
 class _WindowPool(nn.Module):
-    """What `FieldMaxPool` and `FieldAvgPool` share."""
+    """Pooling in windows of a grid: `FieldMaxPool`, `FieldAvgPool`."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class _WindowPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, n, *grid) -> (batch, n, *grid')."""
-        check_vectors(self, x, self.domain.dimension)
+        check_vectors(self, x, self.domain.dimension, batches=1)
         check_centred(self, x, self.turned, self.size, self.stride, self.padding)
         return self.pooled(x)
 
@@ -204,7 +204,7 @@ class FieldUpsample(nn.Module):
 
     def forward(self, x: Any) -> Tensor:
         """(batch, n, *grid) -> (batch, n, *grid')."""
-        check_vectors(self, x, self.domain.dimension)
+        check_vectors(self, x, self.domain.dimension, batches=1)
         axes = self.domain.axes
         if self.mode == "nearest":  # functional.interpolate rounds, for scales such as 41
             for axis, count in zip(range(-axes, 0), self.scale, strict=True):

@@ -27,10 +27,20 @@ def sizes_of(given: Any, axes: int, what: str, *, least: int) -> tuple[int, ...]
     return found
 
 
-def check_axes_alike(features: FeatureSpace, name: str, *sizes: tuple[int, ...]) -> None:
-    """Raise `ModelError` where sizes differ on axes that the group exchanges."""
+def check_axes_alike(
+    features: FeatureSpace,
+    name: str,
+    *sizes: tuple[int, ...],
+    window: tuple[int, ...] | None = None,
+) -> None:
+    """Raise `ModelError` where sizes differ on axes that the group exchanges.
+
+    Where it is not known which those are, all that a ``window`` kept by the group is alike on.
+    """
     turns = features.turns
     exchanged = np.ones((features.axes,) * 2) if turns is None else np.abs(turns).max(axis=0)
+    if window is not None:
+        exchanged *= np.equal.outer(window, window)
     for each in sizes:
         for a, b in np.argwhere(exchanged):
             if each[a] != each[b]:

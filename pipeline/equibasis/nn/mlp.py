@@ -103,7 +103,9 @@ class EquivariantSequential(nn.Module):
                 takes = f"layer {number}, {type(layer).__name__}, takes"
                 layer.domain.check_same(here, takes, before)
             self.layers.append(layer)
-            here = layer.codomain
+            known, here = here.turns, layer.codomain
+            if here.axes and here.turns is None:  # of kernels of one point
+                here = here.on_grid(here.axes, known)
         self.codomain = here
         said = _said(list(self.layers))
         self.reach, *reason = network_reach(list(self.layers), said)

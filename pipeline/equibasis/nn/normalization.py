@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from equibasis.errors import ModelError
 from equibasis.nn.bias import InvariantBias
@@ -182,11 +180,9 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
         along = self.domain.along_channels
         return (x - along(self.centre(mean))) * along(factors) + along(self.shift())
 
-    def _as_plain(self, x: Any) -> Tensor:
+    def _as_plain(self, x: Tensor) -> Tensor:
         """PyTorch's batch norm, to which each orbit is a channel, its points more of the grid."""
-        axes = self.domain.axes
-        batch = isinstance(x, fx.Proxy) or x.ndim == axes + 2
-        vectors = x if batch else x.reshape(-1, *x.shape[x.ndim - 1 - axes :])
+        vectors = x.unsqueeze(0).flatten(0, -2 - self.domain.axes)  # with one axis of a batch
         orbits = vectors.unflatten(1, (self.metric.blocks, -1)).flatten(2)
         share = self._share(len(vectors), orbits.shape[-1]) if self.training else 0.0
         y = nn.functional.batch_norm(
@@ -199,8 +195,7 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
             share,
             self.eps,
         )
-        y = y.view_as(vectors)
-        return y if batch else y.view(x.shape)
+        return y.view_as(x)
 
     def _share(self, vectors: int, size: int) -> float:
         """How much of the running averages a batch replaces, with blocks from so many numbers."""
@@ -217,6 +212,7 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
 
     def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Coordinates of μ, and v; the running averages take them in."""
+        x = x.to(self.scale.dtype)  # squares of what autocast has made short may be too large
         batch = [axis for axis in range(x.ndim) if axis != x.ndim + self.domain.channels]
         vectors = x.numel() // self.domain.dimension
         share = self._share(vectors, self.metric.counts[0][0])

@@ -124,6 +124,8 @@ def restrict(layer: Layer, basis: Basis, invariants: Basis | None = None) -> Lay
         raise ModelError("the layer has a bias: give the invariants of its output")
     made: Any = EquivariantLinear(basis, None if bias is None else invariants)
     made.to(layer.coefficients).start = layer.start
+    for ours, theirs in zip(made.parameters(), layer.parameters(), strict=True):
+        ours.requires_grad_(theirs.requires_grad)
     with torch.no_grad():
         made.coefficients.copy_(_coefficients(layer.weight(), basis, f"W of {layer.domain.group}"))
         if bias is not None:
@@ -144,6 +146,12 @@ def _restricted_convolution(layer: Any, basis: Basis) -> Any:
             raise ModelError(
                 f"the {what} of {layer.domain.group} is {old}, that of {basis!r} {new}"
             )
+    if made.kernel_size != layer.kernel_size:
+        raise ModelError(
+            f"kernels of {layer.kernel_size} points are not restricted to {made.kernel_size}"
+        )
+    for ours, theirs in zip(made.parameters(), layer.parameters(), strict=True):
+        ours.requires_grad_(theirs.requires_grad)
     with torch.no_grad():
         kernels = layer.weight().unflatten(0, (layer.groups, -1))
         if layer.transposed:

@@ -36,23 +36,22 @@ def window(fibre: Space, size: Shape) -> Space:
     SpaceError
         If the fibre is a grid itself.
     """
-    if size == (1,):  # the only grid of one axis and point is the point
-        return fibre
     if isinstance(fibre, Sum):
         parts = {part: window(part, size) for part in set(fibre.summands)}
         return Sum(tuple(parts[part] for part in fibre.summands))
-    points = Grid(size)
+    if isinstance(fibre, Grid) and fibre.shape:
+        raise SpaceError(
+            f"{fibre} is a grid, not what a field has at one point: give 1, vector, regular or "
+            "a representation that the group has by name, and sums of these"
+        )
+    if size == (1,):  # the only grid of one axis and point is the point
+        return fibre
     if isinstance(fibre, Grid):
-        if fibre.shape:
-            raise SpaceError(
-                f"{fibre} is a grid, not what a field has at one point: give 1, vector, regular or "
-                "a representation that the group has by name, and sums of these"
-            )
         return Grid(size, fibre.field)
     if isinstance(fibre, Named) and fibre.name != "regular":
         return Grid(size, fibre.name)
     factors = fibre.factors if isinstance(fibre, Product) else (fibre,)
-    return Product((*factors, points))
+    return Product((*factors, Grid(size)))
 
 
 def fibre_of(space: Space) -> tuple[Space, Shape]:
@@ -87,7 +86,7 @@ def on_fibre(rho: Representation, points: int) -> Representation:
     Raises
     ------
     SpaceError
-        If ρ is not that of a window: each element moves all components of a point together.
+        If permutations are not those of a window, where all components of a point move together.
     """
     channels = rho.dimension // points
     if isinstance(rho, PermutationRepresentation):
