@@ -37,7 +37,7 @@ from equibasis.nn import (
     export,
 )
 from layers import evaluation, step
-from page import machine, table, write_section
+from page import PEAK, machine, table, write_section
 
 
 class Problem(NamedTuple):
@@ -247,8 +247,10 @@ def trained(network: nn.Module, epochs: int, rate: float) -> dict[str, Any]:
 
 
 # A process of its own builds a network, so that nothing is there before; it prints seconds and MiB.
-BUILD = """
-import resource, sys, time
+BUILD = (
+    PEAK
+    + """
+import sys, time
 import torch, equibasis as eb
 from torch import nn
 sys.path.insert(0, sys.argv[1])
@@ -256,12 +258,13 @@ import convolutions
 torch.set_num_threads(2)
 if sys.argv[2] == "escnn":
     import escnn.nn
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 begun = time.perf_counter()
 convolutions.deep(sys.argv[2])
 seconds = time.perf_counter() - begun
-print(seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+print(seconds, (peak() - before) / 2**20)
 """
+)
 
 
 def deep(way: str) -> nn.Module:
@@ -326,7 +329,7 @@ def text_of_layers(names: list[str]) -> str:
             times = found[what]
             head = [str(problem), f"{problem.grid}×{problem.grid}", str(problem.batch)]
             ratio = [f"{times[name] / times['plain']:.2f}" for name in columns]
-            body.append([*head, f"{1000 * times['plain']:.3g} ms", *ratio])
+            body.append([*head, f"{1000 * times['plain']:,.0f} ms", *ratio])
         titles = ["layer", "grid", "batch", "plain", *columns]
         parts.append(f"**{title}**\n\n{table(titles, body, 2)}")
     return "\n\n".join(parts)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import h5py
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ import yaml
 import by_hand
 import equibasis as eb
 from basis_files import BASES, edit, rehash
+from equibasis import console
 from equibasis.solvers.tables import MatrixTable, OrbitTable, Table
 
 PIPELINE = Path(eb.__file__).parents[1]
@@ -798,3 +800,22 @@ def test_a_file_that_is_called_dash_is_named_with_its_folder(
     monkeypatch.chdir(tmp_path)
     assert command("import", c4_file, "./-").status == 0
     assert command("verify", "./-").status == 0
+
+
+def test_what_ends_too_early_is_no_interruption(monkeypatch, capsys):
+    """As Python says it of bytecode that lost its end; click takes it for Ctrl-D."""
+
+    @click.group(cls=console.Group)
+    def group() -> None:
+        """Commands."""
+
+    @group.command()
+    def read() -> None:
+        """Fail."""
+        raise EOFError("marshal data too short")
+
+    monkeypatch.setattr(sys, "argv", ["equibasis", "read"])
+    with pytest.raises(SystemExit) as exit_:
+        console.run(group, "equibasis")
+    assert exit_.value.code == 2
+    assert "too early: marshal data too short" in capsys.readouterr().err

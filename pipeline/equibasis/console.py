@@ -50,6 +50,8 @@ class Group(click.Group):
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise click.Abort from error
+        except EOFError as error:  # which click takes for Ctrl-D
+            raise EquibasisError(f"something that was read ends too early: {error}") from error
 
 
 def _warn(
