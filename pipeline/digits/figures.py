@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
@@ -94,14 +95,23 @@ def rotations_figure(errors: Mapping[str, Mapping[str, float]]) -> Figure:
 
 @plain_style
 def symmetries_figure(errors: Mapping[str, Mapping[str, float]]) -> Figure:
-    """Share of wrong answers, in percent, against how digits are moved, a bar for each model."""
+    """Share of wrong answers, in percent, against how digits are moved, a bar for each model.
+
+    On a logarithmic scale, and written on the bar, as they are few where a model has the symmetry.
+    """
     percents = {
         model: {move: 100 * share for move, share in of_model.items()}
         for model, of_model in errors.items()
     }
     figure = _bars(percents, "digits taken for others (%)")
-    figure.set_size_inches(9, 4.2)
-    figure.axes[0].set_xlabel("how the test digits are turned, or mirrored and turned")
+    figure.set_size_inches(11, 4.6)
+    (axes,) = figure.axes
+    axes.set_xlabel("how the test digits are turned, or mirrored and turned")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    for bars in axes.containers:
+        assert isinstance(bars, BarContainer)
+        axes.bar_label(bars, fmt="%.3g", rotation=90, padding=2, fontsize=6)
     return figure
 
 
@@ -119,7 +129,6 @@ def confusion_figure(confusions: Mapping[str, Mapping[str, np.ndarray]]) -> Figu
     figure = Figure(figsize=shape, layout="constrained")
     panels = figure.subplots(len(sets), len(confusions), squeeze=False)
     for column, (model, by_set) in enumerate(confusions.items()):
-        panels[0, column].set_title(model, fontsize=10)
         for panel, name in zip(panels[:, column], sets, strict=True):
             counts = by_set[name]
             shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
@@ -129,12 +138,16 @@ def confusion_figure(confusions: Mapping[str, Mapping[str, np.ndarray]]) -> Figu
             panel.tick_params(labelsize=7, length=0)
             panel.spines[:].set_visible(False)
             right = np.trace(counts) / max(1, counts.sum())
-            panel.set_xlabel(f"{right:.1%} right", fontsize=9)
+            panel.set_title(f"{right:.1%} right", fontsize=8)
+            if name == sets[0]:
+                panel.set_title(f"{model}\n{right:.1%} right", fontsize=8)
+            if name == sets[-1]:
+                panel.set_xlabel("taken for", fontsize=8)
             if column == 0:
-                panel.set_ylabel(name)
+                panel.set_ylabel(f"{name}: the digit", fontsize=8)
     bar = figure.colorbar(drawn, ax=panels, shrink=0.6, ticks=[0, 0.01, 0.1, 0.5, 1])
     bar.ax.tick_params(labelsize=8)
-    bar.set_label("share of each digit (down) taken for (across)", fontsize=8)
+    bar.set_label("share of each digit", fontsize=8)
     return figure
 
 
@@ -149,7 +162,11 @@ def kernels_figure(
     counts = {model: of_model.shape[:2] for model, of_model in kernels.items()}
     rows = max(fields for fields, _ in counts.values())
     widths = [order for _, order in counts.values()]
-    figure = Figure(figsize=(0.8 * sum(widths) + 0.8, 0.75 * rows + 0.9), layout="constrained")
+    figure = Figure(figsize=(0.6 * sum(widths) + 0.8, 0.6 * rows + 1.2), layout="constrained")
+    figure.suptitle(
+        "Kernels of the first layer: blue negative, red positive, each row by its own largest",
+        fontsize=10,
+    )
     parts = figure.subfigures(1, len(kernels), width_ratios=widths, squeeze=False)[0]
     for part, (model, of_model) in zip(parts, kernels.items(), strict=True):
         part.suptitle(model, fontsize=10)
@@ -161,7 +178,7 @@ def kernels_figure(
             for panel, kernel in zip(row, field, strict=True):
                 panel.imshow(kernel, cmap="RdBu_r", vmin=-limit, vmax=limit)
         for panel, element in zip(panels[0], elements[model], strict=True):
-            panel.set_title(element, fontsize=7)
+            panel.set_title(element.replace(" ", "\n"), fontsize=6)
     return figure
 
 
@@ -174,7 +191,8 @@ def _bars(values: Mapping[str, Mapping[str, float]], what: str) -> Figure:
         places = np.arange(len(by_move)) + (position - (len(values) - 1) / 2) * width
         axes.bar(places, list(by_move.values()), 0.9 * width, label=model, color=COLOURS[position])
     moves = list(next(iter(values.values())))
-    axes.set_xticks(range(len(moves)), [f"{move}°" for move in moves])
+    names = ["upright" if move == "0" else f"{move}°" for move in moves]
+    axes.set_xticks(range(len(moves)), names)
     axes.set_ylabel(what)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(frameon=False, ncols=len(values), loc="outside upper center", fontsize=9)
