@@ -95,10 +95,7 @@ def rotations_figure(errors: Mapping[str, Mapping[str, float]]) -> Figure:
 
 @plain_style
 def symmetries_figure(errors: Mapping[str, Mapping[str, float]]) -> Figure:
-    """Share of wrong answers, in percent, against how digits are moved, a bar for each model.
-
-    On a logarithmic scale, and written on the bar, as they are few where a model has the symmetry.
-    """
+    """Share of wrong answers, in percent, against how digits are moved, a bar for each model."""
     percents = {
         model: {move: 100 * share for move, share in of_model.items()}
         for model, of_model in errors.items()
@@ -107,8 +104,8 @@ def symmetries_figure(errors: Mapping[str, Mapping[str, float]]) -> Figure:
     figure.set_size_inches(11, 4.6)
     (axes,) = figure.axes
     axes.set_xlabel("how the test digits are turned, or mirrored and turned")
-    axes.set_yscale("log")
-    axes.yaxis.set_major_formatter("{x:g}")
+    _, *others = (tick.get_text() for tick in axes.get_xticklabels())
+    axes.set_xticklabels(["upright", *others])
     for bars in axes.containers:
         assert isinstance(bars, BarContainer)
         axes.bar_label(bars, fmt="%.3g", rotation=90, padding=2, fontsize=6)
@@ -191,8 +188,7 @@ def _bars(values: Mapping[str, Mapping[str, float]], what: str) -> Figure:
         places = np.arange(len(by_move)) + (position - (len(values) - 1) / 2) * width
         axes.bar(places, list(by_move.values()), 0.9 * width, label=model, color=COLOURS[position])
     moves = list(next(iter(values.values())))
-    names = ["upright" if move == "0" else f"{move}°" for move in moves]
-    axes.set_xticks(range(len(moves)), names)
+    axes.set_xticks(range(len(moves)), [f"{move}°" for move in moves])
     axes.set_ylabel(what)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(frameon=False, ncols=len(values), loc="outside upper center", fontsize=9)
