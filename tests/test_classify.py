@@ -302,6 +302,12 @@ def test_the_kernels_of_a_classifier_are_all_that_it_is_built_on(project: Path) 
         assert {project / "bases" / each for each in hashes} == set(folder.iterdir())
 
 
+def test_kernels_of_no_classifier_are_refused_naming_those_there_are(project: Path) -> None:
+    with pytest.raises(eb.ModelError, match=r"unknown classifier '../cnn': choose cnn, .*cnn_d4"):
+        kernels.run(SMALL, "../cnn")
+    assert not (project / "bases").exists()
+
+
 def test_the_classifier_that_is_to_rotate_trains_on_turned_digits(project: Path) -> None:
     for name in ("cnn", "cnn_augmented"):
         kernels.run(SMALL, name)

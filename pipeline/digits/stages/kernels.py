@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from digits.config import bases_needed, classifier_config
+from digits.config import kernels_along
 from digits.parameters import Parameters
 from digits.paths import BASES
 from digits.stages.bases import solve_all
+from equibasis.errors import ModelError
 
 
 def run(parameters: Parameters, name: str) -> None:
     """Write bases/kernels/NAME/: a file for each convolution."""
-    config = classifier_config(parameters, name)
+    models = parameters.classify.models
+    if name not in models:
+        raise ModelError(f"unknown classifier {name!r}: choose {', '.join(models)}")
     (BASES / "kernels" / name).mkdir(parents=True, exist_ok=True)
-    solve_all(config.group, bases_needed(config), parameters.solver, name)
+    network = models[name]
+    solve_all(network.group, kernels_along(network.fields), parameters.solver, name)
