@@ -35,13 +35,13 @@ PARAMETERS = {
         "bias": "invariant", "start": "reference", "device": "cpu",
     },
     "classify": {
+        "run": ["cnn", "cnn_augmented", "cnn_c4", "cnn_d4"],
         "epochs": 1, "lr": 0.01, "batch_size": 64, "seed": 42,
         "models": {
-            "cnn": {"group": "trivial", "fields": [4, 4, 4]},
-            "cnn_augmented": {"group": "trivial", "fields": [4, 4, 4]},
-            "cnn_c4": {"group": "c4", "fields": [2, 2, 2]},
-            "cnn_c4_narrow": {"group": "c4", "fields": [1, 1, 1]},
-            "cnn_d4": {"group": "d4", "fields": [1, 2, 3]},
+            "cnn": {"group": "trivial", "fields": [4, 4, 4], "rotate": False},
+            "cnn_augmented": {"group": "trivial", "fields": [4, 4, 4], "rotate": True},
+            "cnn_c4": {"group": "c4", "fields": [2, 2, 2], "rotate": False},
+            "cnn_d4": {"group": "d4", "fields": [1, 2, 3], "rotate": False},
         },
     },
     "evaluate": {"seed": 0},
@@ -53,6 +53,9 @@ USUAL = PARAMETERS | {
     "hidden_sizes": [6, 3],
     "train": PARAMETERS["train"] | {"epochs": 2},
 }
+
+
+CLASSIFIERS: list[str] = PARAMETERS["classify"]["run"]  # type: ignore[index,assignment]
 
 
 class FailedError(Exception):

@@ -341,6 +341,60 @@ def test_metrics_beyond_the_tolerance_fail_and_name_the_number(other: Path) -> N
     assert "mse is 2.0" in written
 
 
+def noisy_accuracy(project: Path, tolerance: Any) -> None:
+    """A stage whose numbers are 0.9 to 0.92, and which says how far they may be off."""
+    text = SCRIPTS["score"].replace(
+        "'mse': 1 + 1e-4 * noise", "'a': {'accuracy': 0.9 + noise / 50}"
+    )
+    (project / "score.py").write_text(text, encoding="utf-8")
+    write_pipeline(
+        project, PIPELINE | {"score": PIPELINE["score"] | {"meta": {"tolerance": tolerance}}}
+    )
+    run(project, "dvc", "repro")
+    commit(project)
+
+
+def test_a_stage_says_of_its_own_numbers_how_far_they_may_be_off(other: Path) -> None:
+    noisy_accuracy(other, {"accuracy": {"absolute": 0.03}})
+    found = audit(other, ["reports"])
+    assert found.passed
+    assert verdicts(found)["score", "reports/metrics.json"] == "within tolerance"
+    text = (other / "score.py").read_text(encoding="utf-8").replace("0.9 +", "0.8 +")
+    (other / "score.py").write_text(text, encoding="utf-8")
+    commit(other)
+    assert ("score", "reports/metrics.json") in failures(audit(other, ["reports"]))
+
+
+@pytest.mark.parametrize(
+    "tolerance",
+    [0.03, {"accuracy": 0.03}, {"accuracy": {"about": 0.03}}, {"accuracy": {"absolute": -1}}],
+)
+def test_a_tolerance_that_is_none_is_refused_naming_the_stage(other: Path, tolerance: Any) -> None:
+    noisy_accuracy(other, tolerance)
+    with pytest.raises(AuditError, match="tolerance of the stage score"):
+        audit(other, ["reports"])
+
+
+def test_a_folder_that_outputs_lie_in_is_a_dependency_like_others(other: Path) -> None:
+    (other / "gather.py").write_text("open('reports/gathered', 'w').write('3')", encoding="utf-8")
+    gather = {"deps": ["data", "models"], "outs": ["reports/gathered"]}
+    write_pipeline(other, PIPELINE | {"gather": gather})
+    run(other, "dvc", "repro")
+    commit(other)
+    found = audit(other)
+    assert found.passed
+    assert verdicts(found)["model", "models/model.bin"] == "different"
+
+    def edit(stages: dict[str, Any]) -> None:
+        for dep in stages["gather"]["deps"]:
+            if dep["path"] in gather["deps"]:
+                dep["md5"] = flipped(dep["md5"])
+
+    edit_lock(other, edit)
+    # Nothing is known of models/, whose outputs are not those on record.
+    assert failures(audit(other)) == {("gather", "dependency data")}
+
+
 def test_a_metrics_file_edited_by_hand_is_noticed(other: Path) -> None:
     path = other / "reports" / "metrics.json"
     path.write_text(path.read_text(encoding="utf-8").replace("1.0", "1.1"), encoding="utf-8")
@@ -757,6 +811,28 @@ def test_numbers_are_close_to_a_thousandth_or_to_rounding(
     reason, found = compare_metrics(json.dumps(committed).encode(), json.dumps(made).encode())
     assert found is close
     assert reason
+
+
+@pytest.mark.parametrize(
+    ("committed", "made", "close"),
+    [
+        ({"a": {"accuracy": 0.462}}, {"a": {"accuracy": 0.474}}, True),
+        ({"a": {"accuracy": 0.462}}, {"a": {"accuracy": 0.494}}, False),
+        ({"a": {"error": {"turns": 2.16}}}, {"a": {"error": {"turns": 2.29}}}, True),
+        ({"a": {"error": {"turns": 2.16}}}, {"a": {"error": {"turns": 2.9}}}, False),
+        ({"a": {"error": {"turns": 6e-7}}}, {"a": {"error": {"turns": 7e-6}}}, True),
+        ({"a": {"error": {"turns": 6e-7}}}, {"a": {"error": {"turns": 2e-5}}}, False),
+        ({"mse": 0.1}, {"mse": 0.1002}, False),
+        ({"accuracy": 3}, {"accuracy": 4}, False),
+        ({"accuracy": 0.9}, {"accuracy": float("nan")}, False),
+    ],
+)
+def test_a_tolerance_is_of_the_numbers_whose_names_have_that_part(
+    committed: Any, made: Any, close: bool
+) -> None:
+    tolerance = {"accuracy": {"absolute": 0.03}, "error": {"relative": 0.3}}
+    one, other = (json.dumps(each).encode() for each in (committed, made))
+    assert compare_metrics(one, other, tolerance)[1] is close
 
 
 def test_the_summary_is_a_table_whatever_is_in_it() -> None:

@@ -18,7 +18,6 @@ import equibasis as eb
 from digits.build import build_model
 from digits.classifiers import Classifier, classifier
 from digits.config import (
-    CLASSIFIERS,
     KERNEL_SIZES,
     ClassifierConfig,
     bases_needed,
@@ -36,8 +35,8 @@ from digits.fitting import (
     compute_reproducibly,
 )
 from digits.moving import moved, random_mirrors, random_turns, square_symmetries
-from digits.parameters import Parameters
-from digits.stages import bases, train
+from digits.parameters import Parameters, load_parameters
+from digits.stages import kernels, train
 from digits.stages.evaluate_classifiers import (
     SYMMETRIES,
     answers_to_all,
@@ -46,6 +45,7 @@ from digits.stages.evaluate_classifiers import (
 )
 from digits.stages.report_classifiers import accuracy_table
 from digits.weights import load_classifier, save_model
+from projects import REPOSITORY
 
 GROUPS = {"trivial": 1, "c4": 4, "d4": 8}  # and their orders
 
@@ -101,25 +101,27 @@ def training(model: nn.Module, images: Tensor, labels: Tensor, **choices: Any) -
 
 def test_all_have_about_as_many_parameters_and_one_has_the_channels_of_the_plain_one() -> None:
     counts, channels = {}, {}
-    for name in CLASSIFIERS:
-        config = classifier_config(Parameters(), name)
-        kernels = [
+    parameters = load_parameters(REPOSITORY / "params.yaml")
+    for name in parameters.classify.models:
+        config = classifier_config(parameters, name)
+        solved = [
             eb.solve(config.group, input=input_, output=output)
             for input_, output in bases_needed(config)
         ]
-        model = classifier(config, dict(zip(bases_needed(config), kernels, strict=True)))
+        model = classifier(config, dict(zip(bases_needed(config), solved, strict=True)))
         counts[name] = sum(parameter.numel() for parameter in model.parameters())
         channels[name] = [fields.dimension for fields in model.fields]
         assert channels[name] == [GROUPS[config.group] * count for count in config.fields]
         assert counts[name] == (
-            sum(kernel.rank for kernel in kernels)
+            sum(kernel.rank for kernel in solved)
             + 2 * sum(config.fields)  # of batch normalization
             + CLASSES * (config.fields[-1] + 1)
         )
-    narrow = counts.pop("cnn_c4_narrow")
-    assert all(abs(count / 24_000 - 1) < 0.02 for count in counts.values())
+    for name, share in (("cnn_c4_narrow", 0.26), ("cnn_d4_narrow", 0.14)):
+        assert channels[name] == pytest.approx(channels["cnn"], abs=4)
+        assert counts.pop(name) < share * counts["cnn"]
     assert channels["cnn_c4_narrow"] == channels["cnn"] == channels["cnn_augmented"]
-    assert narrow < 0.26 * counts["cnn"]
+    assert all(abs(count / 24_000 - 1) < 0.02 for count in counts.values())
 
 
 @pytest.mark.parametrize("size", [1, 2, 6, 7, 14, 15])
@@ -159,9 +161,9 @@ def test_of_the_trivial_group_it_is_a_plain_network_of_torch(images: Tensor) -> 
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_the_kernels_of_a_field_are_one_kernel_moved_by_each_element(group: str) -> None:
-    kernels = small(group).first_kernels().unflatten(0, (-1, GROUPS[group])).flatten(2)
-    assert kernels.shape == (3, GROUPS[group], 25)
-    for field in kernels.numpy():
+    first = small(group).first_kernels().unflatten(0, (-1, GROUPS[group])).flatten(2)
+    assert first.shape == (3, GROUPS[group], 25)
+    for field in first.numpy():
         every = field[0][square_symmetries(5)[: GROUPS[group]]]
         assert sorted(map(tuple, field)) == sorted(map(tuple, every))
 
@@ -175,13 +177,14 @@ def test_kernels_are_those_of_the_fields_in_a_row() -> None:
 
 
 def test_a_config_that_is_none_is_refused() -> None:
-    with pytest.raises(eb.ModelError, match="cnn_c8"):
-        ClassifierConfig("cnn_c8", 14, "c4", (1, 1, 1))
+    for name in ("", "../cnn", 3):
+        with pytest.raises(eb.ModelError, match="is no name of a classifier"):
+            ClassifierConfig(name, 14, "c4", (1, 1, 1))  # type: ignore[arg-type]
     for fields in ((1, 2), (1, 2, 0), (1, 2, True), (1, 2, 2000)):
         with pytest.raises(eb.ModelError, match="numbers of fields"):
             ClassifierConfig("cnn", 14, "c4", fields)  # type: ignore[arg-type]
     with pytest.raises(eb.ModelError, match=r"unknown model 'cnn_c8': choose standard, .*cnn_d4"):
-        model_config(Parameters(), "cnn_c8")
+        model_config(SMALL, "cnn_c8")
 
 
 # --- training ------------------------------------------------------------------------------------
@@ -268,8 +271,8 @@ def test_training_that_diverges_names_the_parameter_to_lower(
 @pytest.fixture
 def project(digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty project of prepared digits, as the current folder."""
-    for folder in ("data", "models", "reports"):
-        (tmp_path / folder).mkdir()
+    for folder in ("data", "models/classifiers", "reports"):
+        (tmp_path / folder).mkdir(parents=True)
     save_digits(digits, tmp_path / "data" / "digits.h5")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -280,31 +283,47 @@ SMALL = Parameters.model_validate(
         "classify": {
             "epochs": 2,
             "models": {
-                "cnn": {"group": "trivial", "fields": [2, 3, 4]},
-                "cnn_augmented": {"group": "trivial", "fields": [2, 3, 4]},
-                "cnn_c4": {"group": "c4", "fields": [1, 2, 2]},
-                "cnn_c4_narrow": {"group": "c4", "fields": [1, 2, 2]},
-                "cnn_d4": {"group": "d4", "fields": [1, 1, 2]},
+                "cnn": {"group": "trivial", "fields": [2, 3, 4], "rotate": False},
+                "cnn_augmented": {"group": "trivial", "fields": [2, 3, 4], "rotate": True},
+                "cnn_c4": {"group": "c4", "fields": [1, 2, 2], "rotate": False},
+                "cnn_d4": {"group": "d4", "fields": [1, 1, 2], "rotate": False},
             },
         }
     }
 )
 
 
-def test_each_kernel_is_solved_once_however_many_classifiers_need_it(project: Path) -> None:
-    problems = bases.problems(SMALL, "kernels")
-    assert len(problems) == len(set(problems)) == 9
-    bases.run(SMALL, "kernels")
-    files = sorted((project / "bases" / "kernels").iterdir())
-    assert len(files) == 9
-    for name in CLASSIFIERS:
-        build_model(classifier_config(SMALL, name), project / "bases")
+def test_the_kernels_of_a_classifier_are_all_that_it_is_built_on(project: Path) -> None:
+    for name in SMALL.classify.models:
+        kernels.run(SMALL, name)
+        folder = project / "bases" / "kernels" / name
+        assert len(list(folder.iterdir())) == 3
+        _, hashes = build_model(classifier_config(SMALL, name), project / "bases")
+        assert {project / "bases" / each for each in hashes} == set(folder.iterdir())
+
+
+def test_kernels_of_no_classifier_are_refused_naming_those_there_are(project: Path) -> None:
+    with pytest.raises(eb.ModelError, match=r"unknown classifier '../cnn': choose cnn, .*cnn_d4"):
+        kernels.run(SMALL, "../cnn")
+    assert not (project / "bases").exists()
+
+
+def test_the_classifier_that_is_to_rotate_trains_on_turned_digits(project: Path) -> None:
+    for name in ("cnn", "cnn_augmented"):
+        kernels.run(SMALL, name)
+        train.run(SMALL, name)
+    paths = (
+        project / "models" / "classifiers" / f"{each}.safetensors"
+        for each in ("cnn", "cnn_augmented")
+    )
+    one, other = (path.read_bytes() for path in paths)
+    assert one != other
 
 
 def test_the_train_stage_gives_the_same_bytes_twice_and_goes_on_where_it_was(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bases.run(SMALL, "kernels")
+    kernels.run(SMALL, "cnn_c4")
     monkeypatch.setattr("digits.checkpoints.EVERY", 1)
 
     def interrupt(*_: object) -> None:
@@ -320,17 +339,17 @@ def test_the_train_stage_gives_the_same_bytes_twice_and_goes_on_where_it_was(
         train.run(SMALL, "cnn_c4")
         assert ("going on after epoch 2" in capsys.readouterr().out) == interrupted
         files = [p for p in (project / "reports" / "curves").rglob("*") if p.is_file()]
-        files += (project / "models").iterdir()
+        files += (project / "models" / "classifiers").iterdir()
         written.append({path: path.read_bytes() for path in files})
     assert written[0] == written[1]
-    curves = project / "reports" / "curves" / "cnn_c4" / "plots" / "metrics"
+    curves = project / "reports" / "curves" / "classifiers" / "cnn_c4" / "plots" / "metrics"
     assert sorted(path.name for path in curves.iterdir()) == ["test_error.tsv", "train_loss.tsv"]
 
 
 def test_the_train_stage_without_kernels_names_the_command_that_solves_them(project: Path) -> None:
-    with pytest.raises(eb.BasisFileError, match=r"equibasis solve bases/kernels/c4_5x5_to_1_reg"):
+    with pytest.raises(eb.BasisFileError, match=r"equibasis solve bases/kernels/cnn_c4/c4_5x5_to"):
         train.run(SMALL, "cnn_c4")
-    assert not list((project / "models").iterdir())
+    assert not list((project / "models").rglob("*.*"))
 
 
 # --- on disk -------------------------------------------------------------------------------------
@@ -339,10 +358,10 @@ def test_the_train_stage_without_kernels_names_the_command_that_solves_them(proj
 @pytest.fixture
 def saved(project: Path) -> Path:
     """A classifier in its files, beside its kernels."""
-    bases.run(SMALL, "kernels")
+    kernels.run(SMALL, "cnn_c4")
     config = classifier_config(SMALL, "cnn_c4")
     model, hashes = build_model(config, project / "bases")
-    path = project / "models" / "cnn_c4.safetensors"
+    path = project / "models" / "classifiers" / "cnn_c4.safetensors"
     save_model(model, config, hashes, path)
     return path
 
@@ -364,7 +383,7 @@ def test_a_classifier_comes_back_as_it_was_saved(saved: Path, images: Tensor) ->
         ("fields", [1, 2], "numbers of fields"),
         ("fields", [1024, 1024, 1024], "bytes of weights are needed"),
         ("group", 4, "group is no name"),
-        ("model", "standard", "unknown model"),
+        ("model", "../cnn", "no name of a classifier"),
         ("hidden_sizes", [6, 3], "unknown key"),
     ],
 )
@@ -401,7 +420,9 @@ def test_turned_and_mirrored_digits_are_each_moved_as_the_seed_draws(images: Ten
             assert torch.equal(found[name], model(moved(x, moves)).argmax(dim=1))
 
 
-def test_accuracies_are_shares_of_right_answers_and_the_breach_that_of_turns() -> None:
+def test_accuracies_are_shares_of_right_answers_and_turns_and_mirrors_breach_by_themselves() -> (
+    None
+):
     shown = torch.tensor([0, 1, 2, 3])
     answers = torch.eye(4).expand(8, 4, 4).clone()
     answers[5] = answers[5].roll(1, 1)  # one of the mirrors confuses all
@@ -412,7 +433,7 @@ def test_accuracies_are_shares_of_right_answers_and_the_breach_that_of_turns() -
     assert found["mirrored"] == {"accuracy": share}
     assert list(found["symmetries"]) == list(SYMMETRIES)
     assert list(found["symmetries"].values()) == [1, 1, 1, 1, 1, 0, 1, 1]
-    assert found["invariance_error"] == 2.0
+    assert found["invariance_error"] == {"turns": 2.0, "mirrors": pytest.approx(2**0.5)}
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
@@ -433,14 +454,14 @@ def test_the_table_has_a_row_for_each_classifier_and_a_dash_for_a_time_not_taken
         "upright": {"accuracy": 0.971},
         "turned": {"accuracy": 0.97},
         "mirrored": {"accuracy": 0.4},
-        "invariance_error": 7e-7,
+        "invariance_error": {"turns": 7e-7, "mirrors": 1.5},
     }
     table = accuracy_table({"cnn": row, "cnn_c4": row}, {"cnn_c4": "1.750"})
     console = Console(width=140)
     with console.capture() as capture:
         console.print(table)
     lines = [line.replace("│", " ").split() for line in capture.get().splitlines()]
-    shown = ["32,", "64,", "72", "23,642", "0.9710", "0.9700", "0.4000", "7.0e-07"]
+    shown = ["32,", "64,", "72", "23,642", "0.9710", "0.9700", "0.4000", "7.0e-07", "1.5e+00"]
     assert ["cnn", *shown, "-"] in lines
     assert ["cnn,", "c4", *shown, "1.750"] in lines
 
@@ -451,16 +472,19 @@ def test_confusions_are_drawn_as_shares_of_each_digit() -> None:
     figure = confusion_figure({"cnn": by_set, "cnn, c4": by_set})
     panels = [axes for axes in figure.axes if axes.get_images()][:4]
     np.testing.assert_allclose(panels[0].get_images()[0].get_array(), [[0.9, 0.1], [0.4, 0.6]])
-    assert panels[0].get_xlabel() == "80.0% right"
-    assert [panel.get_title() for panel in panels[:2]] == ["cnn", "cnn, c4"]
+    assert [panel.get_title() for panel in panels[:2]] == [
+        "cnn\n80.0% right", "cnn, c4\n80.0% right",
+    ]  # fmt: skip
+    assert [panel.get_xlabel() for panel in panels] == ["", "", "taken for", "taken for"]
+    assert panels[0].get_ylabel() == "upright: the digit"
 
 
 def test_kernels_are_drawn_a_row_for_each_field_and_a_column_for_each_element() -> None:
-    kernels = np.random.default_rng(0).normal(size=(3, 4, 5, 5))
-    figure = kernels_figure({"c4": kernels, "one": kernels[:1, :1]}, {"c4": "abcd", "one": "e"})
+    drawn_of = np.random.default_rng(0).normal(size=(3, 4, 5, 5))
+    figure = kernels_figure({"c4": drawn_of, "one": drawn_of[:1, :1]}, {"c4": "abcd", "one": "e"})
     drawn = [axes.get_images()[0] for axes in figure.axes if axes.get_images()]
     assert len(drawn) == 13
-    for image, kernel in zip(drawn, kernels.reshape(12, 5, 5), strict=False):
+    for image, kernel in zip(drawn, drawn_of.reshape(12, 5, 5), strict=False):
         np.testing.assert_array_equal(image.get_array(), kernel)
         low, high = image.get_clim()
         assert low == -high
@@ -470,4 +494,4 @@ def test_errors_are_drawn_in_percent_a_bar_for_each_model_and_symmetry() -> None
     errors = {name: dict.fromkeys(SYMMETRIES, share) for name, share in (("a", 0.5), ("b", 0.25))}
     (axes,) = symmetries_figure(errors).axes
     assert [[bar.get_height() for bar in bars] for bars in axes.containers] == [[50] * 8, [25] * 8]
-    assert axes.get_xticklabels()[5].get_text() == "mirror 90°"
+    assert [axes.get_xticklabels()[at].get_text() for at in (0, 5)] == ["upright", "mirror 90°"]

@@ -19,12 +19,12 @@ import yaml
 
 import projects
 from digit_models import meaningless_digits
-from digits.config import CLASSIFIERS
 from digits.data import save_digits
 from digits.parameters import Parameters, load_parameters
 from digits.stages import train
 from digits.stages.bases import problems
 from projects import (
+    CLASSIFIERS,
     PARAMETERS,
     REPOSITORY,
     USUAL,
@@ -48,7 +48,7 @@ COMMANDS = {
     "train_equivariant@equivariant_attention": ["train", "equivariant_attention"],
     "evaluate": ["evaluate"],
     "report": ["report"],
-    "kernels": ["bases", "kernels"],
+    **{f"kernels@{name}": ["kernels", name] for name in CLASSIFIERS},
     **{f"train_classifier@{name}": ["train", name] for name in CLASSIFIERS},
     "evaluate_classifiers": ["evaluate-classifiers"],
     "report_classifiers": ["report-classifiers"],
@@ -169,8 +169,16 @@ class Recorded:
         self._section, self._read, self._prefix = section, read, prefix
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(self._section, name)
-        if hasattr(value, "model_dump"):
+        return self._noting(name, getattr(self._section, name))
+
+    def __getitem__(self, name: str) -> Any:
+        return self._noting(name, self._section[name])
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._section
+
+    def _noting(self, name: str, value: Any) -> Any:
+        if hasattr(value, "model_dump") or isinstance(value, dict):
             return Recorded(value, self._read, f"{self._prefix}{name}.")
         if name != "model_dump":
             self._read.add(f"{self._prefix}{name}")
@@ -224,12 +232,21 @@ def test_running_every_stage_again_gives_the_same_bytes(second_run: SecondRun) -
 # --- no parameter in a command or a path ---------------------------------------------------------
 
 
-def test_no_parameter_is_part_of_a_command_or_a_path() -> None:
+def test_no_parameter_is_part_of_a_command_or_a_path_but_for_names_of_classifiers() -> None:
     text = (REPOSITORY / "dvc.yaml").read_text(encoding="utf-8")
-    assert set(re.findall(r"\$\{.*?\}", text)) == {"${item}"}
+    assert set(re.findall(r"\$\{.*?\}", text)) == {"${item}", "${classify.run}"}
     for stage in yaml.safe_load(text)["stages"].values():
         items = stage.get("foreach", [])
-        assert all(re.fullmatch(r"[a-z0-9_]+", item) for item in items)
+        assert items == "${classify.run}" or all(re.fullmatch(r"[a-z0-9_]+", it) for it in items)
+
+
+def test_a_name_that_is_none_of_the_models_reaches_no_shell(project: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(project, tmp_path / "project", symlinks=True))
+    for name in ("cnn_c8", "cnn; touch PWNED", "$(touch PWNED)"):
+        parameters = USUAL | {"classify": USUAL["classify"] | {"run": [name]}}  # type: ignore[operator]
+        (copy / "params.yaml").write_text(yaml.safe_dump(parameters), encoding="utf-8")
+        assert attempt(copy, "dvc", "repro", "report_classifiers").returncode != 0
+        assert not (copy / "PWNED").exists()
 
 
 NASTY = ["c4'$(touch PWNED)\"; touch PWNED", "c4\ntouch PWNED", "../c4", "--help"]
@@ -287,8 +304,8 @@ def test_each_pair_of_sizes_along_the_network_is_solved_once(image: int, hidden:
     pairs = {*itertools.pairwise(sizes), (hidden[1], hidden[1])}
     found = problems(parameters, "equivariant")
     assert len(found) == len(set(found))
-    assert set(found) == {("c4", (f"{a}x{a}", f"{b}x{b}")) for a, b in pairs}
-    assert set(problems(parameters, "invariant")) == {("c4", (None, f"{a}x{a}")) for a in sizes}
+    assert set(found) == {(f"{a}x{a}", f"{b}x{b}") for a, b in pairs}
+    assert set(problems(parameters, "invariant")) == {(None, f"{a}x{a}") for a in sizes}
 
 
 # --- the tree's own code -------------------------------------------------------------------------

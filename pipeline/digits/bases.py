@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from digits.config import BasisKey, ModelConfig, bases_needed, kind_of
+from digits.config import BasisKey, ClassifierConfig, ModelConfig, bases_needed
 from equibasis.artifact.store import basis_path, content_sha256, load_basis_for
 from equibasis.solvers.basis import Basis
 
 
-def basis_file(folder: str | Path, group: str, key: BasisKey) -> Path:
-    """Where the pipeline keeps a basis below ``folder``."""
+def basis_file(folder: str | Path, group: str, key: BasisKey, classifier: str = "") -> Path:
+    """Where the pipeline keeps a basis below ``folder``: those of each classifier by themselves."""
     input_, output = key
-    return basis_path(Path(folder) / kind_of(key), group, input=input_, output=output)
+    part = f"kernels/{classifier}" if classifier else "equivariant" if input_ else "invariant"
+    return basis_path(Path(folder) / part, group, input=input_, output=output)
 
 
 def load_bases(config: ModelConfig, folder: str | Path) -> dict[BasisKey, Basis]:
@@ -24,19 +25,30 @@ def load_bases(config: ModelConfig, folder: str | Path) -> dict[BasisKey, Basis]
     BasisFileError
         If one is missing, damaged, or of another problem, naming the command that makes it.
     """
-    return {key: load_stage_basis(folder, config.group, key) for key in bases_needed(config)}
+    classifier = _classifier(config)
+    return {
+        key: load_stage_basis(folder, config.group, key, classifier) for key in bases_needed(config)
+    }
 
 
-def load_stage_basis(folder: str | Path, group: str, key: BasisKey) -> Basis:
+def load_stage_basis(folder: str | Path, group: str, key: BasisKey, classifier: str = "") -> Basis:
     """The basis of one problem, from its file; raises as `load_bases`."""
-    # Modules in groups/ are found by the stages alone.
-    command = f"python pipeline bases {kind_of(key)}" if ":" in group else None
-    path = basis_file(folder, group, key)
+    path = basis_file(folder, group, key, classifier)
+    command = None
+    if ":" in group:  # modules in groups/ are found by the stages alone
+        stage = f"kernels {classifier}" if classifier else f"bases {path.parent.name}"
+        command = f"python pipeline {stage}"
     return load_basis_for(path, group, input=key[0], output=key[1], command=command)
 
 
-def basis_hashes(group: str, bases: Mapping[BasisKey, Basis]) -> dict[str, str]:
+def basis_hashes(config: ModelConfig, bases: Mapping[BasisKey, Basis]) -> dict[str, str]:
     """The content hash of each basis, by the name of its file below the folder of bases."""
+    classifier = _classifier(config)
     return {
-        basis_file("", group, key).as_posix(): content_sha256(basis) for key, basis in bases.items()
+        basis_file("", config.group, key, classifier).as_posix(): content_sha256(basis)
+        for key, basis in bases.items()
     }
+
+
+def _classifier(config: ModelConfig) -> str:
+    return config.model if isinstance(config, ClassifierConfig) else ""

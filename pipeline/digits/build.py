@@ -66,7 +66,7 @@ def build_model(
     from digits.bases import basis_hashes, load_bases
 
     bases = load_bases(config, folder)
-    hashes = basis_hashes(config.group, bases)
+    hashes = basis_hashes(config, bases)
     for name, found in hashes.items():
         if trained_on is not None and trained_on.get(name) != found:
             raise ModelError(

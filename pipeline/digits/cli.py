@@ -69,15 +69,25 @@ def prepare(parameters: Path) -> None:
 
 
 @commands.command()
-@click.argument("kind", type=click.Choice(["equivariant", "invariant", "kernels"]), metavar="KIND")
+@click.argument("kind", type=click.Choice(["equivariant", "invariant"]), metavar="KIND")
 @PARAMETERS
 def bases(kind: str, parameters: Path) -> None:
     """Stage: solve the bases, write bases/KIND/.
 
-    KIND is equivariant, for the maps that the autoencoders need, or invariant, for their biases; or
-    kernels, for the convolutions of the classifiers.
+    KIND is equivariant, for the maps that the autoencoders need, or invariant, for their biases.
     """
     _run_stage("bases", parameters, kind)
+
+
+@commands.command()
+@click.argument("model")
+@PARAMETERS
+def kernels(model: str, parameters: Path) -> None:
+    """Stage: solve the kernels of a classifier, write bases/kernels/MODEL/.
+
+    MODEL is one of classify.models in the file of parameters.
+    """
+    _run_stage("kernels", parameters, model)
 
 
 @commands.command()
@@ -87,7 +97,7 @@ def train(model: str, parameters: Path) -> None:
     """Stage: train MODEL, write it to models/.
 
     MODEL is an autoencoder: standard, standard_augmented, equivariant or equivariant_attention; or
-    a classifier: cnn, cnn_augmented, cnn_c4, cnn_c4_narrow or cnn_d4.
+    a classifier: one of classify.models in the file of parameters.
     """
     _run_stage("train", parameters, model)
 
@@ -117,8 +127,8 @@ def report(parameters: Path) -> None:
 def evaluate_classifiers(parameters: Path) -> None:
     """Stage: write reports/classification.json.
 
-    How many test digits each classifier knows, upright, turned and mirrored, and its breach of
-    invariance; and what it takes each digit for, in reports/predictions/.
+    How many test digits each classifier of classify.run knows, upright, turned and mirrored, and
+    its breaches of invariance; and what it takes each digit for, in reports/predictions/.
     """
     _run_stage("evaluate_classifiers", parameters)
 
@@ -128,6 +138,6 @@ def evaluate_classifiers(parameters: Path) -> None:
 def report_classifiers(parameters: Path) -> None:
     """Stage: draw the classifiers, print a table.
 
-    Their kernels, their answers, and the results of all classifiers.
+    Their kernels, their answers, and the results of all classifiers of classify.run.
     """
     _run_stage("report_classifiers", parameters)

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias, get_args
+from typing import ClassVar, TypeAlias, get_args
 
-from digits.parameters import BiasChoice, Networks, Parameters, Start
+from digits.parameters import NAME, BiasChoice, Parameters, Start
 from equibasis.errors import ModelError
 
-# Autoencoders, and classifiers.
+# The autoencoders; the classifiers are those of the parameters.
 MODELS = ("standard", "standard_augmented", "equivariant", "equivariant_attention")
-CLASSIFIERS = tuple(Networks.model_fields)
 
 # Edge lengths of the kernels of a classifier, layer by layer.
 KERNEL_SIZES = (5, 5, 3)
 
 # Input and output space of a basis; of invariant vectors the output alone.
 BasisKey: TypeAlias = tuple[str | None, str]
-
-Kind: TypeAlias = Literal["equivariant", "invariant", "kernels"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,8 @@ class AutoencoderConfig:
         As in `equibasis.nn.EquivariantLinear`.
     """
 
+    SIZES: ClassVar[str] = "hidden_sizes"
+
     model: str
     image_size: int
     hidden_sizes: tuple[int, int]
@@ -50,8 +50,7 @@ class AutoencoderConfig:
 
     def __post_init__(self) -> None:
         if self.model not in MODELS:
-            known = ", ".join(MODELS + CLASSIFIERS)
-            raise ModelError(f"unknown model {self.model!r}: choose {known}")
+            raise ModelError(f"unknown model {self.model!r}: choose {', '.join(MODELS)}")
         sizes = (self.image_size, *self.hidden_sizes)
         if len(sizes) != 3 or not all(type(size) is int and 1 <= size <= 1024 for size in sizes):
             raise ModelError(f"sizes {sizes} are not an image size and two hidden sizes")
@@ -88,7 +87,7 @@ class ClassifierConfig:
     Attributes
     ----------
     model
-        One of `CLASSIFIERS`.
+        Its name in the parameters.
     image_size
         Edge length of the image.
     group
@@ -97,14 +96,16 @@ class ClassifierConfig:
         How many regular fields each of the three convolutions makes.
     """
 
+    SIZES: ClassVar[str] = "fields"
+
     model: str
     image_size: int
     group: str
     fields: tuple[int, int, int]
 
     def __post_init__(self) -> None:
-        if self.model not in CLASSIFIERS:
-            raise ModelError(f"unknown model {self.model!r}: choose {', '.join(CLASSIFIERS)}")
+        if not isinstance(self.model, str) or not re.fullmatch(NAME, self.model):
+            raise ModelError(f"{self.model!r} is no name of a classifier")
         sizes = (self.image_size, *self.fields)
         if len(sizes) != 4 or not all(type(size) is int and 1 <= size <= 1024 for size in sizes):
             raise ModelError(f"{sizes} are not an image size and three numbers of fields")
@@ -115,14 +116,17 @@ ModelConfig: TypeAlias = AutoencoderConfig | ClassifierConfig
 
 def model_config(parameters: Parameters, model: str) -> ModelConfig:
     """The model that the parameters describe; raises `ModelError` if there is no such model."""
-    if model in CLASSIFIERS:
+    if model in MODELS:
+        return autoencoder_config(parameters, model)
+    if model in parameters.classify.models:
         return classifier_config(parameters, model)
-    return autoencoder_config(parameters, model)
+    known = ", ".join([*MODELS, *parameters.classify.models])
+    raise ModelError(f"unknown model {model!r}: choose {known}")
 
 
 def classifier_config(parameters: Parameters, model: str) -> ClassifierConfig:
     """The classifier of that name."""
-    network = getattr(parameters.classify.models, model)
+    network = parameters.classify.models[model]
     first, second, third = network.fields
     return ClassifierConfig(model, parameters.image_size, network.group, (first, second, third))
 
@@ -169,11 +173,3 @@ def kernels_along(fields: Sequence[int]) -> list[BasisKey]:
         f"{count}*(regular*{size}x{size})" for count, size in zip(fields, others, strict=False)
     ]
     return list(zip(windows, regular, strict=True))
-
-
-def kind_of(key: BasisKey) -> Kind:
-    """The folder that a basis is kept in: all that ends in regular fields are kernels."""
-    input_, output = key
-    if input_ is None:
-        return "invariant"
-    return "kernels" if output.endswith("regular") else "equivariant"

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
@@ -100,8 +101,14 @@ def symmetries_figure(errors: Mapping[str, Mapping[str, float]]) -> Figure:
         for model, of_model in errors.items()
     }
     figure = _bars(percents, "digits taken for others (%)")
-    figure.set_size_inches(9, 4.2)
-    figure.axes[0].set_xlabel("how the test digits are turned, or mirrored and turned")
+    figure.set_size_inches(11, 4.6)
+    (axes,) = figure.axes
+    axes.set_xlabel("how the test digits are turned, or mirrored and turned")
+    _, *others = (tick.get_text() for tick in axes.get_xticklabels())
+    axes.set_xticklabels(["upright", *others])
+    for bars in axes.containers:
+        assert isinstance(bars, BarContainer)
+        axes.bar_label(bars, fmt="%.3g", rotation=90, padding=2, fontsize=6)
     return figure
 
 
@@ -119,7 +126,6 @@ def confusion_figure(confusions: Mapping[str, Mapping[str, np.ndarray]]) -> Figu
     figure = Figure(figsize=shape, layout="constrained")
     panels = figure.subplots(len(sets), len(confusions), squeeze=False)
     for column, (model, by_set) in enumerate(confusions.items()):
-        panels[0, column].set_title(model, fontsize=10)
         for panel, name in zip(panels[:, column], sets, strict=True):
             counts = by_set[name]
             shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
@@ -129,12 +135,16 @@ def confusion_figure(confusions: Mapping[str, Mapping[str, np.ndarray]]) -> Figu
             panel.tick_params(labelsize=7, length=0)
             panel.spines[:].set_visible(False)
             right = np.trace(counts) / max(1, counts.sum())
-            panel.set_xlabel(f"{right:.1%} right", fontsize=9)
+            panel.set_title(f"{right:.1%} right", fontsize=8)
+            if name == sets[0]:
+                panel.set_title(f"{model}\n{right:.1%} right", fontsize=8)
+            if name == sets[-1]:
+                panel.set_xlabel("taken for", fontsize=8)
             if column == 0:
-                panel.set_ylabel(name)
+                panel.set_ylabel(f"{name}: the digit", fontsize=8)
     bar = figure.colorbar(drawn, ax=panels, shrink=0.6, ticks=[0, 0.01, 0.1, 0.5, 1])
     bar.ax.tick_params(labelsize=8)
-    bar.set_label("share of each digit (down) taken for (across)", fontsize=8)
+    bar.set_label("share of each digit", fontsize=8)
     return figure
 
 
@@ -149,7 +159,11 @@ def kernels_figure(
     counts = {model: of_model.shape[:2] for model, of_model in kernels.items()}
     rows = max(fields for fields, _ in counts.values())
     widths = [order for _, order in counts.values()]
-    figure = Figure(figsize=(0.8 * sum(widths) + 0.8, 0.75 * rows + 0.9), layout="constrained")
+    figure = Figure(figsize=(0.6 * sum(widths) + 0.8, 0.6 * rows + 1.2), layout="constrained")
+    figure.suptitle(
+        "Kernels of the first layer: blue negative, red positive, each row by its own largest",
+        fontsize=10,
+    )
     parts = figure.subfigures(1, len(kernels), width_ratios=widths, squeeze=False)[0]
     for part, (model, of_model) in zip(parts, kernels.items(), strict=True):
         part.suptitle(model, fontsize=10)
@@ -161,7 +175,7 @@ def kernels_figure(
             for panel, kernel in zip(row, field, strict=True):
                 panel.imshow(kernel, cmap="RdBu_r", vmin=-limit, vmax=limit)
         for panel, element in zip(panels[0], elements[model], strict=True):
-            panel.set_title(element, fontsize=7)
+            panel.set_title(element.replace(" ", "\n"), fontsize=6)
     return figure
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from equibasis.errors import ParametersError, cannot_read
 from equibasis.files import read_text
@@ -46,31 +46,38 @@ class Train(_Section):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
 
 
+# Of a classifier: part of paths and of names of stages.
+NAME = r"^[a-z0-9_]+$"
+Name = Annotated[str, Field(pattern=NAME)]
+
+
 class Network(_Section):
-    """A classifier: its group, and how many regular fields each of its three convolutions makes."""
+    """A classifier: its group, and how many regular fields each of its three convolutions makes.
+
+    ``rotate``: it is trained on digits turned at random.
+    """
 
     group: str
     fields: Annotated[list[Size], Field(min_length=3, max_length=3)]
-
-
-class Networks(_Section):
-    """The classifiers, by name."""
-
-    cnn: Network = Network(group="trivial", fields=[16, 32, 36])
-    cnn_augmented: Network = Network(group="trivial", fields=[16, 32, 36])
-    cnn_c4: Network = Network(group="c4", fields=[8, 16, 18])
-    cnn_c4_narrow: Network = Network(group="c4", fields=[4, 8, 9])
-    cnn_d4: Network = Network(group="d4", fields=[6, 11, 13])
+    rotate: bool
 
 
 class Classify(_Section):
-    """The classifiers, and how they are trained."""
+    """The classifiers there are, those that are run, and how they are trained."""
+
+    run: list[Name] = []
 
     epochs: Count = 12
     lr: Rate = 0.01
     batch_size: Count = 64
     seed: Seed = 42
-    models: Networks = Networks()
+    models: dict[Name, Network] = {}
+
+    @model_validator(mode="after")
+    def _check_run(self) -> Classify:
+        if unknown := [name for name in self.run if name not in self.models]:
+            raise ValueError(f"run names {unknown[0]}, which is none of the models")
+        return self
 
 
 class Evaluate(_Section):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from digits.paths import CURVES, TIMINGS
+from digits.paths import TIMINGS
 from equibasis.errors import ModelError, cannot_read
 from equibasis.files import read_text
 
@@ -27,9 +27,9 @@ def metrics_of(models: Sequence[str], path: Path, command: str) -> dict[str, Any
     return metrics
 
 
-def training_curve(model: str, metric: str) -> list[float]:
+def training_curve(folder: Path, model: str, metric: str) -> list[float]:
     """A metric of each epoch; raises `ModelError` if there is no such curve."""
-    path = CURVES / model / "plots" / "metrics" / f"{metric}.tsv"
+    path = folder / model / "plots" / "metrics" / f"{metric}.tsv"
     try:
         rows = csv.DictReader(read_text(path).splitlines(), delimiter="\t")
         return [float(row[metric]) for row in rows]

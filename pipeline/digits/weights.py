@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -105,8 +105,8 @@ def _read_regular(path: Path, most_bytes: int | None = None) -> bytes:
 def _check_enough(config: ModelConfig, available: int) -> None:
     """Refuse a config whose layers are larger than the weights, before they are made."""
     if isinstance(config, ClassifierConfig):
-        fields = itertools.pairwise((1, *config.fields))
-        kernels = zip(fields, KERNEL_SIZES, strict=True)
+        between = itertools.pairwise((1, *config.fields))
+        kernels = zip(between, KERNEL_SIZES, strict=True)
         needed = 4 * sum(a * b * size**2 for (a, b), size in kernels)
     elif config.is_equivariant:
         return  # no larger than their bases
@@ -130,19 +130,18 @@ def _read_config(path: Path, kind: type[_Config]) -> tuple[_Config, dict[str, st
         record = json.loads(_read_regular(path, _MOST_CONFIG_BYTES).decode())
         if not isinstance(record, dict):
             raise TypeError("not an object")
-        names = kind.__dataclass_fields__
-        sizes = "hidden_sizes" if kind is AutoencoderConfig else "fields"
-        if unknown := record.keys() - names.keys() - {"parameters", "bases"}:
+        names = [field.name for field in fields(kind)]
+        if unknown := record.keys() - set(names) - {"parameters", "bases"}:
             raise ValueError(f"unknown key {min(unknown)!r}")
-        fields = {name: record[name] for name in names}
-        if not isinstance(fields[sizes], list):
-            raise TypeError(f"{sizes} is no list")
-        if not isinstance(fields["group"], str) or not fields["group"].isprintable():
+        values = {name: record[name] for name in names}
+        if not isinstance(values[kind.SIZES], list):
+            raise TypeError(f"{kind.SIZES} is no list")
+        if not isinstance(values["group"], str) or not values["group"].isprintable():
             raise TypeError("group is no name")
-        fields[sizes] = tuple(fields[sizes])
+        values[kind.SIZES] = tuple(values[kind.SIZES])
         if type(record["parameters"]) is not int:
             raise TypeError("parameters is no whole number")
-        return kind(**fields), _hashes(record["bases"])
+        return kind(**values), _hashes(record["bases"])
     except _UNREADABLE as error:
         remedy = f"make it with 'python pipeline train {path.stem}'"
         raise ModelError(cannot_read(path, error, remedy)) from error

@@ -378,7 +378,8 @@ def audit(
     """Run the pipeline in a clean clone; exit 1 if it differs.
 
     What the committed pipeline makes there is compared with what the committed dvc.lock says.
-    Data and bases have to come out identical, metrics to 0.1%. Nothing is taken from a cache, and
+    Data and bases have to come out identical, metrics to 0.1%, or to the tolerance that their stage
+    has as its meta in dvc.yaml. Nothing is taken from a cache, and
     nothing of the project is changed.
     """
     if lock:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,11 @@ from digits.config import MODELS as MODEL_NAMES
 from digits.config import grids_along
 from digits.data import load_digits
 from digits.fitting import as_images, compute_reproducibly, reconstruction_error
+from digits.measures import largest_ratio, rounded
 from digits.moving import moved, random_turns
 from digits.parameters import Parameters
 from digits.paths import BASES, DIGITS, METRICS, MODELS
 from digits.weights import load_autoencoder
-from equibasis.errors import ModelError
 from equibasis.files import write_text
 from equibasis.symmetry.representations import Representation
 
@@ -90,18 +89,3 @@ def equivariance_error(model: nn.Module, images: Tensor, action: Representation)
         difference = model(act(g, images)) - act(g, plain)
         worst = torch.maximum(worst, largest_ratio(difference, plain))
     return float(worst)
-
-
-def largest_ratio(differences: Tensor, vectors: Tensor) -> Tensor:
-    """The largest ‖difference‖ / ‖vector‖ of the rows of two matrices."""
-    of_difference, of_vector = differences.norm(dim=1), vectors.norm(dim=1)
-    # Nothing over nothing is no breach; NaN stays NaN, so that it cannot pass for symmetry.
-    nothing = (of_difference == 0) & (of_vector == 0)
-    return torch.where(nothing, 0.0, of_difference / of_vector).max()
-
-
-def rounded(value: float) -> float:
-    """Seven significant digits: all that float32 training can mean."""
-    if not math.isfinite(value):
-        raise ModelError("a model gives NaN or infinity on test digits: train it again")
-    return float(f"{value:.7g}")

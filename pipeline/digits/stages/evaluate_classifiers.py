@@ -10,13 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from digits.config import CLASSIFIERS
 from digits.data import load_digits
 from digits.fitting import as_images, as_labels, compute_reproducibly
+from digits.measures import largest_ratio, rounded
 from digits.moving import moved, random_mirrors, random_turns
 from digits.parameters import Parameters
-from digits.paths import BASES, CLASSIFICATION, DIGITS, MODELS, PREDICTIONS
-from digits.stages.evaluate import largest_ratio, rounded
+from digits.paths import BASES, CLASSIFICATION, CLASSIFIERS, DIGITS, PREDICTIONS
 from digits.weights import load_classifier
 from equibasis.files import write_text
 
@@ -34,8 +33,8 @@ def run(parameters: Parameters) -> None:
     images, labels = as_images(digits.test), as_labels(digits.test_labels)
     PREDICTIONS.mkdir(parents=True, exist_ok=True)
     metrics = {}
-    for name in CLASSIFIERS:
-        model, config = load_classifier(MODELS / f"{name}.safetensors", BASES)
+    for name in parameters.classify.run:
+        model, config = load_classifier(CLASSIFIERS / f"{name}.safetensors", BASES)
         answers = answers_to_all(model, images)
         found = predictions(answers, parameters.evaluate.seed)
         _write_predictions(name, labels, found)
@@ -78,19 +77,22 @@ def predictions(answers: Tensor, seed: int) -> dict[str, Tensor]:
 
 
 def measure(answers: Tensor, predictions: dict[str, Tensor], labels: Tensor) -> dict[str, Any]:
-    """The share of digits taken for what they are, and the largest breach of invariance.
+    """The share of digits taken for what they are, and the largest breaches of invariance.
 
-    The breach is max over turns g and images x of ‖f(g x) - f(x)‖ / ‖f(x)‖.
+    A breach is max over images x, and turns or mirrors g, of ‖f(g x) - f(x)‖ / ‖f(x)‖.
     """
     upright = answers[0]
-    breaches = [largest_ratio(of_turned - upright, upright) for of_turned in answers[1:_TURNS]]
+    breaches = [largest_ratio(of_moved - upright, upright) for of_moved in answers]
     return {
         **{name: {"accuracy": _share(found == labels)} for name, found in predictions.items()},
         "symmetries": {
             name: _share(of_moved.argmax(dim=1) == labels)
             for name, of_moved in zip(SYMMETRIES, answers, strict=True)
         },
-        "invariance_error": rounded(float(torch.stack(breaches).max())),
+        "invariance_error": {
+            "turns": rounded(float(torch.stack(breaches[:_TURNS]).max())),
+            "mirrors": rounded(float(torch.stack(breaches[_TURNS:]).max())),
+        },
     }
 
 

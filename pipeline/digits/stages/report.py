@@ -16,7 +16,7 @@ from digits.figures import attention_figure, comparison_figure, curves_figure, r
 from digits.fitting import as_images
 from digits.moving import moved, random_turns
 from digits.parameters import Parameters
-from digits.paths import BASES, DIGITS, FIGURES, METRICS, MODELS
+from digits.paths import BASES, CURVES, DIGITS, FIGURES, METRICS, MODELS
 from digits.plain import Autoencoder
 from digits.results import angle, label, metrics_of, seconds_per_epoch, training_curve
 from digits.weights import load_autoencoder
@@ -38,7 +38,7 @@ def run(parameters: Parameters) -> None:
     _draw_basis(parameters)
     _draw_comparison(models, images, parameters)
     _draw_attention(models["equivariant_attention"], images, parameters)
-    curves = {label(name): training_curve(name, "train_mse") for name in MODEL_NAMES}
+    curves = {label(name): training_curve(CURVES, name, "train_mse") for name in MODEL_NAMES}
     save_figure(curves_figure(curves, "mean squared, per pixel"), FIGURES / "curves.png")
     errors = {label(name): metrics[name]["rotations"] for name in MODEL_NAMES}
     save_figure(rotations_figure(errors), FIGURES / "rotations.png")

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from rich.table import Table
 
-from digits.config import CLASSIFIERS
 from digits.data import CLASSES
 from digits.figures import confusion_figure, curves_figure, kernels_figure, symmetries_figure
 from digits.parameters import Parameters
-from digits.paths import BASES, CLASSIFICATION, FIGURES, MODELS, PREDICTIONS
+from digits.paths import (
+    BASES,
+    CLASSIFICATION,
+    CLASSIFIER_CURVES,
+    CLASSIFIER_FIGURES,
+    CLASSIFIERS,
+    PREDICTIONS,
+)
 from digits.results import angle, label, metrics_of, seconds_per_epoch, training_curve
 from digits.weights import load_classifier
 from equibasis.errors import ModelError, cannot_read
@@ -25,30 +32,37 @@ _DRAWN = ("upright", "turned")
 
 _COMMAND = "python pipeline evaluate-classifiers"
 
+_CAPTION = "share of test digits taken for what they are; largest relative change of an answer"
+
 
 def run(parameters: Parameters) -> None:
     """Draw every figure and print the table of results."""
-    metrics = metrics_of(CLASSIFIERS, CLASSIFICATION, _COMMAND)
-    FIGURES.mkdir(parents=True, exist_ok=True)
-    _draw_kernels(parameters)
-    confusions = {label(name): _confusions(name) for name in CLASSIFIERS}
-    save_figure(confusion_figure(confusions), FIGURES / "confusion.png")
-    curves = {label(name): training_curve(name, "train_loss") for name in CLASSIFIERS}
-    save_figure(curves_figure(curves, "cross entropy"), FIGURES / "classifier_curves.png")
+    names = parameters.classify.run
+    metrics = metrics_of(names, CLASSIFICATION, _COMMAND)
+    CLASSIFIER_FIGURES.mkdir(parents=True, exist_ok=True)
+    if not names:
+        print("classify.run names no classifier: nothing to draw")
+        return
+    _draw_kernels(names)
+    confusions = {label(name): _confusions(name) for name in names}
+    save_figure(confusion_figure(confusions), CLASSIFIER_FIGURES / "confusion.png")
+    curves = {label(name): training_curve(CLASSIFIER_CURVES, name, "train_loss") for name in names}
+    save_figure(curves_figure(curves, "cross entropy"), CLASSIFIER_FIGURES / "curves.png")
     errors = {
         label(name): {move: 1 - accuracy for move, accuracy in metrics[name]["symmetries"].items()}
-        for name in CLASSIFIERS
+        for name in names
     }
-    save_figure(symmetries_figure(errors), FIGURES / "symmetries.png")
+    save_figure(symmetries_figure(errors), CLASSIFIER_FIGURES / "symmetries.png")
     print_table(accuracy_table(metrics, seconds_per_epoch()))
 
 
 def accuracy_table(metrics: dict[str, Any], seconds: dict[str, str]) -> Table:
     """A row for each model; times are left out where they were not taken."""
-    table = Table(caption="share of test digits that are taken for what they are")
+    table = Table(caption=_CAPTION)
     table.add_column("model")
     for column in (
-        "channels", "parameters", "upright", "turned", "mirrored", "invariance error", "s / epoch",
+        "channels", "parameters", "upright", "turned", "mirrored", "error, turns", "error, mirrors",
+        "s / epoch",
     ):  # fmt: skip
         table.add_column(column, justify="right")
     for name, row in metrics.items():
@@ -57,22 +71,23 @@ def accuracy_table(metrics: dict[str, Any], seconds: dict[str, str]) -> Table:
             ", ".join(map(str, row["channels"])),
             f"{row['parameters']:,}",
             *(f"{row[of]['accuracy']:.4f}" for of in ("upright", "turned", "mirrored")),
-            f"{row['invariance_error']:.1e}",
+            *(f"{row['invariance_error'][of]:.1e}" for of in ("turns", "mirrors")),
             seconds.get(name, "-"),
         )
     return table
 
 
-def _draw_kernels(parameters: Parameters) -> None:
-    """Of the first convolution of each model that has a group to speak of, and is not narrow."""
+def _draw_kernels(names: Sequence[str]) -> None:
+    """Of the first convolution of each model whose group has more than one element."""
     kernels, elements = {}, {}
-    for name in ("cnn_c4", "cnn_d4"):
-        model, _ = load_classifier(MODELS / f"{name}.safetensors", BASES)
-        names = model.fields[0].elements
-        found = model.first_kernels()
-        kernels[label(name)] = found.unflatten(0, (-1, len(names))).numpy()
-        elements[label(name)] = [angle(element) for element in names]
-    save_figure(kernels_figure(kernels, elements), FIGURES / "kernels.png")
+    for name in names:
+        model, _ = load_classifier(CLASSIFIERS / f"{name}.safetensors", BASES)
+        group = model.fields[0].elements
+        if len(group) > 1:
+            kernels[label(name)] = model.first_kernels().unflatten(0, (-1, len(group))).numpy()
+            elements[label(name)] = [angle(element) for element in group]
+    if kernels:
+        save_figure(kernels_figure(kernels, elements), CLASSIFIER_FIGURES / "kernels.png")
 
 
 def _confusions(name: str) -> dict[str, np.ndarray]:

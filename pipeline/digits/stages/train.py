@@ -31,7 +31,16 @@ from digits.fitting import (
     reconstruction_error,
 )
 from digits.parameters import Classify, Parameters, Train
-from digits.paths import BASES, CHECKPOINTS, CURVES, DIGITS, MODELS, TIMINGS
+from digits.paths import (
+    BASES,
+    CHECKPOINTS,
+    CLASSIFIER_CURVES,
+    CLASSIFIERS,
+    CURVES,
+    DIGITS,
+    MODELS,
+    TIMINGS,
+)
 from digits.weights import save_model
 from equibasis.errors import ModelError, WriteError, cannot_write
 from equibasis.files import read_text, write_text
@@ -45,6 +54,12 @@ def run(parameters: Parameters, name: str) -> None:
     """
     config = model_config(parameters, name)
     classifies = isinstance(config, ClassifierConfig)
+    if isinstance(config, ClassifierConfig):
+        rotate = parameters.classify.models[name].rotate
+        folder, curves = CLASSIFIERS, CLASSIFIER_CURVES
+    else:
+        rotate = name == "standard_augmented"
+        folder, curves = MODELS, CURVES
     settings = parameters.classify if classifies else parameters.train
     digits = load_digits(DIGITS, parameters.image_size)
     compute_reproducibly()
@@ -62,7 +77,7 @@ def run(parameters: Parameters, name: str) -> None:
         lr=settings.lr,
         batch_size=settings.batch_size,
         seed=settings.seed,
-        augment=name.endswith("_augmented"),
+        augment=rotate,
         decay_over=settings.epochs if classifies else None,
     )
 
@@ -73,11 +88,11 @@ def run(parameters: Parameters, name: str) -> None:
 
     saved = CHECKPOINTS / f"{name}.safetensors"
     with checkpoints.alone(CHECKPOINTS / f"{name}.lock", f"training {name}"):
-        this_run = _fingerprint(config, settings, digits, hashes, device)
+        this_run = _fingerprint(config, rotate, settings, digits, hashes, device)
         curve, seconds = _taken_up(training, saved, this_run)
         start = time.perf_counter() - seconds
         metrics = ("train_loss", "test_error") if classifies else ("train_mse", "test_mse")
-        with _curve(name, metrics, curve, settings.epochs) as log:
+        with _curve(curves / name, metrics, curve, settings.epochs) as log:
             while len(curve) < settings.epochs:
                 curve.append((training.epoch(), test_error()))
                 log(curve[-1])
@@ -85,7 +100,7 @@ def run(parameters: Parameters, name: str) -> None:
                     seconds = time.perf_counter() - start
                     checkpoints.save(saved, Checkpoint(training.state(), curve, seconds), this_run)
         seconds = time.perf_counter() - start
-        save_model(model.cpu(), config, hashes, MODELS / f"{name}.safetensors")
+        save_model(model.cpu(), config, hashes, folder / f"{name}.safetensors")
         saved.unlink(missing_ok=True)
     _record_time(name, seconds, settings.epochs)
     print(f"{name}: test error {curve[-1][1]:.5f} after {len(curve)} epochs, {seconds:.1f} s")
@@ -106,6 +121,7 @@ def _taken_up(
 
 def _fingerprint(
     config: ModelConfig,
+    rotate: bool,
     settings: Train | Classify,
     digits: Digits,
     hashes: Mapping[str, str],
@@ -114,8 +130,9 @@ def _fingerprint(
     """Of all that the weights depend on to the last bit."""
     return checkpoints.fingerprint(
         model=asdict(config),
+        rotate=rotate,
         # Bias and start, or the networks, are the config's, where they matter.
-        settings=settings.model_dump(exclude={"bias", "start", "device", "models"}),
+        settings=settings.model_dump(exclude={"bias", "start", "device", "run", "models"}),
         digits=[
             hashlib.sha256(part.tobytes()).hexdigest()
             for part in (digits.train, digits.test, digits.train_labels, digits.test_labels)
@@ -128,18 +145,17 @@ def _fingerprint(
 
 @contextlib.contextmanager
 def _curve(
-    name: str, metrics: tuple[str, str], done: list[tuple[float, float]], epochs: int
+    folder: Path, metrics: tuple[str, str], done: list[tuple[float, float]], epochs: int
 ) -> Iterator[Callable[[tuple[float, float]], None]]:
     """Gives what logs the training and the test error of one more epoch; anew, from those done.
 
     Raises `WriteError` if it cannot be written.
     """
-    folder = CURVES / name
     shutil.rmtree(folder, ignore_errors=True)
     try:
         with (
             Live(str(folder), save_dvc_exp=False, dvcyaml=None, report=None) as live,
-            tqdm(total=epochs, desc=name, delay=2, disable=None, leave=False) as bar,
+            tqdm(total=epochs, desc=folder.name, delay=2, disable=None, leave=False) as bar,
         ):
 
             def log(errors: tuple[float, float]) -> None:

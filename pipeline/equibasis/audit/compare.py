@@ -17,9 +17,10 @@ from equibasis.errors import AuditError
 # Outputs in these folders have to come out byte-identical, on every machine.
 EXACT = ("data", "bases")
 
-# Numbers in metrics files may differ by this much, as other processors round differently: held to
-# SSE4.2 in place of AVX-512, errors changed by two millionths; with another seed, by a hundredth.
-# Breaches of a symmetry that are rounding alone, about 1e-6, stay below the absolute one.
+# Numbers in metrics files may differ by the larger of these, as other processors round differently:
+# held to SSE4.2 in place of AVX-512, errors changed by two millionths; with another seed, by a
+# hundredth. Breaches of a symmetry that are rounding alone, about 1e-6, stay below the absolute
+# one. A stage says otherwise of its own numbers in dvc.yaml, by `meta: {tolerance: ...}`.
 RELATIVE_TOLERANCE = 1e-3
 ABSOLUTE_TOLERANCE = 1e-5
 
@@ -75,20 +76,21 @@ def compared(
     """The findings of a run: what became of each output of each stage, and changed inputs.
 
     A dependency that is an output of another stage has to be recorded the same for both; how it
-    comes out now is told of the output.
+    comes out now is told of the output. A folder that outputs of others lie in has to be as
+    recorded where all of them are.
     """
-    outputs = {
-        stages[name].place(path): out
-        for name in committed.keys() & stages.keys()
-        for path, out in by_path(committed[name], "outs").items()
-    }
+    outputs, now_outputs = (_outputs(record, stages) for record in (committed, made))
+    otherwise = [place for place, out in now_outputs.items() if out != outputs.get(place)]
+    holders = {str(parent) for place in otherwise for parent in PurePosixPath(place).parents}
     for name, now in made.items():
         if name not in committed:
             yield failure(name, LOCK, _NO_STAGE)
             continue
         stage, then = stages[name], committed[name]
+        folders = {stage.place(path): dep for path, dep in by_path(then, "deps").items()}
+        known = {place: dep for place, dep in folders.items() if place in holders} | outputs
         deps = [
-            {**dep, **outputs.get(stage.place(dep["path"]), {}), "path": dep["path"]}
+            {**dep, **known.get(stage.place(dep["path"]), {}), "path": dep["path"]}
             for dep in now.get("deps", [])
         ]
         yield from changed_inputs(name, stage, then, {**now, "deps": deps}, inside)
@@ -97,6 +99,17 @@ def compared(
             one, other = before.get(path), after.get(path)
             verdict, passed, reason = _judged(stage, path, one, other, clone, inside, strict)
             yield Finding(name, path, verdict, _shown(one), _shown(other), passed, reason)
+
+
+def _outputs(
+    record: Mapping[str, Any], stages: Mapping[str, Stage]
+) -> dict[str, Mapping[str, Any]]:
+    """What a record says of each output, by its path relative to the project."""
+    return {
+        stages[name].place(path): out
+        for name in record.keys() & stages.keys()
+        for path, out in by_path(record[name], "outs").items()
+    }
 
 
 def stale(
@@ -192,7 +205,7 @@ def _judged(
     if strict or PurePosixPath(place).parts[0] in EXACT:
         return "different", False, f"not what HEAD makes{files}"
     if text is not None:
-        reason, close = compare_metrics(text, (clone / place).read_bytes())
+        reason, close = compare_metrics(text, (clone / place).read_bytes(), stage.tolerance)
         return ("within tolerance" if close else "different"), close, reason
     return "different", True, f"may differ from machine to machine{files}"
 
@@ -213,28 +226,44 @@ def _at_head(clone: Path, path: str) -> bytes | None:
         return None
 
 
-def compare_metrics(committed: bytes, made: bytes) -> tuple[str, bool]:
-    """The largest difference between two JSON files, and whether it is within the tolerance."""
+def compare_metrics(
+    committed: bytes, made: bytes, tolerance: Mapping[str, Mapping[str, float]] | None = None
+) -> tuple[str, bool]:
+    """The largest difference between two JSON files, and whether it is within the tolerance.
+
+    ``tolerance`` is that of a `Stage`.
+    """
     try:
         before, after = (flat(json.loads(text)) for text in (committed, made))
     except (ValueError, AttributeError):
         return "not an object in JSON, so that it would have to be identical", False
     if before.keys() != after.keys():
         return "not the same names", False
-    excess = {name: _excess(value, after[name]) for name, value in before.items()}
+    excess = {
+        name: _excess(value, after[name], _bounds(name, tolerance or {}))
+        for name, value in before.items()
+    }
     worst = max(excess, key=lambda name: excess[name], default="")
     if not excess.get(worst):
         return "the same numbers", True
     return f"{worst} is {after[worst]}, was {before[worst]}", excess[worst] <= 1
 
 
-def _excess(one: Any, other: Any) -> float:
+def _bounds(name: str, tolerance: Mapping[str, Mapping[str, float]]) -> Mapping[str, float]:
+    """What the tolerance says of ``cnn.upright.accuracy``: by its last part that it names."""
+    named = [tolerance[part] for part in name.split(".") if part in tolerance]
+    return named[-1] if named else {}
+
+
+def _excess(one: Any, other: Any, bounds: Mapping[str, float]) -> float:
     """The difference of two values, in units of the tolerance."""
     if one == other:
         return 0.0
     if not all(isinstance(each, float) and math.isfinite(each) for each in (one, other)):
         return math.inf
-    return abs(one - other) / max(RELATIVE_TOLERANCE * abs(one), ABSOLUTE_TOLERANCE)
+    relative = bounds.get("relative", RELATIVE_TOLERANCE)
+    allowed = max(relative * abs(one), bounds.get("absolute", ABSOLUTE_TOLERANCE))
+    return abs(one - other) / allowed if allowed else math.inf
 
 
 def _md5(content: bytes) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import posixpath
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,14 @@ class Stage:
         Where its command runs, which its paths are relative to; itself relative to the project.
     outputs, metrics
         Paths of all outputs, and of those that are metrics.
+    tolerance
+        What its ``meta`` says of that: by part of a number's name, ``absolute`` and ``relative``.
     """
 
     folder: str = "."
     outputs: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
+    tolerance: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def place(self, path: str) -> str:
         """A path of this stage, relative to the project."""
@@ -111,16 +115,34 @@ def opened(project: Path) -> Iterator[Any]:
 
 
 def defined_stages(project: Path) -> dict[str, Stage]:
-    """The stages that dvc.yaml defines."""
+    """The stages that dvc.yaml defines; raises `AuditError`."""
     with opened(project) as repo:
         return {
             stage.name: Stage(
                 Path(os.path.relpath(stage.wdir, repo.root_dir)).as_posix(),
                 tuple(out.def_path for out in stage.outs),
                 tuple(out.def_path for out in stage.outs if out.is_metric),
+                _tolerance(stage),
             )
             for stage in _pipeline(repo)
         }
+
+
+def _tolerance(stage: Any) -> dict[str, dict[str, float]]:
+    """What a stage in dvc.yaml has as ``meta: {tolerance: {accuracy: {absolute: 0.03}}}``."""
+    meta = stage.meta if isinstance(stage.meta, dict) else {}
+    tolerance = meta.get("tolerance", {})
+    said = f"meta.tolerance of the stage {stage.name} in dvc.yaml"
+    if not isinstance(tolerance, dict):
+        raise AuditError(f"{said} is no mapping, such as {{accuracy: {{absolute: 0.03}}}}")
+    for name, bounds in tolerance.items():
+        if not (
+            isinstance(bounds, dict)
+            and bounds.keys() <= {"absolute", "relative"}
+            and all(type(each) in (int, float) and 0 <= each < math.inf for each in bounds.values())
+        ):
+            raise AuditError(f"{said}: {name} is {bounds!r}, not {{absolute: X, relative: Y}}")
+    return {str(name): dict(bounds) for name, bounds in tolerance.items()}
 
 
 def _pipeline(repo: Any) -> list[Any]:
