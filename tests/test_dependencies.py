@@ -50,8 +50,8 @@ COMMANDS = {
     "report": ["report"],
     **{f"kernels@{name}": ["kernels", name] for name in CLASSIFIERS},
     **{f"train_classifier@{name}": ["train", name] for name in CLASSIFIERS},
-    "evaluate_classifiers": ["evaluate-classifiers"],
-    "report_classifiers": ["report-classifiers"],
+    "evaluate_classifiers": ["score"],
+    "report_classifiers": ["tabulate"],
 }
 
 

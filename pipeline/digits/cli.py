@@ -83,7 +83,7 @@ def bases(kind: str, parameters: Path) -> None:
 @click.argument("model")
 @PARAMETERS
 def kernels(model: str, parameters: Path) -> None:
-    """Stage: solve the kernels of a classifier, write bases/kernels/MODEL/.
+    """Stage: solve kernels, write bases/kernels/MODEL/.
 
     MODEL is one of classify.models in the file of parameters.
     """
@@ -122,7 +122,7 @@ def report(parameters: Path) -> None:
     _run_stage("report", parameters)
 
 
-@commands.command()
+@commands.command("score")
 @PARAMETERS
 def evaluate_classifiers(parameters: Path) -> None:
     """Stage: write reports/classification.json.
@@ -133,10 +133,10 @@ def evaluate_classifiers(parameters: Path) -> None:
     _run_stage("evaluate_classifiers", parameters)
 
 
-@commands.command()
+@commands.command("tabulate")
 @PARAMETERS
 def report_classifiers(parameters: Path) -> None:
-    """Stage: draw the classifiers, print a table.
+    """Stage: draw classifiers, print a table.
 
     Their kernels, their answers, and the results of all classifiers of classify.run.
     """

@@ -156,18 +156,27 @@ def kernels_figure(
 
     A row for each field, and in it one kernel moved by each element of the group.
     """
-    counts = {model: of_model.shape[:2] for model, of_model in kernels.items()}
-    rows = max(fields for fields, _ in counts.values())
-    widths = [order for _, order in counts.values()]
-    figure = Figure(figsize=(0.6 * sum(widths) + 0.8, 0.6 * rows + 1.2), layout="constrained")
+    rows = max(len(of_model) for of_model in kernels.values())
+    orders = [of_model.shape[1] for of_model in kernels.values()]
+    figure = Figure(figsize=(0.6 * sum(orders) + 0.8, 0.6 * rows + 1.2))
     figure.suptitle(
         "Kernels of the first layer: blue negative, red positive, each row by its own largest",
         fontsize=10,
     )
-    parts = figure.subfigures(1, len(kernels), width_ratios=widths, squeeze=False)[0]
-    for part, (model, of_model) in zip(parts, kernels.items(), strict=True):
-        part.suptitle(model, fontsize=10)
-        panels = part.subplots(rows, of_model.shape[1], squeeze=False)
+    grid = figure.add_gridspec(
+        1,
+        len(kernels),
+        width_ratios=orders,
+        left=0.02,
+        right=0.98,
+        top=0.8,
+        bottom=0.02,
+        wspace=0.1,
+    )
+    for part, (model, of_model) in zip(grid, kernels.items(), strict=True):
+        panels = part.subgridspec(rows, of_model.shape[1], wspace=0.1, hspace=0.1).subplots(
+            squeeze=False
+        )
         for panel in panels.flat:
             panel.set_axis_off()
         for row, field in zip(panels, of_model, strict=False):
@@ -176,6 +185,8 @@ def kernels_figure(
                 panel.imshow(kernel, cmap="RdBu_r", vmin=-limit, vmax=limit)
         for panel, element in zip(panels[0], elements[model], strict=True):
             panel.set_title(element.replace(" ", "\n"), fontsize=6)
+        here = part.get_position(figure)
+        figure.text((here.x0 + here.x1) / 2, 0.89, model, ha="center", fontsize=10)
     return figure
 
 
