@@ -200,6 +200,7 @@ def crash_repro(
             if path.read_bytes() != content:
                 raise BrokenError(f"{path} is not what it was")
         if changed := run(clone, "git", "status", "--porcelain"):
+            changed += run(clone, "git", "diff")
             raise BrokenError(f"killed after {delay:.3f} s, the next run changed {changed}")
         left["next run fine"] += 1
     return left

@@ -331,7 +331,7 @@ def test_other_fields_and_sizes_are_refused(arguments, why: str) -> None:
 def test_fields_of_the_wrong_kind_are_refused() -> None:
     layer = built("c4", "regular", "regular", 3)
     for wrong in (torch.randn(2, 5, 7, 7), torch.randn(4), torch.ones(1, 4, 7, 7, dtype=torch.int)):
-        with pytest.raises(ModelError, match=r"fields \(\.\.\., 4, height, width\)"):
+        with pytest.raises(ModelError, match=r"fields \(batch, 4, height, width\)"):
             layer(wrong)
     with pytest.raises(ModelError, match="float32"):
         layer(torch.randn(2, 4, 7, 7, dtype=torch.float64))

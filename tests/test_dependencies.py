@@ -208,7 +208,8 @@ def second_run(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Secon
     with stages_here(folder):
         for stage, (name, *arguments) in COMMANDS.items():
             parameters: Any = Recorded(load_parameters(), read[stage])
-            module = importlib.import_module(f"digits.stages.{name.replace('-', '_')}")
+            named = {"score": "evaluate_classifiers", "tabulate": "report_classifiers"}
+            module = importlib.import_module(f"digits.stages.{named.get(name, name)}")
             module.run(parameters, *arguments)
     return SecondRun(folder, read)
 

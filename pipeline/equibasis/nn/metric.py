@@ -80,7 +80,6 @@ class InvariantMetric(ExactBuffers):
     def squares(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., blocks): |x_b|²."""
         z = self.straightened(x)
-        z = z.float() if z.dtype == torch.float16 else z  # whose squares end at 65,504
         return self.sums(z * z)
 
     def sums(self, x: Tensor) -> Tensor:
@@ -99,7 +98,7 @@ class InvariantMetric(ExactBuffers):
         """(..., n) -> (..., blocks): |x_b|, whose gradient at 0 is 0."""
         squares = self.squares(x)
         at_zero = squares == 0
-        return squares.masked_fill(at_zero, 1.0).sqrt().masked_fill(at_zero, 0.0).to(x.dtype)
+        return squares.masked_fill(at_zero, 1.0).sqrt().masked_fill(at_zero, 0.0)
 
     def spread(self, values: Tensor) -> Tensor:
         """(..., blocks) -> (..., n): each block's value at each of its coordinates."""
