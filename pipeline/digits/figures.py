@@ -173,7 +173,8 @@ def kernels_figure(
         bottom=0.02,
         wspace=0.1,
     )
-    for part, (model, of_model) in zip(grid, kernels.items(), strict=True):
+    for number, (model, of_model) in enumerate(kernels.items()):
+        part = grid[0, number]
         panels = part.subgridspec(rows, of_model.shape[1], wspace=0.1, hspace=0.1).subplots(
             squeeze=False
         )
