@@ -8,13 +8,18 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from equibasis.show.images import Layout, layout_of, leading_images, orbit_image, shrunk
+from equibasis.show.images import (
+    NEGATIVE,
+    POSITIVE,
+    Layout,
+    layout_of,
+    leading_images,
+    orbit_image,
+    shrunk,
+    value_colours,
+)
 from equibasis.show.screen import is_coloured, screen
 from equibasis.solvers.basis import Basis
-
-# Colours of the largest negative entry and the largest positive one, and greys of zero.
-_NEGATIVE, _POSITIVE = (33, 102, 172), (178, 24, 43)
-_ZEROS = (247, 228)
 
 # Characters for entries from the largest negative to the largest positive, and for lines.
 _PLAIN = "=-.+#"
@@ -70,7 +75,7 @@ def _panels(console: Console, basis: Basis, wanted: int, width: int) -> list[lis
         images = _fitting(basis, wanted, (width + 1) // 2, 2 * console.height)
         return [_characters(image) for image in images]
     images = _fitting(basis, wanted, width, 2 * console.height)
-    return [_half_blocks(_enlarged(_rgb(image, layout), width)) for image in images]
+    return [_half_blocks(_enlarged(value_colours(image, layout), width)) for image in images]
 
 
 def print_orbits(basis: Basis, console: Console | None = None) -> None:
@@ -134,24 +139,6 @@ def _enlarged(image: np.ndarray, width: int) -> np.ndarray:
     return image.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-def _rgb(image: np.ndarray, layout: Layout) -> np.ndarray:
-    """Colours of a picture, its tiles told apart by two shades of zero."""
-    share = image / max(float(np.abs(image).max(initial=0.0)), 1e-300)
-    end = np.where(share[..., None] < 0, np.array(_NEGATIVE), np.array(_POSITIVE))
-    strength = np.abs(share)[..., None]
-    zero = np.array(_ZEROS)[_tiles(image.shape, layout) % 2][..., None]
-    return np.rint((1 - strength) * zero + strength * end).astype(np.uint8)
-
-
-def _tiles(shape: tuple[int, ...], layout: Layout) -> np.ndarray:
-    """How many tiles are above and left of each pixel of a picture that may have been shrunk."""
-    if layout.tile is None:
-        return np.zeros(shape, dtype=int)
-    row = (np.arange(shape[0]) + 0.5) * layout.height / shape[0] // layout.tile[0]
-    column = (np.arange(shape[1]) + 0.5) * layout.width / shape[1] // layout.tile[1]
-    return (row[:, None] + column).astype(int)
-
-
 def _half_blocks(image: np.ndarray) -> list[Text]:
     """Two pixels a character: the upper one as its colour, the lower one as its background."""
     lines = []
@@ -187,6 +174,6 @@ def _line(values: np.ndarray, width: int) -> list[Text]:
     up = "".join(_UP[round(8 * max(0.0, value))] * stretch for value in share)
     down = "".join(_DOWN[round(3 * max(0.0, -value))] * stretch for value in share)
     return [
-        Text(up, style=Style(color=Color.from_rgb(*_POSITIVE))),
-        Text(down, style=Style(color=Color.from_rgb(*_NEGATIVE))),
+        Text(up, style=Style(color=Color.from_rgb(*POSITIVE))),
+        Text(down, style=Style(color=Color.from_rgb(*NEGATIVE))),
     ]
