@@ -200,12 +200,15 @@ class OrbitImage:
     ----------
     labels
         The orbit of each pixel, -1 where there is none: integers (height, width).
+    signs
+        ±1 of each pixel: int8 (height, width).
     colours
         A colour for each orbit, darker where its sign is -1, white where there is none: uint8
         (height, width, 3).
     """
 
     labels: np.ndarray
+    signs: np.ndarray
     colours: np.ndarray
 
 
@@ -229,7 +232,7 @@ def orbit_image(basis: Basis, most_pixels: int) -> OrbitImage:
     colours = _orbit_colours(np.maximum(labels, 0), basis.rank)
     colours = np.where(signs[..., None] < 0, 0.5 * colours, colours)
     colours = np.where(labels[..., None] < 0, 1.0, colours)
-    return OrbitImage(labels, np.rint(255 * colours).astype(np.uint8))
+    return OrbitImage(labels, signs, np.rint(255 * colours).astype(np.uint8))
 
 
 def _orbit_colours(labels: np.ndarray, rank: int) -> np.ndarray:

@@ -43,14 +43,25 @@ def print_basis(basis: Basis, count: int | None = None, console: Console | None 
     across = _panels_across(console, layout_of(basis.space), wanted)
     panels = _panels(console, basis, wanted, (console.width + _GAP) // across - _GAP)
     if count is None and panels and console.is_terminal:
-        panels = panels[: across * max(1, (console.height - 3) // (len(panels[0]) + 2))]
+        panels = panels[: across * max(1, (console.height - 5) // (len(panels[0]) + 2))]
     shown = len(panels)
     what = f"basis vectors 1 to {shown}" if shown > 1 else "basis vector 1" if shown else ""
     _title(console, basis, what)
     for start in range(0, shown, across):
         _print_row(console, panels[start : start + across], start)
-    if shown and not is_coloured(console) and not _in_bars(console, layout_of(basis.space)):
-        console.print("#  +  .  -  =   large, small, zero, small and negative, large and negative")
+    if shown:
+        console.print(_legend(console, layout_of(basis.space)), soft_wrap=True)
+    if shown < basis.rank:
+        more = f"{shown} of {basis.rank:,} vectors: --count N shows more, --out FILE.png draws them"
+        console.print(more, soft_wrap=True)
+
+
+def _legend(console: Console, layout: Layout) -> str:
+    if _in_bars(console, layout):
+        return "bars up: positive entries; bars down: negative ones"
+    if is_coloured(console) and not layout.is_line:
+        return "red: positive entries; blue: negative ones; grey: zero"
+    return "#  +  .  -  =   large, small, zero, small and negative, large and negative"
 
 
 def _panels_across(console: Console, layout: Layout, wanted: int) -> int:
@@ -89,16 +100,24 @@ def print_orbits(basis: Basis, console: Console | None = None) -> None:
     console = console or screen()
     orbits = orbit_image(basis, _MOST_PIXELS)
     step = max(1, -(-orbits.labels.shape[1] // console.width))
+    signed, zeros = bool((orbits.signs < 0).any()), bool((orbits.labels < 0).any())
     if is_coloured(console):
         _title(console, basis, "a colour for each orbit")
         panel = _half_blocks(_enlarged(orbits.colours[::step, ::step], console.width))
+        legend = (
+            f"one colour: one weight{'; darker: its negative' * signed}{'; white: zero' * zeros}"
+        )
     else:
         _title(console, basis, "a letter for each orbit")
         panel = [
-            Text("".join(_LETTERS[n % 52] if n >= 0 else "." for n in row))
+            Text("".join(_LETTERS[n % len(_LETTERS)] if n >= 0 else "." for n in row))
             for row in orbits.labels[::step, ::step].tolist()
         ]
-    console.print(*panel, sep="\n", soft_wrap=True)
+        legend = f"one letter: one weight{', or its negative' * signed}{'; a dot: zero' * zeros}"
+        legend += f"; after {_LETTERS[-1]} comes {_LETTERS[0]} again" * (basis.rank > len(_LETTERS))
+    console.print(*panel, legend, sep="\n", soft_wrap=True)
+    if step > 1 or orbits.labels.size < basis.space.dimension:
+        console.print("not every entry is shown: --out FILE.png draws more", soft_wrap=True)
 
 
 def _in_bars(console: Console, layout: Layout) -> bool:
