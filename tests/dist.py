@@ -9,6 +9,7 @@ Python at hand:
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -61,10 +62,12 @@ COMMANDS = (
 
 
 def run(*command: object, folder: Path = REPOSITORY) -> None:
-    """Run a command quietly; show all that it said where it fails."""
+    """Run a command quietly, no modules of ours on its path; show all it said where it fails."""
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
         [*map(str, command)],
         cwd=folder,
+        env=clean,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

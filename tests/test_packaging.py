@@ -7,14 +7,13 @@ import re
 import sys
 import tarfile
 
-import numpy as np
 import pytest
 import yaml
 
 import dist
-import equibasis as eb
 from projects import REPOSITORY, copy_of_this_project, run
 
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
 
 
@@ -25,22 +24,17 @@ def metadata() -> configparser.SectionProxy:
     return setup["metadata"]
 
 
-def pieces(page: str, language: str = "python") -> list[str]:
-    text = (REPOSITORY / page).read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-
-
 # --- pages --------------------------------------------------------------------------------------
 
 
 def test_the_readme_is_one_screen():
-    assert len((REPOSITORY / "README.md").read_text(encoding="utf-8").splitlines()) < 120
+    assert len(README.splitlines()) < 120
 
 
 def test_the_code_of_the_readme_runs_and_comes_to_what_it_says():
     names: dict[str, object] = {}
     checked = 0
-    for piece in pieces("README.md"):
+    for piece in re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL):
         exec(piece, names)
         for line in piece.splitlines():
             if line.startswith(("eb.", "len(")):
@@ -49,19 +43,6 @@ def test_the_code_of_the_readme_runs_and_comes_to_what_it_says():
                 assert line.endswith(f" {said}")
                 checked += 1
     assert checked == 4
-
-
-def test_groups_of_one_s_own_on_the_page_of_spaces_are_solved(tmp_path, monkeypatch, write_module):
-    """The quadruped by its matrices, the shifts by a transform in a module."""
-    quadruped, shifts = (
-        next(piece for piece in pieces("docs/spaces.md") if name in piece)
-        for name in ("LEGS", "# shifts.py")
-    )
-    names: dict[str, object] = {"eb": eb, "np": np}
-    exec(quadruped, names)
-    assert (names["basis"].rank, names["basis"].space.dimension) == (66, 264)
-    write_module("shifts", shifts)
-    assert eb.solve("shifts:z5", input="5", output="5").rank == 5
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
