@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
+from typing import Any
 
 from equibasis.errors import EquibasisError, GroupError, SolverError, SpaceError
 from equibasis.solvers import dense, kernel, orbits, projector, svd
@@ -53,6 +55,7 @@ def solve(
     output: str | Sequence[int] | Space,
     solver: str = "auto",
     workers: int | None = None,
+    executor: Executor | None = None,
 ) -> Basis:
     """The canonical basis of the equivariant maps X -> Y, or of the invariant vectors of Y.
 
@@ -68,6 +71,10 @@ def solve(
     workers
         Processes for the one-hot transforms. ``None``: all cores, once the work outlasts their
         start.
+    executor
+        Runs the one-hot transforms and the solving of each pair of types, in place of processes of
+        our own: any `concurrent.futures.Executor`, such as a ``ThreadPoolExecutor``, one of loky,
+        or ``client.get_executor()`` of a Dask ``Client``. The basis is the same.
 
     Raises
     ------
@@ -82,7 +89,8 @@ def solve(
     9
     """
     chosen = find_solver(solver)
-    return solve_space(problem(group, input=input, output=output, workers=workers), chosen)
+    space = problem(group, input=input, output=output, workers=workers, executor=executor)
+    return solve_space(space, chosen, executor)
 
 
 def problem(
@@ -91,6 +99,7 @@ def problem(
     input: str | Sequence[int] | Space | None = None,
     output: str | Sequence[int] | Space,
     workers: int | None = None,
+    executor: Executor | None = None,
 ) -> HomSpace:
     """What `solve` solves: the space, with its representations built and checked."""
     if output is None:  # as an input it is the scalars
@@ -98,7 +107,7 @@ def problem(
     found = find_group(group)
     names = found.names
     spaces = {"input": as_space(input, names), "output": as_space(output, names)}
-    with Workers(workers) as pool:
+    with Workers(workers, executor) as pool:
         return hom_space(found, **spaces, workers=pool)
 
 
@@ -209,7 +218,9 @@ def _size(count: float) -> str:
     return f"{count:,.3g} {unit}"
 
 
-def solve_space(space: HomSpace, solver: Solver | None = None) -> Basis:
+def solve_space(
+    space: HomSpace, solver: Solver | None = None, executor: Executor | None = None
+) -> Basis:
     """`solve` for representations already at hand.
 
     Each pair of orbit types is solved once; with ``solver=None`` each by the first that applies.
@@ -220,11 +231,11 @@ def solve_space(space: HomSpace, solver: Solver | None = None) -> Basis:
         If the solver does not apply, would not fit in memory, or its result fails the checks.
     """
     tables: dict[tuple[int, int], Table] = {}
-    used: set[str] = set()
     pairs: dict[tuple[int, int] | None, HomSpace] = {None: space}
     if solver is None or solver.solve_whole is None:
         pairs = dict(_pairs(space).items())
     order = None if solver else _order(space)
+    tasks = []
     for pair, small in pairs.items():
         chosen = solver or choose(small, order)
         obstacle = chosen.obstacle(small)
@@ -235,24 +246,33 @@ def solve_space(space: HomSpace, solver: Solver | None = None) -> Basis:
             )
         whole = space if chosen in (orbits.SOLVER, kernel.SOLVER) else space.enumerated
         small = whole if pair is None else whole.between(pair[1], pair[0]).balanced
-        check_memory(chosen, small)
-        used.add(chosen.name)
-        try:
-            if pair is None:
-                assert chosen.solve_whole is not None
-                tables = chosen.solve_whole(small)
-            else:
-                tables[pair] = chosen.solve(small)
-        except EquibasisError as error:
-            raise _failed(chosen.name, space, error) from error
+        tasks.append((chosen.name, small, pair is None, str(space)))
+    with Workers(1 if executor is None else None, executor) as workers:
+        found = workers.map(_solved, tasks, str(space))
+        for pair, table in zip(pairs, found, strict=True):
+            tables.update(table if pair is None else {pair: table})
     types = space.types
     rows = [[tables[output.type, input_.type] for input_ in types.input] for output in types.output]
+    used = {solver for solver, *_ in tasks}
     name = "+".join(each for each in SOLVERS if each in used)
     try:
         return make_basis(space, rows, name)
     except EquibasisError as error:
-        raise _failed(name, space, error) from error
+        raise _failed(name, str(space), error) from error
 
 
-def _failed(solver: str, space: HomSpace, error: EquibasisError) -> SolverError:
+def _solved(name: str, space: HomSpace, whole: bool, what: str) -> Any:
+    """The table of a pair of types, or where a solver treats the ``whole`` space, all tables."""
+    solver = SOLVERS[name]
+    check_memory(solver, space)
+    try:
+        if whole:
+            assert solver.solve_whole is not None
+            return solver.solve_whole(space)
+        return solver.solve(space)
+    except EquibasisError as error:
+        raise _failed(name, what, error) from error
+
+
+def _failed(solver: str, space: str, error: EquibasisError) -> SolverError:
     return SolverError(f"solver {solver!r} failed its check on {space}: {error}")
