@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import Any
 
 from equibasis.errors import EquibasisError, GroupError, SolverError, SpaceError
 from equibasis.solvers import dense, kernel, orbits, projector, svd
 from equibasis.solvers.basis import Basis, make_basis, rank_expected
 from equibasis.solvers.constraints import has_whole_constraints
-from equibasis.solvers.interface import Solver, check_memory
+from equibasis.solvers.interface import Cost, Solver, check_memory
 from equibasis.solvers.tables import Table
 from equibasis.symmetry.catalog import find_group
 from equibasis.symmetry.group import Group
@@ -134,6 +135,52 @@ def _order(space: HomSpace) -> int | None:
         return None
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """What is known of a problem before it is solved.
+
+    Attributes
+    ----------
+    solver
+        Who treats it: their names joined by ``+``.
+    rank
+        dim Hom_G(X, Y); ``None`` where it is counted when solved.
+    cost
+        Estimated; ``None`` where the elements are listed first.
+    """
+
+    solver: str
+    rank: int | None
+    cost: Cost | None
+
+
+def prediction(space: HomSpace, solver: Solver | None = None) -> Prediction:
+    """What solving a problem by ``solver`` comes to, by default by the solvers that apply.
+
+    Raises
+    ------
+    SolverError
+        If the solver does not apply.
+    """
+    treated = list(_treated(space, solver).values())
+    used = _joined(each.name for each, _ in treated)
+    if any(_lists_first(each, space) for each, _ in treated):
+        return Prediction(used, _known_rank(space), None)
+    costs = [each.cost(part) for each, part in treated]
+    memory = max((cost.memory for cost in costs), default=0.0)
+    return Prediction(used, _known_rank(space), Cost(memory, sum(cost.seconds for cost in costs)))
+
+
+def _lists_first(solver: Solver, space: HomSpace) -> bool:
+    """Whether a solver lists all elements, where only generators are, before anything is known."""
+    return not space.complete and solver not in (orbits.SOLVER, kernel.SOLVER)
+
+
+def _joined(names: Iterable[str]) -> str:
+    used = set(names)
+    return "+".join(each for each in SOLVERS if each in used)
+
+
 def explanation(space: HomSpace, solver: Solver | None = None) -> str:
     """What is known of a problem before it is solved, and which solver treats it, and why.
 
@@ -159,7 +206,7 @@ def explanation(space: HomSpace, solver: Solver | None = None) -> str:
         takes = each.obstacle(space) if len(reasons) == len(pairs) else None
         if reasons and takes is None:
             takes = f"not all pairs of types: {reasons[0]}"
-        if takes is None and not space.complete and each not in (orbits.SOLVER, kernel.SOLVER):
+        if takes is None and _lists_first(each, space):
             takes = "lists the elements first; what it takes is known then"
         if takes is None:
             costs = [each.cost(treated) for treated in ([space] if each.solve_whole else pairs)]
@@ -195,14 +242,19 @@ def _types(space: HomSpace, side: str) -> str:
     return f"orbit types {', '.join(told)}"
 
 
-def _rank_beforehand(space: HomSpace) -> str:
+def _known_rank(space: HomSpace) -> int | None:
+    """The rank where characters or weights give it."""
     if space.complete:
-        return f"{rank_expected(space):,}, from characters"
+        return rank_expected(space)
+    return space.rank_by_weights if space.continuous else None
+
+
+def _rank_beforehand(space: HomSpace) -> str:
+    rank = _known_rank(space)
+    if rank is not None:
+        return f"{rank:,}, from {'characters' if space.complete else 'weights'}"
     if not space.continuous:
         return "counted when solved: only generators are listed"
-    rank = space.rank_by_weights
-    if rank is not None:
-        return f"{rank:,}, from weights"
     if all(has_whole_constraints(pair) for pair in _pairs(space).values()):
         held = "held to that of its constraints modulo a prime"
     else:
@@ -230,12 +282,41 @@ def solve_space(
     SolverError
         If the solver does not apply, would not fit in memory, or its result fails the checks.
     """
+    treated = _treated(space, solver)
+    tasks = []
+    for pair, (chosen, small) in treated.items():
+        if pair is not None and _lists_first(chosen, space):
+            small = space.enumerated.between(pair[1], pair[0]).balanced
+        tasks.append((chosen.name, small, pair is None, str(space)))
     tables: dict[tuple[int, int], Table] = {}
+    with Workers(1 if executor is None else None, executor) as workers:
+        found = workers.map(_solved, tasks, str(space))
+        for pair, table in zip(treated, found, strict=True):
+            tables.update(table if pair is None else {pair: table})
+    types = space.types
+    rows = [[tables[output.type, input_.type] for input_ in types.input] for output in types.output]
+    name = _joined(solver for solver, *_ in tasks)
+    try:
+        return make_basis(space, rows, name)
+    except EquibasisError as error:
+        raise _failed(name, str(space), error) from error
+
+
+def _treated(
+    space: HomSpace, solver: Solver | None
+) -> dict[tuple[int, int] | None, tuple[Solver, HomSpace]]:
+    """Who treats what: each pair of types (W, V), or ``None`` for the whole, as it is.
+
+    Raises
+    ------
+    SolverError
+        If the solver does not apply.
+    """
     pairs: dict[tuple[int, int] | None, HomSpace] = {None: space}
     if solver is None or solver.solve_whole is None:
         pairs = dict(_pairs(space).items())
     order = None if solver else _order(space)
-    tasks = []
+    treated = {}
     for pair, small in pairs.items():
         chosen = solver or choose(small, order)
         obstacle = chosen.obstacle(small)
@@ -244,21 +325,8 @@ def solve_space(
             raise SolverError(
                 f"solver {chosen.name!r} does not apply: {obstacle}; use --solver auto"
             )
-        whole = space if chosen in (orbits.SOLVER, kernel.SOLVER) else space.enumerated
-        small = whole if pair is None else whole.between(pair[1], pair[0]).balanced
-        tasks.append((chosen.name, small, pair is None, str(space)))
-    with Workers(1 if executor is None else None, executor) as workers:
-        found = workers.map(_solved, tasks, str(space))
-        for pair, table in zip(pairs, found, strict=True):
-            tables.update(table if pair is None else {pair: table})
-    types = space.types
-    rows = [[tables[output.type, input_.type] for input_ in types.input] for output in types.output]
-    used = {solver for solver, *_ in tasks}
-    name = "+".join(each for each in SOLVERS if each in used)
-    try:
-        return make_basis(space, rows, name)
-    except EquibasisError as error:
-        raise _failed(name, str(space), error) from error
+        treated[pair] = chosen, small
+    return treated
 
 
 def _solved(name: str, space: HomSpace, whole: bool, what: str) -> Any:
