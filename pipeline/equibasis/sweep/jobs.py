@@ -140,6 +140,6 @@ def _parts(path: str | Path) -> list[Any]:
         return TypeAdapter(list[Part]).validate_python(listed)
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"][isinstance(content, dict) :])
+        name = ".".join(str(part) for part in first["loc"][not isinstance(content, list) :])
         got = "" if first["type"] == "missing" else f", not {first['input']!r}"
         raise ParametersError(f"{path}: {name or 'the whole'}: {first['msg']}{got}") from error

@@ -7,10 +7,13 @@ import importlib
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing.context import BaseContext
 from typing import Any, TypeVar, cast
+
+from tqdm import tqdm
 
 from equibasis.symmetry.user_module import off_the_path
 
@@ -43,6 +46,7 @@ def _begin() -> None:
     """Make a worker ready: what we need is imported before the user's folders are on its path."""
     # Ctrl-C ends a worker without a word: the process that it works for says it.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a killed process leaves behind
     importlib.import_module("equibasis.symmetry.building")
 
 
