@@ -287,7 +287,7 @@ def solve_space(
     for pair, (chosen, small) in treated.items():
         if pair is not None and _lists_first(chosen, space):
             small = space.enumerated.between(pair[1], pair[0]).balanced
-        tasks.append((chosen.name, small, pair is None, str(space)))
+        tasks.append((chosen, small, pair is None, str(space)))
     tables: dict[tuple[int, int], Table] = {}
     with Workers(1 if executor is None else None, executor) as workers:
         found = workers.map(_solved, tasks, str(space))
@@ -295,7 +295,7 @@ def solve_space(
             tables.update(table if pair is None else {pair: table})
     types = space.types
     rows = [[tables[output.type, input_.type] for input_ in types.input] for output in types.output]
-    name = _joined(solver for solver, *_ in tasks)
+    name = _joined(chosen.name for chosen, _ in treated.values())
     try:
         return make_basis(space, rows, name)
     except EquibasisError as error:
@@ -329,9 +329,8 @@ def _treated(
     return treated
 
 
-def _solved(name: str, space: HomSpace, whole: bool, what: str) -> Any:
+def _solved(solver: Solver, space: HomSpace, whole: bool, what: str) -> Any:
     """The table of a pair of types, or where a solver treats the ``whole`` space, all tables."""
-    solver = SOLVERS[name]
     check_memory(solver, space)
     try:
         if whole:
@@ -339,7 +338,7 @@ def _solved(name: str, space: HomSpace, whole: bool, what: str) -> Any:
             return solver.solve_whole(space)
         return solver.solve(space)
     except EquibasisError as error:
-        raise _failed(name, what, error) from error
+        raise _failed(solver.name, what, error) from error
 
 
 def _failed(solver: str, space: str, error: EquibasisError) -> SolverError:

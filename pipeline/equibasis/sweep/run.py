@@ -25,8 +25,9 @@ from equibasis.sweep.jobs import Job
 from equibasis.sweep.solving import Forecast, Solved, Task, foretell, solve_task
 from equibasis.symmetry.catalog import find_group, is_built_in
 
-# Seconds between writings of the index, so that times are not lost with the process.
-_SAVED = 10.0
+# Seconds between writings of the index, so that times are not lost with the process; and how often
+# as long as the last one took.
+_SAVED, _SHARE = 10.0, 20.0
 
 # Refusals that are told of one by one.
 _MOST_TOLD = 5
@@ -148,14 +149,15 @@ def run(plan: Plan, engine: Engine) -> dict[str, Result]:
     results = {name: Result("skipped", reason=why) for name, why in plan.refused.items()}
     for name, found in with_times(plan.folder, plan.kept).items():
         results[name] = Result("solved", found)
-    saved = time.monotonic()
+    due = time.monotonic() + _SAVED
     try:
         tasks = {name: plan.tasks[name] for name in plan.to_solve}
         for name, found in _shown("solve", engine, solve_task, tasks):
             results[name] = _result(plan.folder / name, found)
-            if time.monotonic() > saved + _SAVED:
+            if (start := time.monotonic()) > due:
                 write_index(plan.folder, plan.jobs, results)
-                saved = time.monotonic()
+                took = time.monotonic() - start
+                due = start + max(_SAVED, _SHARE * took)
     finally:
         write_index(plan.folder, plan.jobs, results)
     return {name: results[name] for name in plan.jobs}
