@@ -163,6 +163,17 @@ def copy_of_this_project(
     return folder
 
 
+def solved_project(folder: Path, parameters: dict[str, Any] = PARAMETERS) -> Path:
+    """A copy of this project that only solves for the bases of its autoencoders, and has."""
+    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    copy_of_this_project(
+        folder, parameters, **dict.fromkeys(stages.keys() - {"equivariant", "invariant"})
+    )
+    run(folder, "dvc", "repro")
+    commit(folder, "Bases")
+    return folder
+
+
 def edit_lock(project: Path, edit: Callable[[dict[str, Any]], object]) -> None:
     """Change the stages of dvc.lock by hand, and commit it."""
     path = project / "dvc.lock"

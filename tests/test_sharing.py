@@ -15,12 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 from dvc.repo import Repo
 
 import equibasis as eb
 from equibasis.audit.audit import stale_findings
-from projects import REPOSITORY, attempt, commit, copy_of_this_project, environment, run
+from projects import REPOSITORY, attempt, commit, environment, run, solved_project
 
 pytest.importorskip("dvc_s3")
 settings = pytest.importorskip("moto.settings")
@@ -60,13 +59,8 @@ def s3() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def solved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of this project that only solves for equivariant maps, and has."""
-    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    folder = tmp_path_factory.mktemp("solved") / "equibasis"
-    copy_of_this_project(folder, **dict.fromkeys(stages.keys() - {"equivariant"}))
-    run(folder, "dvc", "repro")
-    commit(folder, "Bases")
-    return folder
+    """This project, in which the bases were made, and nothing pushed."""
+    return solved_project(tmp_path_factory.mktemp("solved") / "equibasis")
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +103,7 @@ def published(
         remote("add", "--quiet", "--default", "storage", request.getfixturevalue(place))
     commit(folder, "A remote")
     run(folder, "git", "tag", TAG)
-    shutil.rmtree(folder / MAPS)
+    shutil.rmtree(folder / "bases")
     shutil.rmtree(folder / ".dvc" / "cache")
     return folder
 
