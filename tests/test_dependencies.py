@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
+from dvc.api import DVCFileSystem
 
 import projects
 from digit_models import meaningless_digits
@@ -312,12 +313,12 @@ def test_each_pair_of_sizes_along_the_network_is_solved_once(image: int, hidden:
 # --- the tree's own code -------------------------------------------------------------------------
 
 
-def marked(folder: Path, text: str) -> None:
+def marked(folder: Path, text: str, before: str = "pass") -> None:
     """Change the code of a stage: it leaves a text beside the bases that it makes."""
     source = folder / "pipeline" / "digits" / "stages" / "bases.py"
     code = source.read_text(encoding="utf-8").partition("# changed")[0]
     source.write_text(
-        f"{code}# changed\n_run = run\n\n\ndef run(parameters, kind):\n"
+        f"{code}# changed\n_run = run\n\n\ndef run(parameters, kind):\n    {before}\n"
         f"    _run(parameters, kind)\n    (BASES / kind / 'code.txt').write_text({text!r})\n",
         encoding="utf-8",
     )
@@ -375,17 +376,37 @@ def test_two_worktrees_run_each_its_own_code_side_by_side_whatever_is_installed(
     assert [code_of(tree) for tree in trees] == ["one", "two"]
 
 
+# Goes on when another experiment has begun, and fails where none does: they meet in a folder.
+MEETING = """
+    import pathlib, time
+    here = pathlib.Path({here!r})
+    (here / {text!r}).touch()
+    began = time.monotonic()
+    while len(list(here.iterdir())) < 2:
+        assert time.monotonic() < began + 100, "the experiments run one after the other"
+        time.sleep(0.05)
+""".strip()
+
+
 @pytest.mark.usefixtures("foreign")
-def test_experiments_run_each_the_code_that_they_were_made_with(solving: Path) -> None:
-    for text, where in (("one", "--queue"), ("two", "--temp")):
-        marked(solving, text)
-        run(solving, "dvc", "exp", "run", where, "--name", f"exp-{text}")
-    marked(solving, "three")  # what the tree has when the queue runs is another code yet
-    run(solving, "dvc", "exp", "run", "--run-all")
-    run(solving, "git", "checkout", "--quiet", "pipeline")
-    for text in ("one", "two"):
-        run(solving, "dvc", "exp", "apply", f"exp-{text}")
-        assert code_of(solving) == text
+def test_queued_experiments_run_side_by_side_each_the_code_that_it_was_made_with(
+    solving: Path, tmp_path: Path
+) -> None:
+    meeting = tmp_path / "meeting"
+    meeting.mkdir()
+    texts = ["one", "two", "three", "four", "five", "six"]
+    for text in texts:
+        marked(solving, text, MEETING.format(here=str(meeting), text=text))
+        run(solving, "dvc", "exp", "run", "--queue", "--name", f"exp-{text}")
+    marked(solving, "seven")  # what the tree has when the queue runs is another code yet
+    try:  # `dvc queue start`, and waiting
+        run(solving, "dvc", "exp", "run", "--run-all", "--jobs", "2")
+    finally:
+        run(solving, "dvc", "queue", "stop", "--kill")
+    run(solving, "dvc", "exp", "run", "--temp", "--name", "exp-seven")
+    for text in [*texts, "seven"]:
+        made = DVCFileSystem(str(solving), rev=f"exp-{text}")
+        assert made.read_text("bases/equivariant/code.txt") == text
 
 
 # --- groups of the user's own --------------------------------------------------------------------
