@@ -313,12 +313,12 @@ def test_each_pair_of_sizes_along_the_network_is_solved_once(image: int, hidden:
 # --- the tree's own code -------------------------------------------------------------------------
 
 
-def marked(folder: Path, text: str, before: str = "pass") -> None:
+def marked(folder: Path, text: str) -> None:
     """Change the code of a stage: it leaves a text beside the bases that it makes."""
     source = folder / "pipeline" / "digits" / "stages" / "bases.py"
     code = source.read_text(encoding="utf-8").partition("# changed")[0]
     source.write_text(
-        f"{code}# changed\n_run = run\n\n\ndef run(parameters, kind):\n    {before}\n"
+        f"{code}# changed\n_run = run\n\n\ndef run(parameters, kind):\n"
         f"    _run(parameters, kind)\n    (BASES / kind / 'code.txt').write_text({text!r})\n",
         encoding="utf-8",
     )
@@ -376,16 +376,21 @@ def test_two_worktrees_run_each_its_own_code_side_by_side_whatever_is_installed(
     assert [code_of(tree) for tree in trees] == ["one", "two"]
 
 
-# Goes on when another experiment has begun, and fails where none does: they meet in a folder.
-MEETING = """
-    import pathlib, time
-    here = pathlib.Path({here!r})
-    (here / {text!r}).touch()
-    began = time.monotonic()
-    while len(list(here.iterdir())) < 2:
-        assert time.monotonic() < began + 100, "the experiments run one after the other"
-        time.sleep(0.05)
-""".strip()
+# The tree's package, cut down to one deed: once two experiments are under way, leave a text.
+DEED = """
+import pathlib, sys, time
+
+meeting = pathlib.Path({meeting!r})
+(meeting / {text!r}).touch()
+began = time.monotonic()
+while len(list(meeting.iterdir())) < 2:
+    assert time.monotonic() < began + 100, "no other experiment runs beside this one"
+    time.sleep(0.05)
+made = pathlib.Path("bases", "equivariant")
+made.mkdir(exist_ok=True)
+(made / "code.txt").write_text({text!r})
+sys.exit()
+"""
 
 
 @pytest.mark.usefixtures("foreign")
@@ -394,11 +399,16 @@ def test_queued_experiments_run_side_by_side_each_the_code_that_it_was_made_with
 ) -> None:
     meeting = tmp_path / "meeting"
     meeting.mkdir()
+
+    def change_code(text: str) -> None:
+        package = solving / "pipeline" / "equibasis" / "__init__.py"
+        package.write_text(DEED.format(meeting=str(meeting), text=text), encoding="utf-8")
+
     texts = ["one", "two", "three", "four", "five", "six"]
     for text in texts:
-        marked(solving, text, MEETING.format(here=str(meeting), text=text))
+        change_code(text)
         run(solving, "dvc", "exp", "run", "--queue", "--name", f"exp-{text}")
-    marked(solving, "seven")  # what the tree has when the queue runs is another code yet
+    change_code("seven")  # what the tree has when the queue runs is another code yet
     try:  # `dvc queue start`, and waiting
         run(solving, "dvc", "exp", "run", "--run-all", "--jobs", "2")
     finally:
