@@ -1,0 +1,78 @@
+"""The documentation site: `make docs` builds it in build/docs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+ROOT = DOCS.parent
+sys.path[:0] = [str(ROOT / "pipeline"), str(DOCS)]
+
+# Notebooks run with this tree's code, a thread each, and keep bases in a folder of the build's own.
+os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "pipeline"), os.environ.get("PYTHONPATH", "")])
+os.environ["EQUIBASIS_CACHE"] = str(ROOT / "build" / "docs-bases")
+for library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ[f"{library}_NUM_THREADS"] = "1"
+
+import equibasis  # noqa: E402
+
+project = "equibasis"
+author = "the equibasis developers"
+copyright = author
+version = release = equibasis.__version__
+
+extensions = [
+    "explorer",
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_click",
+    "sphinx_copybutton",
+    "sphinx_design",
+]
+exclude_patterns = ["_static"]
+templates_path: list[str] = []
+
+# --- pages: Markdown, with links to headings checked ----------------------------------------------
+
+myst_heading_anchors = 3
+myst_enable_extensions = ["colon_fence"]
+
+# --- notebooks: text, executed at every build; a cell that fails fails the build ------------------
+
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 180
+nb_merge_streams = True
+
+# --- the reference: from docstrings, whose single backticks are names of Python -------------------
+
+default_role = "py:obj"
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
+autodoc_class_signature = "mixed"
+autosummary_generate = False
+napoleon_google_docstring = False
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+python_maximum_signature_line_length = 88
+python_use_unqualified_type_names = True
+
+# --- looks: nothing is loaded from elsewhere ------------------------------------------------------
+
+html_theme = "furo"
+html_title = "equibasis"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sphinx = False
+pygments_style = "friendly"
+copybutton_exclude = ".linenos, .gp, .go"
+
+linkcheck_anchors = False
