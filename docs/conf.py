@@ -10,8 +10,8 @@ DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 sys.path[:0] = [str(ROOT / "pipeline"), str(DOCS)]
 
-# Notebooks run with this tree's code, a thread each, and keep bases in a folder of the build's own.
-os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "pipeline"), os.environ.get("PYTHONPATH", "")])
+# Notebooks run this tree's code, on one thread each, and keep bases in a folder of the build.
+os.environ["PYTHONPATH"] = str(ROOT / "pipeline")
 os.environ["EQUIBASIS_CACHE"] = str(ROOT / "build" / "docs-bases")
 for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ[f"{library}_NUM_THREADS"] = "1"

@@ -1,7 +1,7 @@
 """The explorer's data: of small problems, which weights of W are one weight.
 
-A Sphinx extension: the directive ``explorer`` puts the orbits of all problems into its page, as JSON,
-so that the page asks no server for anything; explorer.js does the rest.
+A Sphinx extension: the directive ``explorer`` puts the orbits of all problems into its page as
+JSON, so that the page asks no server for anything. explorer.js does the rest.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def kernel_basis(
     Returns
     -------
     Basis
-        Of vectors (out, in, *size), flattened: the layout of `torch.nn.Conv2d.weight`.
+        Of vectors ``(out, in, *size)``, flattened: the layout of `torch.nn.Conv2d.weight`.
 
     Raises
     ------

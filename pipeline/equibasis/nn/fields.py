@@ -52,7 +52,7 @@ class _WindowPool(nn.Module):
             raise ModelError(f"{name}: padding {self.padding} is at most half of {self.size}")
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, n, *grid) -> (batch, n, *grid')."""
+        """``(batch, n, *grid)`` -> ``(batch, n, *grid')``."""
         check_vectors(self, x, self.domain.dimension, batches=1)
         check_centred(self, x, self.turned, self.size, self.stride, self.padding)
         return self.pooled(x)
@@ -69,10 +69,10 @@ class _WindowPool(nn.Module):
 class FieldMaxPool(_WindowPool):
     """The largest of each channel in windows of a grid, where the group permutes channels.
 
-    (batch, n, *grid) to (batch, n, *grid'), as `torch.nn.MaxPool2d`. Windows have to lie alike
-    from both ends of an axis that the group turns: the stride divides size + 2 padding - window.
-    So windows of 2 points are for even sizes, and windows of 3 with stride 2 for odd ones, with
-    padding 1 too.
+    ``(batch, n, *grid)`` to ``(batch, n, *grid')``, as `torch.nn.MaxPool2d`. Windows have to lie
+    alike from both ends of an axis that the group turns: the stride divides
+    size + 2 padding - window. So windows of 2 points are for even sizes, and windows of 3 with
+    stride 2 for odd ones, with padding 1 too.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class FieldAvgPool(_WindowPool):
 
 
 class GlobalAvgPool(nn.Module):
-    """The mean over the grid: (batch, n, *grid) to vectors (batch, n), on which the group acts."""
+    """The mean over the grid: ``(batch, n, *grid)`` to vectors (batch, n), where the group acts."""
 
     def __init__(self, features: FeatureSpace) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class GlobalAvgPool(nn.Module):
         self.codomain = self.domain.at_a_point
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, n, *grid) -> (batch, n)."""
+        """``(batch, n, *grid)`` -> (batch, n)."""
         check_vectors(self, x, self.domain.dimension)
         return x.mean(dim=tuple(range(-self.domain.axes, 0)))
 
@@ -170,8 +170,8 @@ class OrbitMaxPool(IdentifiedWeights, ExactBuffers):
 class FieldUpsample(nn.Module):
     """Fields on a grid that is a whole number of times as fine.
 
-    (batch, n, *grid) to (batch, n, *grid'). Points lie in the middle of what they stand for, so
-    any grid is turned as before.
+    ``(batch, n, *grid)`` to ``(batch, n, *grid')``. Points lie in the middle of what they stand
+    for, so any grid is turned as before.
 
     Parameters
     ----------
@@ -203,7 +203,7 @@ class FieldUpsample(nn.Module):
         self.mode = mode
 
     def forward(self, x: Any) -> Tensor:
-        """(batch, n, *grid) -> (batch, n, *grid')."""
+        """``(batch, n, *grid)`` -> ``(batch, n, *grid')``."""
         check_vectors(self, x, self.domain.dimension, batches=1)
         axes = self.domain.axes
         if self.mode == "nearest":  # functional.interpolate rounds, for scales such as 41
@@ -226,7 +226,7 @@ class FieldDropout(ExactBuffers):
     """Dropout of invariant blocks: in training each is 0 with probability p, else times 1/(1 - p).
 
     A block is a set of channels that the group keeps apart, over the whole grid: all of one
-    regular field, or of one vector. (..., n, *grid) to the same, vectors (..., n) too; every
+    regular field, or of one vector. ``(..., n, *grid)`` to the same, vectors (..., n) too; every
     sample is drawn by itself.
 
     Parameters
@@ -256,7 +256,7 @@ class FieldDropout(ExactBuffers):
         self.register_exact("block", block)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., n, *grid) -> the same shape."""
+        """``(..., n, *grid)`` -> the same shape."""
         check_vectors(self, x, self.domain.dimension)
         if not self.training or not self.p:
             return x
@@ -270,7 +270,7 @@ class FieldDropout(ExactBuffers):
 
 
 class FieldsToVectors(nn.Module):
-    """Fields on a grid of one size as vectors, for linear layers. (..., n, *grid) to (..., n·N).
+    """Fields on a grid of one size as vectors for linear layers: ``(..., n, *grid)`` to (..., n·N).
 
     The vectors are of the space that has the N points in its text: ``8*(regular*7x7)``, which is
     ``layer.codomain.space``, for bases of the layers after it.
@@ -306,7 +306,7 @@ class FieldsToVectors(nn.Module):
         )
 
     def forward(self, x: Any) -> Tensor:
-        """(..., n, *grid) -> (..., n·N)."""
+        """``(..., n, *grid)`` -> (..., n·N)."""
         check_vectors(self, x, self.domain.dimension)
         axes = self.domain.axes
         if not isinstance(x, fx.Proxy) and tuple(x.shape[-axes:]) != self.size:

@@ -40,7 +40,7 @@ class FeatureSpace:
     axes
         How many axes of a grid follow the n channels: none for vectors (..., n).
     turns
-        How each element turns these axes, float64 (|G|, axes, axes); ``None`` where that is not
+        How each element turns these axes, float64 ``(|G|, axes, axes)``; ``None`` where that is not
         known, as of kernels of one point.
     """
 
