@@ -1,6 +1,6 @@
 """The documentation site: the explorer's data, and each page as a browser shows it.
 
-The pages take minutes to build, as their notebooks are executed, so that the usual run of the tests does
+The pages take minutes to build, as their notebooks are executed, so the usual run of the tests does
 not: `make docs-test` builds them, and runs this file with the site's folder in ``EQUIBASIS_SITE``.
 """
 
