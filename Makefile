@@ -15,14 +15,14 @@ help:
 	@echo "make docs-links   the same, and every link to elsewhere asked for"
 	@echo "make audit   run the committed pipeline in a clean clone, and compare (a few minutes)"
 	@echo "make crash   kill 100 solves, 100 users of the cache and 20 pipeline runs at random moments (six minutes)"
-	@echo "make bench   times of layers and solvers, and what is learned, written to docs/benchmarks.md (about twenty minutes)"
+	@echo "make bench   times of layers and solvers, and what is learned, written to docs/benchmarks.md (about half an hour)"
 	@echo "make fuzz    mutated basis files for ten minutes; tells which, if any, broke something"
 	@echo "make clean   remove the environment and caches"
 
-# $(call environment,FOLDER,CONSTRAINTS): an environment with everything, and this tree's package.
+# $(call environment,FOLDER,CONSTRAINTS,EXTRA): an environment with this tree's package and an extra.
 define environment
 	$(PYTHON) -m venv $(1)
-	$(1)/bin/python -m pip install --quiet --disable-pip-version-check -c $(2) -e '.[dev]'
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check -c $(2) -e '.[$(3)]'
 	@# So that its dvc finds its python even where nobody activated the environment.
 	@$(1)/bin/python -c 'import pathlib, sysconfig; \
 	  (pathlib.Path(sysconfig.get_path("purelib")) / "activate_path.pth").write_text( \
@@ -32,10 +32,10 @@ endef
 
 install: .venv/.installed
 .venv/.installed: setup.cfg pyproject.toml constraints.txt
-	$(call environment,.venv,constraints.txt)
+	$(call environment,.venv,constraints.txt,dev)
 
 .venv-lowest/.installed: setup.cfg pyproject.toml constraints-lowest.txt
-	$(call environment,.venv-lowest,constraints-lowest.txt)
+	$(call environment,.venv-lowest,constraints-lowest.txt,test)
 
 repro: install
 	@$(BIN)/equibasis mend
@@ -73,6 +73,7 @@ bench: install
 	$(BIN)/python benchmarks/solve.py
 	$(BIN)/python benchmarks/sizes.py
 	$(BIN)/python benchmarks/learning.py
+	$(BIN)/python benchmarks/convolutions.py
 
 fuzz: install
 	$(BIN)/python tests/fuzz.py

@@ -123,7 +123,7 @@ WAYS: dict[str, Callable[[Problem], nn.Module]] = {"plain": plain, "ours": ours}
 
 
 def measure(problem: Problem, names: list[str], device: str = "cpu") -> dict[str, dict[str, float]]:
-    """Median seconds of training steps and of evaluation, by way, in rounds of turns."""
+    """Seconds of training steps and of evaluation, by way, in rounds of turns."""
     torch.manual_seed(0)
     makers = {**WAYS, "escnn": escnn}
     layers = {name: makers[name](problem).to(device) for name in names}
@@ -138,7 +138,7 @@ def measure(problem: Problem, names: list[str], device: str = "cpu") -> dict[str
 
 
 def in_turns(calls: dict[str, Callable[[], object]], device: str) -> dict[str, float]:
-    """Median times, of rounds in which all take turns."""
+    """Least times, of rounds in which all take turns: what else a machine does only adds to them."""
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
     for call in calls.values():
         for _ in range(2):
@@ -151,7 +151,7 @@ def in_turns(calls: dict[str, Callable[[], object]], device: str) -> dict[str, f
             call()
             wait()
             rounds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(times) for name, times in rounds.items()}
+    return {name: min(times) for name, times in rounds.items()}
 
 
 # --- whole networks ------------------------------------------------------------------------------
