@@ -59,22 +59,24 @@ myst_enable_extensions = ["colon_fence"]
 nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_show_tb = True
-nb_execution_timeout = 180
+nb_execution_timeout = 900
 nb_merge_streams = True
 
 # --- the reference: from docstrings, whose single backticks are names of Python -------------------
 
 default_role = "py:obj"
+autodoc_default_options = {"exclude-members": "extra_repr, weights_of"}
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 autodoc_class_signature = "mixed"
 autosummary_generate = False
 napoleon_google_docstring = False
-napoleon_use_ivar = True
+napoleon_custom_sections = [("Attributes", "params_style")]  # which may name several at once
 napoleon_use_rtype = False
 python_maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
+toc_object_entries_show_parents = "hide"
 
 # --- looks: nothing is loaded from elsewhere ------------------------------------------------------
 

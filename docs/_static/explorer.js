@@ -41,7 +41,7 @@
   // Squares at (x, y) in units of one, in a picture of their size.
   function draw(picture, points, width, height) {
     picture.setAttribute("viewBox", `-0.1 -0.1 ${width + 0.2} ${height + 0.2}`);
-    picture.style.setProperty("--columns", width);
+    picture.parentElement.style.setProperty("--columns", width);
     const made = points.map(([x, y]) => {
       const square = document.createElementNS("http://www.w3.org/2000/svg", "rect");
       for (const [name, value] of Object.entries({ x: x + 0.04, y: y + 0.04, width: 0.92, height: 0.92 }))
