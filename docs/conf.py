@@ -61,6 +61,7 @@ nb_execution_in_temp = True
 nb_execution_show_tb = True
 nb_execution_timeout = 900
 nb_merge_streams = True
+nb_code_prompt_show = nb_code_prompt_hide = "Code"
 
 # --- the reference: from docstrings, whose single backticks are names of Python -------------------
 
@@ -82,6 +83,8 @@ toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
 html_title = "equibasis"
+html_favicon = "_static/logo.svg"
+html_logo = "_static/logo.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False

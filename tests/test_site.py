@@ -170,7 +170,7 @@ def chosen(page: Any) -> int:
 @pytest.mark.parametrize("as_matrix", [False, True])
 @pytest.mark.parametrize(
     ("group", "x", "y", "entry"),
-    [("c4", "4x4", "2x2", 23), ("d4", "3x3", "3x3:pseudoscalar", 10), ("s5", "5x5", "5x5", 7)],
+    [("c4", "4x4", "2x2", 23), ("d4", "3x3", "3x3:pseudoscalar", 6), ("s5", "5x5", "5x5", 7)],
 )
 def test_pointing_at_a_weight_lights_its_orbit_and_its_pixels(
     group, x, y, entry, as_matrix, open_page
