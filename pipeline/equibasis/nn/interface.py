@@ -97,7 +97,7 @@ class FeatureSpace:
 
     @property
     def channels(self) -> int:
-        """The axis of n, from the end: -1 of vectors."""
+        """The axis of n, counted from the end, so -1 of vectors."""
         return -1 - self.axes
 
     def along_channels(self, numbers: Tensor) -> Tensor:

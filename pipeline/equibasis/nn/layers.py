@@ -48,7 +48,7 @@ class EquivariantLinear(IdentifiedWeights):
         only permutations keep. ``None``: no bias.
     start
         How coefficients are drawn: ``"reference"``, by `equibasis.nn.init.reference_`;
-        ``"variance"``, by `equibasis.nn.init.variance_preserving_`.
+        ``"variance"``, by `equibasis.nn.variance_preserving_`.
     mode
         ``"expand"``: W is made, then one plain product. ``"irreps"``: one product an irrep, W is
         never made. Both give the same y; ``"auto"`` takes the faster for the sizes at hand.
