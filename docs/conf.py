@@ -56,6 +56,7 @@ myst_enable_extensions = ["colon_fence"]
 
 # --- notebooks: text, executed at every build; a cell that fails fails the build ------------------
 
+suppress_warnings = ["myst-nb.lexer"]  # which is not known where notebooks are not executed
 nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_show_tb = True
