@@ -69,7 +69,7 @@ class Pointwise(nn.Module):
 
 
 class NormActivation(IdentifiedWeights):
-    """y_b = x_b · gate(a_b |x_b|/√n_b + c_b) for each invariant block b, of n_b coordinates.
+    """y_b = x_b · gate(a_b ‖x_b‖/√n_b + c_b) for each invariant block b, of n_b coordinates.
 
     For any representation, since the gate is invariant and multiplies a whole block: lengths are
     those of `InvariantMetric`. a and c are learned, and start at 1 and 0. Smooth enough at x = 0:

@@ -59,7 +59,7 @@ class _WindowPool(nn.Module):
             _check_permutes(self.domain, name, "FieldAvgPool")
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, n, *grid) -> (batch, n, *grid')."""
+        """``(batch, n, *grid)`` -> ``(batch, n, *grid')``."""
         check_vectors(self, x, self.domain.dimension, batches=1)
         check_centred(self, x, self.turned, self.size, self.stride, self.padding)
         return self.pooled[self.domain.axes](x, self.size, self.stride, self.padding)
@@ -72,10 +72,10 @@ class _WindowPool(nn.Module):
 class FieldMaxPool(_WindowPool):
     """The largest of each channel in windows of a grid, where the group permutes channels.
 
-    (batch, n, *grid) to (batch, n, *grid'), as `torch.nn.MaxPool2d`. Windows have to lie alike
-    from both ends of an axis that the group turns: the stride divides size + 2 padding - window.
-    So windows of 2 points are for even sizes, and windows of 3 with stride 2 for odd ones, with
-    padding 1 too.
+    ``(batch, n, *grid)`` to ``(batch, n, *grid')``, as `torch.nn.MaxPool2d`. Windows have to lie
+    alike from both ends of an axis that the group turns: the stride divides
+    size + 2 padding - window. So windows of 2 points are for even sizes, and windows of 3 with
+    stride 2 for odd ones, with padding 1 too.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ class FieldAvgPool(_WindowPool):
 
 
 class GlobalAvgPool(nn.Module):
-    """The mean over the grid: (batch, n, *grid) to vectors (batch, n), on which the group acts."""
+    """The mean over the grid: ``(batch, n, *grid)`` to vectors (batch, n), where the group acts."""
 
     def __init__(self, features: FeatureSpace) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class GlobalAvgPool(nn.Module):
         self.codomain = self.domain.at_a_point
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, n, *grid) -> (batch, n)."""
+        """``(batch, n, *grid)`` -> (batch, n)."""
         check_vectors(self, x, self.domain.dimension)
         return x.mean(dim=tuple(range(-self.domain.axes, 0)))
 
@@ -160,8 +160,8 @@ class OrbitMaxPool(IdentifiedWeights, ExactBuffers):
 class FieldUpsample(nn.Module):
     """Fields on a grid that is a whole number of times as fine.
 
-    (batch, n, *grid) to (batch, n, *grid'). Points lie in the middle of what they stand for, so
-    any grid is turned as before.
+    ``(batch, n, *grid)`` to ``(batch, n, *grid')``. Points lie in the middle of what they stand
+    for, so any grid is turned as before.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ class FieldUpsample(nn.Module):
         self.mode = mode
 
     def forward(self, x: Any) -> Tensor:
-        """(batch, n, *grid) -> (batch, n, *grid')."""
+        """``(batch, n, *grid)`` -> ``(batch, n, *grid')``."""
         check_vectors(self, x, self.domain.dimension, batches=1)
         axes = self.domain.axes
         if self.mode == "nearest":  # functional.interpolate rounds, for scales such as 41
@@ -216,7 +216,7 @@ class FieldDropout(ExactBuffers):
     """Dropout of invariant blocks: in training each is 0 with probability p, else times 1/(1 - p).
 
     A block is a set of channels that the group keeps apart, over the whole grid: all of one
-    regular field, or of one vector. (..., n, *grid) to the same, vectors (..., n) too; every
+    regular field, or of one vector. ``(..., n, *grid)`` to the same, vectors (..., n) too; every
     sample is drawn by itself.
 
     Parameters
@@ -243,7 +243,7 @@ class FieldDropout(ExactBuffers):
         self.register_exact("block", part_numbers(parts))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., n, *grid) -> the same shape."""
+        """``(..., n, *grid)`` -> the same shape."""
         check_vectors(self, x, self.domain.dimension)
         if not self.training or not self.p:
             return x
@@ -257,7 +257,7 @@ class FieldDropout(ExactBuffers):
 
 
 class FieldsToVectors(nn.Module):
-    """Fields on a grid of one size as vectors, for linear layers. (..., n, *grid) to (..., n·N).
+    """Fields on a grid of one size as vectors for linear layers: ``(..., n, *grid)`` to (..., n·N).
 
     The vectors are of the space that has the N points in its text: ``8*(regular*7x7)``, which is
     ``layer.codomain.space``, for bases of the layers after it.
@@ -293,7 +293,7 @@ class FieldsToVectors(nn.Module):
         )
 
     def forward(self, x: Any) -> Tensor:
-        """(..., n, *grid) -> (..., n·N)."""
+        """``(..., n, *grid)`` -> (..., n·N)."""
         check_vectors(self, x, self.domain.dimension)
         axes = self.domain.axes
         if not isinstance(x, fx.Proxy) and tuple(x.shape[-axes:]) != self.size:
