@@ -18,7 +18,7 @@ import yaml
 from filelock import FileLock
 
 import equibasis as eb
-from dvc_forks import dvc
+from forks import dvc
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent

@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -20,6 +21,7 @@ import equibasis as eb
 from basis_files import BASES, edit, fixed, rehash, replaced, saved
 from equibasis.artifact import foreign_hdf5, normalise, store
 from equibasis.artifact.normalise import import_basis
+from forks import program
 
 THE_COMMAND = "'equibasis import FILE OUT'"
 
@@ -35,6 +37,30 @@ KINDS = ["slanted", "rank 0", "sums"]
 @pytest.fixture(params=KINDS)
 def file(request, tmp_path) -> Path:
     return saved(BASES[request.param](), tmp_path / "basis.h5")
+
+
+@pytest.fixture
+def started() -> None:
+    """Each import starts a Python, as it does for users."""
+
+
+@pytest.fixture(autouse=True)
+def imports_in_forks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless a test wants that, each import is a fork of a process that has loaded HDF5."""
+    if os.name != "posix" or "started" in request.fixturenames:
+        return
+
+    def run(command, *, timeout, cwd, **_):
+        python, option, text, *arguments = command
+        assert (python, option) == (sys.executable, "-c")
+        done = program(text, arguments, cwd, timeout)
+        said = (done.stdout.encode(), done.stderr.encode())
+        return subprocess.CompletedProcess(command, done.returncode, *said)
+
+    with_forks = SimpleNamespace(
+        run=run, DEVNULL=subprocess.DEVNULL, TimeoutExpired=subprocess.TimeoutExpired
+    )
+    monkeypatch.setattr(normalise, "subprocess", with_forks)
 
 
 def files_and(name: str, *pairs: tuple[str, object]) -> pytest.MarkDecorator:
@@ -523,6 +549,7 @@ def in_the_process(monkeypatch, fault: str) -> None:
     monkeypatch.setattr(normalise, "_PROGRAM", f"import os, sys, time, signal; {fault}")
 
 
+@pytest.mark.usefixtures("started")
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGKILL"])
 def test_the_death_of_the_process_is_one_line(c4_file, tmp_path, monkeypatch, name):
@@ -536,12 +563,14 @@ def test_the_death_of_the_process_is_one_line(c4_file, tmp_path, monkeypatch, na
     )
 
 
+@pytest.mark.usefixtures("started")
 def test_the_failure_of_the_process_is_one_line_that_tells_of_it(c4_file, tmp_path, monkeypatch):
     in_the_process(monkeypatch, "import none_of_that_name")
     with pytest.raises(eb.BasisFileError, match="failed: ModuleNotFoundError: No module named"):
         import_basis(c4_file, tmp_path / "out.h5")
 
 
+@pytest.mark.usefixtures("started")
 def test_a_process_that_hangs_is_ended(c4_file, tmp_path, monkeypatch):
     monkeypatch.setattr(normalise, "_SECONDS", 0.5)
     in_the_process(monkeypatch, "time.sleep(1000)")
@@ -570,6 +599,7 @@ def declaring(path: Path, shape: tuple[int, ...], **options: object) -> Path:
     return edit(path, change)
 
 
+@pytest.mark.usefixtures("started")
 def test_sizes_that_the_file_cannot_hold_are_refused_before_anything_is_allocated(
     c4_file, tmp_path
 ):
@@ -588,6 +618,7 @@ def test_sizes_beyond_the_memory_that_is_free_are_refused(c4_file, tmp_path, mon
         import_basis(c4_file, tmp_path / "out.h5")
 
 
+@pytest.mark.usefixtures("started")
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
 def test_a_chunk_larger_than_memory_is_one_line(c4_file, tmp_path):
     """Declared in a small file, and stored as a few compressed bytes."""
