@@ -6,13 +6,16 @@ TORCH_INDEX ?= $(if $(TORCH),--extra-index-url https://download.pytorch.org/whl/
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install repro test test-lowest lint audit crash bench fuzz dist-check clean
+.PHONY: help install repro test test-lowest lint docs docs-test docs-links audit crash bench fuzz dist-check clean
 help:
 	@echo "make repro   install, then run the whole pipeline (dvc repro); TORCH=cpu: PyTorch without CUDA"
 	@echo "make test    install, then run the tests; TESTS=... for some of them, or for options:"
 	@echo "             TESTS='--hypothesis-profile thorough' draws 50 times as many examples"
 	@echo "make test-lowest  the same with the lowest versions allowed"
 	@echo "make lint    style, format and types"
+	@echo "make docs    the documentation, its notebooks executed, in build/docs (a few minutes)"
+	@echo "make docs-test    the same, and every page opened in Chromium"
+	@echo "make docs-links   the same, and every link to elsewhere asked for"
 	@echo "make audit   run the committed pipeline in a clean clone, and compare (a few minutes)"
 	@echo "make crash   kill 100 solves, 100 users of the cache and 20 pipeline runs at random moments (six minutes)"
 	@echo "make bench   times of layers and solvers, and what is learned, written to docs/benchmarks.md (about half an hour)"
@@ -52,6 +55,16 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+SITE := $(BIN)/python -m sphinx -W --keep-going -E -q -j auto
+docs: install
+	$(SITE) -b html docs build/docs
+
+docs-test: docs
+	EQUIBASIS_SITE=build/docs $(BIN)/python -m pytest -n 2 tests/test_site.py
+
+docs-links: install
+	$(SITE) -D nb_execution_mode=off -b linkcheck docs build/docs-links
 
 audit: install
 	$(BIN)/equibasis audit

@@ -36,7 +36,7 @@ def kernel_basis(
     A convolution y(q) = Σ_p K(p) x(q + p) commutes with a group that moves the points of a grid by
     R(g) and what fields have there by σ₁(g) and σ₂(g) just if K(R(g) p) = σ₂(g) K(p) σ₁(g)⁻¹ for
     all p: if K is an equivariant map from a window of the one field to a point of the other. So
-    these are the bases of `equibasis.get_basis` from `window(in_field, size)`, and one object as
+    these are the bases of `equibasis.get_basis` from ``window(in_field, size)``, and one object as
     long as a layer has it.
 
     >>> import equibasis as eb
@@ -57,7 +57,7 @@ def kernel_basis(
     Returns
     -------
     Basis
-        Of vectors (out, in, *size), flattened: the layout of `torch.nn.Conv2d.weight`.
+        Of vectors ``(out, in, *size)``, flattened: the layout of `torch.nn.Conv2d.weight`.
 
     Raises
     ------

@@ -23,7 +23,7 @@ from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.interface import EquivariantMap, FeatureSpace, features_of, shown
 from equibasis.nn.metric import InvariantMetric, NoLengthError
 from equibasis.solvers.basis import Basis
-from equibasis.symmetry.constructions import invariant_coordinates
+from equibasis.symmetry.constructions import invariant_coordinates, part_numbers
 
 
 class Pointwise(nn.Module):
@@ -69,7 +69,7 @@ class Pointwise(nn.Module):
 
 
 class NormActivation(IdentifiedWeights):
-    """y_b = x_b · gate(a_b |x_b|/√n_b + c_b) for each invariant block b, of n_b coordinates.
+    """y_b = x_b · gate(a_b ‖x_b‖/√n_b + c_b) for each invariant block b, of n_b coordinates.
 
     For any representation, since the gate is invariant and multiplies a whole block: lengths are
     those of `InvariantMetric`. a and c are learned, and start at 1 and 0. Smooth enough at x = 0:
@@ -151,10 +151,7 @@ class GatedActivation(IdentifiedWeights, ExactBuffers):
         self.blocks = len(parts)
         self.domain, self.codomain = space + space.scalars(self.blocks), space
         self.gate = _gate(gate, self.blocks)
-        block = np.empty(space.dimension, dtype=np.int64)
-        for number, part in enumerate(parts):
-            block[part] = number
-        self.register_exact("block", block)
+        self.register_exact("block", part_numbers(parts))
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n + blocks) -> (..., n)."""

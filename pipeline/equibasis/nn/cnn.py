@@ -56,8 +56,8 @@ class EquivariantCNN(EquivariantSequential):
     group
         Name of a built-in group of grids, ``module:object``, or a `Group`.
     outputs
-        Classes, or invariant numbers: (batch, c, *grid) to (batch, outputs). ``None``: to the last
-        fields.
+        Classes, or invariant numbers: ``(batch, c, *grid)`` to (batch, outputs). ``None``: to the
+        last fields.
     size
         Points of kernels along each axis, odd; grids keep their size under them.
     pool

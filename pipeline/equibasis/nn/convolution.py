@@ -114,7 +114,7 @@ class _Convolution(IdentifiedWeights):
         return (weight.transpose(1, 2) if self.transposed else weight).flatten(0, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, in, *grid) -> (batch, out, *grid'), or without the batch."""
+        """``(batch, in, *grid)`` -> ``(batch, out, *grid')``, or without the batch."""
         check_vectors(self, x, self.in_channels, self.coefficients.dtype, batches=1)
         weight, bias = self.weight(), self.bias()
         if self.transposed:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from torch import Tensor, fx, nn
@@ -17,7 +17,7 @@ from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.interface import FeatureSpace, features_of
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.assembled import product
-from equibasis.symmetry.constructions import invariant_coordinates
+from equibasis.symmetry.constructions import invariant_coordinates, part_numbers
 from equibasis.symmetry.windows import turned_points, window
 
 Sizes: TypeAlias = int | Sequence[int]
@@ -31,6 +31,11 @@ _LINEAR: dict[int, UpsampleMode] = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 class _WindowPool(nn.Module):
     """Pooling in windows of a grid: `FieldMaxPool`, `FieldAvgPool`."""
+
+    # By the number of axes: what torch calls it.
+    pooled: ClassVar[Mapping[int, Callable[..., Tensor]]]
+    # Whether it commutes with permutations of channels alone.
+    permutes_only: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -50,16 +55,14 @@ class _WindowPool(nn.Module):
         self.turned = turned_axes(self.domain)
         if any(2 * p > e for p, e in zip(self.padding, self.size, strict=True)):
             raise ModelError(f"{name}: padding {self.padding} is at most half of {self.size}")
+        if self.permutes_only:
+            _check_permutes(self.domain, name, "FieldAvgPool")
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, n, *grid) -> (batch, n, *grid')."""
+        """``(batch, n, *grid)`` -> ``(batch, n, *grid')``."""
         check_vectors(self, x, self.domain.dimension, batches=1)
         check_centred(self, x, self.turned, self.size, self.stride, self.padding)
-        return self.pooled(x)
-
-    def pooled(self, x: Tensor) -> Tensor:
-        """The same, x checked."""
-        raise NotImplementedError
+        return self.pooled[self.domain.axes](x, self.size, self.stride, self.padding)
 
     def extra_repr(self) -> str:
         """Sizes, for ``repr``."""
@@ -69,10 +72,10 @@ class _WindowPool(nn.Module):
 class FieldMaxPool(_WindowPool):
     """The largest of each channel in windows of a grid, where the group permutes channels.
 
-    (batch, n, *grid) to (batch, n, *grid'), as `torch.nn.MaxPool2d`. Windows have to lie alike
-    from both ends of an axis that the group turns: the stride divides size + 2 padding - window.
-    So windows of 2 points are for even sizes, and windows of 3 with stride 2 for odd ones, with
-    padding 1 too.
+    ``(batch, n, *grid)`` to ``(batch, n, *grid')``, as `torch.nn.MaxPool2d`. Windows have to lie
+    alike from both ends of an axis that the group turns: the stride divides
+    size + 2 padding - window. So windows of 2 points are for even sizes, and windows of 3 with
+    stride 2 for odd ones, with padding 1 too.
 
     Parameters
     ----------
@@ -89,19 +92,8 @@ class FieldMaxPool(_WindowPool):
         on which it would take windows to others.
     """
 
-    def __init__(
-        self,
-        features: FeatureSpace,
-        size: Sizes,
-        stride: Sizes | None = None,
-        padding: Sizes = 0,
-    ) -> None:
-        super().__init__(features, size, stride, padding)
-        _check_permutes(self.domain, "FieldMaxPool", "FieldAvgPool")
-
-    def pooled(self, x: Tensor) -> Tensor:
-        """The same, x checked."""
-        return _MAX[self.domain.axes](x, self.size, self.stride, self.padding)
+    pooled = _MAX
+    permutes_only = True
 
 
 class FieldAvgPool(_WindowPool):
@@ -110,13 +102,11 @@ class FieldAvgPool(_WindowPool):
     For any representation; parameters, sizes and errors are those of `FieldMaxPool`.
     """
 
-    def pooled(self, x: Tensor) -> Tensor:
-        """The same, x checked."""
-        return _MEAN[self.domain.axes](x, self.size, self.stride, self.padding)
+    pooled = _MEAN
 
 
 class GlobalAvgPool(nn.Module):
-    """The mean over the grid: (batch, n, *grid) to vectors (batch, n), on which the group acts."""
+    """The mean over the grid: ``(batch, n, *grid)`` to vectors (batch, n), where the group acts."""
 
     def __init__(self, features: FeatureSpace) -> None:
         super().__init__()
@@ -124,7 +114,7 @@ class GlobalAvgPool(nn.Module):
         self.codomain = self.domain.at_a_point
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, n, *grid) -> (batch, n)."""
+        """``(batch, n, *grid)`` -> (batch, n)."""
         check_vectors(self, x, self.domain.dimension)
         return x.mean(dim=tuple(range(-self.domain.axes, 0)))
 
@@ -170,8 +160,8 @@ class OrbitMaxPool(IdentifiedWeights, ExactBuffers):
 class FieldUpsample(nn.Module):
     """Fields on a grid that is a whole number of times as fine.
 
-    (batch, n, *grid) to (batch, n, *grid'). Points lie in the middle of what they stand for, so
-    any grid is turned as before.
+    ``(batch, n, *grid)`` to ``(batch, n, *grid')``. Points lie in the middle of what they stand
+    for, so any grid is turned as before.
 
     Parameters
     ----------
@@ -203,7 +193,7 @@ class FieldUpsample(nn.Module):
         self.mode = mode
 
     def forward(self, x: Any) -> Tensor:
-        """(batch, n, *grid) -> (batch, n, *grid')."""
+        """``(batch, n, *grid)`` -> ``(batch, n, *grid')``."""
         check_vectors(self, x, self.domain.dimension, batches=1)
         axes = self.domain.axes
         if self.mode == "nearest":  # functional.interpolate rounds, for scales such as 41
@@ -226,7 +216,7 @@ class FieldDropout(ExactBuffers):
     """Dropout of invariant blocks: in training each is 0 with probability p, else times 1/(1 - p).
 
     A block is a set of channels that the group keeps apart, over the whole grid: all of one
-    regular field, or of one vector. (..., n, *grid) to the same, vectors (..., n) too; every
+    regular field, or of one vector. ``(..., n, *grid)`` to the same, vectors (..., n) too; every
     sample is drawn by itself.
 
     Parameters
@@ -250,13 +240,10 @@ class FieldDropout(ExactBuffers):
         self.p = number_of(p, "p", most=1.0)
         parts = invariant_coordinates(self.domain.representation)
         self.blocks = len(parts)
-        block = np.empty(self.domain.dimension, dtype=np.int64)
-        for number, part in enumerate(parts):
-            block[part] = number
-        self.register_exact("block", block)
+        self.register_exact("block", part_numbers(parts))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., n, *grid) -> the same shape."""
+        """``(..., n, *grid)`` -> the same shape."""
         check_vectors(self, x, self.domain.dimension)
         if not self.training or not self.p:
             return x
@@ -270,7 +257,7 @@ class FieldDropout(ExactBuffers):
 
 
 class FieldsToVectors(nn.Module):
-    """Fields on a grid of one size as vectors, for linear layers. (..., n, *grid) to (..., n·N).
+    """Fields on a grid of one size as vectors for linear layers: ``(..., n, *grid)`` to (..., n·N).
 
     The vectors are of the space that has the N points in its text: ``8*(regular*7x7)``, which is
     ``layer.codomain.space``, for bases of the layers after it.
@@ -306,7 +293,7 @@ class FieldsToVectors(nn.Module):
         )
 
     def forward(self, x: Any) -> Tensor:
-        """(..., n, *grid) -> (..., n·N)."""
+        """``(..., n, *grid)`` -> (..., n·N)."""
         check_vectors(self, x, self.domain.dimension)
         axes = self.domain.axes
         if not isinstance(x, fx.Proxy) and tuple(x.shape[-axes:]) != self.size:

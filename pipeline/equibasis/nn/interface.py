@@ -40,7 +40,7 @@ class FeatureSpace:
     axes
         How many axes of a grid follow the n channels: none for vectors (..., n).
     turns
-        How each element turns these axes, float64 (|G|, axes, axes); ``None`` where that is not
+        How each element turns these axes, float64 ``(|G|, axes, axes)``; ``None`` where that is not
         known, as of kernels of one point.
     """
 
@@ -97,7 +97,7 @@ class FeatureSpace:
 
     @property
     def channels(self) -> int:
-        """The axis of n, from the end: -1 of vectors."""
+        """The axis of n, counted from the end, so -1 of vectors."""
         return -1 - self.axes
 
     def along_channels(self, numbers: Tensor) -> Tensor:

@@ -34,8 +34,8 @@ Mode: TypeAlias = Literal["auto", "expand", "irreps"]
 class EquivariantLinear(IdentifiedWeights):
     """y = W x + b with W = Σ cⱼ Wⱼ in Hom_G(X, Y), so that ρ₂(g) y(x) = y(ρ₁(g) x).
 
-    Takes (..., m) to (..., k); images and other arrays (..., *array_shape) too, flattened. The Wⱼ
-    are the basis, scaled so that their non-zero entries have mean square 1: a coefficient is the
+    Takes (..., m) to (..., k); images and other arrays ``(..., *array_shape)`` too, flattened. The
+    Wⱼ are the basis, scaled so that their non-zero entries have mean square 1: a coefficient is the
     weight that it is shared as. Weights are made of the coefficients at every call; for inference
     take `to_linear`, or `equibasis.nn.export`, which take vectors alone.
 
@@ -48,7 +48,7 @@ class EquivariantLinear(IdentifiedWeights):
         only permutations keep. ``None``: no bias.
     start
         How coefficients are drawn: ``"reference"``, by `equibasis.nn.init.reference_`;
-        ``"variance"``, by `equibasis.nn.init.variance_preserving_`.
+        ``"variance"``, by `equibasis.nn.variance_preserving_`.
     mode
         ``"expand"``: W is made, then one plain product. ``"irreps"``: one product an irrep, W is
         never made. Both give the same y; ``"auto"`` takes the faster for the sizes at hand.
@@ -193,7 +193,7 @@ class InvariantAttentionPool(IdentifiedWeights):
         nn.init.normal_(self.query, std=0.01)
 
     def attention(self, h: Tensor) -> Tensor:
-        """α, of shape (..., |G|), for h of shape (..., n), the channels last of fields too."""
+        """α, of shape ``(..., |G|)``, for h of shape (..., n), the channels last of fields too."""
         check_vectors(self, h, self.query.shape[0], self.query.dtype)
         return self._attend(self.orbit(self.domain.channels_last(h)))
 
@@ -317,7 +317,7 @@ def by_irreps(basis: Basis) -> SchurMap | TorusMap | None:
 
 
 class _GroupOrbit(ExactBuffers):
-    """h (..., n) -> all ρ(g) h, (..., |G|, n)."""
+    """h (..., n) -> all ρ(g) h, ``(..., |G|, n)``."""
 
     index: Tensor | None
     factors: Tensor | None

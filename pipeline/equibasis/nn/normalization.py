@@ -19,7 +19,7 @@ from equibasis.solvers.basis import Basis
 
 
 class EquivariantLayerNorm(IdentifiedWeights, ExactBuffers):
-    """y = γ_b (x - u⟨u, x⟩) / √(|x - u⟨u, x⟩|²/n + ε) + β for one vector x. (..., n) to (..., n).
+    """y = γ_b (x - u⟨u, x⟩) / √(‖x - u⟨u, x⟩‖²/n + ε) + β for one vector x. (..., n) to (..., n).
 
     u is the vector of ones projected on the invariants, at unit length: for permutations,
     ⟨u, x⟩ u is the plain mean, and this is `torch.nn.LayerNorm` with its weights tied by the
@@ -102,7 +102,7 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
     """y = γ_b (x - μ) / √(v_b + ε) + β over a batch of x. (..., n) to (..., n).
 
     μ is the mean of the batch projected on the invariants, which is the mean of the batch moved
-    by all of the group; v_b the mean of |x - μ|²/n_b in invariant block b, of n_b coordinates.
+    by all of the group; v_b the mean of ‖x - μ‖²/n_b in invariant block b, of n_b coordinates.
     In evaluation both are running averages. With the trivial group this is
     `torch.nn.BatchNorm1d`; γ and β are as in `EquivariantLayerNorm`.
 

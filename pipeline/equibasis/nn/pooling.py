@@ -18,7 +18,7 @@ from equibasis.symmetry.spaces import SCALAR
 
 
 class NormPool(IdentifiedWeights):
-    """x -> the lengths |x_b| of its invariant blocks of coordinates. (..., n) to (..., blocks).
+    """x -> the lengths ‖x_b‖ of its invariant blocks of coordinates. (..., n) to (..., blocks).
 
     For any representation; lengths and blocks are those of `InvariantMetric`. Gradients at x = 0
     are 0.

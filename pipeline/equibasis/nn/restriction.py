@@ -31,10 +31,10 @@ class Restriction(ExactBuffers):
     """Fields or vectors of a group G as those of a subgroup H: layers of H may follow.
 
     The numbers stay. What has the same text for H stays in its place: ``1``, ``vector``, names of
-    representations. ``regular`` of G is |G|/|H| times ``regular`` of H, one after the other, whose
-    coordinates are put in the order of the elements of H. So the codomain is what layers of H are
-    built for: ``8*regular + vector`` of d4 becomes ``16*regular + vector`` of c4. (..., n, *grid)
-    to the same shape.
+    representations. ``regular`` of G is ``|G|/|H|`` times ``regular`` of H, one after the other,
+    whose coordinates are put in the order of the elements of H. So the codomain is what layers of H
+    are built for: ``8*regular + vector`` of d4 becomes ``16*regular + vector`` of c4.
+    ``(..., n, *grid)`` to the same shape.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class Restriction(ExactBuffers):
         self.register_exact("order", order if moved else None)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., n, *grid) -> the same shape."""
+        """``(..., n, *grid)`` -> the same shape."""
         check_vectors(self, x, self.domain.dimension)
         return x if self.order is None else x.index_select(self.domain.channels, self.order)
 
