@@ -75,6 +75,8 @@ class Block:
             if summand.signs is not None:
                 values *= summand.signs[point][:, copy]
         column = copies * rank + small.col[:, None].astype(np.int64)
+        if stop - start == rank * len(copies):
+            return o.ravel(), i.ravel(), column.ravel(), values.ravel()
         kept = (start <= column) & (column < stop)
         return o[kept], i[kept], column[kept], values[kept]
 
