@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import logging
 import multiprocessing
 import os
@@ -25,8 +26,9 @@ Devices: TypeAlias = Union["OneDevice", "Fabric"]
 
 T = TypeVar("T")
 
-# Fabric tells through it which plugins it has chosen; also in the processes that it starts.
-logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
+# What Fabric has chosen, and whom it ends, is not told: neither here nor by processes it starts.
+for talkative in ("lightning_fabric.utilities", "torch.multiprocessing.spawn"):
+    logging.getLogger(talkative).setLevel(logging.ERROR)
 
 
 class OneDevice:
@@ -118,9 +120,11 @@ def _fabric(train: Train, device: torch.device, ddp: bool) -> Fabric:
             f"train.devices, train.strategy and train.precision need {error.name}, which is not "
             "installed: leave them as they are by default, or pip install 'equibasis[cluster]'"
         ) from error
-    # The processes compute equal buffers from equal numbers: none is sent to the others.
+    # The processes compute equal buffers from equal numbers: none is sent at every step.
+    known = inspect.signature(nn.parallel.DistributedDataParallel).parameters
+    sent = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
     spawning = DDPStrategy(
-        cluster_environment=LightningEnvironment(), start_method="spawn", broadcast_buffers=False
+        cluster_environment=LightningEnvironment(), start_method="spawn", **{sent: False}
     )
     return Fabric(
         accelerator=device.type,

@@ -55,18 +55,18 @@ def run(parameters: Parameters, name: str) -> None:
     A run that was interrupted is taken up where its last checkpoint is, to the same bits as if
     nothing had happened.
     """
-    config = model_config(parameters, name)
+    model_config(parameters, name)  # before anything waits or starts
     with checkpoints.alone(CHECKPOINTS / f"{name}.lock", f"training {name}"):
-        curve, seconds = launch(parameters.train, _train, parameters, config)
+        curve, seconds = launch(parameters.train, _train, parameters, name)
     _record_time(name, seconds, len(curve))
     print(f"{name}: test error {curve[-1][1]:.5f} after {len(curve)} epochs, {seconds:.1f} s")
 
 
 def _train(
-    devices: Devices, parameters: Parameters, config: ModelConfig
+    devices: Devices, parameters: Parameters, name: str
 ) -> tuple[list[tuple[float, float]], float]:
     """Train in one of the processes, of which the first writes; returns the curve and seconds."""
-    name = config.model
+    config = model_config(parameters, name)
     classifies = isinstance(config, ClassifierConfig)
     if classifies:
         rotate = parameters.classify.models[name].rotate
