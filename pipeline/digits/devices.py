@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import inspect
 import logging
-import multiprocessing
+import multiprocessing.connection
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Union
 
@@ -106,7 +107,20 @@ def launch(train: Train, function: Callable[..., T], *arguments: Any) -> T:
     if not ddp:
         return fabric.launch(function, *arguments)
     with _meeting_point(), _ending_together():
-        return fabric.launch(function, *arguments)
+        return fabric.launch(_in_process, function, *arguments)
+
+
+def _in_process(devices: Fabric, function: Callable[..., T], *arguments: Any) -> T:
+    """Call the function in a process that ends, whatever it does, when the one above has ended."""
+    above = multiprocessing.parent_process()
+    assert above is not None
+
+    def watch() -> None:
+        multiprocessing.connection.wait([above.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    return function(devices, *arguments)
 
 
 def _fabric(train: Train, device: torch.device, ddp: bool) -> Fabric:
