@@ -221,9 +221,10 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
         batch = [axis for axis in range(x.ndim) if axis != x.ndim + self.domain.channels]
         vectors = _count_of_all(x.numel() // self.domain.dimension, x.device)
         share = self._share(vectors, self.metric.counts[0][0])
-        mean = self.functionals @ _mean(x, batch, vectors)
-        squares = self.metric.squares(x - self.domain.along_channels(self.centre(mean)))
-        variance = _mean(squares, batch, vectors) / self.metric.sizes
+        with torch.autocast(x.device.type, enabled=False):
+            mean = self.functionals @ _mean(x, batch, vectors)
+            squares = self.metric.squares(x - self.domain.along_channels(self.centre(mean)))
+            variance = _mean(squares, batch, vectors) / self.metric.sizes
         with torch.no_grad():
             self.running_mean.lerp_(mean.to(self.running_mean), share)
             counts = vectors * self.metric.sizes
