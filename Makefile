@@ -1,11 +1,14 @@
 # Everything from a fresh clone: `make repro` runs the pipeline, `make test` the tests.
 PYTHON ?= python3
+# `make repro TORCH=cpu` installs PyTorch from its own index of that name: there without CUDA.
+TORCH ?=
+TORCH_INDEX ?= $(if $(TORCH),--extra-index-url https://download.pytorch.org/whl/$(TORCH))
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install repro test test-lowest lint docs docs-test docs-links audit crash bench fuzz clean
+.PHONY: help install repro test test-lowest lint docs docs-test docs-links audit crash bench fuzz dist-check clean
 help:
-	@echo "make repro   install, then run the whole pipeline (dvc repro)"
+	@echo "make repro   install, then run the whole pipeline (dvc repro); TORCH=cpu: PyTorch without CUDA"
 	@echo "make test    install, then run the tests; TESTS=... for some of them, or for options:"
 	@echo "             TESTS='--hypothesis-profile thorough' draws 50 times as many examples"
 	@echo "make test-lowest  the same with the lowest versions allowed"
@@ -17,12 +20,13 @@ help:
 	@echo "make crash   kill 100 solves, 100 users of the cache and 20 pipeline runs at random moments (six minutes)"
 	@echo "make bench   times of layers and solvers, and what is learned, written to docs/benchmarks.md (about half an hour)"
 	@echo "make fuzz    mutated basis files for ten minutes; tells which, if any, broke something"
+	@echo "make dist-check  build wheel and sdist, install the wheel in a fresh environment, use it"
 	@echo "make clean   remove the environment and caches"
 
 # $(call environment,FOLDER,CONSTRAINTS,EXTRA): an environment with this tree's package and an extra.
 define environment
 	$(PYTHON) -m venv $(1)
-	$(1)/bin/python -m pip install --quiet --disable-pip-version-check -c $(2) -e '.[$(3)]'
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH_INDEX) -c $(2) -e '.[$(3)]'
 	@# So that its dvc finds its python even where nobody activated the environment.
 	@$(1)/bin/python -c 'import pathlib, sysconfig; \
 	  (pathlib.Path(sysconfig.get_path("purelib")) / "activate_path.pth").write_text( \
@@ -77,6 +81,9 @@ bench: install
 
 fuzz: install
 	$(BIN)/python tests/fuzz.py
+
+dist-check: install
+	$(BIN)/python tests/dist.py
 
 clean:
 	rm -rf .venv .venv-lowest .pytest_cache .mypy_cache .ruff_cache .hypothesis

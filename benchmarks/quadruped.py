@@ -1,4 +1,4 @@
-"""The README's quadruped in equibasis, escnn, symm-learning and EMLP; writes docs/benchmarks.md.
+"""A quadruped in equibasis, escnn, symm-learning and EMLP; writes docs/benchmarks.md.
 
 Each library is given the same matrices and makes the same equivariant layer, in a process of its
 own. escnn and symm-learning (`pip install symm-learning`, which needs a Fortran compiler) are
@@ -218,7 +218,7 @@ def lines(code: Callable[..., Any]) -> int:
 def section(rows: list[list[str]]) -> str:
     """The section of docs/benchmarks.md."""
     said = (
-        f"On {machine()}, one thread. The README's quadruped: 3*joints + 2*legs → V + turns, 264 "
+        f"On {machine()}, one thread. That of spaces.md: 3*joints + 2*legs → V + turns, 264 "
         f"dimensions, {RANK} of them equivariant. Each library is given the matrices of the two "
         "mirrors on each representation, and makes a layer in float32; time is that, in a new "
         "process after its imports, the best of three; lines are those of its function in "

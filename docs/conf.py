@@ -24,6 +24,7 @@ PROFILE.mkdir(parents=True, exist_ok=True)
 os.environ["IPYTHONDIR"] = str(PROFILE.parent)
 
 from nbclient import NotebookClient  # noqa: E402
+from sphinx.application import Sphinx  # noqa: E402
 
 import equibasis  # noqa: E402
 
@@ -53,6 +54,31 @@ templates_path: list[str] = []
 
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]
+
+# Pages whose text lies elsewhere in the repository, where people and programs look for it.
+ELSEWHERE = {
+    "contributing": "CONTRIBUTING.md",
+    "changelog": "CHANGELOG.md",
+    "groups": "groups/README.md",
+}
+
+
+def read_elsewhere(app: Sphinx, name: str, source: list[str]) -> None:
+    """Take the text from where it lies, and let links to such texts lead to their pages."""
+    text = source[0]
+    if name in ELSEWHERE:
+        title = text.partition("\n")[0]
+        text = (ROOT / ELSEWHERE[name]).read_text(encoding="utf-8").replace("](docs/", "](")
+        text = text if text.startswith("# ") else f"{title}\n\n{text}"
+    for page, file in ELSEWHERE.items():
+        text = text.replace(f"](../{file})", f"]({page}.md)").replace(f"]({file})", f"]({page}.md)")
+    source[0] = text
+
+
+def setup(app: Sphinx) -> None:
+    """What Sphinx calls."""
+    app.connect("source-read", read_elsewhere)
+
 
 # --- notebooks: text, executed at every build; a cell that fails fails the build ------------------
 

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,7 +22,8 @@ import yaml
 import by_hand
 import equibasis as eb
 from basis_files import BASES, edit, rehash
-from equibasis import console
+from equibasis import cli, console, solvers
+from equibasis.cli import commands
 from equibasis.solvers.tables import MatrixTable, OrbitTable, Table
 
 PIPELINE = Path(eb.__file__).parents[1]
@@ -437,9 +439,58 @@ def test_help_is_no_error(command, arguments):
 @pytest.mark.parametrize("group", [[], ["cache"]], ids=["", "cache"])
 def test_no_line_of_help_on_a_command_is_cut_short(python, start, group):
     shown = python(*start, *group, "-h").out
-    listed = shown.partition("Commands:\n")[2].splitlines()
+    listed = re.split(r"^(?:Bases|Commands|Stages):\n", shown, maxsplit=1, flags=re.M)[
+        1
+    ].splitlines()
     assert len(listed) >= 2
     assert not [line for line in listed if line.endswith("...")]
+
+
+def test_commands_are_listed_by_what_they_are_for(command):
+    shown = command("-h").out
+    titles = re.findall(r"^(\w+):$", shown, re.M)
+    assert titles == ["Options", "Bases", "Cache", "Pipelines"]
+    for name, each in commands.commands.items():
+        assert re.search(rf"^  {name} +\S", shown, re.M), name
+        assert each.section in titles, name
+
+
+def test_the_examples_in_the_help_of_commands_on_bases_run(command):
+    command("solve", "other.h5", "--group", "d4", "--input", "14x14", "--output", "6x6")
+    for name, each in commands.commands.items():
+        examples = (each.epilog or "").splitlines()[2:]
+        assert bool(examples) == (name != "cache"), name
+        for program, *arguments in map(shlex.split, examples):
+            if each.section == "Bases" and name != "import":  # which needs a file of h5repack's
+                outcome = command(*arguments)
+                assert program == "equibasis"
+                assert (outcome.status, outcome.err) == (int(name == "diff"), ""), arguments
+
+
+def test_the_help_of_solve_names_the_solvers_and_the_page_on_spaces(command):
+    assert ("auto", *solvers.SOLVERS) == cli.SOLVERS
+    shown = " ".join(command("solve", "-h").out.split())
+    assert "auto, orbits, projector, svd, kernel or dense" in shown
+    assert "docs/spaces.md" in shown
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("equibasis ver", "plain,verify"),
+        ("equibasis solve --solver k", "plain,kernel"),
+        ("equibasis verify c4", "file,c4"),
+    ],
+)
+def test_the_shell_completes_commands_solvers_and_files_without_numpy(
+    python, monkeypatch, typed, offered
+):
+    monkeypatch.setenv("_EQUIBASIS_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(typed.count(" ")))
+    outcome = python("-X", "importtime", "-m", "equibasis")
+    assert outcome.out.splitlines() == [offered]
+    assert not re.search(r"\| +(numpy|rich|equibasis\.solvers)", outcome.err)
 
 
 def test_an_interruption_has_the_status_of_one(command, folder):
@@ -630,8 +681,9 @@ def test_verify_prints_a_table_in_a_terminal(c4_file, wrong_file):
 def test_show_shows_the_orbits_of_maps_and_writes_nothing(command, folder, c4_file):
     shown = command("show", c4_file)
     assert (shown.status, shown.err) == (0, "")
-    first, *rows = shown.out.splitlines()
+    first, *rows, legend = shown.out.splitlines()
     assert first == "c4: 6x6 -> 3x3, rank 81: a letter for each orbit"
+    assert legend == "one letter: one weight; after Z comes a again"
     assert [len(row) for row in rows] == [18] * 18
     assert files_of_results(folder) == {c4_file.name}
 

@@ -196,7 +196,9 @@ def test_the_page_of_groups_names_every_family_and_its_code_runs():
     scope = {"eb": eb}
     for code in text.split("```python\n")[1:]:
         exec(code.split("```")[0], scope)  # our own page
-    assert scope["basis"].group == "k4"
+    assert eb.solve(scope["k4"], input="legs + 2*base*base", output="base").rank == 17
+    assert (scope["basis"].group, scope["basis"].rank) == ("quadruped", 66)
+    assert eb.solve(scope["z5"], input="5", output="5").rank == 5
 
 
 # --- what does not fit --------------------------------------------------------------------------

@@ -72,14 +72,16 @@ def test_signs_are_shown():
 def test_orbits_are_shown_as_letters():
     terminal = console()
     print_orbits(eb.solve("c4", output="4x4"), console=terminal)
-    assert said(terminal)[1:] == ["abca", "cddb", "bddc", "acba"]
+    assert said(terminal)[1:] == ["abca", "cddb", "bddc", "acba", "one letter: one weight"]
 
 
 def test_where_there_is_no_orbit_there_is_a_dot():
     terminal = console()
     print_orbits(eb.solve("d4", input="3x3:pseudoscalar", output="3x3"), console=terminal)
     labels = eb.solve("d4", input="3x3:pseudoscalar", output="3x3").columns.labels
-    assert "".join(said(terminal)[1:]).count(".") == np.count_nonzero(labels < 0)
+    *letters, legend = said(terminal)[1:]
+    assert "".join(letters).count(".") == np.count_nonzero(labels < 0)
+    assert legend == "one letter: one weight, or its negative; a dot: zero"
 
 
 def colours(line: str) -> list[tuple[str, str]]:
@@ -94,7 +96,7 @@ def colours(line: str) -> list[tuple[str, str]]:
 def test_a_half_block_is_two_pixels():
     terminal = console(colour=True)
     print_orbits(eb.solve("c4", output="4x4"), console=terminal)
-    rows = [colours(line) for line in said(terminal)[1:]]
+    rows = [colours(line) for line in said(terminal)[1:-1]]
     pixels = np.array([list(side) for row in rows for side in zip(*row, strict=True)])
     scale = len(pixels) // 4
     pixels = pixels[::scale, ::scale]
@@ -114,6 +116,17 @@ def test_as_many_vectors_are_shown_as_there_is_room_for_or_as_are_asked_for():
     asked = console(100, 24, colour=True)
     print_basis(basis, 7, console=asked)
     assert "basis vectors 1 to 7" in without_colours(said(asked)[0])
+    *_, legend, rest = map(without_colours, said(asked))
+    assert legend == "red: positive entries; blue: negative ones; grey: zero"
+    assert rest == "7 of 324 vectors: --count N shows more, --out FILE.png draws them"
+
+
+def test_a_picture_that_leaves_entries_out_says_so():
+    terminal = console(20)
+    print_orbits(by_hand.solved("c4", input="6x6", output="6x6"), console=terminal)
+    *_, legend, rest = said(terminal)
+    assert legend == "one letter: one weight; after Z comes a again"
+    assert rest == "not every entry is shown: --out FILE.png draws more"
 
 
 def test_a_line_of_numbers_has_bars_up_and_down():

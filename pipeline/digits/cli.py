@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from equibasis.console import Group, run
+from equibasis.console import Command, Group, run
 from equibasis.errors import naming_extras
 
 PARAMETERS = click.option(
@@ -20,8 +20,14 @@ PARAMETERS = click.option(
 )
 
 
+class _Stage(Command):
+    section = "Stages"
+
+
 class _Commands(Group):
     """The stages, and all commands of the library, which is imported when one of them is called."""
+
+    command_class = _Stage
 
     def list_commands(self, context: click.Context) -> list[str]:
         from equibasis.cli import commands as library
@@ -61,7 +67,7 @@ def _run_stage(name: str, parameters: Path, *arguments: str) -> None:
 @commands.command()
 @PARAMETERS
 def prepare(parameters: Path) -> None:
-    """Stage: fetch digits, write data/digits.h5.
+    """Fetch digits, write data/digits.h5.
 
     Of the source, and resized to the size, that the parameters name.
     """
@@ -72,7 +78,7 @@ def prepare(parameters: Path) -> None:
 @click.argument("kind", type=click.Choice(["equivariant", "invariant"]), metavar="KIND")
 @PARAMETERS
 def bases(kind: str, parameters: Path) -> None:
-    """Stage: solve the bases, write bases/KIND/.
+    """Solve the bases, write bases/KIND/.
 
     KIND is equivariant, for the maps that the autoencoders need, or invariant, for their biases.
     """
@@ -83,7 +89,7 @@ def bases(kind: str, parameters: Path) -> None:
 @click.argument("model")
 @PARAMETERS
 def kernels(model: str, parameters: Path) -> None:
-    """Stage: solve kernels, write bases/kernels/MODEL/.
+    """Solve kernels, write bases/kernels/MODEL/.
 
     MODEL is one of classify.models in the file of parameters.
     """
@@ -94,7 +100,7 @@ def kernels(model: str, parameters: Path) -> None:
 @click.argument("model")
 @PARAMETERS
 def train(model: str, parameters: Path) -> None:
-    """Stage: train MODEL, write it to models/.
+    """Train MODEL, write it to models/.
 
     MODEL is an autoencoder: standard, standard_augmented, equivariant or equivariant_attention; or
     a classifier: one of classify.models in the file of parameters.
@@ -105,7 +111,7 @@ def train(model: str, parameters: Path) -> None:
 @commands.command()
 @PARAMETERS
 def evaluate(parameters: Path) -> None:
-    """Stage: write reports/metrics.json.
+    """Write reports/metrics.json.
 
     Errors of each autoencoder on upright and on rotated test digits, and its breach of symmetry.
     """
@@ -115,7 +121,7 @@ def evaluate(parameters: Path) -> None:
 @commands.command()
 @PARAMETERS
 def report(parameters: Path) -> None:
-    """Stage: draw reports/figures/, print a table.
+    """Draw reports/figures/, print a table.
 
     The bases, the digits as each autoencoder sees them, and the results of all autoencoders.
     """
@@ -125,7 +131,7 @@ def report(parameters: Path) -> None:
 @commands.command("score")
 @PARAMETERS
 def evaluate_classifiers(parameters: Path) -> None:
-    """Stage: write reports/classification.json.
+    """Write reports/classification.json.
 
     How many test digits each classifier of classify.run knows, upright, turned and mirrored, and
     its breaches of invariance; and what it takes each digit for, in reports/predictions/.
@@ -136,7 +142,7 @@ def evaluate_classifiers(parameters: Path) -> None:
 @commands.command("tabulate")
 @PARAMETERS
 def report_classifiers(parameters: Path) -> None:
-    """Stage: draw classifiers, print a table.
+    """Draw classifiers, print a table.
 
     Their kernels, their answers, and the results of all classifiers of classify.run.
     """

@@ -10,7 +10,7 @@ group, `save_basis` and `load_basis` keep it as an HDF5 file, `get_basis` keeps 
 cache folder, and `equibasis.nn` trains on it.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 
 # Nothing is imported here: of `python -m equibasis` this runs while Python still has the current

@@ -32,6 +32,9 @@ class _File(click.Path):
         return super().convert(value, param, ctx)
 
 
+# Names of the solvers, as `equibasis.solvers` has them, which help and completion do not import.
+SOLVERS = ("auto", "orbits", "projector", "svd", "kernel", "dense")
+
 FILE = _File(path_type=Path, readable=False)  # what opens it says why it cannot
 
 
@@ -51,27 +54,38 @@ def commands() -> None:
     """
 
 
-@commands.command()
+@commands.command(
+    section="Bases",
+    examples=[
+        "equibasis solve c4.h5 --group c4 --input 14x14 --output 6x6",
+        "equibasis solve bias.h5 --group c4 --output 6x6",
+        "equibasis solve so3.h5 --group so3 --input 'V*V' --output V --explain",
+    ],
+)
 @click.argument("out", type=FILE)
 @click.option(
     "--group",
+    metavar="GROUP",
     required=True,
-    help="trivial, c2, c4, d1, d2, d4, p4, p4m, o, oh; z{n}, shifts; s{n}, permutations; c{n}, "
-    "D4h, so3, so1,3 and others, of matrices; a product such as z14*z14; a YAML or JSON file of "
-    "generators; or your own as module:object, of a module that is installed or in the current "
-    "folder.",
+    help="A name: trivial, c2, c4, d1, d2, d4, p4, p4m, o or oh; z{n}, shifts; s{n}, permutations; "
+    "c{n}, D4h, so3, so1,3 and others, of matrices. A product, such as z14*z14. A YAML or JSON "
+    "file of generators. Or your own as module:object, of a module that is installed or in the "
+    "current folder.",
 )
 @click.option(
     "--input",
     "input_",
-    help="Input space, such as 14x14 or '3*14x14 + 1'.  [default: none, for invariant vectors]",
+    metavar="SPACE",
+    help="The input, such as 14x14.  [default: none, for invariant vectors]",
 )
-@click.option("--output", required=True, help="Output space, such as 6x6.")
+@click.option("--output", metavar="SPACE", required=True, help="The output, such as 6x6.")
 @click.option(
     "--solver",
+    metavar="NAME",
     default="auto",
     show_default=True,
-    help="auto, orbits, projector, svd or dense. All give the same basis.",
+    shell_complete=lambda context, parameter, typed: [n for n in SOLVERS if n.startswith(typed)],
+    help=f"{', '.join(SOLVERS[:-1])} or {SOLVERS[-1]}. All give the same basis.",
 )
 @click.option(
     "--workers",
@@ -92,6 +106,10 @@ def solve(
 
     With --input, the equivariant maps from input to output; without, the invariant vectors of
     the output.
+
+    A SPACE is a grid, 14x14; fields on it, 14x14:vector; channels, 3*14x14; a representation of the
+    group, V; sums, tensor products and powers of these, '3*14x14 + 1', 'V*V', 'V**3', 'sym(V, 2)',
+    'dual(V)'. The project's page docs/spaces.md has them all, and the groups.
     """
     from equibasis.artifact.store import save_basis
     from equibasis.files import check_writable
@@ -110,7 +128,7 @@ def solve(
     click.echo(f"{printable(out)}: {what}")
 
 
-@commands.command()
+@commands.command(section="Bases", examples=["equibasis inspect c4.h5"])
 @click.argument("files", type=FILE, nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: an object, or a list of them.")
 def inspect(files: tuple[Path, ...], as_json: bool) -> None:
@@ -126,7 +144,7 @@ def inspect(files: tuple[Path, ...], as_json: bool) -> None:
     print_table(description_table(descriptions))
 
 
-@commands.command()
+@commands.command(section="Bases", examples=["equibasis verify c4.h5 bias.h5"])
 @click.argument("files", type=FILE, nargs=-1, required=True)
 def verify(files: tuple[Path, ...]) -> None:
     """Prove basis FILES; exit 1 if one does not hold.
@@ -178,7 +196,10 @@ def _line(result: Verified) -> str:
     )
 
 
-@commands.command()
+@commands.command(
+    section="Bases",
+    examples=["equibasis show c4.h5", "equibasis show c4.h5 --view vectors --count 8 --out c4.svg"],
+)
 @click.argument("file", type=FILE)
 @click.option("--out", type=FILE, help="A .png or .svg to write.  [default: show it here]")
 @click.option(
@@ -215,7 +236,7 @@ def show(file: Path, out: Path | None, view: str | None, count: int | None) -> N
         print_orbits(basis) if view == "orbits" else print_basis(basis, count)
 
 
-@commands.command()
+@commands.command(section="Bases", examples=["equibasis diff c4.h5 other.h5"])
 @click.argument("a", type=FILE)
 @click.argument("b", type=FILE)
 def diff(a: Path, b: Path) -> None:
@@ -253,7 +274,7 @@ def diff(a: Path, b: Path) -> None:
         sys.exit(1)
 
 
-@commands.command()
+@commands.command(section="Bases", examples=["equibasis export c4.h5 c4.npz"])
 @click.argument("file", type=FILE)
 @click.argument("out", type=FILE)
 def export(file: Path, out: Path) -> None:
@@ -273,7 +294,11 @@ def export(file: Path, out: Path) -> None:
     )
 
 
-@commands.command("import")
+@commands.command(
+    "import",
+    section="Bases",
+    examples=["h5repack -f GZIP=9 c4.h5 small.h5", "equibasis import small.h5 c4_again.h5"],
+)
 @click.argument("file", type=FILE)
 @click.argument("out", type=FILE)
 def import_(file: Path, out: Path) -> None:
@@ -291,7 +316,7 @@ def import_(file: Path, out: Path) -> None:
     click.echo(f"{printable(out)}: {told}")
 
 
-@commands.group()
+@commands.group(section="Cache")
 def cache() -> None:
     """List and remove the bases that `equibasis.get_basis` keeps.
 
@@ -300,7 +325,7 @@ def cache() -> None:
     """
 
 
-@cache.command("ls")
+@cache.command("ls", examples=["equibasis cache ls"])
 def cache_ls() -> None:
     """List the bases kept, the most recently used first."""
     from rich.filesize import decimal
@@ -322,13 +347,17 @@ def cache_ls() -> None:
     click.echo(f"{_counted(files)} of {decimal(most_bytes)}, in {printable(cache_folder())}")
 
 
-@cache.command("prune")
+@cache.command("prune", examples=["equibasis cache prune --max-size 500MB"])
 @click.option("--all", "everything", is_flag=True, help="Remove every basis.")
-@click.option("--max-size", help="How much may stay, such as 500MB.  [default: what it may take]")
+@click.option(
+    "--max-size",
+    metavar="SIZE",
+    help="How much may stay, such as 500MB.  [default: what it may take]",
+)
 def cache_prune(everything: bool, max_size: str | None) -> None:
     """Remove the bases used least recently.
 
-    And, whatever their size, files that killed processes left behind.
+    Files that killed processes left behind are removed whatever their size.
     """
     from equibasis.artifact.cache import (
         cache_folder,
@@ -354,7 +383,9 @@ def _counted(files: list[CachedFile]) -> str:
     return f"{len(files)} {noun}, {decimal(sum(file.bytes for file in files))}"
 
 
-@commands.command()
+@commands.command(
+    section="Pipelines", examples=["equibasis audit --only bases", "equibasis audit --lock"]
+)
 @click.option(
     "--only",
     multiple=True,
@@ -431,7 +462,7 @@ def _check_lock(repo: Path, as_json: bool) -> None:
     click.echo("dvc.lock is that of the working tree", err=as_json)
 
 
-@commands.command()
+@commands.command(section="Pipelines", examples=["equibasis mend && dvc repro"])
 def mend() -> None:
     """Mend what a killed `dvc repro` left behind.
 

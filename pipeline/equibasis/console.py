@@ -12,8 +12,8 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
@@ -41,8 +41,60 @@ def run(group: Group, name: str) -> NoReturn:
     sys.exit(status)
 
 
+class Command(click.Command):
+    """A command that the help of its group lists in a section, with examples in its own help.
+
+    Parameters
+    ----------
+    section
+        The section's title.
+    examples
+        Lines of shell.
+    """
+
+    section = "Commands"
+
+    def __init__(
+        self, *arguments: Any, section: str = "", examples: Sequence[str] = (), **settings: Any
+    ) -> None:
+        super().__init__(*arguments, **settings)
+        self.section = section or self.section
+        if examples:
+            what = "Example" if len(examples) == 1 else "Examples"
+            self.epilog = "\n".join(["\b", f"{what}:", *(f"  {each}" for each in examples)])
+
+
 class Group(click.Group):
-    """A group of commands in which Ctrl-C is an `click.Abort`, of which click says nothing."""
+    """A group of commands in which Ctrl-C is an `click.Abort`, of which click says nothing.
+
+    Its help lists them as they were defined, by section.
+    """
+
+    command_class = Command
+    group_class = type
+    section = "Commands"
+
+    def __init__(self, *arguments: Any, section: str = "", **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.section = section or self.section
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of commands, in the order of their definition."""
+        return [*self.commands]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands of each section, the names in one column."""
+        names = self.list_commands(ctx)
+        wide = max(map(len, names))
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name in names:
+            command = self.get_command(ctx, name)
+            assert isinstance(command, Command | Group)
+            text = command.get_short_help_str(formatter.width - wide - 6)
+            sections.setdefault(command.section, []).append((name.ljust(wide), text))
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command that was named."""

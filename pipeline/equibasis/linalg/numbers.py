@@ -164,3 +164,8 @@ def shortened(value: Any) -> str:
     except ValueError:  # an int of more digits than Python prints
         return "of thousands of digits"
     return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things in words: ``"1 element"``, ``"1,344 elements"``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -114,8 +114,8 @@ class NormActivation(IdentifiedWeights):
         return x * self.metric.spread(gates)
 
     def extra_repr(self) -> str:
-        """Sizes, for ``repr``."""
-        return f"{self.domain.dimension} in {self.metric.blocks} blocks"
+        """Space and blocks, for ``repr``."""
+        return f"{self.domain}, {self.metric.blocks} blocks"
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """A scale and a shift for each block."""
@@ -165,8 +165,8 @@ class GatedActivation(IdentifiedWeights, ExactBuffers):
         return x.narrow(axis, 0, n) * gates.index_select(axis, self.block)
 
     def extra_repr(self) -> str:
-        """Sizes, for ``repr``."""
-        return f"{self.codomain.dimension} in {self.blocks} blocks"
+        """Space and blocks, for ``repr``."""
+        return f"{self.codomain}, {self.blocks} blocks"
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """A gate for each block, made by the weights before it."""

@@ -23,7 +23,8 @@ from equibasis.nn.interface import FeatureSpace, basis_of, features_of
 from equibasis.nn.layers import EquivariantLinear
 from equibasis.nn.reach import Reach, UnreachedWarning, check_reach
 from equibasis.solvers import solve_space
-from equibasis.solvers.basis import Basis, Block
+from equibasis.solvers.basis import Basis
+from equibasis.solvers.blocks import Block
 from equibasis.solvers.tables import matrix_of
 from equibasis.symmetry.constructions import invariant_coordinates
 from equibasis.symmetry.summands import Summand
@@ -181,8 +182,10 @@ class EquivariantBilinear(IdentifiedWeights, ExactBuffers):
             yield (torch.cat(mixed, dim=1) @ torch.cat(made, dim=-2)).flatten(-2)
 
     def extra_repr(self) -> str:
-        """Sizes, for ``repr``."""
-        return f"{self.first.dimension} x {self.second.dimension} -> {self.codomain.dimension}"
+        """Group and spaces, for ``repr``."""
+        return (
+            f"{self.first.group}: {self.first.space}, {self.second.space} -> {self.codomain.space}"
+        )
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """The maps X ⊗ Y -> Z."""

@@ -165,8 +165,8 @@ class _Convolution(IdentifiedWeights):
         )
 
     def extra_repr(self) -> str:
-        """Channels and sizes, for ``repr``."""
-        parts = [f"{self.in_channels} -> {self.out_channels}, kernel_size={self.kernel_size}"]
+        """Group, fields and sizes, for ``repr``."""
+        parts = [f"{self.domain.to(self.codomain)}, kernel_size={self.kernel_size}"]
         for name, usual in (("stride", 1), ("padding", 0), ("dilation", 1)):
             value = getattr(self, name)
             if value != (usual,) * self.axes:

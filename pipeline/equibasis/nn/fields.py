@@ -159,8 +159,8 @@ class OrbitMaxPool(IdentifiedWeights, ExactBuffers):
         return x.unflatten(channels, (self.orbits, self.longest)).amax(dim=channels)
 
     def extra_repr(self) -> str:
-        """Sizes, for ``repr``."""
-        return f"{self.domain.dimension} -> {self.codomain.dimension}"
+        """Group and spaces, for ``repr``."""
+        return self.domain.to(self.codomain)
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """The orbits in their order, which the weights after it take."""
@@ -265,8 +265,8 @@ class FieldDropout(ExactBuffers):
         return x * self.domain.along_channels(kept.index_select(-1, self.block))
 
     def extra_repr(self) -> str:
-        """Blocks and p, for ``repr``."""
-        return f"{self.domain.dimension} in {self.blocks} blocks, p={self.p}"
+        """Space, blocks and p, for ``repr``."""
+        return f"{self.domain}, {self.blocks} blocks, p={self.p}"
 
 
 class FieldsToVectors(nn.Module):
@@ -316,8 +316,8 @@ class FieldsToVectors(nn.Module):
         return x.flatten(-1 - axes)
 
     def extra_repr(self) -> str:
-        """Sizes, for ``repr``."""
-        return f"{self.domain.dimension} channels, size={self.size} -> {self.codomain.dimension}"
+        """Group, spaces and size, for ``repr``."""
+        return f"{self.domain.to(self.codomain)}, size={self.size}"
 
 
 def _fields_of(features: object, layer: str) -> FeatureSpace:

@@ -83,8 +83,8 @@ class InvariantForms(IdentifiedWeights, ExactBuffers):
         return self.domain.channels_first(y)
 
     def extra_repr(self) -> str:
-        """Sizes, for ``repr``."""
-        return f"{self.domain.dimension} -> {self.codomain.dimension}"
+        """Group and spaces, for ``repr``."""
+        return self.domain.to(self.codomain)
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """The forms in their order, which the weights after it take."""

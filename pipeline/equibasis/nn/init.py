@@ -15,7 +15,8 @@ from equibasis.linalg.remembered import remembered
 from equibasis.nn.border import number_of
 from equibasis.nn.interface import shown
 from equibasis.nn.schur import block_transforms
-from equibasis.solvers.basis import Basis, Block
+from equibasis.solvers.basis import Basis
+from equibasis.solvers.blocks import Block
 from equibasis.symmetry.irreps import Decomposition
 from equibasis.symmetry.isotypic import isotypic
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -19,7 +19,7 @@ from equibasis.symmetry.representations import TOLERANCE, PermutationRepresentat
 from equibasis.symmetry.spaces import SCALAR, Grid, Shape, Space, Sum, array_shape, copies
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FeatureSpace:
     """R^n with a representation of a group: what goes into a layer, or comes out of it.
 
@@ -51,7 +51,7 @@ class FeatureSpace:
     complete: bool = True
     continuous: int = 0
     axes: int = 0
-    turns: np.ndarray | None = field(default=None, repr=False)
+    turns: np.ndarray | None = None
 
     @classmethod
     def input_of(cls, space: HomSpace) -> FeatureSpace:
@@ -211,9 +211,16 @@ class FeatureSpace:
             return not moved and (rho.signs is None or bool((rho.signs > 0).all()))
         return bool(np.abs(rho.matrices - np.eye(rho.dimension)).max() < TOLERANCE)
 
+    def __repr__(self) -> str:
+        return f"FeatureSpace({self})"
+
     def __str__(self) -> str:
         grid = f", fields on {self.axes} {'axis' if self.axes == 1 else 'axes'}"
         return f"{self.space} of {self.group}{grid if self.axes else ''}"
+
+    def to(self, other: FeatureSpace) -> str:
+        """A layer's spaces in words: ``"c4: 14x14 -> 6x6"``."""
+        return f"{self.group}: {self.space} -> {other.space}"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> FeatureSpace:
         """Itself: nothing in it changes, and copies of a network may share it."""

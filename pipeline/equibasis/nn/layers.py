@@ -150,8 +150,8 @@ class EquivariantLinear(IdentifiedWeights):
         return linear.train(self.training)
 
     def extra_repr(self) -> str:
-        """Sizes and spaces, for ``repr``."""
-        return f"{self.in_features} -> {self.out_features}, {self.mode}"
+        """Group, spaces and mode, for ``repr``."""
+        return f"{self.domain.to(self.codomain)}, {self.mode}"
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """The maps X -> Y; the keys and sizes of a state tell of its bias."""

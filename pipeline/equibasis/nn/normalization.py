@@ -89,8 +89,8 @@ class EquivariantLayerNorm(IdentifiedWeights, ExactBuffers):
         return centred / deviation * along(scale) + along(self.shift())
 
     def extra_repr(self) -> str:
-        """Sizes, for ``repr``."""
-        return f"{self.domain.dimension} in {self.metric.blocks} blocks, eps={self.eps}"
+        """Space and blocks, for ``repr``."""
+        return f"{self.domain}, {self.metric.blocks} blocks, eps={self.eps}"
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """A scale for each block, and a shift in the span of the invariants."""
@@ -227,8 +227,8 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
         return mean, variance
 
     def extra_repr(self) -> str:
-        """Sizes, for ``repr``."""
-        blocks = f"{self.domain.dimension} in {self.metric.blocks} blocks"
+        """Space and blocks, for ``repr``."""
+        blocks = f"{self.domain}, {self.metric.blocks} blocks"
         return f"{blocks}, eps={self.eps}, momentum={self.momentum}"
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:

@@ -47,8 +47,8 @@ class NormPool(IdentifiedWeights):
         return self.metric.norms(x)
 
     def extra_repr(self) -> str:
-        """Sizes, for ``repr``."""
-        return f"{self.domain.dimension} -> {self.codomain.dimension}"
+        """Group and spaces, for ``repr``."""
+        return self.domain.to(self.codomain)
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """The lengths in their order, which the weights after it take."""
@@ -118,8 +118,8 @@ class OrbitMeanPool(IdentifiedWeights, ExactBuffers):
         return self.domain.channels_first(y)
 
     def extra_repr(self) -> str:
-        """Sizes, for ``repr``."""
-        return f"{self.domain.dimension} -> {self.codomain.dimension}"
+        """Group and spaces, for ``repr``."""
+        return self.domain.to(self.codomain)
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """The invariants in their order, which the weights after it take."""

@@ -13,7 +13,8 @@ from torch import Tensor
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.gather import IsotypicRows
 from equibasis.nn.tracing import with_adjoint
-from equibasis.solvers.basis import Basis, Block
+from equibasis.solvers.basis import Basis
+from equibasis.solvers.blocks import Block
 from equibasis.solvers.tables import MatrixTable
 from equibasis.symmetry.irreps import Decomposition, Irrep
 from equibasis.symmetry.summands import Summand

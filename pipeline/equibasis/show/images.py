@@ -12,6 +12,10 @@ from equibasis.solvers.basis import Basis
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.spaces import Shape
 
+# Colours of the largest negative entry and the largest positive one, and greys of zero.
+NEGATIVE, POSITIVE = (33, 102, 172), (178, 24, 43)
+_ZEROS = (247, 228)
+
 # So many colours can be told apart.
 _FEW_ORBITS = 24
 
@@ -170,6 +174,24 @@ def shrunk(values: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.take_along_axis(squares, largest, axis=3)[..., 0]
 
 
+def value_colours(image: np.ndarray, layout: Layout) -> np.ndarray:
+    """A picture of values in colours, uint8 (h, w, 3), its tiles told apart by shades of zero."""
+    share = image / max(float(np.abs(image).max(initial=0.0)), 1e-300)
+    end = np.where(share[..., None] < 0, np.array(NEGATIVE), np.array(POSITIVE))
+    strength = np.abs(share)[..., None]
+    zero = np.array(_ZEROS)[_tiles(image.shape, layout) % 2][..., None]
+    return np.rint((1 - strength) * zero + strength * end).astype(np.uint8)
+
+
+def _tiles(shape: tuple[int, ...], layout: Layout) -> np.ndarray:
+    """How many tiles are above and left of each pixel of a picture that may have been shrunk."""
+    if layout.tile is None:
+        return np.zeros(shape, dtype=int)
+    row = (np.arange(shape[0]) + 0.5) * layout.height / shape[0] // layout.tile[0]
+    column = (np.arange(shape[1]) + 0.5) * layout.width / shape[1] // layout.tile[1]
+    return (row[:, None] + column).astype(int)
+
+
 @dataclass(frozen=True, eq=False)
 class OrbitImage:
     """All orbits at once.
@@ -178,12 +200,15 @@ class OrbitImage:
     ----------
     labels
         The orbit of each pixel, -1 where there is none: integers (height, width).
+    signs
+        ±1 of each pixel: int8 (height, width).
     colours
         A colour for each orbit, darker where its sign is -1, white where there is none: uint8
         (height, width, 3).
     """
 
     labels: np.ndarray
+    signs: np.ndarray
     colours: np.ndarray
 
 
@@ -207,7 +232,7 @@ def orbit_image(basis: Basis, most_pixels: int) -> OrbitImage:
     colours = _orbit_colours(np.maximum(labels, 0), basis.rank)
     colours = np.where(signs[..., None] < 0, 0.5 * colours, colours)
     colours = np.where(labels[..., None] < 0, 1.0, colours)
-    return OrbitImage(labels, np.rint(255 * colours).astype(np.uint8))
+    return OrbitImage(labels, signs, np.rint(255 * colours).astype(np.uint8))
 
 
 def _orbit_colours(labels: np.ndarray, rank: int) -> np.ndarray:

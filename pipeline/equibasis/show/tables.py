@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from equibasis.errors import printable
+from equibasis.linalg.numbers import counted
 from equibasis.show.screen import screen
 
 
@@ -45,16 +46,15 @@ def _holds(told: dict[str, Any]) -> str:
 
 def _group(told: dict[str, Any]) -> str:
     if "elements" not in told:
-        return f"{told['group']}, by {len(told['generators'])} generators"
-    count = len(told["elements"])
-    return f"{told['group']}, {count:,} element{'' if count == 1 else 's'}"
+        return f"{told['group']}, by {counted(len(told['generators']), 'generator')}"
+    return f"{told['group']}, {counted(len(told['elements']), 'element')}"
 
 
 def _side(told: dict[str, Any], side: str) -> str:
     if side == "input" and told["kind"] == "invariant":
         return ""
     count = math.prod(told[f"{side}_shape"])
-    return f"{told[f'{side}_space']}, {count:,} number{'' if count == 1 else 's'}"
+    return f"{told[f'{side}_space']}, {counted(count, 'number')}"
 
 
 def _saved(told: dict[str, Any]) -> str:

@@ -8,13 +8,18 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from equibasis.show.images import Layout, layout_of, leading_images, orbit_image, shrunk
+from equibasis.show.images import (
+    NEGATIVE,
+    POSITIVE,
+    Layout,
+    layout_of,
+    leading_images,
+    orbit_image,
+    shrunk,
+    value_colours,
+)
 from equibasis.show.screen import is_coloured, screen
 from equibasis.solvers.basis import Basis
-
-# Colours of the largest negative entry and the largest positive one, and greys of zero.
-_NEGATIVE, _POSITIVE = (33, 102, 172), (178, 24, 43)
-_ZEROS = (247, 228)
 
 # Characters for entries from the largest negative to the largest positive, and for lines.
 _PLAIN = "=-.+#"
@@ -38,14 +43,25 @@ def print_basis(basis: Basis, count: int | None = None, console: Console | None 
     across = _panels_across(console, layout_of(basis.space), wanted)
     panels = _panels(console, basis, wanted, (console.width + _GAP) // across - _GAP)
     if count is None and panels and console.is_terminal:
-        panels = panels[: across * max(1, (console.height - 3) // (len(panels[0]) + 2))]
+        panels = panels[: across * max(1, (console.height - 5) // (len(panels[0]) + 2))]
     shown = len(panels)
     what = f"basis vectors 1 to {shown}" if shown > 1 else "basis vector 1" if shown else ""
     _title(console, basis, what)
     for start in range(0, shown, across):
         _print_row(console, panels[start : start + across], start)
-    if shown and not is_coloured(console) and not _in_bars(console, layout_of(basis.space)):
-        console.print("#  +  .  -  =   large, small, zero, small and negative, large and negative")
+    if shown:
+        console.print(_legend(console, layout_of(basis.space)), soft_wrap=True)
+    if shown < basis.rank:
+        more = f"{shown} of {basis.rank:,} vectors: --count N shows more, --out FILE.png draws them"
+        console.print(more, soft_wrap=True)
+
+
+def _legend(console: Console, layout: Layout) -> str:
+    if _in_bars(console, layout):
+        return "bars up: positive entries; bars down: negative ones"
+    if is_coloured(console) and not layout.is_line:
+        return "red: positive entries; blue: negative ones; grey: zero"
+    return "#  +  .  -  =   large, small, zero, small and negative, large and negative"
 
 
 def _panels_across(console: Console, layout: Layout, wanted: int) -> int:
@@ -70,7 +86,7 @@ def _panels(console: Console, basis: Basis, wanted: int, width: int) -> list[lis
         images = _fitting(basis, wanted, (width + 1) // 2, 2 * console.height)
         return [_characters(image) for image in images]
     images = _fitting(basis, wanted, width, 2 * console.height)
-    return [_half_blocks(_enlarged(_rgb(image, layout), width)) for image in images]
+    return [_half_blocks(_enlarged(value_colours(image, layout), width)) for image in images]
 
 
 def print_orbits(basis: Basis, console: Console | None = None) -> None:
@@ -84,16 +100,24 @@ def print_orbits(basis: Basis, console: Console | None = None) -> None:
     console = console or screen()
     orbits = orbit_image(basis, _MOST_PIXELS)
     step = max(1, -(-orbits.labels.shape[1] // console.width))
+    signed, zeros = bool((orbits.signs < 0).any()), bool((orbits.labels < 0).any())
     if is_coloured(console):
         _title(console, basis, "a colour for each orbit")
         panel = _half_blocks(_enlarged(orbits.colours[::step, ::step], console.width))
+        legend = (
+            f"one colour: one weight{'; darker: its negative' * signed}{'; white: zero' * zeros}"
+        )
     else:
         _title(console, basis, "a letter for each orbit")
         panel = [
-            Text("".join(_LETTERS[n % 52] if n >= 0 else "." for n in row))
+            Text("".join(_LETTERS[n % len(_LETTERS)] if n >= 0 else "." for n in row))
             for row in orbits.labels[::step, ::step].tolist()
         ]
-    console.print(*panel, sep="\n", soft_wrap=True)
+        legend = f"one letter: one weight{', or its negative' * signed}{'; a dot: zero' * zeros}"
+        legend += f"; after {_LETTERS[-1]} comes {_LETTERS[0]} again" * (basis.rank > len(_LETTERS))
+    console.print(*panel, legend, sep="\n", soft_wrap=True)
+    if step > 1 or orbits.labels.size < basis.space.dimension:
+        console.print("not every entry is shown: --out FILE.png draws more", soft_wrap=True)
 
 
 def _in_bars(console: Console, layout: Layout) -> bool:
@@ -134,24 +158,6 @@ def _enlarged(image: np.ndarray, width: int) -> np.ndarray:
     return image.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-def _rgb(image: np.ndarray, layout: Layout) -> np.ndarray:
-    """Colours of a picture, its tiles told apart by two shades of zero."""
-    share = image / max(float(np.abs(image).max(initial=0.0)), 1e-300)
-    end = np.where(share[..., None] < 0, np.array(_NEGATIVE), np.array(_POSITIVE))
-    strength = np.abs(share)[..., None]
-    zero = np.array(_ZEROS)[_tiles(image.shape, layout) % 2][..., None]
-    return np.rint((1 - strength) * zero + strength * end).astype(np.uint8)
-
-
-def _tiles(shape: tuple[int, ...], layout: Layout) -> np.ndarray:
-    """How many tiles are above and left of each pixel of a picture that may have been shrunk."""
-    if layout.tile is None:
-        return np.zeros(shape, dtype=int)
-    row = (np.arange(shape[0]) + 0.5) * layout.height / shape[0] // layout.tile[0]
-    column = (np.arange(shape[1]) + 0.5) * layout.width / shape[1] // layout.tile[1]
-    return (row[:, None] + column).astype(int)
-
-
 def _half_blocks(image: np.ndarray) -> list[Text]:
     """Two pixels a character: the upper one as its colour, the lower one as its background."""
     lines = []
@@ -187,6 +193,6 @@ def _line(values: np.ndarray, width: int) -> list[Text]:
     up = "".join(_UP[round(8 * max(0.0, value))] * stretch for value in share)
     down = "".join(_DOWN[round(3 * max(0.0, -value))] * stretch for value in share)
     return [
-        Text(up, style=Style(color=Color.from_rgb(*_POSITIVE))),
-        Text(down, style=Style(color=Color.from_rgb(*_NEGATIVE))),
+        Text(up, style=Style(color=Color.from_rgb(*POSITIVE))),
+        Text(down, style=Style(color=Color.from_rgb(*NEGATIVE))),
     ]

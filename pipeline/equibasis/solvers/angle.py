@@ -7,7 +7,8 @@ from scipy import sparse
 
 from equibasis.errors import EquibasisError
 from equibasis.linalg.components import diagonal_blocks
-from equibasis.solvers.basis import TOLERANCE, Basis, Block, check_is_basis
+from equibasis.solvers.basis import TOLERANCE, Basis, check_is_basis
+from equibasis.solvers.blocks import Block
 from equibasis.solvers.tables import MatrixTable, OrbitTable, matrix_of
 from equibasis.symmetry.constructions import same_representation
 from equibasis.symmetry.summands import Summand

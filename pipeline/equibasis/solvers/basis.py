@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, TypeAlias
+from importlib import import_module
+from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 
-from equibasis.errors import EquibasisError
+from equibasis.errors import EquibasisError, SpaceError
 from equibasis.linalg.columns import OrbitColumns, label_type
 from equibasis.linalg.memory import refuse_beyond_memory
+from equibasis.solvers.blocks import Block
 from equibasis.solvers.ranks import expected_rank
 from equibasis.solvers.tables import (
     BYTES_AN_ENTRY,
     MatrixTable,
     OrbitTable,
     Table,
-    all_rows,
     largest_change,
-    matrix_of,
 )
 from equibasis.symmetry.hom_space import HomSpace
-from equibasis.symmetry.representations import (
-    PermutationRepresentation,
-)
 from equibasis.symmetry.spaces import Shape
-from equibasis.symmetry.summands import Summand, whereabouts
+from equibasis.symmetry.summands import whereabouts
 
 # The largest error that a basis may have: rounding leaves about 1e-15, a wrong basis about 1.
 TOLERANCE = 1e-10
 
+# Entries of vectors that are made at once while a basis is walked through.
+_AT_ONCE = 2**20
+
+# Bytes that each entry of a map takes while it is projected.
+_BYTES_PROJECTED = 48.0
 
 # For each type of Y a row, for each type of X an entry.
 Tables: TypeAlias = tuple[tuple[Table, ...], ...]
@@ -61,47 +65,6 @@ class Checks:
     equivariance_error: float
     rank_expected: int
     rank_by: str = "characters"
-
-
-@dataclass(frozen=True, eq=False)
-class Block:
-    """The part of a basis between all copies of two types: R^d ⊗ R^c ⊗ Hom_G(V, W).
-
-    Attributes
-    ----------
-    space
-        Hom_G(V, W).
-    output, input
-        The d copies of W in Y, and the c copies of V in X.
-    table
-        The basis of Hom_G(V, W), of rank r.
-    start
-        Column (b, a, j), of copy b of W, copy a of V and column j of the table, is column
-        ``start + (b c + a) r + j`` of the basis.
-    """
-
-    space: HomSpace
-    output: Summand
-    input: Summand
-    table: Table
-    start: int
-
-    def __post_init__(self) -> None:
-        if not self.table.fits(self.space.k, self.space.m):
-            raise EquibasisError(f"a table is of other sizes than {self.space.m} to {self.space.k}")
-
-    @property
-    def rank(self) -> int:
-        """d c r."""
-        return self.output.multiplicity * self.input.multiplicity * self.table.rank
-
-    def labels(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """Labels and signs of all pairs of points, (dim W, dim V), of a table of orbits."""
-        table, input_, output = self.table, self.space.input, self.space.output
-        assert isinstance(table, OrbitTable)
-        assert isinstance(input_, PermutationRepresentation)
-        assert isinstance(output, PermutationRepresentation)
-        return all_rows(table, input_, output, self.space.generating)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +112,100 @@ class Basis:
         """r, the dimension of the subspace."""
         return sum(copies * table.rank for copies, table in self._counted())
 
+    def __len__(self) -> int:
+        """r: a basis is the sequence of its vectors."""
+        return self.rank
+
+    def __getitem__(self, number: SupportsIndex | slice) -> np.ndarray:
+        """W_j, column j of the matrix, as float64 of shape (k, m); of a slice, (n, k, m).
+
+        >>> from equibasis import solve
+        >>> solve("c4", input="3x3", output="1")[1].reshape(3, 3)
+        array([[0. , 0.5, 0. ],
+               [0.5, 0. , 0.5],
+               [0. , 0.5, 0. ]])
+
+        Raises
+        ------
+        IndexError
+            If there is no such vector.
+        EquibasisError
+            If it does not fit in memory.
+        """
+        if isinstance(number, slice):
+            numbers = range(self.rank)[number]
+            self._refuse_beyond_memory(8.0 * len(numbers) * self.space.dimension, "some vectors")
+            if numbers.step == 1:
+                return self._vectors(numbers.start, numbers.stop)
+            return np.concatenate(
+                [self._vectors(0, 0), *(self._vectors(j, j + 1) for j in numbers)]
+            )
+        j = operator.index(number)
+        if not -self.rank <= j < self.rank:
+            raise IndexError(f"{self!r} has no vector {j}")
+        self._refuse_beyond_memory(8.0 * self.space.dimension, "a vector")
+        j %= self.rank
+        return self._vectors(j, j + 1)[0]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """W_0, W_1, …, each of shape (k, m)."""
+        step = max(1, _AT_ONCE // self.space.dimension)
+        for start in range(0, self.rank, step):
+            yield from self[start : start + step]
+
+    def _vectors(self, start: int, stop: int) -> np.ndarray:
+        found = np.zeros((max(0, stop - start), self.space.k, self.space.m))
+        for block in self.blocks:
+            first, last = max(0, start - block.start), min(block.rank, stop - block.start)
+            if first < last:
+                o, i, column, value = block.entries(first, last)
+                found[column + block.start - start, o, i] = value
+        return found
+
+    def project(self, W: ArrayLike) -> np.ndarray:
+        """The equivariant map nearest to W: Σ ⟨W_j, W⟩ W_j, which is B Bᵀ vec(W).
+
+        The orthogonal projection onto Hom_G(X, Y). Where a finite group acts by orthogonal
+        matrices, it is the mean of ρ₂(g) W ρ₁(g)⁻¹ over the group.
+
+        >>> from equibasis import solve
+        >>> solve("c4", output="2x2").project([[4, 0], [0, 0]])
+        array([[1., 1.],
+               [1., 1.]])
+
+        Parameters
+        ----------
+        W
+            Real numbers of shape (k, m), or of the shape of the arrays in Y, then X, such as
+            (6, 6, 14, 14); an invariant basis takes vectors (k,) too.
+
+        Returns
+        -------
+        numpy.ndarray
+            float64, of the shape of W.
+
+        Raises
+        ------
+        SpaceError
+            If W is of another shape.
+        EquibasisError
+            If W is not of real numbers, or what is computed does not fit in memory.
+        """
+        given, space = np.asarray(W), self.space
+        shapes = dict.fromkeys([(space.k, space.m), (*self.output_shape, *self.input_shape)])
+        if given.shape not in shapes and given.shape != (space.dimension,) * (space.m == 1):
+            shown = " or ".join(map(str, shapes))
+            raise SpaceError(f"{self!r} projects arrays of shape {shown}, not {given.shape}")
+        if given.dtype.kind not in "biuf":
+            raise EquibasisError(f"{self!r} projects real numbers, not {given.dtype}")
+        self._refuse_beyond_memory(_BYTES_PROJECTED * space.dimension, "a projection")
+        flat = given.reshape(space.k, space.m).astype(np.float64)
+        nearest = np.empty_like(flat)
+        for block in self.blocks:
+            place = np.ix_(block.output.index.ravel(), block.input.index.ravel())
+            nearest[place] = block.projected(flat[place])
+        return nearest.reshape(given.shape)
+
     @property
     def nonzeros(self) -> int:
         """How many entries of the matrix are not zero."""
@@ -187,20 +244,8 @@ class Basis:
         self, block: Block, columns: int | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows, columns and values of the non-zero entries of a block, of its first columns."""
-        rank, c = block.table.rank, block.input.multiplicity
-        number = block.rank if columns is None else min(columns, block.rank)
-        copies = np.arange(-(-number // max(1, rank)))
-        small = matrix_of(block.table, block.space).tocoo()
-        p, q = np.divmod(small.row.astype(np.int64), block.input.dimension)
-        b, a = np.divmod(copies, c)
-        rows = block.output.index[p][:, b] * self.space.m + block.input.index[q][:, a]
-        values = np.repeat(small.data[:, None], len(copies), axis=1)
-        for summand, point, copy in ((block.output, p, b), (block.input, q, a)):
-            if summand.signs is not None:
-                values *= summand.signs[point][:, copy]
-        column = copies * rank + small.col[:, None].astype(np.int64)
-        kept = column < number
-        return rows[kept], column[kept] + block.start, values[kept]
+        o, i, column, value = block.entries(0, block.rank if columns is None else columns)
+        return o * self.space.m + i, column + block.start, value
 
     def labels(self, outputs: np.ndarray, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The column that has an entry at some index pairs, -1 for none, and its sign.
@@ -264,9 +309,9 @@ class Basis:
         flat = None if (signs > 0).all() else signs.ravel()
         return OrbitColumns(labels.ravel(), sizes, flat)
 
-    def _refuse_beyond_memory(self, needed: float) -> None:
+    def _refuse_beyond_memory(self, needed: float, what: str = "the matrix") -> None:
         remedy = "use its blocks, which are small"
-        refuse_beyond_memory(needed, f"the matrix of {self!r}", remedy=remedy)
+        refuse_beyond_memory(needed, f"{what} of {self!r}", remedy=remedy)
 
     @property
     def kind(self) -> str:
@@ -298,6 +343,11 @@ class Basis:
 
     def __repr__(self) -> str:
         return f"Basis({self.space}, rank {self.rank}, by {self.solver})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows; by name, since pictures are made above."""
+        html: str = import_module("equibasis.show.notebook").basis_html(self)
+        return html
 
 
 def make_basis(space: HomSpace, tables: Sequence[Sequence[Table]], solver: str) -> Basis:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from equibasis.errors import GroupError, SpaceError
-from equibasis.linalg.numbers import whole_number
+from equibasis.errors import GroupError, SpaceError, TooManyElementsError
+from equibasis.linalg.numbers import counted, whole_number
+from equibasis.symmetry.listing import words
 from equibasis.symmetry.representations import (
     MatrixRepresentation,
     PermutationRepresentation,
@@ -20,7 +23,7 @@ from equibasis.symmetry.spaces import Named, Shape
 Transform: TypeAlias = Callable[[np.ndarray, Any], Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Group:
     """A group G, given by its linear action on arrays and by representations.
 
@@ -193,6 +196,36 @@ class Group:
                 )
 
     @property
+    def order(self) -> int | float:
+        """How many elements there are, ``|G|``; `math.inf` for a continuous group.
+
+        Where only generators are listed, what they generate is counted.
+
+        >>> from equibasis import find_group
+        >>> [find_group(name).order for name in ("d4", "s5", "z14*s5", "so3")]
+        [8, 120, 1680, inf]
+
+        Raises
+        ------
+        GroupError
+            If there are too many to count, or the group has no representation to count them by.
+        """
+        if self.algebra:
+            return math.inf
+        if self.complete:
+            return len(self.elements)
+        if self.factors:
+            return math.prod(factor.order for factor in self.factors)
+        unknown = f"group {self.name!r} lists generators only, "
+        if not self.representations:
+            raise GroupError(unknown + "and no representation to count by what they generate")
+        known = self.representations.values()
+        try:
+            return len(words(self.name, ", ".join(self.names), self.element_names, *known).names)
+        except TooManyElementsError as error:
+            raise GroupError(unknown + "which generate too many elements to count") from error
+
+    @property
     def names(self) -> tuple[str, ...]:
         """What spaces may call representations of this group."""
         return (*self.representations, *(() if self.algebra else ("regular",)))
@@ -201,6 +234,21 @@ class Group:
     def element_names(self) -> tuple[str, ...]:
         """The names of the elements, or generators, in their order, and of the algebra's."""
         return tuple(str(element) for element in (*self.elements, *self.algebra))
+
+    def __repr__(self) -> str:
+        return f"Group({self.name}, {self.listed})"
+
+    @property
+    def listed(self) -> str:
+        """What is listed, in words: ``"4 elements"``, ``"2 generators"``."""
+        what = "element" if self.complete else "generator"
+        numbers = {what: len(self.elements), "Lie algebra element": len(self.algebra)}
+        return " and ".join(counted(number, name) for name, number in numbers.items() if number)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows; by name, since tables are made above."""
+        html: str = import_module("equibasis.show.notebook").group_html(self)
+        return html
 
 
 def check_fits(group: Group, shape: Shape) -> None:

@@ -36,7 +36,7 @@ from equibasis.symmetry.workers import Workers
 _MOST_NORM = 300.0
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class HomSpace:
     """Hom_G(X, Y): the linear maps W, of shape (k, m), with ρ₂(g) W = W ρ₁(g) for every g.
 
@@ -345,6 +345,9 @@ class HomSpace:
             and same_representation(self.input, other.input)
             and same_representation(self.output, other.output)
         )
+
+    def __repr__(self) -> str:
+        return f"HomSpace({self})"
 
     def __str__(self) -> str:
         if self.kind == "invariant":

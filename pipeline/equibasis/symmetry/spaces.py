@@ -65,6 +65,9 @@ class Space:
             raise SpaceError(f"{self}**{shortened(power)}: a tensor power is 0 to {most} here")
         return _product(_factors(self) * power)
 
+    def __repr__(self) -> str:
+        return f"as_space({str(self)!r})"
+
     @property
     def dual(self) -> Space:
         """The dual representation, g -> ρ(g⁻¹)ᵀ."""
@@ -79,7 +82,7 @@ class Space:
         return self if as_index(exponent) == 1 else Power(self, exponent, symmetric=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Grid(Space):
     """Values on a grid: a sequence ``(n,)``, an image, voxels; ``()`` is the trivial scalar, ``1``.
 
@@ -131,7 +134,7 @@ class Grid(Space):
 SCALAR = Grid(())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Named(Space):
     """A representation that the group has by this name: ``V``, ``base``, ``joints``.
 
@@ -153,7 +156,7 @@ class Named(Space):
 V = Named("V")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Power(Space):
     """The symmetric or alternating tensors of a space, in orthonormal coordinates.
 
@@ -183,7 +186,7 @@ class Power(Space):
         return f"{'sym' if self.symmetric else 'alt'}({self.space}, {self.exponent})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sum(Space):
     """A direct sum: vectors one after the other.
 
@@ -197,7 +200,7 @@ class Sum(Space):
     """
 
     summands: tuple[Space, ...]
-    apart: bool = field(default=False, compare=False, repr=False)
+    apart: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         return " + ".join(
@@ -206,7 +209,7 @@ class Sum(Space):
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Product(Space):
     """A tensor product, flattened with the last factor fastest."""
 
@@ -219,7 +222,7 @@ class Product(Space):
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dual(Space):
     """The dual of a space: ρ(g⁻¹)ᵀ; the same as the space where ρ is orthogonal."""
 
