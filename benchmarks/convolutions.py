@@ -138,7 +138,7 @@ def measure(problem: Problem, names: list[str], device: str = "cpu") -> dict[str
 
 
 def in_turns(calls: dict[str, Callable[[], object]], device: str) -> dict[str, float]:
-    """Least times, of rounds in which all take turns: what else a machine does only adds to them."""
+    """Least times, of rounds in which all take turns: other work only adds to them."""
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
     for call in calls.values():
         for _ in range(2):

@@ -142,7 +142,7 @@ def copy_of_this_project(
     """What Git tracks or would track of this project, with these parameters, committed.
 
     Its dvc.lock is left out unless ``lock``. ``stages`` replaces definitions in dvc.yaml; those set
-    to None are left out.
+    to None are left out, and so are all plots.
     """
     listed = run(REPOSITORY, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for name in filter(None, listed.split("\0")):
@@ -154,12 +154,23 @@ def copy_of_this_project(
         (folder / "dvc.lock").unlink(missing_ok=True)
     if stages:
         pipeline = yaml.safe_load((folder / "dvc.yaml").read_text(encoding="utf-8"))
+        del pipeline["plots"]
         pipeline["stages"] |= stages
         pipeline["stages"] = {name: each for name, each in pipeline["stages"].items() if each}
-        kept = yaml.safe_dump({"stages": pipeline["stages"]}, sort_keys=False)
-        (folder / "dvc.yaml").write_text(kept, encoding="utf-8")
+        (folder / "dvc.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False), "utf-8")
     start_git(folder)
     commit(folder, "The project")
+    return folder
+
+
+def solved_project(folder: Path, parameters: dict[str, Any] = PARAMETERS) -> Path:
+    """A copy of this project that only solves for the bases of its autoencoders, and has."""
+    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    copy_of_this_project(
+        folder, parameters, **dict.fromkeys(stages.keys() - {"equivariant", "invariant"})
+    )
+    run(folder, "dvc", "repro")
+    commit(folder, "Bases")
     return folder
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
+from dvc.api import DVCFileSystem
 
 import projects
 from digit_models import meaningless_digits
@@ -375,17 +376,47 @@ def test_two_worktrees_run_each_its_own_code_side_by_side_whatever_is_installed(
     assert [code_of(tree) for tree in trees] == ["one", "two"]
 
 
+# The tree's package, cut down to one deed: once two experiments are under way, leave a text.
+DEED = """
+import pathlib, sys, time
+
+meeting = pathlib.Path({meeting!r})
+(meeting / {text!r}).touch()
+began = time.monotonic()
+while len(list(meeting.iterdir())) < 2:
+    assert time.monotonic() < began + 100, "no other experiment runs beside this one"
+    time.sleep(0.05)
+made = pathlib.Path("bases", "equivariant")
+made.mkdir(exist_ok=True)
+(made / "code.txt").write_text({text!r})
+sys.exit()
+"""
+
+
 @pytest.mark.usefixtures("foreign")
-def test_experiments_run_each_the_code_that_they_were_made_with(solving: Path) -> None:
-    for text, where in (("one", "--queue"), ("two", "--temp")):
-        marked(solving, text)
-        run(solving, "dvc", "exp", "run", where, "--name", f"exp-{text}")
-    marked(solving, "three")  # what the tree has when the queue runs is another code yet
-    run(solving, "dvc", "exp", "run", "--run-all")
-    run(solving, "git", "checkout", "--quiet", "pipeline")
-    for text in ("one", "two"):
-        run(solving, "dvc", "exp", "apply", f"exp-{text}")
-        assert code_of(solving) == text
+def test_queued_experiments_run_side_by_side_each_the_code_that_it_was_made_with(
+    solving: Path, tmp_path: Path
+) -> None:
+    meeting = tmp_path / "meeting"
+    meeting.mkdir()
+
+    def change_code(text: str) -> None:
+        package = solving / "pipeline" / "equibasis" / "__init__.py"
+        package.write_text(DEED.format(meeting=str(meeting), text=text), encoding="utf-8")
+
+    texts = ["one", "two", "three", "four", "five", "six"]
+    for text in texts:
+        change_code(text)
+        run(solving, "dvc", "exp", "run", "--queue", "--name", f"exp-{text}")
+    change_code("seven")  # what the tree has when the queue runs is another code yet
+    try:  # `dvc queue start`, and waiting
+        run(solving, "dvc", "exp", "run", "--run-all", "--jobs", "2")
+    finally:
+        run(solving, "dvc", "queue", "stop", "--kill")
+    run(solving, "dvc", "exp", "run", "--temp", "--name", "exp-seven")
+    for text in [*texts, "seven"]:
+        made = DVCFileSystem(str(solving), rev=f"exp-{text}")
+        assert made.read_text("bases/equivariant/code.txt") == text
 
 
 # --- groups of the user's own --------------------------------------------------------------------

@@ -21,9 +21,10 @@ WINGS = {
     **{wing: BASE | set(CORE[:number]) for number, wing in enumerate(CORE)},
     "nn": BASE | set(CORE),
     "show": BASE | set(CORE),
+    "sweep": BASE | set(CORE),
     "audit": BASE,
     "console": {"errors"},
-    "cli": BASE | set(CORE) | {"show", "audit", "console"},
+    "cli": BASE | set(CORE) | {"show", "sweep", "audit", "console"},
     "__init__": BASE | set(CORE),
     "__main__": {"cli"},
 }

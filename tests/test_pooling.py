@@ -136,6 +136,15 @@ def test_invariant_vectors_are_no_functions_where_matrices_are_not_orthogonal() 
         OrbitMeanPool(basis)
 
 
+@pytest.mark.parametrize("group", ["so3", "Td", skewed_group()], ids=["so3", "Td", "skewed"])
+def test_lengths_of_half_precision_are_finite_where_their_squares_are_not(group: Any) -> None:
+    pool = NormPool(space_of(group, "20*V"))
+    x = 3000 * torch.randn(50, pool.domain.dimension)
+    lengths = copy.deepcopy(pool).half()(x.half())
+    assert lengths.dtype == torch.float16
+    assert torch.allclose(lengths.to(x), pool(x), rtol=1e-2, atol=50)
+
+
 def test_a_basis_of_other_maps_is_refused() -> None:
     with pytest.raises(eb.ModelError, match="c4: 6x6 -> 3x3"):
         OrbitMeanPool(eb.solve("c4", input="6x6", output="3x3"))

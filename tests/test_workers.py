@@ -106,8 +106,14 @@ def test_a_worker_that_dies_is_an_error_not_a_wait():
 
 
 def test_what_cannot_be_sent_is_refused_with_the_remedy():
+    lock = threading.Lock()
     with pytest.raises(eb.EquibasisError, match="top level of a module, or use --workers 1"):
-        run(2, lambda x: x, 2)
+        run(2, lambda x: (x, lock), 2)
+
+
+def test_what_has_no_module_is_sent_by_value():
+    pytest.importorskip("cloudpickle")
+    assert run(2, lambda x: x + 1, 3) == [1, 2, 3]
 
 
 def test_what_cannot_be_sent_need_not_be_with_one_worker():
@@ -172,21 +178,19 @@ def test_a_group_of_the_user_is_solved_by_two_workers(write_module):
 
 def test_workers_are_not_forked_though_a_progress_bar_has_chosen_fork(python, tmp_path) -> None:
     """tqdm makes a lock when its first bar is made, which settles how processes are started."""
+    (tmp_path / "noted.py").write_text(
+        "place = 'imported'\ndef where(_):\n    return place\n", encoding="utf-8"
+    )
     (tmp_path / "script.py").write_text(
-        "import multiprocessing, tqdm\n"
+        "import noted, tqdm\n"
         "from equibasis.symmetry.workers import Workers\n"
-        "class Noted(int):\n"
-        "    pass\n"
-        "Noted.where = 'changed'\n"
-        "def where(_):\n"
-        "    return getattr(Noted, 'where')\n"
         "if __name__ == '__main__':\n"
-        "    Noted.where = 'of the parent'\n"
+        "    noted.place = 'of the parent'\n"
         "    tqdm.tqdm(total=1, disable=False, leave=False).close()\n"
         "    with Workers(2) as pool:\n"
-        "        print(set(pool.map(where, [(0,), (1,), (2,)], 'tasks')))\n",
+        "        print(*set(pool.map(noted.where, [(0,), (1,), (2,)], 'tasks')))\n",
         encoding="utf-8",
     )
     done = python("script.py")
     assert done.status == 0, done.err
-    assert "changed" in done.out  # what a forked process would have from its parent
+    assert done.out == "imported\n"  # where a forked process would have what its parent has

@@ -6,6 +6,7 @@ Exit status: 0 fine, 1 a check failed, 2 wrong usage or input.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -126,6 +127,72 @@ def solve(
     save_basis(basis, out)
     what = f"{space}, rank {basis.rank} (solver {basis.solver}, {seconds:.2g} s)"
     click.echo(f"{printable(out)}: {what}")
+
+
+@commands.command(
+    section="Bases",
+    examples=["equibasis sweep crystals.yaml --dry-run", "equibasis sweep crystals.yaml"],
+)
+@click.argument("file", type=FILE, metavar="SWEEP.yaml")
+@click.option("--out", type=FILE, help="The folder to write.  [default: that of SWEEP's name]")
+@click.option("--scheduler", help="A Dask scheduler whose workers solve, such as tcp://HOST:8786.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Processes of this machine that solve.  [default: all cores]",
+)
+@click.option(
+    "--memory-limit",
+    help="What a worker may take, such as 2GB.  [default: its share of what is free; in a cluster, "
+    "its own limit]",
+)
+@click.option("--skip", is_flag=True, help="Leave out what cannot be solved, such as 14x14 of so3.")
+@click.option("--dry-run", is_flag=True, help="Print what is known beforehand, and solve nothing.")
+def sweep(
+    file: Path,
+    out: Path | None,
+    scheduler: str | None,
+    workers: int | None,
+    memory_limit: str | None,
+    skip: bool,
+    dry_run: bool,
+) -> None:
+    """Solve all that SWEEP.yaml lists; exit 1 if some fail.
+
+    It lists groups, problems such as 'V**2 -> V' (or inputs and outputs, each with each), and
+    perhaps solvers. Written are a basis file for each and index.csv. Started again it goes on:
+    files that are there, and hold what is asked for, are kept.
+    """
+    from equibasis.artifact.cache import parse_size
+    from equibasis.sweep.engines import dask_cluster, own_processes
+    from equibasis.sweep.jobs import read_sweep
+    from equibasis.sweep.report import forecast_table, verdict
+    from equibasis.sweep.run import check_fits, plan, run
+
+    if scheduler is not None and workers is not None:
+        raise click.UsageError("--scheduler has workers of its own: leave --workers out")
+    limit = None if memory_limit is None else parse_size(memory_limit)
+    jobs = read_sweep(file)
+    start = time.perf_counter()
+    count = min(workers or os.cpu_count() or 1, len(jobs))
+    with own_processes(count) if scheduler is None else dask_cluster(scheduler) as engine:
+        planned = plan(jobs, out or file.with_suffix(""), engine, limit)
+        if dry_run:
+            from equibasis.show.tables import print_table
+
+            print_table(forecast_table(planned))
+        if not skip:
+            check_fits(planned)
+        if dry_run:
+            return
+        results = run(planned, engine)
+    failed = [name for name, result in results.items() if result.status == "failed"]
+    for name in failed:
+        click.echo(printable(f"{jobs[name]}: FAILED: {results[name].reason}"), err=True)
+    line = verdict(planned, results, time.perf_counter() - start)
+    if failed:
+        sys.exit(fail(line, 1))
+    click.echo(printable(line))
 
 
 @commands.command(section="Bases", examples=["equibasis inspect c4.h5"])

@@ -64,6 +64,10 @@ class AuditError(EquibasisError):
     """A project that cannot be audited."""
 
 
+class WorkerDiedError(EquibasisError):
+    """A process that worked for this one has ended before it was done."""
+
+
 class MissingExtraError(EquibasisError, ModuleNotFoundError):
     """A module that is not installed, of an optional part of equibasis."""
 

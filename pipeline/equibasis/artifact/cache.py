@@ -9,6 +9,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,7 @@ def get_basis(
     output: str | Sequence[int] | Space,
     solver: str = "auto",
     workers: int | None = None,
+    executor: Executor | None = None,
 ) -> Basis:
     """`equibasis.solve`, solved once and read from the user's cache folder from then on.
 
@@ -51,7 +53,7 @@ def get_basis(
 
     Parameters
     ----------
-    group, input, output, workers
+    group, input, output, workers, executor
         As for `equibasis.solve`.
     solver
         Who solves a basis that is not there yet. Another solver's is the same basis.
@@ -71,12 +73,12 @@ def get_basis(
     """
     chosen = find_solver(solver)
     most_bytes = cache_size()
-    space = problem(group, input=input, output=output, workers=workers)
+    space = problem(group, input=input, output=output, workers=workers, executor=executor)
     try:
         folder = cache_folder()
     except EquibasisError as error:
         _warn_not_kept(space, str(error))
-        return solve_space(space, chosen)
+        return solve_space(space, chosen, executor)
     key = problem_sha256(space)
     path = folder / _file_name(space, key)
     kept = _load(path, key)
@@ -90,7 +92,7 @@ def get_basis(
         kept = _load(path, key)  # solved while this process waited
         if kept is not None:
             return kept
-        basis = solve_space(space, chosen)
+        basis = solve_space(space, chosen, executor)
         try:
             save_basis(basis, path)
         except WriteError as error:

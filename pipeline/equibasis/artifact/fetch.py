@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from equibasis.artifact import store
-from equibasis.errors import BasisFileError, cause, file_name, naming_extras
+from equibasis.errors import (
+    BasisFileError,
+    EquibasisError,
+    MissingExtraError,
+    cause,
+    file_name,
+    naming_extras,
+)
 from equibasis.solvers.basis import Basis
 
 
@@ -35,7 +43,8 @@ def load_basis(
         If the file is missing, damaged, or not a basis file, saying which part is wrong; if the
         repository, revision, path or its data cannot be had.
     MissingExtraError
-        If another repository is to be read, and DVC is not installed.
+        If another repository is to be read, and DVC, or what DVC needs for its remote, is not
+        installed.
     """
     if repo is None and rev is None:
         return store.load_basis(path)
@@ -66,7 +75,7 @@ def _download(name: str, repo: str | None, rev: str | None, place: str, local: P
     try:
         files = DVCFileSystem(repo, rev=rev)
         known = files.info(name)["type"] == "file"  # isfile would hide what is wrong
-    except DataIndexDirError as error:
+    except (DataIndexDirError, ImportError) as error:
         raise _no_data(place, error) from error
     except Exception as error:  # whatever Git, DVC and the network may raise
         if not _is_about(error, name):
@@ -89,7 +98,7 @@ def _is_about(error: BaseException, name: str) -> bool:
 
 
 def _no_repository(place: str, error: BaseException) -> BasisFileError:
-    first = _first_cause(error)
+    *_, first = _causes(error)
     if isinstance(first, OSError) and first.errno:  # a folder, the disk or the network
         where = f"{first.filename}: " if first.filename else ""
         return BasisFileError(f"{place}: {where}{cause(first)}")
@@ -99,18 +108,29 @@ def _no_repository(place: str, error: BaseException) -> BasisFileError:
     )
 
 
-def _no_data(place: str, error: BaseException) -> BasisFileError:
-    first = _first_cause(error)
+def _no_data(place: str, error: BaseException) -> EquibasisError:
+    """Say why a file that the repository has on record cannot be read from its DVC remote."""
+    causes = list(_causes(error))
+    first = causes[-1]
+    if isinstance(first, ModuleNotFoundError):
+        package = str(first.name).replace("_", "-")
+        return MissingExtraError(
+            f"{place}: its DVC remote needs {package}, which is not installed: "
+            f"pip install {package}"
+        )
     line = f"{place}: its data cannot be had: {cause(first)}"
-    if isinstance(first, OSError) and first.errno and not isinstance(first, FileNotFoundError):
+    if any(isinstance(each, FileNotFoundError) for each in causes):
+        return BasisFileError(
+            f"{line}: that project needs a DVC remote that you may read ('dvc remote add -d'), and "
+            "'dvc push' run where the file was made"
+        )
+    if isinstance(first, OSError) and first.errno:  # a folder, the disk or the network
         return BasisFileError(line)
-    return BasisFileError(
-        f"{line}: that project needs a DVC remote that you may read ('dvc remote add -d'), and "
-        "'dvc push' run where the file was made"
-    )
+    return BasisFileError(f"{line}: that project's DVC remote has to be up, and yours to read")
 
 
-def _first_cause(error: BaseException) -> BaseException:
-    while error.__cause__ is not None:
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what caused it, the first cause last."""
+    while error is not None:
+        yield error
         error = error.__cause__
-    return error

@@ -23,7 +23,7 @@ from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.interface import EquivariantMap, FeatureSpace, features_of, shown
 from equibasis.nn.metric import InvariantMetric, NoLengthError
 from equibasis.solvers.basis import Basis
-from equibasis.symmetry.constructions import invariant_coordinates
+from equibasis.symmetry.constructions import invariant_coordinates, part_numbers
 
 
 class Pointwise(nn.Module):
@@ -151,10 +151,7 @@ class GatedActivation(IdentifiedWeights, ExactBuffers):
         self.blocks = len(parts)
         self.domain, self.codomain = space + space.scalars(self.blocks), space
         self.gate = _gate(gate, self.blocks)
-        block = np.empty(space.dimension, dtype=np.int64)
-        for number, part in enumerate(parts):
-            block[part] = number
-        self.register_exact("block", block)
+        self.register_exact("block", part_numbers(parts))
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n + blocks) -> (..., n)."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from torch import Tensor, fx, nn
@@ -17,7 +17,7 @@ from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.interface import FeatureSpace, features_of
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.assembled import product
-from equibasis.symmetry.constructions import invariant_coordinates
+from equibasis.symmetry.constructions import invariant_coordinates, part_numbers
 from equibasis.symmetry.windows import turned_points, window
 
 Sizes: TypeAlias = int | Sequence[int]
@@ -31,6 +31,11 @@ _LINEAR: dict[int, UpsampleMode] = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 class _WindowPool(nn.Module):
     """Pooling in windows of a grid: `FieldMaxPool`, `FieldAvgPool`."""
+
+    # By the number of axes: what torch calls it.
+    pooled: ClassVar[Mapping[int, Callable[..., Tensor]]]
+    # Whether it commutes with permutations of channels alone.
+    permutes_only: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -50,16 +55,14 @@ class _WindowPool(nn.Module):
         self.turned = turned_axes(self.domain)
         if any(2 * p > e for p, e in zip(self.padding, self.size, strict=True)):
             raise ModelError(f"{name}: padding {self.padding} is at most half of {self.size}")
+        if self.permutes_only:
+            _check_permutes(self.domain, name, "FieldAvgPool")
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, n, *grid)`` -> ``(batch, n, *grid')``."""
         check_vectors(self, x, self.domain.dimension, batches=1)
         check_centred(self, x, self.turned, self.size, self.stride, self.padding)
-        return self.pooled(x)
-
-    def pooled(self, x: Tensor) -> Tensor:
-        """The same, x checked."""
-        raise NotImplementedError
+        return self.pooled[self.domain.axes](x, self.size, self.stride, self.padding)
 
     def extra_repr(self) -> str:
         """Sizes, for ``repr``."""
@@ -89,19 +92,8 @@ class FieldMaxPool(_WindowPool):
         on which it would take windows to others.
     """
 
-    def __init__(
-        self,
-        features: FeatureSpace,
-        size: Sizes,
-        stride: Sizes | None = None,
-        padding: Sizes = 0,
-    ) -> None:
-        super().__init__(features, size, stride, padding)
-        _check_permutes(self.domain, "FieldMaxPool", "FieldAvgPool")
-
-    def pooled(self, x: Tensor) -> Tensor:
-        """The same, x checked."""
-        return _MAX[self.domain.axes](x, self.size, self.stride, self.padding)
+    pooled = _MAX
+    permutes_only = True
 
 
 class FieldAvgPool(_WindowPool):
@@ -110,9 +102,7 @@ class FieldAvgPool(_WindowPool):
     For any representation; parameters, sizes and errors are those of `FieldMaxPool`.
     """
 
-    def pooled(self, x: Tensor) -> Tensor:
-        """The same, x checked."""
-        return _MEAN[self.domain.axes](x, self.size, self.stride, self.padding)
+    pooled = _MEAN
 
 
 class GlobalAvgPool(nn.Module):
@@ -250,10 +240,7 @@ class FieldDropout(ExactBuffers):
         self.p = number_of(p, "p", most=1.0)
         parts = invariant_coordinates(self.domain.representation)
         self.blocks = len(parts)
-        block = np.empty(self.domain.dimension, dtype=np.int64)
-        for number, part in enumerate(parts):
-            block[part] = number
-        self.register_exact("block", block)
+        self.register_exact("block", part_numbers(parts))
 
     def forward(self, x: Tensor) -> Tensor:
         """``(..., n, *grid)`` -> the same shape."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,7 +12,7 @@ from equibasis.errors import ModelError
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.interface import FeatureSpace
 from equibasis.solvers import solve_space
-from equibasis.symmetry.constructions import invariant_coordinates
+from equibasis.symmetry.constructions import invariant_coordinates, part_numbers
 from equibasis.symmetry.listing import list_elements
 
 # The worst condition of what is inverted, and of a metric.
@@ -53,14 +55,11 @@ class InvariantMetric(ExactBuffers):
         parts = invariant_coordinates(features.representation)
         sizes = np.array([len(part) for part in parts])
         order = np.argsort(sizes, kind="stable")
-        block = np.empty(features.dimension, dtype=np.int64)
-        for number, part in enumerate(parts):
-            block[part] = number
         self.features, self.dimension, self.blocks = features, features.dimension, len(parts)
         # (size, number of blocks of it), ascending: blocks of one size are added up together.
         self.counts = [(int(size), int((sizes == size).sum())) for size in np.unique(sizes)]
         by_size = np.concatenate([parts[number] for number in order])
-        self.register_exact("block", block)
+        self.register_exact("block", part_numbers(parts))
         self.register_exact("sizes", sizes)
         self.in_order = np.array_equal(by_size, np.arange(features.dimension))
         self.register_exact("by_size", by_size)
@@ -84,21 +83,23 @@ class InvariantMetric(ExactBuffers):
 
     def sums(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., blocks): the sum of each block's coordinates."""
-        axis = self.features.channels
-        by_size = x if self.in_order else x.index_select(axis, self.by_size)
-        added, start = [], 0
-        for size, count in self.counts:
-            blocks = by_size.narrow(axis, start, size * count).unflatten(axis, (count, size))
-            added.append(blocks.sum(dim=axis))
-            start += size * count
-        sums = torch.cat(added, dim=axis)
-        return sums if self.in_order else sums.index_select(axis, self.place)
+        return self._by_block(torch.sum, x)
 
     def norms(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., blocks): |x_b|, whose gradient at 0 is 0."""
-        squares = self.squares(x)
-        at_zero = squares == 0
-        return squares.masked_fill(at_zero, 1.0).sqrt().masked_fill(at_zero, 0.0)
+        return self._by_block(torch.linalg.vector_norm, self.straightened(x))
+
+    def _by_block(self, reduce: Callable[..., Tensor], x: Tensor) -> Tensor:
+        """(..., n) -> (..., blocks): what ``reduce`` makes of each block's coordinates."""
+        axis = self.features.channels
+        by_size = x if self.in_order else x.index_select(axis, self.by_size)
+        reduced, start = [], 0
+        for size, count in self.counts:
+            blocks = by_size.narrow(axis, start, size * count).unflatten(axis, (count, size))
+            reduced.append(reduce(blocks, dim=axis))
+            start += size * count
+        by_block = torch.cat(reduced, dim=axis)
+        return by_block if self.in_order else by_block.index_select(axis, self.place)
 
     def spread(self, values: Tensor) -> Tensor:
         """(..., blocks) -> (..., n): each block's value at each of its coordinates."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
 
 from equibasis.errors import EquibasisError, GroupError, SolverError, SpaceError
 from equibasis.solvers import dense, kernel, orbits, projector, svd
 from equibasis.solvers.basis import Basis, make_basis, rank_expected
 from equibasis.solvers.constraints import has_whole_constraints
-from equibasis.solvers.interface import Solver, check_memory
+from equibasis.solvers.interface import Cost, Solver, check_memory
 from equibasis.solvers.tables import Table
 from equibasis.symmetry.catalog import find_group
 from equibasis.symmetry.group import Group
@@ -53,6 +56,7 @@ def solve(
     output: str | Sequence[int] | Space,
     solver: str = "auto",
     workers: int | None = None,
+    executor: Executor | None = None,
 ) -> Basis:
     """The canonical basis of the equivariant maps X -> Y, or of the invariant vectors of Y.
 
@@ -68,6 +72,10 @@ def solve(
     workers
         Processes for the one-hot transforms. ``None``: all cores, once the work outlasts their
         start.
+    executor
+        Runs the one-hot transforms and the solving of each pair of types, in place of processes of
+        our own: any `concurrent.futures.Executor`, such as a ``ThreadPoolExecutor``, one of loky,
+        or ``client.get_executor()`` of a Dask ``Client``. The basis is the same.
 
     Raises
     ------
@@ -82,7 +90,8 @@ def solve(
     9
     """
     chosen = find_solver(solver)
-    return solve_space(problem(group, input=input, output=output, workers=workers), chosen)
+    space = problem(group, input=input, output=output, workers=workers, executor=executor)
+    return solve_space(space, chosen, executor)
 
 
 def problem(
@@ -91,6 +100,7 @@ def problem(
     input: str | Sequence[int] | Space | None = None,
     output: str | Sequence[int] | Space,
     workers: int | None = None,
+    executor: Executor | None = None,
 ) -> HomSpace:
     """What `solve` solves: the space, with its representations built and checked."""
     if output is None:  # as an input it is the scalars
@@ -98,7 +108,7 @@ def problem(
     found = find_group(group)
     names = found.names
     spaces = {"input": as_space(input, names), "output": as_space(output, names)}
-    with Workers(workers) as pool:
+    with Workers(workers, executor) as pool:
         return hom_space(found, **spaces, workers=pool)
 
 
@@ -123,6 +133,52 @@ def _order(space: HomSpace) -> int | None:
         return int(space.class_characters.sizes.sum())
     except GroupError:
         return None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What is known of a problem before it is solved.
+
+    Attributes
+    ----------
+    solver
+        Who treats it: their names joined by ``+``.
+    rank
+        dim Hom_G(X, Y); ``None`` where it is counted when solved.
+    cost
+        Estimated; ``None`` where the elements are listed first.
+    """
+
+    solver: str
+    rank: int | None
+    cost: Cost | None
+
+
+def prediction(space: HomSpace, solver: Solver | None = None) -> Prediction:
+    """What solving a problem by ``solver`` comes to, by default by the solvers that apply.
+
+    Raises
+    ------
+    SolverError
+        If the solver does not apply.
+    """
+    treated = list(_treated(space, solver).values())
+    used = _joined(each.name for each, _ in treated)
+    if any(_lists_first(each, space) for each, _ in treated):
+        return Prediction(used, _known_rank(space), None)
+    costs = [each.cost(part) for each, part in treated]
+    memory = max((cost.memory for cost in costs), default=0.0)
+    return Prediction(used, _known_rank(space), Cost(memory, sum(cost.seconds for cost in costs)))
+
+
+def _lists_first(solver: Solver, space: HomSpace) -> bool:
+    """Whether a solver lists all elements, where only generators are, before anything is known."""
+    return not space.complete and solver not in (orbits.SOLVER, kernel.SOLVER)
+
+
+def _joined(names: Iterable[str]) -> str:
+    used = set(names)
+    return "+".join(each for each in SOLVERS if each in used)
 
 
 def explanation(space: HomSpace, solver: Solver | None = None) -> str:
@@ -150,7 +206,7 @@ def explanation(space: HomSpace, solver: Solver | None = None) -> str:
         takes = each.obstacle(space) if len(reasons) == len(pairs) else None
         if reasons and takes is None:
             takes = f"not all pairs of types: {reasons[0]}"
-        if takes is None and not space.complete and each not in (orbits.SOLVER, kernel.SOLVER):
+        if takes is None and _lists_first(each, space):
             takes = "lists the elements first; what it takes is known then"
         if takes is None:
             costs = [each.cost(treated) for treated in ([space] if each.solve_whole else pairs)]
@@ -186,14 +242,19 @@ def _types(space: HomSpace, side: str) -> str:
     return f"orbit types {', '.join(told)}"
 
 
-def _rank_beforehand(space: HomSpace) -> str:
+def _known_rank(space: HomSpace) -> int | None:
+    """The rank where characters or weights give it."""
     if space.complete:
-        return f"{rank_expected(space):,}, from characters"
+        return rank_expected(space)
+    return space.rank_by_weights if space.continuous else None
+
+
+def _rank_beforehand(space: HomSpace) -> str:
+    rank = _known_rank(space)
+    if rank is not None:
+        return f"{rank:,}, from {'characters' if space.complete else 'weights'}"
     if not space.continuous:
         return "counted when solved: only generators are listed"
-    rank = space.rank_by_weights
-    if rank is not None:
-        return f"{rank:,}, from weights"
     if all(has_whole_constraints(pair) for pair in _pairs(space).values()):
         held = "held to that of its constraints modulo a prime"
     else:
@@ -209,7 +270,9 @@ def _size(count: float) -> str:
     return f"{count:,.3g} {unit}"
 
 
-def solve_space(space: HomSpace, solver: Solver | None = None) -> Basis:
+def solve_space(
+    space: HomSpace, solver: Solver | None = None, executor: Executor | None = None
+) -> Basis:
     """`solve` for representations already at hand.
 
     Each pair of orbit types is solved once; with ``solver=None`` each by the first that applies.
@@ -219,12 +282,41 @@ def solve_space(space: HomSpace, solver: Solver | None = None) -> Basis:
     SolverError
         If the solver does not apply, would not fit in memory, or its result fails the checks.
     """
+    treated = _treated(space, solver)
+    tasks = []
+    for pair, (chosen, small) in treated.items():
+        if pair is not None and _lists_first(chosen, space):
+            small = space.enumerated.between(pair[1], pair[0]).balanced
+        tasks.append((chosen, small, pair is None, str(space)))
     tables: dict[tuple[int, int], Table] = {}
-    used: set[str] = set()
+    with Workers(1 if executor is None else None, executor) as workers:
+        found = workers.map(_solved, tasks, str(space))
+        for pair, table in zip(treated, found, strict=True):
+            tables.update(table if pair is None else {pair: table})
+    types = space.types
+    rows = [[tables[output.type, input_.type] for input_ in types.input] for output in types.output]
+    name = _joined(chosen.name for chosen, _ in treated.values())
+    try:
+        return make_basis(space, rows, name)
+    except EquibasisError as error:
+        raise _failed(name, str(space), error) from error
+
+
+def _treated(
+    space: HomSpace, solver: Solver | None
+) -> dict[tuple[int, int] | None, tuple[Solver, HomSpace]]:
+    """Who treats what: each pair of types (W, V), or ``None`` for the whole, as it is.
+
+    Raises
+    ------
+    SolverError
+        If the solver does not apply.
+    """
     pairs: dict[tuple[int, int] | None, HomSpace] = {None: space}
     if solver is None or solver.solve_whole is None:
         pairs = dict(_pairs(space).items())
     order = None if solver else _order(space)
+    treated = {}
     for pair, small in pairs.items():
         chosen = solver or choose(small, order)
         obstacle = chosen.obstacle(small)
@@ -233,26 +325,21 @@ def solve_space(space: HomSpace, solver: Solver | None = None) -> Basis:
             raise SolverError(
                 f"solver {chosen.name!r} does not apply: {obstacle}; use --solver auto"
             )
-        whole = space if chosen in (orbits.SOLVER, kernel.SOLVER) else space.enumerated
-        small = whole if pair is None else whole.between(pair[1], pair[0]).balanced
-        check_memory(chosen, small)
-        used.add(chosen.name)
-        try:
-            if pair is None:
-                assert chosen.solve_whole is not None
-                tables = chosen.solve_whole(small)
-            else:
-                tables[pair] = chosen.solve(small)
-        except EquibasisError as error:
-            raise _failed(chosen.name, space, error) from error
-    types = space.types
-    rows = [[tables[output.type, input_.type] for input_ in types.input] for output in types.output]
-    name = "+".join(each for each in SOLVERS if each in used)
+        treated[pair] = chosen, small
+    return treated
+
+
+def _solved(solver: Solver, space: HomSpace, whole: bool, what: str) -> Any:
+    """The table of a pair of types, or where a solver treats the ``whole`` space, all tables."""
+    check_memory(solver, space)
     try:
-        return make_basis(space, rows, name)
+        if whole:
+            assert solver.solve_whole is not None
+            return solver.solve_whole(space)
+        return solver.solve(space)
     except EquibasisError as error:
-        raise _failed(name, space, error) from error
+        raise _failed(solver.name, what, error) from error
 
 
-def _failed(solver: str, space: HomSpace, error: EquibasisError) -> SolverError:
+def _failed(solver: str, space: str, error: EquibasisError) -> SolverError:
     return SolverError(f"solver {solver!r} failed its check on {space}: {error}")

@@ -229,6 +229,12 @@ def invariant_coordinates(rho: Representation) -> list[np.ndarray]:
     return sorted(parts, key=lambda coordinates: int(coordinates[0]))
 
 
+def part_numbers(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """The number of the part that each coordinate is in, of a partition of them. int64 (n,)."""
+    numbers = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    return numbers[np.argsort(np.concatenate(parts))]
+
+
 def same_representation(a: Representation, b: Representation) -> bool:
     """Whether two representations are equal, element by element."""
     if a.order != b.order or a.dimension != b.dimension:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -273,7 +273,7 @@ class HomSpace:
             self.elements, *self._factors, self.continuous, self._algebra_of_factors
         )
 
-    @property
+    @cached_property
     def rank_by_weights(self) -> int | None:
         """dim Hom_G(X, Y) from weights, without solving for it; ``None`` where they do not tell."""
         if self._asked is not None:
@@ -290,6 +290,14 @@ class HomSpace:
             for o in types.output
             for i in types.input
         )
+
+    def __getstate__(self) -> dict[str, object]:
+        """A part of another space is sent without that, with what it has to ask it for."""
+        if self._within is None:
+            return vars(self)
+        state: dict[str, object] = {each.name: getattr(self, each.name) for each in fields(self)}
+        asked = ["generating", *(["algebra_basis", "rank_by_weights"] if self.continuous else [])]
+        return state | {name: getattr(self, name) for name in asked}
 
     @property
     def kind(self) -> str:

@@ -306,8 +306,7 @@ class LieRepresentation(MatrixRepresentation):
     @cached_property
     def is_orthogonal(self) -> bool:
         """Whether each ρ(h) is orthogonal and each dρ(A) antisymmetric."""
-        gram = self.discrete @ self.discrete.transpose(0, 2, 1)
-        off = [np.abs(gram - np.eye(self.dimension)).max(initial=0.0)]
+        off = [np.abs(each @ each.T - np.eye(self.dimension)).max() for each in self.discrete]
         off += [abs(each + each.T).max() for each in self.algebra]
         return bool(max(off) < TOLERANCE)
 

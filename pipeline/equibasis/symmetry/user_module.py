@@ -69,14 +69,18 @@ def put_on_path(folders: Sequence[str]) -> None:
     sys.path.extend(folders)
 
 
+def folders_added() -> list[str]:
+    """The folders of the user's that are looked in, for processes that are to look there too."""
+    return [folder for folder in _added if folder in sys.path]
+
+
 @contextlib.contextmanager
-def off_the_path() -> Iterator[list[str]]:
-    """A context in which folders of the user's are not looked in; yields those that were."""
-    before = list(sys.path)
-    folders = [folder for folder in _added if folder in sys.path]
+def off_the_path() -> Iterator[None]:
+    """A context in which folders of the user's are not looked in."""
+    before, folders = list(sys.path), folders_added()
     sys.path[:] = [folder for folder in sys.path if folder not in folders]
     try:
-        yield folders
+        yield
     finally:
         sys.path[:] = before
 

@@ -1,27 +1,21 @@
-"""Worker processes: one pool for a whole run, started only when the work outlasts its start."""
+"""Workers: whoever runs the calls of a problem, this process, processes of ours, or an executor."""
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import multiprocessing
 import os
-import pickle
-import signal
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.context import BaseContext
-from multiprocessing.process import BaseProcess
+from concurrent.futures import Executor
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 from equibasis.errors import EquibasisError
 from equibasis.linalg.numbers import whole_number
-from equibasis.symmetry.user_module import off_the_path, put_on_path
+from equibasis.symmetry.calls import Call, result_of, submitted
+from equibasis.symmetry.processes import Processes
 
 Result = TypeVar("Result")
 
@@ -34,7 +28,7 @@ _MOST_WORKERS = 1024
 
 
 class Workers:
-    """A pool of worker processes, as a context manager.
+    """Who runs the calls of a problem, as a context manager.
 
     Parameters
     ----------
@@ -42,15 +36,24 @@ class Workers:
         Processes to use. Given, it is obeyed: 1 means this process alone, more means a pool at
         once. ``None``, the default, means all cores, but tasks run in this process until they
         have taken as long as a pool takes to start; most problems end before that.
+    executor
+        Runs all tasks in place of processes of our own; it is not shut down.
+
+    Raises
+    ------
+    EquibasisError
+        If both are given, or the one is no number of processes or the other no executor.
     """
 
-    def __init__(self, count: int | None = None) -> None:
+    def __init__(self, count: int | None = None, executor: Executor | None = None) -> None:
         if count is not None:
             count = whole_number(count, "workers", least=1, most=_MOST_WORKERS)
+        if executor is not None:
+            _check_executor(executor, count)
         self._patience = _POOL_START if count is None else 0.0
         self._count = count or os.cpu_count() or 1
-        self._pool: ProcessPoolExecutor | None = None
-        self._others: set[BaseProcess] = set()
+        self._executor = executor
+        self._own: Processes | None = None
 
     def __enter__(self) -> Workers:
         return self
@@ -61,11 +64,10 @@ class Workers:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._pool is not None:
+        if self._own is not None:
             if kind is not None and not issubclass(kind, Exception):  # interrupted, or asked to end
-                for process in set(multiprocessing.active_children()) - self._others:
-                    process.terminate()
-            self._pool.shutdown(cancel_futures=True)
+                self._own.terminate()
+            self._own.shutdown(cancel_futures=True)
 
     def map(
         self, function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]], what: str
@@ -80,77 +82,30 @@ class Workers:
     def _results(
         self, function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]]
     ) -> Iterator[Result]:
-        remaining = iter(tasks)
-        while self._pool is None and (self._count == 1 or self._patience > 0):
+        remaining = deque(tasks)
+        while remaining and self._executor is None and (self._count == 1 or self._patience > 0):
             start = time.perf_counter()
-            task = next(remaining, None)
-            if task is None:
-                return
-            result = function(*task)
+            result = function(*remaining.popleft())
             self._patience -= time.perf_counter() - start
             yield result
-        rest = list(remaining)
-        if not rest:
+        if not remaining:
             return
-        _check_pickles(function, rest[0])
+        if self._executor is None:
+            self._executor = self._own = Processes(self._count)
+        futures = deque(submitted(self._executor, Call(function, task)) for task in remaining)
         try:
-            with _without_current_folder(), off_the_path() as folders:
-                results = self._started(folders).map(function, *zip(*rest, strict=True))
-            yield from results
-        except BrokenProcessPool as error:
-            raise EquibasisError(
-                "a worker process died: it was killed, or out of memory (try fewer with "
-                "--workers), or the script that started it lacks an if __name__ == '__main__'"
-            ) from error
-
-    def _started(self, folders: list[str]) -> ProcessPoolExecutor:
-        if self._pool is None:
-            self._others = set(multiprocessing.active_children())
-            self._pool = ProcessPoolExecutor(self._count, _start_method(), _begin, (folders,))
-        return self._pool
+            while futures:
+                yield result_of(futures.popleft())
+        finally:
+            for future in futures:
+                future.cancel()
 
 
-def _begin(folders: list[str]) -> None:
-    """Make a worker ready: what we need is imported before the user's folders are on its path."""
-    # Ctrl-C ends a worker without a word: the process that it works for says it.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    importlib.import_module("equibasis.symmetry.building")
-    put_on_path(folders)
-
-
-def _start_method() -> BaseContext:
-    """What the user set, or the platform's default; never fork, which threads do not survive.
-
-    A progress bar, of ours or of others, sets fork where nobody has chosen.
-    """
-    method = cast("str | None", multiprocessing.get_start_method(allow_none=True))
-    if method in (None, "fork") and "forkserver" in multiprocessing.get_all_start_methods():
-        method = "forkserver"
-    return multiprocessing.get_context(method)
-
-
-@contextlib.contextmanager
-def _without_current_folder() -> Iterator[None]:
-    """Start processes that do not look there for what they import before our path is handed on.
-
-    Python 3.10 knows no such thing.
-    """
-    before = os.environ.get("PYTHONSAFEPATH")
-    os.environ["PYTHONSAFEPATH"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["PYTHONSAFEPATH"]
-        else:
-            os.environ["PYTHONSAFEPATH"] = before
-
-
-def _check_pickles(function: Callable[..., Any], task: tuple[Any, ...]) -> None:
-    try:
-        pickle.dumps((function, task))
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
+def _check_executor(executor: object, count: int | None) -> None:
+    if count is not None:
+        raise EquibasisError("workers and executor are two ways to say who works: leave one out")
+    if not isinstance(executor, Executor):
+        hint = "; a Dask Client's is client.get_executor()" if hasattr(executor, "submit") else ""
         raise EquibasisError(
-            f"cannot be sent to worker processes ({error}): define the transform at the top "
-            "level of a module, or use --workers 1"
-        ) from error
+            f"an executor is a concurrent.futures.Executor, not {type(executor).__name__}{hint}"
+        )

@@ -1,0 +1,189 @@
+"""Who works for a sweep: processes of ours, or a Dask cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from equibasis.errors import EquibasisError, MissingExtraError, WorkerDiedError
+from equibasis.symmetry.calls import Call, result_of, submitted
+from equibasis.symmetry.processes import Processes
+
+# How often a call is begun whose worker dies.
+_TRIES = 2
+
+# Seconds between looks at a cluster, and without a worker before it is given up.
+_LOOK, _GIVEN_UP = 2.0, 60.0
+
+# Seconds in which a scheduler answers.
+_CONNECTED = 10.0
+
+# Calls that a thread of a cluster is given at once: the next arrives while it works.
+_AHEAD = 2
+
+
+@dataclass
+class Engine:
+    """An executor, and what is known of it.
+
+    Attributes
+    ----------
+    executor
+        Which runs each call in a process of one thread.
+    slots
+        How many calls it is given at once.
+    memory
+        Bytes that a call may take; ``None`` for any number.
+    look
+        Called now and then: renews the rest; raises `EquibasisError` where nobody works any more.
+    """
+
+    executor: Executor
+    slots: int
+    memory: float | None
+    look: Callable[[Engine], None] = lambda engine: None
+
+    def run(self, function: Callable[..., Any], tasks: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        """``function(task)`` for each task, begun in their order: its number and its result.
+
+        The result of a task that fails is the error. A worker that dies costs its task alone, which
+        is tried again, and is a `WorkerDiedError` if that one dies too.
+        """
+        waiting = deque((number, 1) for number in range(len(tasks)))
+        running: dict[Future[Any], tuple[int, int]] = {}
+        looked = time.monotonic()
+        try:
+            while waiting or running:
+                while waiting and len(running) < self.slots:
+                    number, attempt = waiting.popleft()
+                    future = submitted(self.executor, Call(function, (tasks[number],)))
+                    running[future] = number, attempt
+                done, _ = wait(running, _LOOK, FIRST_COMPLETED)
+                if time.monotonic() > looked + _LOOK:
+                    self.look(self)
+                    looked = time.monotonic()
+                for future in done:
+                    number, attempt = running.pop(future)
+                    result = _result_or_error(future)
+                    if isinstance(result, WorkerDiedError) and attempt < _TRIES:
+                        waiting.appendleft((number, attempt + 1))
+                    else:
+                        yield number, result
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _result_or_error(future: Future[Any]) -> Any:
+    try:
+        return result_of(future)
+    except Exception as error:  # whatever goes wrong in one task, the others go on
+        return error
+
+
+# --- processes of our own -----------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def own_processes(count: int) -> Iterator[Engine]:
+    """So many processes on this machine, which share the memory that is free."""
+    executor = _Apart(count)
+    try:
+        yield Engine(executor, count, psutil.virtual_memory().available / count)
+    except BaseException as error:
+        if not isinstance(error, Exception):  # interrupted, or asked to end
+            executor.terminate()
+        raise
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+class _Apart(Executor):
+    """Processes that end alone: where one of a common pool dies, Python ends all of that pool."""
+
+    def __init__(self, count: int) -> None:
+        self._pools = [Processes(1) for _ in range(count)]
+        self._last: list[Future[Any] | None] = [None] * count
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """To a process that has nothing to do; waits for one."""
+        busy = [future for future in self._last if future is not None and not future.done()]
+        if len(busy) == len(self._pools):
+            wait(busy, return_when=FIRST_COMPLETED)
+        free = next(n for n, last in enumerate(self._last) if last is None or last.done())
+        try:
+            future = self._pools[free].submit(fn, *args, **kwargs)
+        except BrokenExecutor:  # the process has died
+            self._pools[free] = Processes(1)
+            future = self._pools[free].submit(fn, *args, **kwargs)
+        self._last[free] = future
+        return future
+
+    def terminate(self) -> None:
+        for pool in self._pools:
+            pool.terminate()
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """As of any executor."""
+        for pool in self._pools:
+            pool.shutdown(wait, cancel_futures=cancel_futures)
+
+
+# --- Dask ---------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def dask_cluster(address: str) -> Iterator[Engine]:
+    """The workers of a Dask scheduler, each of which may take what its own limit is.
+
+    Raises
+    ------
+    EquibasisError
+        If Dask is not installed, no scheduler answers, or it has no workers.
+    """
+    try:
+        from distributed import Client
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            "--scheduler needs Dask, which is not installed: pip install 'dask[distributed]'"
+        ) from error
+    try:
+        client = Client(address, timeout=_CONNECTED, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise EquibasisError(
+            f"no Dask scheduler answers at {address}: start one by 'dask scheduler', and workers "
+            f"by 'dask worker {address}'"
+        ) from error
+    none = EquibasisError(
+        f"the Dask scheduler at {address} has no workers: start some by 'dask worker {address}'"
+    )
+    seen = time.monotonic()
+
+    def look(engine: Engine) -> None:
+        nonlocal seen
+        if client.status not in ("running", "connecting"):
+            raise EquibasisError(f"the Dask scheduler at {address} has gone: start it again")
+        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        if workers:
+            seen = time.monotonic()
+            engine.slots = _AHEAD * sum(each["nthreads"] for each in workers)
+            limits = [each["memory_limit"] / each["nthreads"] for each in workers]
+            engine.memory = min((limit for limit in limits if limit), default=None)
+        elif time.monotonic() > seen + _GIVEN_UP:
+            raise none
+
+    with client:
+        try:
+            client.wait_for_workers(1, _GIVEN_UP)
+        except TimeoutError as error:
+            raise none from error
+        engine = Engine(client.get_executor(pure=False), 1, None, look)
+        look(engine)
+        yield engine

@@ -1,0 +1,145 @@
+"""The file of a sweep: which bases are to be solved, and what their files are called."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from equibasis.artifact.store import basis_path
+from equibasis.errors import EquibasisError, ParametersError, cannot_read, naming_extras
+from equibasis.files import read_text
+from equibasis.solvers import find_solver
+from equibasis.symmetry.space_text import as_space
+from equibasis.symmetry.spaces import SCALAR
+
+
+@dataclass(frozen=True)
+class Job:
+    """A basis to solve.
+
+    Attributes
+    ----------
+    group
+        As for `equibasis.solve`, by name.
+    input, output
+        X and Y, as text; X is ``1`` for invariant vectors.
+    solver
+        ``auto``, or a solver's name.
+    """
+
+    group: str
+    input: str
+    output: str
+    solver: str = "auto"
+
+    def __str__(self) -> str:
+        by = "" if self.solver == "auto" else f" by {self.solver}"
+        return f"{self.group}: {self.input} -> {self.output}{by}"
+
+
+def read_sweep(path: str | Path) -> dict[str, Job]:
+    """The jobs of a sweep in their order, each under the name of its file.
+
+    The file is YAML: a mapping, or a list of such, each with ``groups``, ``problems``, a list of
+    ``input -> output``, or ``inputs`` and ``outputs``, which are crossed, and perhaps ``solvers``.
+    A job that occurs twice is one.
+
+    Raises
+    ------
+    ParametersError
+        If the file cannot be read, or a part of it is not as above, naming it.
+    """
+    jobs = dict.fromkeys(job for part in _parts(path) for job in _jobs(path, part))
+    if not jobs:
+        raise ParametersError(f"{path} names no problems: give groups, and problems or outputs")
+    found: dict[str, Job] = {}
+    taken = set()
+    for job in jobs:
+        name = _file_name(job)
+        if name.casefold() in taken:  # as C4 and c4 are where names of files have no case
+            name = f"{Path(name).stem}-{hashlib.sha256(str(job).encode()).hexdigest()[:8]}.h5"
+        taken.add(name.casefold())
+        found[name] = job
+    return found
+
+
+def _file_name(job: Job) -> str:
+    invariant = as_space(job.input) == SCALAR
+    path = basis_path("", job.group, input=None if invariant else job.input, output=job.output)
+    return path.name if job.solver == "auto" else f"{path.stem}_{job.solver}.h5"
+
+
+def _jobs(path: str | Path, part: Any) -> Iterator[Job]:
+    """The jobs of one mapping, the group that changes most slowly first."""
+    try:
+        pairs = [_pair(problem) for problem in part.problems]
+        pairs += itertools.product(map(_as_text, part.inputs), map(_as_text, part.outputs))
+        for solver in part.solvers:
+            find_solver(solver)
+    except EquibasisError as error:
+        raise ParametersError(f"{path}: {error}") from error
+    for group, (input_, output), solver in itertools.product(part.groups, pairs, part.solvers):
+        yield Job(group, input_, output, solver)
+
+
+def _pair(problem: str) -> tuple[str, str]:
+    sides = problem.split("->")
+    if len(sides) != 2:
+        raise ParametersError(
+            f"{problem!r} is no problem: write 'input -> output', '1 -> output' for invariants"
+        )
+    return _as_text(sides[0]), _as_text(sides[1])
+
+
+def _as_text(space: str) -> str:
+    """A space, each in one way of writing it."""
+    return str(as_space(space))
+
+
+def _parts(path: str | Path) -> list[Any]:
+    """The mappings of the file, checked for what is in them."""
+    with naming_extras("a sweep"):
+        import yaml
+        from pydantic import (
+            BaseModel,
+            BeforeValidator,
+            ConfigDict,
+            StringConstraints,
+            TypeAdapter,
+            ValidationError,
+        )
+
+    def text(value: object) -> object:
+        return str(value) if type(value) is int else value  # a space such as 1 or 196
+
+    Words = list[Annotated[str, BeforeValidator(text), StringConstraints(min_length=1)]]
+
+    class Part(BaseModel):
+        model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+        groups: Words
+        problems: Words = []
+        inputs: Words = []
+        outputs: Words = []
+        solvers: Words = ["auto"]
+
+    try:
+        content = yaml.safe_load(read_text(path))
+    except OSError as error:
+        raise ParametersError(cannot_read(path, error, "name the file of a sweep")) from error
+    except UnicodeDecodeError as error:
+        raise ParametersError(f"{path} is not text in UTF-8: {error}") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number cut short
+        raise ParametersError(f"{path} is not valid YAML: {error}") from error
+    try:
+        listed = content if isinstance(content, list) else [content]
+        return TypeAdapter(list[Part]).validate_python(listed)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"][not isinstance(content, list) :])
+        got = "" if first["type"] == "missing" else f", not {first['input']!r}"
+        raise ParametersError(f"{path}: {name or 'the whole'}: {first['msg']}{got}") from error

@@ -1,0 +1,60 @@
+"""What a sweep tells people: a table beforehand, a line at the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from rich import box
+from rich.filesize import decimal
+from rich.table import Table
+from rich.text import Text
+
+from equibasis.sweep.index import NAME, Result
+from equibasis.sweep.run import Plan
+
+
+def forecast_table(plan: Plan) -> Table:
+    """A row for each job, in the order in which they begin; then those kept, and those refused."""
+    table = Table(box=box.SIMPLE_HEAD, caption=_counted(plan))
+    for name in ("group", "problem", "solver"):
+        table.add_column(name, overflow="fold")
+    for name in ("rank", "seconds", "memory"):
+        table.add_column(name, justify="right")
+    table.add_column("", overflow="fold")
+    for name in [*plan.to_solve, *plan.kept, *plan.refused]:
+        job, forecast = plan.jobs[name], plan.forecasts[name]
+        known, kept = forecast.prediction, forecast.kept
+        cost = None if known is None else known.cost
+        rank = kept.rank if kept else known.rank if known else None
+        table.add_row(
+            Text(job.group),
+            Text(f"{job.input} -> {job.output}"),
+            Text(kept.solver if kept else known.solver if known else job.solver),
+            "" if rank is None else f"{rank:,}",
+            "" if cost is None else f"{cost.seconds:.1g}",
+            "" if cost is None else decimal(round(cost.memory)),
+            Text(f"refused: {forecast.refusal}" if forecast.refusal else "there" if kept else ""),
+        )
+    return table
+
+
+def _counted(plan: Plan) -> str:
+    costs = [
+        known.cost
+        for name in plan.to_solve
+        if (known := plan.forecasts[name].prediction) is not None and known.cost is not None
+    ]
+    seconds = sum(cost.seconds for cost in costs)
+    memory = max((cost.memory for cost in costs), default=0.0)
+    told = f"{len(plan.to_solve)} to solve: about {seconds:.2g} s in one process, at most "
+    return told + f"{decimal(round(memory))} at once; {len(plan.kept)} there"
+
+
+def verdict(plan: Plan, results: Mapping[str, Result], seconds: float) -> str:
+    """How many bases there are, how many of them are new, and how many are not there."""
+    counts = Counter(result.status for result in results.values())
+    kept = len(plan.kept)
+    parts = [f"{counts['solved'] - kept} solved", f"{kept} kept"]
+    parts += [f"{counts[name]} {name}" for name in ("failed", "skipped") if counts[name]]
+    return f"{plan.folder / NAME}: {', '.join(parts)}, in {seconds:.3g} s"

@@ -1,0 +1,130 @@
+"""What a worker does for one job: foretell it, solve it, and say what that took."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from equibasis.artifact.cache import problem_sha256
+from equibasis.artifact.store import content_sha256, load_basis, save_basis
+from equibasis.errors import BasisFileError, EquibasisError
+from equibasis.files import is_missing
+from equibasis.solvers import Prediction, find_solver, prediction, problem, solve_space
+from equibasis.symmetry.group import Group
+from equibasis.symmetry.hom_space import HomSpace
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job as a worker is given it.
+
+    Attributes
+    ----------
+    group
+        A built-in one by name; else the group itself, whose file or module is here.
+    input, output, solver
+        As of the job.
+    path
+        The file to write, which workers and this process see under one name.
+    """
+
+    group: str | Group
+    input: str
+    output: str
+    solver: str
+    path: Path
+
+    def problem(self) -> HomSpace:
+        """The space of maps, built and checked."""
+        return problem(self.group, input=self.input, output=self.output, workers=1)
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What came of a job.
+
+    Attributes
+    ----------
+    rank, solver
+        Of the basis.
+    content
+        Its hash.
+    seconds
+        From names to a basis, without writing it; ``None`` where it was solved before.
+    peak_memory
+        The most bytes that the process had meanwhile, or as long as it lives where the system does
+        not tell.
+    """
+
+    rank: int
+    solver: str
+    content: str
+    seconds: float | None = None
+    peak_memory: int | None = None
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is known of a job beforehand: a prediction and what is there, or why it cannot be."""
+
+    prediction: Prediction | None = None
+    kept: Solved | None = None
+    refusal: str = ""
+
+
+def foretell(task: Task) -> Forecast:
+    """Predict a job, and look whether its file is there."""
+    try:
+        space = task.problem()
+        known = prediction(space, find_solver(task.solver))
+    except EquibasisError as error:
+        return Forecast(refusal=str(error))
+    return Forecast(known, _kept(task.path, space))
+
+
+def _kept(path: Path, space: HomSpace) -> Solved | None:
+    """What a file holds, if it is whole and of this very problem."""
+    if is_missing(path):
+        return None
+    try:
+        basis = load_basis(path)
+    except BasisFileError:
+        return None
+    if problem_sha256(basis.space) != problem_sha256(space):
+        return None
+    return Solved(basis.rank, basis.solver, content_sha256(basis))
+
+
+def solve_task(task: Task) -> Solved:
+    """Solve a job and write its file; raises as `equibasis.solve` and `equibasis.save_basis`.
+
+    Where the file is there after all, as after a worker that died when it had written it, it is
+    kept.
+    """
+    _forget_peak()
+    start = time.perf_counter()
+    space = task.problem()
+    if (kept := _kept(task.path, space)) is not None:
+        return kept
+    basis = solve_space(space, find_solver(task.solver))
+    seconds = time.perf_counter() - start
+    save_basis(basis, task.path)
+    return Solved(basis.rank, basis.solver, content_sha256(basis), seconds, _peak())
+
+
+def _forget_peak() -> None:
+    """Let Linux count the peak of this process anew."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def _peak() -> int:
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    told = psutil.Process().memory_info()
+    return int(getattr(told, "peak_wset", told.rss))

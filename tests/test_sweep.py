@@ -1,0 +1,380 @@
+"""Sweeps: a folder of bases from a list, continued where it was stopped, whoever dies meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import os
+import re
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import equibasis as eb
+from equibasis.artifact.store import verify_file
+from equibasis.sweep import engines
+from equibasis.sweep.engines import Engine, dask_cluster, own_processes
+from equibasis.sweep.index import Result
+from equibasis.sweep.jobs import Job, read_sweep
+from equibasis.sweep.run import Plan, check_fits, plan, run
+from projects import REPOSITORY
+from projects import run as run_command
+
+TWENTY = """
+- groups: [c4, d4]
+  inputs: [3x3, 4x4]
+  outputs: [1, 3x3]
+  solvers: [auto, svd]
+- groups: [so3, "so+1,3"]
+  problems: [V**2 -> V**2, V**3 -> V]
+"""
+
+
+def jobs_of(text: str, folder: Path) -> dict[str, Job]:
+    (folder / "sweep.yaml").write_text(text, encoding="utf-8")
+    return read_sweep(folder / "sweep.yaml")
+
+
+def solved(text: str, folder: Path, engine: Engine) -> tuple[Plan, dict[str, Result]]:
+    planned = plan(jobs_of(text, folder), folder / "bases", engine)
+    check_fits(planned)
+    return planned, run(planned, engine)
+
+
+def index(folder: Path) -> list[dict[str, str]]:
+    with (folder / "index.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def identities(folder: Path) -> dict[str, int]:
+    """Which file each basis is: one written anew is another."""
+    return {path.name: path.stat().st_ino for path in folder.glob("*.h5")}
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[Engine]:
+    with own_processes(2) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[tuple[Engine, list[int]]]:
+    """An engine of two worker processes of Dask on loopback, and these."""
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
+        ) as found,
+        dask_cluster(found.scheduler_address) as engine,
+    ):
+        yield engine, [worker.pid for worker in found.workers.values()]
+
+
+# --- the file -----------------------------------------------------------------------------------
+
+
+def test_groups_are_crossed_with_problems_and_solvers(tmp_path) -> None:
+    found = jobs_of("groups: [c4, d4]\nproblems: ['3x3->1']\nsolvers: [svd, auto]", tmp_path)
+    assert found == {
+        "c4_3x3_to_1_svd.h5": Job("c4", "3x3", "1", "svd"),
+        "c4_3x3_to_1.h5": Job("c4", "3x3", "1"),
+        "d4_3x3_to_1_svd.h5": Job("d4", "3x3", "1", "svd"),
+        "d4_3x3_to_1.h5": Job("d4", "3x3", "1"),
+    }
+
+
+def test_inputs_are_crossed_with_outputs_and_numbers_are_spaces(tmp_path) -> None:
+    found = jobs_of("groups: [s4]\ninputs: [1, 4]\noutputs: [4, 4x4]", tmp_path)
+    assert list(found) == ["s4_4.h5", "s4_4x4.h5", "s4_4_to_4.h5", "s4_4_to_4x4.h5"]
+
+
+def test_a_problem_that_occurs_twice_is_one_however_it_is_written(tmp_path) -> None:
+    found = jobs_of("groups: [so3, so3]\nproblems: [V**2 -> V, 'V ** 2->V']", tmp_path)
+    assert len(found) == 1
+
+
+def test_files_have_names_of_their_own_where_names_have_no_case(tmp_path) -> None:
+    found = jobs_of("groups: [D4, d4]\nproblems: [V -> V]", tmp_path)
+    first, second = found
+    assert first == "D4_V_to_V.h5"
+    assert second.startswith("d4_V_to_V-")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("groups: [c4", "is not valid YAML"),
+        ("", "the whole"),
+        ("[]", "names no problems"),
+        ("groups: [c4]", "names no problems"),
+        ("problems: [1 -> 3x3]", "groups: Field required"),
+        ("groups: c4\nproblems: [1 -> 3x3]", "groups: Input should be a valid list"),
+        ("groups: [c4]\nproblem: [1 -> 3x3]", "problem: Extra inputs"),
+        ("groups: [c4]\nproblems: [3x3]", "write 'input -> output'"),
+        ("groups: [c4]\nproblems: [3x -> 1]", "space '3x ': "),
+        ("groups: [c4]\nproblems: [1 -> 3x3]\nsolvers: [best]", "unknown solver 'best'"),
+        ("groups: [2.5]\nproblems: [1 -> 3x3]", "groups.0: Input should be a valid string"),
+        ("- groups: [c4]\n  problems: [1 -> 1]\n- 3", "1: Input should be"),
+    ],
+)
+def test_what_is_no_sweep_is_refused_naming_the_part(text: str, said: str, tmp_path) -> None:
+    with pytest.raises(eb.ParametersError) as told:
+        jobs_of(text, tmp_path)
+    assert str(told.value).startswith(str(tmp_path / "sweep.yaml"))
+    assert said in str(told.value)
+
+
+# --- what is known beforehand -------------------------------------------------------------------
+
+
+def test_what_does_not_fit_is_refused_by_name_before_anything_is_begun(
+    tmp_path, processes: Engine
+) -> None:
+    text = "groups: [so3, c4, own:missing]\nproblems: [V -> V, 1 -> 3x3]"
+    planned = plan(jobs_of(text, tmp_path), tmp_path / "bases", processes)
+    with pytest.raises(eb.ParametersError) as told:
+        check_fits(planned)
+    for name in ("3 of 6", "so3: 1 -> 3x3: ", "own:missing: V -> V: ", "own:missing: 1 -> 3x3: "):
+        assert name in str(told.value)
+    assert not (tmp_path / "bases").exists()
+
+
+def test_what_is_beyond_the_memory_of_a_worker_is_refused_by_name(
+    tmp_path, processes: Engine
+) -> None:
+    jobs = jobs_of("groups: [so3]\nproblems: [V**2 -> V, V**4 -> V**4]", tmp_path)
+    planned = plan(jobs, tmp_path / "bases", processes, memory_limit=2.0**20)
+    assert list(planned.refused) == ["so3_V_4_to_V_4.h5"]
+    (reason,) = planned.refused.values()
+    assert re.search(r"would take about 0\.01\d+ GiB, and a worker has 0\.000977 GiB", reason)
+
+
+def test_long_jobs_are_begun_first(tmp_path, processes: Engine) -> None:
+    text = "groups: [so3]\nproblems: [V -> V, V**5 -> V**5, V**3 -> V**2]"
+    planned = plan(jobs_of(text, tmp_path), tmp_path / "bases", processes)
+    assert planned.to_solve == ["so3_V_5_to_V_5.h5", "so3_V_3_to_V_2.h5", "so3_V_to_V.h5"]
+    ranks = [each.prediction.rank for each in planned.forecasts.values() if each.prediction]
+    assert ranks == [1, 603, 6]
+
+
+# --- solving ------------------------------------------------------------------------------------
+
+
+def test_every_file_holds_what_the_index_says(tmp_path, processes: Engine) -> None:
+    planned, _ = solved(TWENTY, tmp_path, processes)
+    rows = index(tmp_path / "bases")
+    assert [row["file"] for row in rows] == list(planned.jobs)
+    assert {row["file"] for row in rows} == set(identities(tmp_path / "bases"))
+    for row in rows:
+        basis, _ = verify_file(tmp_path / "bases" / row["file"])
+        job = planned.jobs[row["file"]]
+        assert (row["group"], row["input"], row["output"]) == (job.group, job.input, job.output)
+        assert (int(row["rank"]), row["solver"]) == (basis.rank, basis.solver)
+        assert row["content_sha256"] == eb.content_sha256(basis)
+        assert (row["status"], row["reason"]) == ("solved", "")
+        assert float(row["seconds"]) >= 0
+        assert int(row["peak_memory"]) > 2**20
+
+
+def test_a_sweep_goes_on_where_it_was_stopped(tmp_path, processes: Engine) -> None:
+    few = "groups: [c4, d4]\nproblems: [1 -> 3x3, 3x3 -> 3x3]"
+    folder = tmp_path / "bases"
+    solved(few, tmp_path, processes)
+    before = identities(folder)
+    (folder / "c4_3x3.h5").write_bytes(b"damaged")
+    shutil.copy(folder / "d4_3x3.h5", folder / "d4_4x4.h5")  # of another problem
+    (folder / "d4_3x3_to_3x3.h5").unlink()
+    planned, _ = solved(few.replace("[1 ->", "[1 -> 4x4, 1 ->"), tmp_path, processes)
+    assert set(planned.kept) == {"c4_3x3_to_3x3.h5", "d4_3x3.h5"}
+    after = identities(folder)
+    assert {name for name in before if after[name] == before[name]} >= set(planned.kept)
+    assert len(after) == 6
+    for name in after:
+        verify_file(folder / name)
+
+
+def test_the_index_of_a_sweep_that_was_all_there_is_the_same_times_too(
+    tmp_path, processes: Engine
+) -> None:
+    text = "groups: [c4]\nproblems: [1 -> 3x3, 3x3 -> 3x3]"
+    solved(text, tmp_path, processes)
+    first = (tmp_path / "bases" / "index.csv").read_bytes()
+    planned, _ = solved(text, tmp_path, processes)
+    assert not planned.to_solve
+    assert (tmp_path / "bases" / "index.csv").read_bytes() == first
+
+
+def test_a_sweep_that_is_interrupted_leaves_the_index_of_what_was_done(
+    tmp_path, processes: Engine, monkeypatch
+) -> None:
+    planned = plan(
+        jobs_of("groups: [c4]\ninputs: [1]\noutputs: [3x3, 4x4, 5x5]", tmp_path),
+        tmp_path / "bases",
+        processes,
+    )
+    usual = processes.run
+
+    def interrupted(*arguments):
+        for number, result in usual(*arguments):
+            yield number, result
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(processes, "run", interrupted)
+    with contextlib.suppress(KeyboardInterrupt):
+        run(planned, processes)
+    statuses = sorted(row["status"] for row in index(tmp_path / "bases"))
+    assert statuses == ["not begun", "not begun", "solved"]
+
+
+# --- workers that die ---------------------------------------------------------------------------
+
+# Where there is a file "deadly" beside it, ``always`` kills its process, ``once`` that of its first
+# call alone.
+DEADLY = """
+import os, signal
+from pathlib import Path
+
+import numpy as np
+import equibasis as eb
+
+MARK = Path(__file__).with_name("deadly")
+
+def kills(array, steps, again):
+    if MARK.exists():
+        again or MARK.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return np.roll(array, steps)
+
+once = eb.Group("once", (0, 1, 2, 3), lambda array, steps: kills(array, steps, False))
+always = eb.Group("always", (0, 1, 2, 3), lambda array, steps: kills(array, steps, True))
+"""
+
+kills = pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
+
+
+@kills
+@pytest.mark.parametrize("name", ["once", "always"])
+def test_a_job_that_kills_its_worker_is_tried_again_and_then_told_by_name(
+    name: str, tmp_path, monkeypatch, processes: Engine
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = f"deadly_{name}"
+    (tmp_path / f"{module}.py").write_text(DEADLY, encoding="utf-8")
+    text = f"- groups: [{module}:{name}]\n  problems: [4 -> 4]\n{TWENTY}"
+    planned = plan(jobs_of(text, tmp_path), tmp_path / "bases", processes)
+    (tmp_path / "deadly").touch()
+    first, *others = run(planned, processes).values()
+    assert (first.status, len(others)) == ("solved" if name == "once" else "failed", 20)
+    assert {result.status for result in others} == {"solved"}
+    assert index(tmp_path / "bases")[0]["reason"] == first.reason
+    assert ("its worker died, and so did the next" in first.reason) == (name == "always")
+    (tmp_path / "deadly").unlink(missing_ok=True)
+    before = identities(tmp_path / "bases")
+    again, results = solved(text, tmp_path, processes)
+    assert len(again.to_solve) == (name == "always")
+    assert {result.status for result in results.values()} == {"solved"}
+    assert before.items() <= identities(tmp_path / "bases").items()
+
+
+@kills
+def test_a_cluster_loses_a_worker_and_nothing_else(tmp_path, cluster, monkeypatch) -> None:
+    engine, workers = cluster
+    planned = plan(jobs_of(TWENTY, tmp_path), tmp_path / "bases", engine)
+    usual, done = engine.run, []
+
+    def half_killed(*arguments):
+        for number, result in usual(*arguments):
+            done.append(number)
+            if len(done) == 8:
+                os.kill(workers[0], signal.SIGKILL)
+            yield number, result
+
+    monkeypatch.setattr(engine, "run", half_killed)
+    results = run(planned, engine)
+    assert sorted(done) == list(range(20))  # none of them twice
+    assert {result.status for result in results.values()} == {"solved"}
+    for name in planned.jobs:
+        verify_file(tmp_path / "bases" / name)
+
+
+def test_a_cluster_makes_the_files_of_one_machine(tmp_path, cluster, processes) -> None:
+    text = "groups: [c4, so3]\nproblems: [1 -> 1, 1 -> V**2]\nsolvers: [auto]"
+    folders = tmp_path / "here", tmp_path / "there"
+    for folder, engine in zip(folders, (processes, cluster[0]), strict=True):
+        folder.mkdir()
+        planned = plan(jobs_of(text, folder), folder / "bases", engine)
+        run(planned, engine)
+    here, there = ({f.name: f.read_bytes() for f in each.glob("bases/*.h5")} for each in folders)
+    assert here == there
+    assert here
+
+
+# --- the command --------------------------------------------------------------------------------
+
+
+def test_a_dry_run_tells_and_solves_nothing(command, tmp_path) -> None:
+    jobs_of("groups: [so3]\nproblems: [V**3 -> V**3]", tmp_path)
+    done = command("sweep", tmp_path / "sweep.yaml", "--workers", 1, "--dry-run")
+    assert (done.status, done.err) == (0, "")
+    assert all(word in done.out for word in ("so3", "V**3 -> V**3", "kernel", " 15 ", "1 to solve"))
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_jobs_that_fail_are_listed_at_the_end(command, tmp_path, monkeypatch) -> None:
+    jobs_of("groups: [c4]\noutputs: [3x3, 4x4]\ninputs: [1]", tmp_path)
+    (tmp_path / "sweep" / "c4_4x4.h5").mkdir(parents=True)
+    done = command("sweep", tmp_path / "sweep.yaml", "--workers", 1)
+    assert done.status == 1
+    assert "c4: 1 -> 4x4: FAILED: cannot write" in done.err
+    assert "1 solved, 0 kept, 1 failed" in done.err
+    assert [row["status"] for row in index(tmp_path / "sweep")] == ["solved", "failed"]
+    assert "it is a folder" in index(tmp_path / "sweep")[1]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--scheduler", "tcp://127.0.0.1:1", "--workers", "2"], "leave --workers out"),
+        (["--memory-limit", "much"], "'much' is not a size"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(command, tmp_path, options, said) -> None:
+    jobs_of("groups: [c4]\nproblems: [1 -> 3x3]", tmp_path)
+    done = command("sweep", tmp_path / "sweep.yaml", *options)
+    assert (done.status, said in done.err) == (2, True)
+
+
+def test_a_scheduler_that_does_not_answer_is_told(monkeypatch) -> None:
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(engines, "_CONNECTED", 0.2)
+    with (
+        pytest.raises(
+            eb.EquibasisError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1"
+        ),
+        dask_cluster("tcp://127.0.0.1:1"),
+    ):
+        pass
+
+
+def test_without_dask_a_scheduler_is_refused(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with (
+        pytest.raises(eb.MissingExtraError, match="pip install 'dask"),
+        dask_cluster("tcp://127.0.0.1:1"),
+    ):
+        pass
+
+
+def test_a_sweep_is_one_stage_of_dvc_which_goes_on_where_it_was(tmp_path) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(REPOSITORY / "examples" / "sweep", project)
+    run_command(project, "dvc", "init", "--quiet", "--no-scm")
+    assert "8 solved, 0 kept" in run_command(project, "dvc", "repro")
+    assert len(index(project / "bases")) == len(identities(project / "bases")) == 8
+    sweep = project / "sweep.yaml"
+    sweep.write_text(sweep.read_text(encoding="utf-8").replace("[3x3, 4x4]", "[3x3, 4x4, 6x6]"))
+    assert "2 solved, 8 kept" in run_command(project, "dvc", "repro")
