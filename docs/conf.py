@@ -15,7 +15,6 @@ os.environ["PYTHONPATH"] = str(ROOT / "pipeline")
 os.environ["EQUIBASIS_CACHE"] = str(ROOT / "build" / "docs-bases")
 for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ[f"{library}_NUM_THREADS"] = "1"
-
 os.environ["COLUMNS"] = "100"
 # Nobody's own settings of IPython; and its kernels need not say that they are not encrypted.
 PROFILE = ROOT / "build" / "docs-ipython" / "profile_default"
@@ -40,7 +39,6 @@ extensions = [
     "explorer",
     "myst_nb",
     "sphinx.ext.autodoc",
-    "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_click",
@@ -48,7 +46,6 @@ extensions = [
     "sphinx_design",
 ]
 exclude_patterns = ["_static"]
-templates_path: list[str] = []
 
 # --- pages: Markdown, with links to headings checked ----------------------------------------------
 
@@ -98,7 +95,6 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 autodoc_class_signature = "mixed"
-autosummary_generate = False
 napoleon_google_docstring = False
 napoleon_custom_sections = [("Attributes", "params_style")]  # which may name several at once
 napoleon_use_rtype = False
