@@ -106,8 +106,9 @@ def launch(train: Train, function: Callable[..., T], *arguments: Any) -> T:
     fabric = _fabric(train, device, ddp)
     if not ddp:
         return fabric.launch(function, *arguments)
+    in_process: Callable[..., T] = _in_process
     with _meeting_point(), _ending_together():
-        return fabric.launch(_in_process, function, *arguments)
+        return fabric.launch(in_process, function, *arguments)
 
 
 def _in_process(devices: Fabric, function: Callable[..., T], *arguments: Any) -> T:
@@ -137,8 +138,9 @@ def _fabric(train: Train, device: torch.device, ddp: bool) -> Fabric:
     # The processes compute equal buffers from equal numbers: none is sent at every step.
     known = inspect.signature(nn.parallel.DistributedDataParallel).parameters
     sent = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+    settings: dict[str, Any] = {sent: False}
     spawning = DDPStrategy(
-        cluster_environment=LightningEnvironment(), start_method="spawn", **{sent: False}
+        cluster_environment=LightningEnvironment(), start_method="spawn", **settings
     )
     return Fabric(
         accelerator=device.type,
