@@ -457,6 +457,7 @@ def test_commands_are_listed_by_what_they_are_for(command):
 
 def test_the_examples_in_the_help_of_commands_on_bases_run(command):
     command("solve", "other.h5", "--group", "d4", "--input", "14x14", "--output", "6x6")
+    Path("crystals.yaml").write_text("{groups: [Td, Oh], problems: [V*V -> V]}")
     for name, each in commands.commands.items():
         examples = (each.epilog or "").splitlines()[2:]
         assert bool(examples) == (name != "cache"), name
