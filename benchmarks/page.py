@@ -1,4 +1,4 @@
-"""docs/benchmarks.md: one section for each script, written by it alone."""
+"""docs/benchmarks.md, and other pages: one section for each script, written by it alone."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def peak():
 """
 
 
-def write_section(name: str, text: str) -> None:
+def write_section(name: str, text: str, file: Path = PAGE) -> None:
     """Put a section in place of the one of the same name, or at the end."""
-    page = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+    page = file.read_text(encoding="utf-8") if file.exists() else ""
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     section = f"{begin}\n{text.strip()}\n{end}"
     if begin in page:
@@ -40,7 +40,7 @@ def write_section(name: str, text: str) -> None:
         page = re.sub(pattern, lambda _: section, page, flags=re.DOTALL)
     else:
         page = f"{page.rstrip() if '<!--' in page else HEAD}\n{section}\n"
-    PAGE.write_text(page, encoding="utf-8")
+    file.write_text(page, encoding="utf-8")
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:

@@ -15,7 +15,6 @@ os.environ["PYTHONPATH"] = str(ROOT / "pipeline")
 os.environ["EQUIBASIS_CACHE"] = str(ROOT / "build" / "docs-bases")
 for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ[f"{library}_NUM_THREADS"] = "1"
-
 os.environ["COLUMNS"] = "100"
 # Nobody's own settings of IPython; and its kernels need not say that they are not encrypted.
 PROFILE = ROOT / "build" / "docs-ipython" / "profile_default"
@@ -24,6 +23,7 @@ PROFILE.mkdir(parents=True, exist_ok=True)
 os.environ["IPYTHONDIR"] = str(PROFILE.parent)
 
 from nbclient import NotebookClient  # noqa: E402
+from sphinx.application import Sphinx  # noqa: E402
 
 import equibasis  # noqa: E402
 
@@ -39,7 +39,6 @@ extensions = [
     "explorer",
     "myst_nb",
     "sphinx.ext.autodoc",
-    "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_click",
@@ -47,12 +46,36 @@ extensions = [
     "sphinx_design",
 ]
 exclude_patterns = ["_static"]
-templates_path: list[str] = []
 
 # --- pages: Markdown, with links to headings checked ----------------------------------------------
 
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]
+
+# Pages whose text lies elsewhere in the repository, where people and programs look for it.
+ELSEWHERE = {
+    "contributing": "CONTRIBUTING.md",
+    "changelog": "CHANGELOG.md",
+    "groups": "groups/README.md",
+}
+
+
+def read_elsewhere(app: Sphinx, name: str, source: list[str]) -> None:
+    """Take the text from where it lies, and let links to such texts lead to their pages."""
+    text = source[0]
+    if name in ELSEWHERE:
+        title = text.partition("\n")[0]
+        text = (ROOT / ELSEWHERE[name]).read_text(encoding="utf-8").replace("](docs/", "](")
+        text = text if text.startswith("# ") else f"{title}\n\n{text}"
+    for page, file in ELSEWHERE.items():
+        text = text.replace(f"](../{file})", f"]({page}.md)").replace(f"]({file})", f"]({page}.md)")
+    source[0] = text
+
+
+def setup(app: Sphinx) -> None:
+    """What Sphinx calls."""
+    app.connect("source-read", read_elsewhere)
+
 
 # --- notebooks: text, executed at every build; a cell that fails fails the build ------------------
 
@@ -72,7 +95,6 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 autodoc_class_signature = "mixed"
-autosummary_generate = False
 napoleon_google_docstring = False
 napoleon_custom_sections = [("Attributes", "params_style")]  # which may name several at once
 napoleon_use_rtype = False

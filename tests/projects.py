@@ -33,6 +33,7 @@ PARAMETERS = {
     "train": {
         "epochs": 30, "lr": 0.001, "batch_size": 128, "seed": 42,
         "bias": "invariant", "start": "reference", "device": "cpu",
+        "devices": 1, "strategy": "auto", "precision": "32-true",
     },
     "classify": {
         "run": ["cnn", "cnn_augmented", "cnn_c4", "cnn_d4"],

@@ -167,6 +167,18 @@ def test_the_gradients_are_the_derivatives(problem: str, layer: Any) -> None:
     assert torch.autograd.gradcheck(output, (x, *parameters))
 
 
+@pytest.mark.parametrize("problem", ["c4", "stretched"])
+def test_autocast_does_not_shorten_what_is_seen(problem: str) -> None:
+    norm = EquivariantBatchNorm(invariants(problem)).float()
+    other = copy.deepcopy(norm)
+    x = torch.randn(50, norm.domain.dimension, dtype=torch.float32) + 100
+    norm(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        other(x)
+    assert torch.equal(other.running_mean, norm.running_mean)
+    assert torch.equal(other.running_var, norm.running_var)
+
+
 # --- state and refusals --------------------------------------------------------------------------
 
 

@@ -37,13 +37,8 @@ from digits.data import (
     resize,
     save_digits,
 )
-from digits.fitting import (
-    Training,
-    as_images,
-    choose_device,
-    compute_reproducibly,
-    reconstruction_error,
-)
+from digits.devices import choose_device
+from digits.fitting import Training, as_images, compute_reproducibly, reconstruction_error
 from digits.moving import moved, random_mirrors, random_turns, square_symmetries
 from digits.parameters import Parameters, load_parameters
 from digits.stages import train
@@ -116,6 +111,10 @@ WRONG = {
     "train: {bias: vector}": "train.bias",
     "train: {start: zeros}": "train.start",
     "train: {device: gpu}": "train.device",
+    "train: {devices: 0}": "train.devices",
+    "train: {devices: all}": "train.devices",
+    "train: {strategy: fsdp}": "train.strategy",
+    "train: {precision: 16-mixed}": "train.precision",
     "train: 3": "train",
     "classify: {epochs: 0}": "classify.epochs",
     "classify: {device: cpu}": "classify.device",

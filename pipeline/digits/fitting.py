@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from digits.devices import Devices, OneDevice
 from digits.moving import square_symmetries
-from equibasis.errors import ModelError, ParametersError
+from equibasis.errors import ModelError
 
 
 def as_images(pixels: np.ndarray) -> Tensor:
@@ -38,28 +41,6 @@ def compute_reproducibly() -> None:
     torch.set_deterministic_debug_mode("error")
 
 
-def choose_device(name: str) -> torch.device:
-    """``cpu``, ``cuda`` or ``mps``; ``auto`` is an accelerator if there is one, else the CPU.
-
-    Raises
-    ------
-    ParametersError
-        If the device is not there.
-    """
-    there = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if name == "auto":
-        name = next(device for device, found in there.items() if found)
-    if not there[name]:
-        raise ParametersError(
-            f"train.device is {name}, and PyTorch finds none here: set it to auto or cpu"
-        )
-    return torch.device(name)
-
-
 class Training:
     """Adam on the error of a model, one epoch at a time.
 
@@ -82,6 +63,10 @@ class Training:
         Turn each image by a random multiple of 90° each time it is used.
     decay_over
         So many epochs take the learning rate to zero along a cosine. ``None``: it stays.
+    devices
+        Of `digits.devices.launch`; ``None``: the device of the images, alone. Each process has all
+        images and draws the same order, takes its share of each batch, and makes the step that the
+        whole batch makes.
     """
 
     def __init__(
@@ -95,15 +80,19 @@ class Training:
         seed: int,
         augment: bool = False,
         decay_over: int | None = None,
+        devices: Devices | None = None,
     ) -> None:
+        self._devices = devices or OneDevice(images.device)
         self._model = model.to(images.device)
         self._images = images
         self._targets = images if labels is None else labels
         self._loss = functional.mse_loss if labels is None else functional.cross_entropy
+        self._terms = images.shape[1] if labels is None else 1  # of the loss, of each image
         self._batch_size = batch_size
         # None is PyTorch's own choice; not every version has the fused step on MPS.
         fused = True if images.device.type in ("cpu", "cuda") else None
-        self._optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=fused)
+        adam = torch.optim.Adam(model.parameters(), lr=lr, fused=fused)
+        self._forward, self._optimizer = self._devices.setup(model, adam)
         self._steps = 0
         self._lr = lr
         self._last_step = decay_over and decay_over * math.ceil(len(images) / batch_size)
@@ -123,30 +112,42 @@ class Training:
         """
         self._model.train()
         losses, counts = [], []
-        for batch, target in self._batches():
-            loss = self._loss(self._model(batch), target)
+        for images, targets, count in self._batches():
+            # Of the mean over the whole batch, as much as this process has images of it.
+            error = self._loss(self._forward(images), targets, reduction="sum")
+            loss = error / (count * self._terms)
             self._optimizer.zero_grad()
-            loss.backward()
+            self._devices.backward(loss * self._devices.world_size)  # whose mean is the step's
             self._step()
             losses.append(loss.detach())
-            counts.append(len(batch))
+            counts.append(count)
         self._model.eval()
-        error = float(np.average(torch.stack(losses).tolist(), weights=counts))
-        if not math.isfinite(error):
+        errors: Any = self._devices.all_reduce(torch.stack(losses), reduce_op="sum")
+        mean = float(np.average(errors.tolist(), weights=counts))
+        if not math.isfinite(mean):
             section = "train" if self._targets is self._images else "classify"
-            raise ModelError(f"training diverged (error {error}): lower {section}.lr")
-        return error
+            raise ModelError(f"training diverged (error {mean}): lower {section}.lr")
+        return mean
 
-    def _batches(self) -> Iterable[tuple[Tensor, Tensor]]:
-        """The images in a new order, turned if they are to be: gathered once for all batches."""
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor, int]]:
+        """Of each batch the share of this process, its targets, and how many images all have.
+
+        The images are in a new order, turned if they are to be: gathered once for all batches.
+        """
         count, device = len(self._images), self._images.device
-        order = torch.randperm(count, generator=self._generator).to(device)
+        order = torch.randperm(count, generator=self._generator)
+        processes, rank = self._devices.world_size, self._devices.global_rank
+        batches = torch.arange(count).split(self._batch_size)
+        shares = [batch.tensor_split(processes)[rank] for batch in batches]
+        mine = torch.cat(shares)
+        order = order[mine].to(device)
         images = self._images[order]
         if self._rotations is not None:
-            turns = torch.randint(4, (count,), generator=self._generator)
+            turns = torch.randint(4, (count,), generator=self._generator)[mine]
             images = images.gather(1, self._rotations[turns.to(device)])
         targets = images if self._targets is self._images else self._targets[order]
-        return zip(images.split(self._batch_size), targets.split(self._batch_size), strict=True)
+        sizes = [len(share) for share in shares]
+        return zip(images.split(sizes), targets.split(sizes), map(len, batches), strict=True)
 
     def _step(self) -> None:
         if self._last_step is not None:
@@ -154,6 +155,17 @@ class Training:
             self._optimizer.param_groups[0]["lr"] = self._lr * (1 + math.cos(math.pi * share)) / 2
         self._optimizer.step()
         self._steps += 1
+
+    def check_agreement(self) -> None:
+        """Raise `ModelError` unless all processes have the same weights, to the last bit."""
+        digest = hashlib.sha256()
+        for name, weight in self._model.state_dict().items():
+            if isinstance(weight, Tensor):
+                digest.update(name.encode() + weight.cpu().numpy().tobytes())
+        mine = int.from_bytes(digest.digest()[:4], "big")
+        total: Any = self._devices.all_reduce(torch.tensor(mine), reduce_op="sum")
+        if int(total) != self._devices.world_size * mine:
+            raise ModelError("the processes have come to different weights: train on one device")
 
     def state(self) -> dict[str, Tensor]:
         """All that the next epoch depends on, on the CPU: weights, Adam's moments, the generator.

@@ -34,8 +34,12 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=False)]
 
 
+# Each device of a machine has a process of its own.
+DeviceCount = Annotated[int, Field(ge=1, le=128)]
+
+
 class Train(_Section):
-    """How the autoencoders are trained, and on which device all models."""
+    """How the autoencoders are trained, and on which devices all models."""
 
     epochs: Count = 120
     lr: Rate = 1e-3
@@ -44,6 +48,9 @@ class Train(_Section):
     bias: BiasChoice = "invariant"
     start: Start = "reference"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    devices: DeviceCount = 1
+    strategy: Literal["auto", "ddp"] = "auto"
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
 
 
 # Of a classifier: part of paths and of names of stages.

@@ -21,11 +21,11 @@ from digits.build import build_model
 from digits.checkpoints import Checkpoint
 from digits.config import ClassifierConfig, ModelConfig, model_config
 from digits.data import Digits, load_digits
+from digits.devices import Devices, launch
 from digits.fitting import (
     Training,
     as_images,
     as_labels,
-    choose_device,
     classification_error,
     compute_reproducibly,
     reconstruction_error,
@@ -45,6 +45,9 @@ from digits.weights import save_model
 from equibasis.errors import ModelError, WriteError, cannot_write
 from equibasis.files import read_text, write_text
 
+# Of the section train: what tells where its epochs run.
+_DEVICES = ("device", "devices", "strategy", "precision")
+
 
 def run(parameters: Parameters, name: str) -> None:
     """Train a model; write its weights, its config and its training curve.
@@ -52,9 +55,20 @@ def run(parameters: Parameters, name: str) -> None:
     A run that was interrupted is taken up where its last checkpoint is, to the same bits as if
     nothing had happened.
     """
+    model_config(parameters, name)  # before anything waits or starts
+    with checkpoints.alone(CHECKPOINTS / f"{name}.lock", f"training {name}"):
+        curve, seconds = launch(parameters.train, _train, parameters, name)
+    _record_time(name, seconds, len(curve))
+    print(f"{name}: test error {curve[-1][1]:.5f} after {len(curve)} epochs, {seconds:.1f} s")
+
+
+def _train(
+    devices: Devices, parameters: Parameters, name: str
+) -> tuple[list[tuple[float, float]], float]:
+    """Train in one of the processes, of which the first writes; returns the curve and seconds."""
     config = model_config(parameters, name)
     classifies = isinstance(config, ClassifierConfig)
-    if isinstance(config, ClassifierConfig):
+    if classifies:
         rotate = parameters.classify.models[name].rotate
         folder, curves = CLASSIFIERS, CLASSIFIER_CURVES
     else:
@@ -63,7 +77,7 @@ def run(parameters: Parameters, name: str) -> None:
     settings = parameters.classify if classifies else parameters.train
     digits = load_digits(DIGITS, parameters.image_size)
     compute_reproducibly()
-    device = choose_device(parameters.train.device)
+    device = devices.device
     train, test = (as_images(part).to(device) for part in (digits.train, digits.test))
     labels, test_labels = (
         as_labels(part).to(device) for part in (digits.train_labels, digits.test_labels)
@@ -79,6 +93,7 @@ def run(parameters: Parameters, name: str) -> None:
         seed=settings.seed,
         augment=rotate,
         decay_over=settings.epochs if classifies else None,
+        devices=devices,
     )
 
     def test_error() -> float:
@@ -87,23 +102,28 @@ def run(parameters: Parameters, name: str) -> None:
         return reconstruction_error(model, test)
 
     saved = CHECKPOINTS / f"{name}.safetensors"
-    with checkpoints.alone(CHECKPOINTS / f"{name}.lock", f"training {name}"):
-        this_run = _fingerprint(config, rotate, settings, digits, hashes, device)
-        curve, seconds = _taken_up(training, saved, this_run)
-        start = time.perf_counter() - seconds
-        metrics = ("train_loss", "test_error") if classifies else ("train_mse", "test_mse")
-        with _curve(curves / name, metrics, curve, settings.epochs) as log:
-            while len(curve) < settings.epochs:
-                curve.append((training.epoch(), test_error()))
-                log(curve[-1])
-                if len(curve) % checkpoints.EVERY == 0:
-                    seconds = time.perf_counter() - start
-                    checkpoints.save(saved, Checkpoint(training.state(), curve, seconds), this_run)
-        seconds = time.perf_counter() - start
+    precision = parameters.train.precision
+    this_run = _fingerprint(config, rotate, settings, digits, hashes, device, precision)
+    curve, seconds = _taken_up(training, saved, this_run)
+    first = devices.is_global_zero
+    if curve and first:
+        print(f"going on after epoch {len(curve)}, from {saved}", flush=True)
+    start = time.perf_counter() - seconds
+    metrics = ("train_loss", "test_error") if classifies else ("train_mse", "test_mse")
+    shown = _curve(curves / name, metrics, curve, settings.epochs)
+    with shown if first else contextlib.nullcontext(_log_nothing) as log:
+        while len(curve) < settings.epochs:
+            curve.append((training.epoch(), test_error()))
+            log(curve[-1])
+            if first and len(curve) % checkpoints.EVERY == 0:
+                seconds = time.perf_counter() - start
+                checkpoints.save(saved, Checkpoint(training.state(), curve, seconds), this_run)
+    training.check_agreement()
+    seconds = time.perf_counter() - start
+    if first:
         save_model(model.cpu(), config, hashes, folder / f"{name}.safetensors")
         saved.unlink(missing_ok=True)
-    _record_time(name, seconds, settings.epochs)
-    print(f"{name}: test error {curve[-1][1]:.5f} after {len(curve)} epochs, {seconds:.1f} s")
+    return curve, seconds
 
 
 def _taken_up(
@@ -114,7 +134,6 @@ def _taken_up(
     if checkpoint is not None:
         with contextlib.suppress(ModelError):
             training.resume(checkpoint.state)
-            print(f"going on after epoch {len(checkpoint.curve)}, from {saved}", flush=True)
             return checkpoint.curve, checkpoint.seconds
     return [], 0.0
 
@@ -126,21 +145,27 @@ def _fingerprint(
     digits: Digits,
     hashes: Mapping[str, str],
     device: torch.device,
+    precision: str,
 ) -> str:
-    """Of all that the weights depend on to the last bit."""
+    """Of all that the weights depend on to the last bit, but for the number of devices."""
     return checkpoints.fingerprint(
         model=asdict(config),
         rotate=rotate,
         # Bias and start, or the networks, are the config's, where they matter.
-        settings=settings.model_dump(exclude={"bias", "start", "device", "run", "models"}),
+        settings=settings.model_dump(exclude={"bias", "start", "run", "models", *_DEVICES}),
         digits=[
             hashlib.sha256(part.tobytes()).hexdigest()
             for part in (digits.train, digits.test, digits.train_labels, digits.test_labels)
         ],
         bases=sorted(hashes.values()),
         device=device.type,
+        precision=precision,
         machine=[platform.machine(), torch.backends.cpu.get_cpu_capability()],
     )
+
+
+def _log_nothing(errors: tuple[float, float]) -> None:
+    """What processes other than the first log."""
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from equibasis.nn.expansion import BasisExpansion
 from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.interface import FeatureSpace, invariants_of, space_of_invariants
 from equibasis.nn.metric import InvariantMetric
+from equibasis.nn.processes import process_count, sum_over_processes
 from equibasis.nn.reach import Reach, check_reach
 from equibasis.solvers.basis import Basis
 
@@ -106,6 +107,10 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
     In evaluation both are running averages. With the trivial group this is
     `torch.nn.BatchNorm1d`; γ and β are as in `EquivariantLayerNorm`.
 
+    In training with a process group of `torch.distributed`, the batch is that of all processes
+    together, as of `torch.nn.SyncBatchNorm`, but on CPUs too: every process has to call the layer,
+    if only with a batch of no vectors.
+
     Parameters
     ----------
     invariants
@@ -170,7 +175,7 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., n), all axes but that of the channels being the batch."""
         check_vectors(self, x, self.metric.dimension, self.scale.dtype)
-        if self.of_equal_orbits:
+        if self.of_equal_orbits and not (self.training and process_count() > 1):
             return self._as_plain(x)
         if self.training:
             mean, variance = self._batch_statistics(x)
@@ -214,11 +219,12 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
         """Coordinates of μ, and v; the running averages take them in."""
         x = x.to(self.scale.dtype)  # squares of what autocast has made short may be too large
         batch = [axis for axis in range(x.ndim) if axis != x.ndim + self.domain.channels]
-        vectors = x.numel() // self.domain.dimension
+        vectors = _count_of_all(x.numel() // self.domain.dimension, x.device)
         share = self._share(vectors, self.metric.counts[0][0])
-        mean = self.functionals @ (x.mean(dim=batch) if batch else x)
-        squares = self.metric.squares(x - self.domain.along_channels(self.centre(mean)))
-        variance = (squares.mean(dim=batch) if batch else squares) / self.metric.sizes
+        with torch.autocast(x.device.type, enabled=False):
+            mean = self.functionals @ _mean(x, batch, vectors)
+            squares = self.metric.squares(x - self.domain.along_channels(self.centre(mean)))
+            variance = _mean(squares, batch, vectors) / self.metric.sizes
         with torch.no_grad():
             self.running_mean.lerp_(mean.to(self.running_mean), share)
             counts = vectors * self.metric.sizes
@@ -235,6 +241,20 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
         """A scale for each block and what was seen there, and a shift among the invariants."""
         blocks = f"{self.metric.blocks} blocks, rank {self.rank}"
         return "EquivariantBatchNorm", (self.domain,), blocks
+
+
+def _count_of_all(count: int, device: torch.device) -> int:
+    """The sum of a number over all processes."""
+    if process_count() == 1:
+        return count
+    return int(sum_over_processes(torch.tensor(count, device=device)))
+
+
+def _mean(x: Tensor, axes: list[int], count: int) -> Tensor:
+    """The mean over some axes, and over all processes, which have ``count`` entries together."""
+    if process_count() > 1:
+        return sum_over_processes(x.sum(dim=axes) if axes else x) / count
+    return x.mean(dim=axes) if axes else x
 
 
 def _are_equal_stretches(functionals: np.ndarray, metric: InvariantMetric) -> bool:

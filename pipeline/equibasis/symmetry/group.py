@@ -197,7 +197,7 @@ class Group:
 
     @property
     def order(self) -> int | float:
-        """How many elements there are, `math.inf` for a continuous group.
+        """How many elements there are, ``|G|``; `math.inf` for a continuous group.
 
         Where only generators are listed, what they generate is counted.
 
