@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Union
 
 import torch
@@ -106,12 +107,11 @@ def launch(train: Train, function: Callable[..., T], *arguments: Any) -> T:
     fabric = _fabric(train, device, ddp)
     if not ddp:
         return fabric.launch(function, *arguments)
-    in_process: Callable[..., T] = _in_process
     with _meeting_point(), _ending_together():
-        return fabric.launch(in_process, function, *arguments)
+        return fabric.launch(partial(_in_process, function=function, arguments=arguments))
 
 
-def _in_process(devices: Fabric, function: Callable[..., T], *arguments: Any) -> T:
+def _in_process(devices: Fabric, function: Callable[..., T], arguments: tuple[Any, ...]) -> T:
     """Call the function in a process that ends, whatever it does, when the one above has ended."""
     above = multiprocessing.parent_process()
     assert above is not None
@@ -138,9 +138,9 @@ def _fabric(train: Train, device: torch.device, ddp: bool) -> Fabric:
     # The processes compute equal buffers from equal numbers: none is sent at every step.
     known = inspect.signature(nn.parallel.DistributedDataParallel).parameters
     sent = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
-    settings: dict[str, Any] = {sent: False}
+    buffers: dict[str, Any] = {sent: False}
     spawning = DDPStrategy(
-        cluster_environment=LightningEnvironment(), start_method="spawn", **settings
+        cluster_environment=LightningEnvironment(), start_method="spawn", **buffers
     )
     return Fabric(
         accelerator=device.type,

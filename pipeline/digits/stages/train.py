@@ -53,7 +53,7 @@ def run(parameters: Parameters, name: str) -> None:
     """Train a model; write its weights, its config and its training curve.
 
     A run that was interrupted is taken up where its last checkpoint is, to the same bits as if
-    nothing had happened.
+    nothing had happened; on more than two devices, or on another number, within rounding.
     """
     model_config(parameters, name)  # before anything waits or starts
     with checkpoints.alone(CHECKPOINTS / f"{name}.lock", f"training {name}"):
