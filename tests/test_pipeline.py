@@ -17,7 +17,14 @@ import equibasis as eb
 import projects
 from digits.config import MODELS
 from digits.weights import load_autoencoder, load_classifier
-from projects import CLASSIFIERS, REPOSITORY, USUAL, FirstRun, attempt
+from projects import (
+    CLASSIFIERS,
+    REPOSITORY,
+    USUAL,
+    FirstRun,
+    attempt,
+    copy_of_this_project,
+)
 
 PLAIN = ["train_plain@standard", "train_plain@standard_augmented"]
 SYMMETRIC = ["train_equivariant@equivariant", "train_equivariant@equivariant_attention"]
@@ -354,3 +361,9 @@ def test_dvc_shows_the_metrics(finished: Path) -> None:
     assert workspace["data"]["reports/metrics.json"]["data"] == json.loads(
         (finished / "reports" / "metrics.json").read_text(encoding="utf-8")
     )
+
+
+def test_experiments_run_in_a_fresh_clone_where_other_stages_never_ran(tmp_path) -> None:
+    clone = copy_of_this_project(tmp_path / "clone", USUAL, lock=True)
+    printed = succeed(clone, "dvc", "exp", "run", "-S", "image_size=7", "prepare")
+    assert "Ran experiment" in printed
