@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from digits.parameters import Train
-from equibasis.errors import EquibasisError, MissingExtraError, ParametersError
+from equibasis.errors import EquibasisError, ParametersError, naming_extras
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -126,15 +126,10 @@ def _in_process(devices: Fabric, function: Callable[..., T], arguments: tuple[An
 
 def _fabric(train: Train, device: torch.device, ddp: bool) -> Fabric:
     """Fabric for devices of this machine, each with a fresh process where there are several."""
-    try:
+    with naming_extras("another train.devices, train.strategy or train.precision than by default"):
         from lightning_fabric import Fabric
         from lightning_fabric.plugins.environments import LightningEnvironment
         from lightning_fabric.strategies import DDPStrategy
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"train.devices, train.strategy and train.precision need {error.name}, which is not "
-            "installed: leave them as they are by default, or pip install 'equibasis[cluster]'"
-        ) from error
     # The processes compute equal buffers from equal numbers: none is sent at every step.
     known = inspect.signature(nn.parallel.DistributedDataParallel).parameters
     sent = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from equibasis.errors import EquibasisError, MissingExtraError, WorkerDiedError
+from equibasis.errors import EquibasisError, WorkerDiedError, naming_extras
 from equibasis.symmetry.calls import Call, result_of, submitted
 from equibasis.symmetry.processes import Processes
 
@@ -148,12 +148,8 @@ def dask_cluster(address: str) -> Iterator[Engine]:
     EquibasisError
         If Dask is not installed, no scheduler answers, or it has no workers.
     """
-    try:
+    with naming_extras("--scheduler"):
         from distributed import Client
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            "--scheduler needs Dask, which is not installed: pip install 'dask[distributed]'"
-        ) from error
     try:
         client = Client(address, timeout=_CONNECTED, set_as_default=False)
     except (OSError, ValueError) as error:

@@ -102,7 +102,7 @@ def _as_text(space: str) -> str:
 
 def _parts(path: str | Path) -> list[Any]:
     """The mappings of the file, checked for what is in them."""
-    with naming_extras("a sweep"):
+    with naming_extras("a sweep", "cluster"):
         import yaml
         from pydantic import (
             BaseModel,
