@@ -183,6 +183,7 @@ def test_the_extras_that_errors_name_are_those_of_setup_cfg():
     setup = configparser.ConfigParser()
     setup.read(REPOSITORY / "setup.cfg")
     imported = {"pillow": "PIL", "pyyaml": "yaml", "scikit-learn": "sklearn"}
+    imported["lightning-fabric"] = "lightning_fabric"
     for extra, modules in _EXTRAS.items():
         lines = setup["options.extras_require"][extra].split("\n")[1:]
         names = {Requirement(line).name for line in lines} - {"equibasis"}

@@ -76,7 +76,7 @@ class MissingExtraError(EquibasisError, ModuleNotFoundError):
 _EXTRAS = {
     "nn": ("safetensors", "torch"),
     "pipeline": ("dvc", "dvclive", "mlxtend", "PIL", "pydantic", "sklearn", "torchvision", "yaml"),
-    "cluster": ("cloudpickle", "distributed", "lightning_fabric"),
+    "cluster": ("cloudpickle", "distributed", "lightning_fabric", "pydantic", "yaml"),
 }
 
 
