@@ -139,7 +139,7 @@ def two_of_dask() -> Iterator[tuple[Engine, int]]:
 
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50
         ) as cluster,
         dask_cluster(cluster.scheduler_address) as engine,
     ):

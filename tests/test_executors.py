@@ -62,7 +62,7 @@ def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
         distributed = pytest.importorskip("distributed")
         with (
             distributed.LocalCluster(
-                n_workers=1, threads_per_worker=1, dashboard_address=None
+                n_workers=1, threads_per_worker=1, dashboard_address=":0"
             ) as cluster,
             distributed.Client(cluster) as client,
         ):

@@ -67,7 +67,7 @@ def cluster() -> Iterator[tuple[Engine, list[int]]]:
     distributed = pytest.importorskip("distributed")
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50
         ) as found,
         dask_cluster(found.scheduler_address) as engine,
     ):
