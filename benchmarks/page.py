@@ -39,7 +39,7 @@ def write_section(name: str, text: str, file: Path = PAGE) -> None:
         pattern = f"{re.escape(begin)}.*?{re.escape(end)}"
         page = re.sub(pattern, lambda _: section, page, flags=re.DOTALL)
     else:
-        page = f"{page.rstrip() if '<!--' in page else HEAD}\n{section}\n"
+        page = f"{page.rstrip() if page else HEAD.rstrip()}\n\n{section}\n"
     file.write_text(page, encoding="utf-8")
 
 

@@ -64,19 +64,17 @@ LONG = """
 
 GRIDS = (64, 256, 1024, 2048)
 
-ONE = (
-    """
+ONE = f"""{PEAK}
 import json, sys, time
 import equibasis as eb
-n = sys.argv[1]
-start = time.perf_counter()
-basis = eb.solve("d4", input=f"{n}x{n}", output=f"{n}x{n}")
-seconds = time.perf_counter() - start
+grid = sys.argv[1]
+eb.solve("d4", input="4x4", output="4x4")  # imports
+start = time.process_time()
+basis = eb.solve("d4", input=grid, output=grid)
+seconds = time.process_time() - start
 eb.save_basis(basis, sys.argv[2])
-print(json.dumps({"seconds": seconds, "rank": basis.rank, "peak": peak()}))
+print(json.dumps(dict(seconds=seconds, rank=basis.rank, peak=peak())))
 """
-    + PEAK
-)
 
 # What is asked on paper.
 DIMENSIONS, PROBLEMS = 10**15, 10**6
@@ -185,14 +183,14 @@ def a_call(engine: Engine, count: int = 500) -> float:
 def of_grid(n: int, folder: Path) -> dict[str, float]:
     """D4 on n×n to itself, in a process of its own."""
     file = folder / "grid.h5"
-    command = [sys.executable, "-c", ONE, str(n), str(file)]
+    command = [sys.executable, "-c", ONE, f"{n}x{n}", str(file)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     return json.loads(done.stdout) | {"file": file.stat().st_size}
 
 
-def of_sweeps(folder: Path) -> tuple[str, float, float]:
-    """The section of sweeps; seconds of processor time a job, and of a call on Dask."""
+def of_sweeps(folder: Path) -> str:
+    """The section of many problems."""
     text = LONG + QUICK
     count = len(read_sweep_text(text, folder))
     if count != 200:
@@ -243,10 +241,8 @@ def of_sweeps(folder: Path) -> tuple[str, float, float]:
         "of Dask."
     )
     titles = ["on", "wall", "processors", "times as fast"]
-    section = (
-        f"{textwrap.fill(said, 100)}\n\n{table(titles, rows, 1)}\n\n{textwrap.fill(calls, 100)}"
-    )
-    return section, one.processor / count, dask_call
+    parts = textwrap.fill(said, 100), table(titles, rows, 1), textwrap.fill(calls, 100)
+    return "\n\n".join(["### Many problems", *parts, of_many(one.processor / count, dask_call)])
 
 
 def read_sweep_text(text: str, folder: Path) -> dict:
@@ -258,71 +254,53 @@ def size(value: float) -> str:
     return decimal(round(value))
 
 
-def of_paper(folder: Path, a_job: float, call: float) -> str:
-    """The section of grids and of many problems: measured, and from there on paper."""
+def of_grids(folder: Path) -> str:
+    """The section of grids: measured, and from there on paper."""
     rows = []
     for n in GRIDS:
         found = of_grid(n, folder)
         click.echo(f"{n}: {found}")
-        rows.append(
-            [
-                f"{n:,}×{n:,}",
-                f"{float(n) ** 4:.2g}",
-                f"{found['rank']:,}",
-                f"{found['seconds']:.2g} s",
-                size(found["peak"]),
-                size(found["file"]),
-            ]
-        )
-    points, edge = GRIDS[-1] ** 2, round(DIMENSIONS**0.25)
-    scale = edge**2 / points
-    peak, file, seconds = (scale * found[each] for each in ("peak", "file", "seconds"))
-    rows.append(
-        [
-            f"{edge:,}×{edge:,}, on paper",
-            f"{float(edge) ** 4:.2g}",
-            "",
-            f"{seconds:.2g} s",
-            size(peak),
-            size(file),
-        ]
+        cells = f"{found['seconds']:.2g} s", size(found["peak"]), size(found["file"])
+        rows.append([f"{n:,}×{n:,}", f"{float(n) ** 4:.2g}", f"{found['rank']:,}", *cells])
+    edge = round(DIMENSIONS**0.25)
+    scale = edge**2 / GRIDS[-1] ** 2
+    cells = f"{scale * found['seconds']:.2g} s", *(size(scale * found[x]) for x in ("peak", "file"))
+    rows.append([f"{edge:,}×{edge:,}, on paper", f"{float(edge) ** 4:.2g}", "", *cells])
+    titles = ["D4 on", "dimensions", "rank", "processor", "peak", "file"]
+    said = (
+        f"On {machine()}. All that is made for a permutation of n points is of the size of n, so "
+        "time and memory are in proportion to the points, not to the dimensions of all maps; the "
+        "last row is the one before, times the points. Each is solved once, in a process of its "
+        "own."
     )
-    titles = ["D4 on", "dimensions", "rank", "solve", "peak", "file"]
-    problems = []
+    return f"### One large problem\n\n{textwrap.fill(said, 100)}\n\n{table(titles, rows, 1)}"
+
+
+def of_many(a_job: float, call: float) -> str:
+    """What many problems take on paper: processor time a job, and the scheduler's time a call."""
     hours = PROBLEMS * a_job / 3600
-    for workers in (1, 16, 256, 4096):
-        bound = max(hours / workers, PROBLEMS * call / 3600)
-        problems.append([f"{workers:,}", f"{bound:,.2g} h"])
-    most = a_job / call
-    grids = (
-        "All that is made for a permutation of n points is of the size of n, so time and memory "
-        "are in proportion to the points, not to the dimensions of all maps; the last row is the "
-        "one before, times the points."
+    rows = [
+        [f"{workers:,}", f"{max(hours / workers, PROBLEMS * call / 3600):,.2g} h"]
+        for workers in (1, 16, 256, 4096)
+    ]
+    said = (
+        f"A million problems like these, {a_job:.2g} s of processor time each, all told, are "
+        f"{hours:,.0f} hours of one core. One scheduler hands out a call in {1000 * call:.1f} ms, "
+        f"so that beyond {a_job / call:,.0f} workers more of them do not help: several sweeps do, "
+        "each with a scheduler and a folder of its own."
     )
-    mix = (
-        f"A million problems like the 200 above, {a_job:.2g} s of processor time each, all told, "
-        f"are {hours:,.0f} hours of one core. One scheduler hands out a call in "
-        f"{1000 * call:.1f} ms, so that beyond {most:,.0f} workers more of them do not help: "
-        "several sweeps, each with a scheduler and a folder of its own, do."
-    )
-    return "\n\n".join(
-        [
-            textwrap.fill(grids, 100),
-            table(titles, rows, 1),
-            textwrap.fill(mix, 100),
-            table(["workers", f"{PROBLEMS:,} problems, on paper"], problems, 1),
-        ]
-    )
+    titles = ["workers", f"{PROBLEMS:,} problems, on paper"]
+    return f"{textwrap.fill(said, 100)}\n\n{table(titles, rows, 1)}"
 
 
 @click.command()
-def main() -> None:
+@click.option("--grids", is_flag=True, help="The section of one large problem alone.")
+def main(grids: bool) -> None:
     """Run the sweeps and write the sections of docs/scale.md; exit 1 where a basis is not right."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        sweeps, a_job, call = of_sweeps(folder)
-        write_section("sweeps", sweeps, DOCS / "scale.md")
-        write_section("paper", of_paper(folder, a_job, call), DOCS / "scale.md")
+        write_section("grids", of_grids(Path(name)), DOCS / "scale.md")
+        if not grids:
+            write_section("sweeps", of_sweeps(Path(name)), DOCS / "scale.md")
 
 
 if __name__ == "__main__":
