@@ -295,6 +295,8 @@ def _hdf5_image(datasets: Mapping[str, np.ndarray], attributes: Mapping[str, Att
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     # Not HDF5's own driver for files in memory, whose image of an open file HDF5 1.14 spoils.
     access.set_fileobj_driver(h5py.h5fd.fileobj_driver, image)
+    # A profiler, as Dask has one, may hold on to our frames, and so to what is open in them.
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
     access.set_libver_bounds(h5py.h5f.LIBVER_V18, h5py.h5f.LIBVER_V18)
     name = secrets.token_hex(8).encode()  # two of one name cannot be open in a process
     root = h5py.h5f.create(name, h5py.h5f.ACC_TRUNC, _untimed(h5py.h5p.FILE_CREATE), access)
@@ -322,7 +324,7 @@ def _hdf5_image(datasets: Mapping[str, np.ndarray], attributes: Mapping[str, Att
                 attribute.write(_little_endian(value))
                 del attribute
     finally:
-        made.clear()  # HDF5 closes a file when its last object is closed
+        made.clear()
         root.close()
     return image.getvalue()
 
