@@ -78,6 +78,7 @@ bench: install
 	$(BIN)/python benchmarks/sizes.py
 	$(BIN)/python benchmarks/learning.py
 	$(BIN)/python benchmarks/convolutions.py
+	$(BIN)/python benchmarks/sweep.py
 
 fuzz: install
 	$(BIN)/python tests/fuzz.py
