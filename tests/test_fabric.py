@@ -249,8 +249,9 @@ def test_the_error_of_one_process_ends_all_and_is_told(together: Any) -> None:
 
 def test_a_process_that_is_killed_ends_the_command_with_one_line(killed: Any) -> None:
     assert (killed.returncode, killed.stdout) == (2, "")
-    assert killed.stderr.startswith("equibasis: process 1 terminated with signal SIGKILL")
-    assert killed.stderr.count("\n") == 1
+    told = [line for line in killed.stderr.splitlines() if not line.startswith("[Gloo]")]
+    assert len(told) == 1  # PyTorch 2.8 has lines of its own
+    assert told[0].startswith("equibasis: process 1 terminated with signal SIGKILL")
 
 
 def test_training_killed_and_resumed_ends_as_if_it_had_not_been(

@@ -21,6 +21,7 @@ from equibasis.sweep.engines import Engine, dask_cluster, own_processes
 from equibasis.sweep.index import Result
 from equibasis.sweep.jobs import Job, read_sweep
 from equibasis.sweep.run import Plan, check_fits, plan, run
+from equibasis.sweep.solving import Solved, Task, solve_task
 from projects import REPOSITORY
 from projects import run as run_command
 
@@ -98,16 +99,30 @@ def test_a_problem_that_occurs_twice_is_one_however_it_is_written(tmp_path) -> N
 
 
 def test_files_have_names_of_their_own_where_names_have_no_case(tmp_path) -> None:
-    found = jobs_of("groups: [D4, d4]\nproblems: [V -> V]", tmp_path)
-    first, second = found
-    assert first == "D4_V_to_V.h5"
-    assert second.startswith("d4_V_to_V-")
+    first, second = jobs_of("groups: [D4, d4]\nproblems: [V -> V]", tmp_path)
+    assert first.startswith("D4_V_to_V-")
+    assert second == "d4_V_to_V.h5"
+    # The same whatever else is asked for: nothing is solved again for another order.
+    assert list(jobs_of("groups: [d4, D4]\nproblems: [V -> V]", tmp_path)) == [second, first]
+
+
+def test_spaces_that_are_called_alike_have_each_a_hash(tmp_path) -> None:
+    found = jobs_of("groups: [so3]\nproblems: ['(V + 1)*V -> V', 'V + 1*V -> V']", tmp_path)
+    assert len(found) == 2
+
+
+def test_long_problems_have_names_that_systems_take(tmp_path) -> None:
+    grids = " + ".join(f"{n}x{n}" for n in range(2, 60))
+    (name,) = jobs_of(f"groups: [c4]\nproblems: ['{grids} -> 1']", tmp_path)
+    assert len(name) < 120
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("groups: [c4", "is not valid YAML"),
+        ("groups: [c4]\ngroups: [d4]\nproblems: [1 -> 3x3]", "the key 'groups' is there twice"),
+        ("[" * 5000, "is not valid YAML"),
         ("", "the whole"),
         ("[]", "names no problems"),
         ("groups: [c4]", "names no problems"),
@@ -147,10 +162,10 @@ def test_what_is_beyond_the_memory_of_a_worker_is_refused_by_name(
     tmp_path, processes: Engine
 ) -> None:
     jobs = jobs_of("groups: [so3]\nproblems: [V**2 -> V, V**4 -> V**4]", tmp_path)
-    planned = plan(jobs, tmp_path / "bases", processes, memory_limit=2.0**20)
+    planned = plan(jobs, tmp_path / "bases", processes, memory_limit=101e6)
     assert list(planned.refused) == ["so3_V_4_to_V_4.h5"]
     (reason,) = planned.refused.values()
-    assert re.search(r"would take about 0\.01\d+ GiB, and a worker has 0\.000977 GiB", reason)
+    assert re.search(r"would take about 1\d\d\.\d MB, and a worker may take 101\.0 MB", reason)
 
 
 def test_long_jobs_are_begun_first(tmp_path, processes: Engine) -> None:
@@ -326,13 +341,61 @@ def test_a_dry_run_tells_and_solves_nothing(command, tmp_path) -> None:
 
 def test_jobs_that_fail_are_listed_at_the_end(command, tmp_path, monkeypatch) -> None:
     jobs_of("groups: [c4]\noutputs: [3x3, 4x4]\ninputs: [1]", tmp_path)
-    (tmp_path / "sweep" / "c4_4x4.h5").mkdir(parents=True)
+    monkeypatch.setattr("equibasis.sweep.run.solve_task", fails_on_4x4)
     done = command("sweep", tmp_path / "sweep.yaml", "--workers", 1)
     assert done.status == 1
     assert "c4: 1 -> 4x4: FAILED: cannot write" in done.err
     assert "1 solved, 0 kept, 1 failed" in done.err
     assert [row["status"] for row in index(tmp_path / "sweep")] == ["solved", "failed"]
-    assert "it is a folder" in index(tmp_path / "sweep")[1]["reason"]
+    assert "it is full" in index(tmp_path / "sweep")[1]["reason"]
+
+
+def fails_on_4x4(task: Task) -> Solved:
+    if task.output == "4x4":
+        raise eb.WriteError("cannot write: it is full")
+    return solve_task(task)
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("sweep/c4_3x3.h5/x", "c4_3x3.h5 is no file: move it away, or give --out another folder"),
+        ("sweep/index.csv/x", "index.csv: it is a folder"),
+        ("sweep", "sweep is no folder: give another one by --out"),
+    ],
+)
+def test_what_cannot_be_written_is_told_before_anything_is_solved(
+    command, tmp_path, place, said
+) -> None:
+    jobs_of("groups: [c4]\nproblems: [1 -> 3x3, 1 -> 4x4]", tmp_path)
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / place).touch()
+    done = command("sweep", tmp_path / "sweep.yaml", "--workers", 1)
+    assert (done.status, said in done.err) == (2, True), done.err
+    assert not (tmp_path / "sweep" / "c4_4x4.h5").exists()
+
+
+def test_times_of_an_index_that_somebody_edited_are_kept_where_they_are_whole(
+    processes: Engine, tmp_path
+) -> None:
+    text = "groups: [c4]\nproblems: [1 -> 3x3, 1 -> 4x4]"
+    solved(text, tmp_path, processes)
+    rows = (tmp_path / "bases" / "index.csv").read_text().splitlines()
+    cells = rows[1].split(",")
+    cells[7] = ""  # its peak memory
+    (tmp_path / "bases" / "index.csv").write_text("\n".join([rows[0], ",".join(cells), rows[2]]))
+    solved(text, tmp_path, processes)
+    first, second = index(tmp_path / "bases")
+    assert (first["seconds"], bool(second["seconds"])) == ("", True)
+
+
+def test_files_of_another_sweep_are_told(command, tmp_path) -> None:
+    jobs_of("groups: [c4, d4]\nproblems: [1 -> 3x3]", tmp_path)
+    command("sweep", tmp_path / "sweep.yaml", "--workers", 1)
+    jobs_of("groups: [c4]\nproblems: [1 -> 3x3]", tmp_path)
+    done = command("sweep", tmp_path / "sweep.yaml", "--workers", 1)
+    assert "0 solved, 1 kept" in done.out
+    assert "1 other basis files lie there" in done.out
 
 
 @pytest.mark.parametrize(
@@ -363,7 +426,7 @@ def test_a_scheduler_that_does_not_answer_is_told(monkeypatch) -> None:
 def test_without_dask_a_scheduler_is_refused(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with (
-        pytest.raises(eb.MissingExtraError, match="pip install 'dask"),
+        pytest.raises(eb.MissingExtraError, match=r"pip install 'equibasis\[cluster\]'"),
         dask_cluster("tcp://127.0.0.1:1"),
     ):
         pass

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from equibasis.errors import ParametersError, cannot_read
-from equibasis.files import read_text
+from equibasis.files import parse_yaml, read_text
 
 BiasChoice: TypeAlias = Literal["invariant", "scalar", "none"]
 Start: TypeAlias = Literal["reference", "variance"]
@@ -122,8 +121,8 @@ def load_parameters(path: str | Path = "params.yaml") -> Parameters:
     except UnicodeDecodeError as error:
         raise ParametersError(f"{path} is not text in UTF-8: {error}") from error
     try:
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number cut short
+        content = parse_yaml(text)
+    except ValueError as error:
         raise ParametersError(f"{path} is not valid YAML: {error}") from error
     try:
         return Parameters.model_validate(content)

@@ -173,10 +173,13 @@ def sweep(
         raise click.UsageError("--scheduler has workers of its own: leave --workers out")
     limit = None if memory_limit is None else parse_size(memory_limit)
     jobs = read_sweep(file)
+    folder = out or file.with_suffix("")
+    if folder.exists() and not folder.is_dir():
+        raise click.UsageError(f"{printable(folder)} is no folder: give another one by --out")
     start = time.perf_counter()
     count = min(workers or os.cpu_count() or 1, len(jobs))
     with own_processes(count) if scheduler is None else dask_cluster(scheduler) as engine:
-        planned = plan(jobs, out or file.with_suffix(""), engine, limit)
+        planned = plan(jobs, folder, engine, limit)
         if dry_run:
             from equibasis.show.tables import print_table
 

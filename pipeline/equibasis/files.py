@@ -6,12 +6,13 @@ import contextlib
 import errno
 import io
 import os
+import re
 import secrets
 import stat
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import h5py
 import numpy as np
@@ -249,6 +250,60 @@ def _flush_to_disk(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+# --- YAML -----------------------------------------------------------------------------------------
+
+
+def parse_yaml(text: str) -> Any:
+    """YAML without what has a second reading: keys twice, and numbers such as 010, which is 8.
+
+    Raises
+    ------
+    ValueError
+        If it is no YAML, has such a reading, or is nested too deeply.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """One of our own, so that the constructors below are nobody else's."""
+
+    def mapping(loader: Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+        return each_once(loader.construct_pairs(node, deep=True))
+
+    def number(loader: Loader, node: yaml.ScalarNode) -> int:
+        if not re.fullmatch(r"[-+]?(0|[1-9][0-9]*)", node.value):
+            read = loader.construct_yaml_int(node)
+            raise ValueError(f"{node.value} is {read} in YAML: write it as {read}")
+        return int(node.value)
+
+    def real(loader: Loader, node: yaml.ScalarNode) -> float:
+        read = loader.construct_yaml_float(node)
+        if not re.fullmatch(
+            r"[-+]?[0-9]*\.[0-9]*(e[-+][0-9]+)?|[-+]?\.(inf|nan)", node.value.lower()
+        ):
+            raise ValueError(f"{node.value} is {read} in YAML: write it as {read}")
+        return read
+
+    Loader.add_constructor("tag:yaml.org,2002:map", mapping)
+    Loader.add_constructor("tag:yaml.org,2002:int", number)
+    Loader.add_constructor("tag:yaml.org,2002:float", real)
+    try:
+        return Loader(text).get_single_data()
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+
+
+def each_once(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    """A mapping of pairs; raises `ValueError` where a key is there twice."""
+    seen: dict[Any, Any] = {}
+    for key, value in pairs:
+        if not isinstance(key, Hashable):
+            raise ValueError(f"{key!r} is no key")
+        if key in seen:
+            raise ValueError(f"the key {key!r} is there twice")
+        seen[key] = value
+    return seen
 
 
 # --- HDF5 -----------------------------------------------------------------------------------------

@@ -83,20 +83,28 @@ class InvariantMetric(ExactBuffers):
 
     def sums(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., blocks): the sum of each block's coordinates."""
-        return self._by_block(torch.sum, x)
+        return self._by_block(torch.sum, lambda alone: alone, x)
 
     def norms(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., blocks): |x_b|, whose gradient at 0 is 0."""
-        return self._by_block(torch.linalg.vector_norm, self.straightened(x))
+        return self._by_block(torch.linalg.vector_norm, torch.abs, self.straightened(x))
 
-    def _by_block(self, reduce: Callable[..., Tensor], x: Tensor) -> Tensor:
-        """(..., n) -> (..., blocks): what ``reduce`` makes of each block's coordinates."""
+    def _by_block(
+        self, reduce: Callable[..., Tensor], single: Callable[[Tensor], Tensor], x: Tensor
+    ) -> Tensor:
+        """(..., n) -> (..., blocks): what ``reduce`` makes of each block's coordinates.
+
+        Where there is one, ``single`` does: PyTorch 2.8 exports no `vector_norm` of that.
+        """
         axis = self.features.channels
         by_size = x if self.in_order else x.index_select(axis, self.by_size)
         reduced, start = [], 0
         for size, count in self.counts:
-            blocks = by_size.narrow(axis, start, size * count).unflatten(axis, (count, size))
-            reduced.append(reduce(blocks, dim=axis))
+            part = by_size.narrow(axis, start, size * count)
+            if size == 1:
+                reduced.append(single(part))
+            else:
+                reduced.append(reduce(part.unflatten(axis, (count, size)), dim=axis))
             start += size * count
         by_block = torch.cat(reduced, dim=axis)
         return by_block if self.in_order else by_block.index_select(axis, self.place)

@@ -16,6 +16,7 @@ from equibasis.nn.interface import FeatureSpace, invariants_of, space_of_invaria
 from equibasis.nn.metric import InvariantMetric
 from equibasis.nn.processes import process_count, sum_over_processes
 from equibasis.nn.reach import Reach, check_reach
+from equibasis.nn.tracing import without_autocast
 from equibasis.solvers.basis import Basis
 
 
@@ -221,7 +222,7 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
         batch = [axis for axis in range(x.ndim) if axis != x.ndim + self.domain.channels]
         vectors = _count_of_all(x.numel() // self.domain.dimension, x.device)
         share = self._share(vectors, self.metric.counts[0][0])
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x.device.type):
             mean = self.functionals @ _mean(x, batch, vectors)
             squares = self.metric.squares(x - self.domain.along_channels(self.centre(mean)))
             variance = _mean(squares, batch, vectors) / self.metric.sizes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,13 @@ from typing import Annotated, Any
 
 from equibasis.artifact.store import basis_path
 from equibasis.errors import EquibasisError, ParametersError, cannot_read, naming_extras
-from equibasis.files import read_text
+from equibasis.files import parse_yaml, read_text
 from equibasis.solvers import find_solver
 from equibasis.symmetry.space_text import as_space
 from equibasis.symmetry.spaces import SCALAR
+
+# Characters of a name of a file before its hash.
+_LONGEST = 100
 
 
 @dataclass(frozen=True)
@@ -56,21 +60,29 @@ def read_sweep(path: str | Path) -> dict[str, Job]:
     jobs = dict.fromkeys(job for part in _parts(path) for job in _jobs(path, part))
     if not jobs:
         raise ParametersError(f"{path} names no problems: give groups, and problems or outputs")
-    found: dict[str, Job] = {}
-    taken = set()
-    for job in jobs:
-        name = _file_name(job)
-        if name.casefold() in taken:  # as C4 and c4 are where names of files have no case
-            name = f"{Path(name).stem}-{hashlib.sha256(str(job).encode()).hexdigest()[:8]}.h5"
-        taken.add(name.casefold())
-        found[name] = job
-    return found
+    names = {job: _stem(job) for job in jobs}
+    often = Counter(name.casefold() for name in names.values())
+    return {
+        f"{_with_hash(name, job) if often[name.casefold()] > 1 else name}.h5": job
+        for job, name in names.items()
+    }
 
 
-def _file_name(job: Job) -> str:
+def _stem(job: Job) -> str:
+    """What a file is called, the same whatever else is in the sweep, but for those called alike.
+
+    With a hash where the group differs from another by case alone, as crystal classes and families
+    do, which some systems do not tell apart in names of files; and where it would be too long.
+    """
     invariant = as_space(job.input) == SCALAR
     path = basis_path("", job.group, input=None if invariant else job.input, output=job.output)
-    return path.name if job.solver == "auto" else f"{path.stem}_{job.solver}.h5"
+    name = path.stem if job.solver == "auto" else f"{path.stem}_{job.solver}"
+    one_case = job.group == job.group.lower()
+    return name if one_case and len(name) <= _LONGEST else _with_hash(name, job)
+
+
+def _with_hash(name: str, job: Job) -> str:
+    return f"{name[:_LONGEST]}-{hashlib.sha256(str(job).encode()).hexdigest()[:8]}"
 
 
 def _jobs(path: str | Path, part: Any) -> Iterator[Job]:
@@ -103,7 +115,6 @@ def _as_text(space: str) -> str:
 def _parts(path: str | Path) -> list[Any]:
     """The mappings of the file, checked for what is in them."""
     with naming_extras("a sweep", "cluster"):
-        import yaml
         from pydantic import (
             BaseModel,
             BeforeValidator,
@@ -128,12 +139,13 @@ def _parts(path: str | Path) -> list[Any]:
         solvers: Words = ["auto"]
 
     try:
-        content = yaml.safe_load(read_text(path))
+        with naming_extras("a sweep", "cluster"):
+            content = parse_yaml(read_text(path))
     except OSError as error:
         raise ParametersError(cannot_read(path, error, "name the file of a sweep")) from error
     except UnicodeDecodeError as error:
         raise ParametersError(f"{path} is not text in UTF-8: {error}") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number cut short
+    except ValueError as error:
         raise ParametersError(f"{path} is not valid YAML: {error}") from error
     try:
         listed = content if isinstance(content, list) else [content]

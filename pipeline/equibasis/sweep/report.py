@@ -10,8 +10,12 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
+from equibasis.errors import printable
 from equibasis.sweep.index import NAME, Result
 from equibasis.sweep.run import Plan
+
+# Characters of a reason in the table.
+_MOST = 200
 
 
 def forecast_table(plan: Plan) -> Table:
@@ -28,15 +32,21 @@ def forecast_table(plan: Plan) -> Table:
         cost = None if known is None else known.cost
         rank = kept.rank if kept else known.rank if known else None
         table.add_row(
-            Text(job.group),
+            Text(printable(job.group)),
             Text(f"{job.input} -> {job.output}"),
             Text(kept.solver if kept else known.solver if known else job.solver),
             "" if rank is None else f"{rank:,}",
             "" if cost is None else f"{cost.seconds:.1g}",
             "" if cost is None else decimal(round(cost.memory)),
-            Text(f"refused: {forecast.refusal}" if forecast.refusal else "there" if kept else ""),
+            Text(
+                _cut(f"refused: {forecast.refusal}") if forecast.refusal else "there" * bool(kept)
+            ),
         )
     return table
+
+
+def _cut(text: str) -> str:
+    return printable(text if len(text) <= _MOST else f"{text[:_MOST]}…")
 
 
 def _counted(plan: Plan) -> str:
@@ -48,7 +58,7 @@ def _counted(plan: Plan) -> str:
     seconds = sum(cost.seconds for cost in costs)
     memory = max((cost.memory for cost in costs), default=0.0)
     told = f"{len(plan.to_solve)} to solve: about {seconds:.2g} s in one process, at most "
-    return told + f"{decimal(round(memory))} at once; {len(plan.kept)} there"
+    return told + f"{decimal(round(memory))} each, beside that process; {len(plan.kept)} there"
 
 
 def verdict(plan: Plan, results: Mapping[str, Result], seconds: float) -> str:
@@ -57,4 +67,6 @@ def verdict(plan: Plan, results: Mapping[str, Result], seconds: float) -> str:
     kept = len(plan.kept)
     parts = [f"{counts['solved'] - kept} solved", f"{kept} kept"]
     parts += [f"{counts[name]} {name}" for name in ("failed", "skipped") if counts[name]]
-    return f"{plan.folder / NAME}: {', '.join(parts)}, in {seconds:.3g} s"
+    others = {path.name for path in plan.folder.glob("*.h5")} - plan.jobs.keys()
+    told = f"; {len(others)} other basis files lie there" if others else ""
+    return f"{plan.folder / NAME}: {', '.join(parts)}, in {seconds:.3g} s{told}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.filesize import decimal
 from tqdm import tqdm
 
 from equibasis.errors import (
@@ -18,9 +20,9 @@ from equibasis.errors import (
     WriteError,
     cannot_write,
 )
-from equibasis.files import is_missing
+from equibasis.files import check_writable, is_missing
 from equibasis.sweep.engines import Engine
-from equibasis.sweep.index import Result, with_times, write_index
+from equibasis.sweep.index import NAME, Result, with_times, write_index
 from equibasis.sweep.jobs import Job
 from equibasis.sweep.solving import Forecast, Solved, Task, foretell, solve_task
 from equibasis.symmetry.catalog import find_group, is_built_in
@@ -28,6 +30,9 @@ from equibasis.symmetry.catalog import find_group, is_built_in
 # Seconds between writings of the index, so that times are not lost with the process; and how often
 # as long as the last one took.
 _SAVED, _SHARE = 10.0, 20.0
+
+# Bytes that a process has before it solves anything.
+_PROCESS = 100e6
 
 # Refusals that are told of one by one.
 _MOST_TOLD = 5
@@ -108,13 +113,14 @@ def _bounded(forecast: Forecast, limit: float | None) -> Forecast:
     known = forecast.prediction
     if limit is None or forecast.kept or known is None or known.cost is None:
         return forecast
-    if known.cost.memory <= limit:
+    memory = known.cost.memory + _PROCESS
+    if memory <= limit:
         return forecast
-    needed = f"about {known.cost.memory / 2**30:,.3g} GiB"
     return Forecast(
         known,
-        refusal=f"it would take {needed}, and a worker has {limit / 2**30:,.3g} GiB: start fewer "
-        "workers, or choose a smaller space or another solver",
+        refusal=f"it would take about {decimal(round(memory))}, and a worker may take "
+        f"{decimal(round(limit))}: start fewer workers, raise --memory-limit, or choose a smaller "
+        "space or another solver",
     )
 
 
@@ -146,6 +152,7 @@ def run(plan: Plan, engine: Engine) -> dict[str, Result]:
         plan.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WriteError(cannot_write(plan.folder, error)) from error
+    check_writable(plan.folder / NAME)
     results = {name: Result("skipped", reason=why) for name, why in plan.refused.items()}
     for name, found in with_times(plan.folder, plan.kept).items():
         results[name] = Result("solved", found)
@@ -155,7 +162,8 @@ def run(plan: Plan, engine: Engine) -> dict[str, Result]:
         for name, found in _shown("solve", engine, solve_task, tasks):
             results[name] = _result(plan.folder / name, found)
             if (start := time.monotonic()) > due:
-                write_index(plan.folder, plan.jobs, results)
+                with contextlib.suppress(WriteError):  # the last time will tell
+                    write_index(plan.folder, plan.jobs, results)
                 took = time.monotonic() - start
                 due = start + max(_SAVED, _SHARE * took)
     finally:

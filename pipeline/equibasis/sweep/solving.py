@@ -12,7 +12,7 @@ import psutil
 
 from equibasis.artifact.cache import problem_sha256
 from equibasis.artifact.store import content_sha256, load_basis, save_basis
-from equibasis.errors import BasisFileError, EquibasisError
+from equibasis.errors import BasisFileError, WriteError
 from equibasis.files import is_missing
 from equibasis.solvers import Prediction, find_solver, prediction, problem, solve_space
 from equibasis.symmetry.group import Group
@@ -78,12 +78,11 @@ class Forecast:
 
 
 def foretell(task: Task) -> Forecast:
-    """Predict a job, and look whether its file is there."""
-    try:
-        space = task.problem()
-        known = prediction(space, find_solver(task.solver))
-    except EquibasisError as error:
-        return Forecast(refusal=str(error))
+    """Predict a job, and look whether its file is there; raises as `solve_task`."""
+    if not is_missing(task.path) and not task.path.is_file():
+        raise WriteError(f"{task.path} is no file: move it away, or give --out another folder")
+    space = task.problem()
+    known = prediction(space, find_solver(task.solver))
     return Forecast(known, _kept(task.path, space))
 
 

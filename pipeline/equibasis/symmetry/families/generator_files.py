@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from equibasis.errors import GroupError, cause, naming_extras
-from equibasis.files import read_text
+from equibasis.files import each_once, parse_yaml, read_text
 from equibasis.linalg.numbers import whole_numbers
 from equibasis.symmetry.families import named
 from equibasis.symmetry.families.matrices import matrix_group, permutation_matrix
@@ -124,55 +122,13 @@ def _content(path: Path) -> Any:
     try:
         text = read_text(path)
         if path.suffix == ".json":
-            return json.loads(text, object_pairs_hook=lambda pairs: dict(_one_each(pairs)))
+            return json.loads(text, object_pairs_hook=each_once)
         with naming_extras(f"group {path}: YAML, unlike JSON,"):
-            return _yaml(text)
+            return parse_yaml(text)
     except OSError as error:
         raise GroupError(f"cannot read the group {path}: {cause(error)}") from error
     except (ValueError, RecursionError) as error:
         raise GroupError(f"cannot read the group {path}: {error}") from error
-
-
-def _yaml(text: str) -> Any:
-    """YAML without what has a second reading: keys twice, and numbers such as 010, which is 8."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """One of our own, so that the constructors below are nobody else's."""
-
-    def mapping(loader: Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-        return dict(_one_each(loader.construct_pairs(node, deep=True)))
-
-    def number(loader: Loader, node: yaml.ScalarNode) -> int:
-        if not re.fullmatch(r"[-+]?(0|[1-9][0-9]*)", node.value):
-            read = loader.construct_yaml_int(node)
-            raise ValueError(f"{node.value} is {read} in YAML: write it as {read}")
-        return int(node.value)
-
-    def real(loader: Loader, node: yaml.ScalarNode) -> float:
-        read = loader.construct_yaml_float(node)
-        if not re.fullmatch(
-            r"[-+]?[0-9]*\.[0-9]*(e[-+][0-9]+)?|[-+]?\.(inf|nan)", node.value.lower()
-        ):
-            raise ValueError(f"{node.value} is {read} in YAML: write it as {read}")
-        return read
-
-    Loader.add_constructor("tag:yaml.org,2002:map", mapping)
-    Loader.add_constructor("tag:yaml.org,2002:int", number)
-    Loader.add_constructor("tag:yaml.org,2002:float", real)
-    try:
-        return Loader(text).get_single_data()
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error
-
-
-def _one_each(pairs: Iterable[tuple[Any, Any]]) -> Iterable[tuple[Any, Any]]:
-    seen = []
-    for key, value in pairs:
-        if key in seen:
-            raise ValueError(f"the key {key!r} is there twice")
-        seen.append(key)
-        yield key, value
 
 
 def _by_text(what: str, given: Any) -> Any:
