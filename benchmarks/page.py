@@ -13,8 +13,8 @@ PAGE = DOCS / "benchmarks.md"
 
 HEAD = """# Benchmarks
 
-Written by `make bench`, each section by one script in `benchmarks/`. Machines differ, and the one
-these were measured on is shared: read the ratios.
+Written by the scripts in `benchmarks/`, one a section; `make bench` runs those that need no GPU and
+no other library. Machines differ, and the one these were measured on is shared: read the ratios.
 """
 
 

@@ -532,6 +532,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         "not known of kernels of one point",
     ),
     "no subgroup": (lambda: Restriction(SPACE(), "o"), "is no subgroup of d4"),
+    "a subgroup of generators": (
+        lambda: Restriction(eb.solve("s3", output="3"), eb.subgroup("s3", "turns", ["cycle"])),
+        "s3 lists generators only, so its subgroups are not known by name",
+    ),
     "regular in a product": (
         lambda: Restriction(FieldsToVectors(SPACE(), 3).codomain, "c4"),
         "restricted",

@@ -419,6 +419,19 @@ def test_the_regular_representation_needs_elements():
         eb.solve(by_hand.SO3, output=eb.as_space("regular"))
 
 
+@pytest.mark.parametrize("first", ["palm", "fingers"])
+def test_matrices_that_are_not_exact_are_told_from_those_of_another_group(first):
+    """In float32 a third of a turn, done three times, is the identity to 8 digits."""
+    cos, sin = np.cos(2 * np.pi / 3), np.sin(2 * np.pi / 3)
+    third = np.array([[cos, -sin], [sin, cos]])
+    given = {"palm": {"turn": third.astype(np.float32)}, "fingers": {"turn": [1, 2, 0]}}
+    said = "matrices of 'palm' are not exact enough: turn turn turn = e holds only to"
+    with pytest.raises(eb.GroupError, match=said):
+        eb.matrix_group("gripper", representations=given, faithful=first)
+    group = eb.matrix_group("gripper", representations=given | {"palm": {"turn": third}})
+    assert eb.solve(group, input="fingers", output="palm").rank == 2
+
+
 def test_a_group_can_be_given_more_representations():
     group = by_hand.O3
     sign = LieRepresentation(-np.ones((1, 1, 1)), [sparse.csr_array((1, 1))] * 3)

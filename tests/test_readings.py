@@ -123,6 +123,12 @@ def test_a_group_without_axes_nor_v_has_no_fields_at_a_point(group, field):
         eb.solve(group, output=f"1:{field}")
 
 
+def test_a_group_of_matrices_without_v_is_told_what_to_call_it():
+    group = eb.matrix_group("gripper", representations={"palm": {"flip": np.diag([-1.0, 1.0])}})
+    with pytest.raises(eb.SpaceError, match="call the representation that vectors are of 'V'"):
+        eb.solve(group, output="pseudoscalar")
+
+
 def test_the_pseudoscalar_of_permutations_is_their_sign():
     """det of a permutation matrix: a swap is odd, a cycle of five even."""
     np.testing.assert_array_equal(rho("s5", "1:pseudoscalar").ravel(), [-1, 1])

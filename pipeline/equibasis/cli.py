@@ -110,7 +110,8 @@ def solve(
 
     A SPACE is a grid, 14x14; fields on it, 14x14:vector; channels, 3*14x14; a representation of the
     group, V; sums, tensor products and powers of these, '3*14x14 + 1', 'V*V', 'V**3', 'sym(V, 2)',
-    'dual(V)'. The project's page docs/spaces.md has them all, and the groups.
+    'dual(V)'. All of them, and all groups, are in
+    https://github.com/equibasis/equibasis/blob/main/docs/spaces.md.
     """
     from equibasis.artifact.store import save_basis
     from equibasis.files import check_writable
@@ -134,7 +135,7 @@ def solve(
     examples=["equibasis sweep crystals.yaml --dry-run", "equibasis sweep crystals.yaml"],
 )
 @click.argument("file", type=FILE, metavar="SWEEP.yaml")
-@click.option("--out", type=FILE, help="The folder to write.  [default: that of SWEEP's name]")
+@click.option("--out", type=FILE, help="The folder to write.  [default: SWEEP without .yaml]")
 @click.option("--scheduler", help="A Dask scheduler whose workers solve, such as tcp://HOST:8786.")
 @click.option(
     "--workers",
@@ -422,7 +423,7 @@ def cache_ls() -> None:
 @click.option(
     "--max-size",
     metavar="SIZE",
-    help="How much may stay, such as 500MB.  [default: what it may take]",
+    help="How much may stay, such as 500MB.  [default: EQUIBASIS_CACHE_SIZE]",
 )
 def cache_prune(everything: bool, max_size: str | None) -> None:
     """Remove the bases used least recently.

@@ -47,7 +47,8 @@ class Restriction(ExactBuffers):
     Raises
     ------
     ModelError
-        If H has other elements, or acts in another way than they do in G.
+        If G lists generators only, or H has other elements, or acts in another way than they do
+        in G.
     GroupError
         If there is no such group.
 
@@ -85,9 +86,14 @@ def restricted(features: FeatureSpace, group: str | Group) -> tuple[FeatureSpace
     Raises `ModelError` and `GroupError` as `Restriction`.
     """
     smaller = find_group(group)
+    if not features.complete:
+        raise ModelError(
+            f"Restriction: {features.group} lists generators only, so its subgroups are not known "
+            "by name: take a group that lists its elements"
+        )
     names = smaller.element_names
     others = [name for name in names if name not in features.elements]
-    if others or not (features.complete and smaller.complete):
+    if others or not smaller.complete:
         listed = f"elements {', '.join(others[:4])}" if others else "generators"
         raise ModelError(
             f"{smaller.name} is no subgroup of {features.group} by names of elements: it has "

@@ -28,7 +28,7 @@ def obstacle(space: HomSpace) -> str | None:
     """Orbits need both representations to be permutations, signed or not."""
     for side, rho in (("input", space.input), ("output", space.output)):
         if not isinstance(rho, PermutationRepresentation):
-            return f"the {side} representation of {space} is not made of (signed) permutations"
+            return f"the {side} representation is not made of (signed) permutations"
     return None
 
 

@@ -25,7 +25,7 @@ def obstacle(space: HomSpace) -> str | None:
         return lists_elements(space)
     for side, rho in (("input", space.input), ("output", space.output)):
         if not rho.is_orthogonal:
-            return f"the {side} representation of {space} is not orthogonal"
+            return f"the {side} representation is not orthogonal"
     return None
 
 

@@ -223,10 +223,12 @@ def _refuse_beyond_memory(group: Group, shape: Shape) -> None:
 
 def _linear(group: Group, element: Any, axes: int) -> np.ndarray:
     if group.linear is None:
-        raise SpaceError(
-            f"group {group.name!r} does not say how vectors turn: use scalar grids, or give the "
-            "group its matrices as Group(..., linear=...)"
+        remedy = (
+            "call the representation that vectors are of 'V'"
+            if group.transform is None
+            else "use scalar grids, or give the group its matrices as Group(..., linear=...)"
         )
+        raise SpaceError(f"group {group.name!r} does not say how vectors turn: {remedy}")
     try:
         matrix = group.linear(element, axes)
     except Exception as error:  # whatever a user's function raises

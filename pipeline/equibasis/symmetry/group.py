@@ -44,7 +44,7 @@ class Group:
         Whether ``elements`` are all of G, or only generate it.
     linear
         ``(element, axes) -> matrix``: how vectors on a grid of so many axes turn, for the fields
-        ``vector``, ``sign`` and ``regular``, and for ``V``.
+        ``vector``, ``pseudovector``, ``pseudoscalar`` and ``regular``.
     rearranges
         Whether the transform only moves entries of arrays, whatever they hold. Then one
         transform of the array of indices takes the place of one of each one-hot array.
@@ -166,6 +166,12 @@ class Group:
 
     def with_representations(self, **more: Representation) -> Group:
         """The same group with more representations by name.
+
+        Parameters
+        ----------
+        **more
+            By name, what `equibasis.subrepresentation` returns, or a representation of any group
+            that lists the same elements in the same order, ``other.representations[name]``.
 
         Raises
         ------

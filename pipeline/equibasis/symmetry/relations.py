@@ -15,6 +15,9 @@ from equibasis.symmetry.representations import TOLERANCE, Representation
 # Numbers that are kept while words are compared; beyond, those met so far have to do.
 _MOST_NUMBERS = 2**25
 
+# A relation that holds to this, and not to `TOLERANCE`, is meant: its matrices were rounded.
+_ROUNDED = 1e-3
+
 # The largest Lie algebra whose brackets are compared.
 _MOST_BRACKETS = 400
 
@@ -161,7 +164,13 @@ def _compare(
 ) -> None:
     for key, matrix in found.matrices.items():
         off = float(np.abs(matrix - expected[key]).max())
-        if off > TOLERANCE * max(1.0, float(np.abs(matrix).max())):
+        size = max(1.0, float(np.abs(matrix).max()))
+        if TOLERANCE * size < off < _ROUNDED * size:
+            raise GroupError(
+                f"group {name!r}: matrices of {key!r} are not exact enough: {relation} holds only "
+                f"to {off:.1g}; give them in float64, such as np.cos(2*np.pi/3)"
+            )
+        if off > TOLERANCE * size:
             raise GroupError(
                 f"group {name!r}: {faithful!r} and {key!r} are not of one group: {relation} in "
                 f"{faithful!r}, but not in {key!r} (off by {off:.2g}); mend the matrices, or say "
