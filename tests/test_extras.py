@@ -118,7 +118,7 @@ def test_what_needs_no_extra_works_without(run, arguments):
             ["export", "a.h5", "a.safetensors"],
             f"an export to .safetensors needs safetensors, which is not installed: {NN}",
         ),
-        (["sweep", "s.yaml"], f"a sweep needs yaml, which is not installed: {CLUSTER}"),
+        (["sweep", "s.yaml"], f"a sweep needs pydantic, which is not installed: {CLUSTER}"),
         (["mend"], f"this command needs dvc, which is not installed: {ALL}"),
         (["audit"], ALL),
     ],

@@ -283,7 +283,7 @@ def test_a_job_that_kills_its_worker_is_tried_again_and_then_told_by_name(
     planned = plan(jobs_of(text, tmp_path), tmp_path / "bases", processes)
     (tmp_path / "deadly").touch()
     first, *others = run(planned, processes).values()
-    assert (first.status, len(others)) == ("solved" if name == "once" else "failed", 20)
+    assert (first.status, len(others)) == ("solved" if name == "once" else "failed", 20), first
     assert {result.status for result in others} == {"solved"}
     assert index(tmp_path / "bases")[0]["reason"] == first.reason
     assert ("its worker died, and so did the next" in first.reason) == (name == "always")
