@@ -20,6 +20,9 @@ from typing import Any
 from equibasis.errors import EquibasisError, WorkerDiedError, cause
 from equibasis.symmetry.user_module import folders_added, put_on_path
 
+# Characters that are told of what an executor says: some print all that they were given.
+_TOLD = 200
+
 _DIED = (
     "a worker process died: it was killed, or out of memory (try fewer with --workers), or the "
     "script that started it lacks an if __name__ == '__main__'"
@@ -82,7 +85,7 @@ class _Sent:
         except Exception as error:  # whatever a user's module does on import
             told = EquibasisError(
                 f"a worker cannot import what was sent to it ({type(error).__name__}: "
-                f"{cause(error)}): install the module of the group where workers run"
+                f"{cause(error)[:_TOLD]}): install the module of the group where workers run"
             )
             return Raised(told, traceback.format_exc())
         for name, source in self.sources.items():
@@ -210,9 +213,11 @@ def _told(error: Exception) -> str:
         return _DIED
     if isinstance(error, (pickle.PicklingError, AttributeError, TypeError)):
         return (
-            f"cannot be sent to worker processes ({cause(error)}): define the transform at the top "
+            f"cannot be sent to worker processes ({cause(error)[:_TOLD]}): define the transform at the top "
             "level of a module, or use --workers 1"
         )
     if isinstance(error, ModuleNotFoundError):
         return f"the workers of the executor have no module {error.name!r}: install it there"
-    return f"the executor failed ({type(error).__name__}: {cause(error)}): give one that runs"
+    return (
+        f"the executor failed ({type(error).__name__}: {cause(error)[:_TOLD]}): give one that runs"
+    )
