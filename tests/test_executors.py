@@ -128,6 +128,54 @@ def test_what_is_no_executor_is_refused(wrong) -> None:
     assert ("client.get_executor()" in str(told.value)) == isinstance(wrong, (Client, type))
 
 
+# --- groups that change ------------------------------------------------------------------------
+
+CYCLIC = """
+import numpy as np
+import equibasis as eb
+
+def shift(array, steps):
+    return np.roll(array, {steps})
+
+cyclic = eb.Group("cyclic", (0, 1, 2, 3), shift)
+"""
+
+
+@pytest.fixture
+def long_lived() -> Iterator[Executor]:
+    with processes() as found:
+        yield found
+
+
+def test_a_module_that_was_changed_is_not_the_one_that_a_worker_knows(
+    long_lived: Executor, tmp_path, monkeypatch
+) -> None:
+    pytest.importorskip("cloudpickle")
+    ranks = ranks_before_and_after_a_change("shifts_by_value", long_lived, tmp_path, monkeypatch)
+    assert ranks == [4, 8]
+
+
+def test_a_module_that_was_changed_is_told_where_it_is_sent_by_name(
+    long_lived: Executor, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cloudpickle", None)
+    with pytest.raises(eb.EquibasisError, match="another shifts_by_name than there is now"):
+        ranks_before_and_after_a_change("shifts_by_name", long_lived, tmp_path, monkeypatch)
+
+
+def ranks_before_and_after_a_change(name, executor: Executor, folder, monkeypatch) -> list[int]:
+    """The ranks of maps from 4 points to 4, of all four shifts and of two of them."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    ranks = []
+    for steps in ("steps", "2 * steps"):
+        (folder / f"{name}.py").write_text(CYCLIC.format(steps=steps), encoding="utf-8")
+        sys.modules.pop(name, None)  # as in the next process that solves
+        basis = eb.solve(f"{name}:cyclic", input="4", output="4", executor=executor)
+        ranks.append(basis.rank)
+    return ranks
+
+
 # --- executors that fail ------------------------------------------------------------------------
 
 

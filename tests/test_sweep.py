@@ -9,6 +9,8 @@ import re
 import shutil
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -314,6 +316,38 @@ def test_a_cluster_loses_a_worker_and_nothing_else(tmp_path, cluster, monkeypatc
     assert {result.status for result in results.values()} == {"solved"}
     for name in planned.jobs:
         verify_file(tmp_path / "bases" / name)
+
+
+def test_a_job_that_cannot_be_sent_fails_alone(tmp_path, cluster) -> None:
+    lock = threading.Lock()
+    engine, _ = cluster
+    found = dict(engine.run(_kind, [(lock, *range(10_000)), 1, 2]))
+    assert found[1] == found[2] == "int"
+    assert isinstance(found[0], eb.EquibasisError)
+    assert len(str(found[0])) < 500
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__
+
+
+def _write_late(path: Path) -> None:
+    time.sleep(2)
+    path.touch()
+
+
+def _fail_while_it_runs(path: Path) -> None:
+    with own_processes(1) as engine:
+        running = engine.executor.submit(_write_late, path)
+        while not running.running():
+            time.sleep(0.01)
+        raise ValueError("of the caller")
+
+
+def test_after_an_error_nobody_waits_for_what_is_running(tmp_path) -> None:
+    with pytest.raises(ValueError, match="of the caller"):
+        _fail_while_it_runs(tmp_path / "late")
+    assert not (tmp_path / "late").exists()
 
 
 def test_a_cluster_makes_the_files_of_one_machine(tmp_path, cluster, processes) -> None:

@@ -63,8 +63,13 @@ class Engine:
             while waiting or running:
                 while waiting and len(running) < self.slots:
                     number, attempt = waiting.popleft()
-                    future = submitted(self.executor, Call(function, (tasks[number],)))
-                    running[future] = number, attempt
+                    try:
+                        future = submitted(self.executor, Call(function, (tasks[number],)))
+                    except EquibasisError as error:
+                        self.look(self)  # it is this task's where the engine is well
+                        yield number, error
+                    else:
+                        running[future] = number, attempt
                 done, _ = wait(running, _LOOK, FIRST_COMPLETED)
                 if time.monotonic() > looked + _LOOK:
                     self.look(self)
@@ -97,9 +102,8 @@ def own_processes(count: int) -> Iterator[Engine]:
     executor = _Apart(count)
     try:
         yield Engine(executor, count, psutil.virtual_memory().available / count)
-    except BaseException as error:
-        if not isinstance(error, Exception):  # interrupted, or asked to end
-            executor.terminate()
+    except BaseException:  # nobody wants what is still running
+        executor.terminate()
         raise
     finally:
         executor.shutdown(cancel_futures=True)

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import os
 import pickle
 import sys
+import sysconfig
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from equibasis.errors import EquibasisError, WorkerDiedError, cause
 from equibasis.symmetry.user_module import folders_added, put_on_path
+
+# Characters that are told of what an executor says: some print all that they were given.
+_TOLD = 200
 
 _DIED = (
     "a worker process died: it was killed, or out of memory (try fewer with --workers), or the "
@@ -40,8 +49,10 @@ class Call:
         except Exception as error:
             return Raised(error, traceback.format_exc())
 
-    def __reduce__(self) -> tuple[type[_Sent], tuple[bytes, list[str]]]:
-        return _Sent, (_pickled((self.function, self.arguments)), self.folders)
+    def __reduce__(self) -> tuple[type[_Sent], tuple[bytes, list[str], dict[str, str]]]:
+        modules = _modules_of_the_user(self.folders)
+        sources = {module.__name__: _source_sha256(module) for module in modules}
+        return _Sent, (_pickled((self.function, self.arguments), modules), self.folders, sources)
 
 
 @dataclass(frozen=True)
@@ -57,11 +68,13 @@ class _Sent:
     """A `Call` in another process, taken apart there only when it runs.
 
     A group of the user's own that cannot be imported there is then a result too, where unpickling
-    it on arrival would end the process.
+    it on arrival would end the process. ``sources`` are hashes of the user's modules: a process
+    that has imported one before it was changed would compute with what it was.
     """
 
     content: bytes
     folders: list[str]
+    sources: dict[str, str]
 
     def __call__(self) -> Any:
         new = [folder for folder in self.folders if folder not in sys.path]
@@ -72,22 +85,96 @@ class _Sent:
         except Exception as error:  # whatever a user's module does on import
             told = EquibasisError(
                 f"a worker cannot import what was sent to it ({type(error).__name__}: "
-                f"{cause(error)}): install the module of the group where workers run"
+                f"{cause(error)[:_TOLD]}): install the module of the group where workers run"
             )
             return Raised(told, traceback.format_exc())
+        for name, source in self.sources.items():
+            if name in sys.modules and _source_sha256(sys.modules[name]) != source:
+                told = EquibasisError(
+                    f"a worker has imported another {name} than there is now: start it again"
+                )
+                return Raised(told, "")
         return Call(function, arguments)()
 
 
-def _pickled(content: object) -> bytes:
-    """By value what no other process can import, lambdas and functions of notebooks.
+def _pickled(content: object, modules: list[ModuleType]) -> bytes:
+    """By value what others cannot import, lambdas and functions of notebooks, or of ``modules``.
 
     That takes cloudpickle, and values that can be pickled; else by the names of functions.
     """
     with contextlib.suppress(Exception):  # whatever is reached from a function
         import cloudpickle
 
-        return cloudpickle.dumps(content)
+        with _by_value(modules):
+            return cloudpickle.dumps(content)
     return pickle.dumps(content)
+
+
+# Held while cloudpickle, which has one list for all threads, is told of the user's modules.
+_registering = threading.Lock()
+
+
+@contextlib.contextmanager
+def _by_value(modules: list[ModuleType]) -> Iterator[None]:
+    """Inside it, cloudpickle sends what is defined in ``modules`` by value."""
+    import cloudpickle
+
+    with _registering:
+        known = cloudpickle.list_registry_pickle_by_value()
+        new = [module for module in modules if module.__name__ not in known]
+        for module in new:
+            cloudpickle.register_pickle_by_value(module)
+        try:
+            yield
+        finally:
+            for module in new:
+                cloudpickle.unregister_pickle_by_value(module)
+
+
+# --- modules of the user's, which change while workers live -------------------------------------
+
+_INSTALLED = {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")}
+_KNOWN = ("__main__", "__mp_main__", __name__.partition(".")[0])
+
+
+def _modules_of_the_user(folders: list[str]) -> list[ModuleType]:
+    """Those imported from ``folders``, the current folder, or that of the script that runs."""
+    places = set(folders)
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    if script is not None:
+        places.add(str(Path(script).absolute().parent))
+    with contextlib.suppress(OSError):  # the current folder was removed
+        places.add(str(Path.cwd()))
+    places -= _INSTALLED
+    modules = dict(sys.modules)
+    found = {n for n in modules if "." not in n and _place(modules[n]) in places}
+    found.difference_update(_KNOWN)
+    return [module for name, module in modules.items() if name.partition(".")[0] in found]
+
+
+def _place(module: ModuleType) -> str | None:
+    """The folder in which a module, or a package as a whole, was found."""
+    file = getattr(module, "__file__", None)
+    if not isinstance(file, str):
+        return None
+    folder = file.rpartition(os.sep)[0]
+    return folder.rpartition(os.sep)[0] if hasattr(module, "__path__") else folder
+
+
+# What a module was imported from, and its hash when that was first asked for.
+_sources: dict[str, tuple[object, str]] = {}
+
+
+def _source_sha256(module: ModuleType) -> str:
+    """The hash of a module's file, read once for each time that the module is imported."""
+    spec, known = _sources.get(module.__name__, (None, ""))
+    if spec is None or spec is not module.__spec__:
+        content = b""
+        with contextlib.suppress(OSError):
+            content = Path(getattr(module, "__file__", None) or "").read_bytes()
+        known = hashlib.sha256(content).hexdigest()
+        _sources[module.__name__] = module.__spec__, known
+    return known
 
 
 def submitted(executor: Executor, call: Call) -> Future[Any]:
@@ -126,9 +213,11 @@ def _told(error: Exception) -> str:
         return _DIED
     if isinstance(error, (pickle.PicklingError, AttributeError, TypeError)):
         return (
-            f"cannot be sent to worker processes ({cause(error)}): define the transform at the top "
+            f"cannot be sent to worker processes ({cause(error)[:_TOLD]}): define the transform at the top "
             "level of a module, or use --workers 1"
         )
     if isinstance(error, ModuleNotFoundError):
         return f"the workers of the executor have no module {error.name!r}: install it there"
-    return f"the executor failed ({type(error).__name__}: {cause(error)}): give one that runs"
+    return (
+        f"the executor failed ({type(error).__name__}: {cause(error)[:_TOLD]}): give one that runs"
+    )
