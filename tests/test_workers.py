@@ -179,13 +179,14 @@ def test_a_group_of_the_user_is_solved_by_two_workers(write_module):
 def test_workers_are_not_forked_though_a_progress_bar_has_chosen_fork(python, tmp_path) -> None:
     """tqdm makes a lock when its first bar is made, which settles how processes are started."""
     (tmp_path / "noted.py").write_text(
-        "place = 'imported'\ndef where(_):\n    return place\n", encoding="utf-8"
+        "import sys\ndef where(_):\n    return hasattr(sys.modules['__main__'], 'of_the_parent')\n",
+        encoding="utf-8",
     )
     (tmp_path / "script.py").write_text(
         "import noted, tqdm\n"
         "from equibasis.symmetry.workers import Workers\n"
         "if __name__ == '__main__':\n"
-        "    noted.place = 'of the parent'\n"
+        "    of_the_parent = True\n"
         "    tqdm.tqdm(total=1, disable=False, leave=False).close()\n"
         "    with Workers(2) as pool:\n"
         "        print(*set(pool.map(noted.where, [(0,), (1,), (2,)], 'tasks')))\n",
@@ -193,4 +194,4 @@ def test_workers_are_not_forked_though_a_progress_bar_has_chosen_fork(python, tm
     )
     done = python("script.py")
     assert done.status == 0, done.err
-    assert done.out == "imported\n"  # where a forked process would have what its parent has
+    assert done.out == "False\n"  # where a forked process would have what its parent has
