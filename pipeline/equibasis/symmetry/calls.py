@@ -213,8 +213,8 @@ def _told(error: Exception) -> str:
         return _DIED
     if isinstance(error, (pickle.PicklingError, AttributeError, TypeError)):
         return (
-            f"cannot be sent to worker processes ({cause(error)[:_TOLD]}): define the transform at the top "
-            "level of a module, or use --workers 1"
+            f"cannot be sent to worker processes ({cause(error)[:_TOLD]}): define the transform at "
+            "the top level of a module, or use --workers 1"
         )
     if isinstance(error, ModuleNotFoundError):
         return f"the workers of the executor have no module {error.name!r}: install it there"
