@@ -46,8 +46,17 @@ def _begin() -> None:
     """Make a worker ready: what we need is imported before the user's folders are on its path."""
     # Ctrl-C ends a worker without a word: the process that it works for says it.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a killed process leaves behind
     importlib.import_module("equibasis.symmetry.building")
+
+
+def _end_with_parent() -> None:
+    """End this process as soon as the one that it works for has gone, however that was ended."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _start_method() -> BaseContext:
