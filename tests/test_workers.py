@@ -7,6 +7,7 @@ import threading
 import time
 
 import numpy as np
+import psutil
 import pytest
 
 import by_hand
@@ -195,3 +196,23 @@ def test_workers_are_not_forked_though_a_progress_bar_has_chosen_fork(python, tm
     done = python("script.py")
     assert done.status == 0, done.err
     assert done.out == "False\n"  # where a forked process would have what its parent has
+
+
+KILLED = """
+import os, signal, time
+from equibasis.symmetry.processes import Processes
+
+if __name__ == "__main__":
+    pool = Processes(1)
+    print(pool.submit(os.getpid).result(), flush=True)
+    pool.submit(time.sleep, 20)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no SIGKILL")
+def test_workers_end_with_a_parent_that_was_killed(python, tmp_path) -> None:
+    (tmp_path / "script.py").write_text(KILLED, encoding="utf-8")
+    worker = int(python("script.py").out)  # where its streams are closed, the worker has gone too
+    psutil.wait_procs([psutil.Process(worker)] if alive(worker) else [], timeout=5)
+    assert not alive(worker)

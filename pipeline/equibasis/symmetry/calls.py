@@ -49,10 +49,15 @@ class Call:
         except Exception as error:
             return Raised(error, traceback.format_exc())
 
-    def __reduce__(self) -> tuple[type[_Sent], tuple[bytes, list[str], dict[str, str]]]:
+    def sent(self) -> _Sent:
+        """The call as other processes have it; raises what pickling it raises."""
         modules = _modules_of_the_user(self.folders)
         sources = {module.__name__: _source_sha256(module) for module in modules}
-        return _Sent, (_pickled((self.function, self.arguments), modules), self.folders, sources)
+        return _Sent(_pickled((self.function, self.arguments), modules), self.folders, sources)
+
+    def __reduce__(self) -> tuple[type[_Sent], tuple[bytes, list[str], dict[str, str]]]:
+        sent = self.sent()
+        return _Sent, (sent.content, sent.folders, sent.sources)
 
 
 @dataclass(frozen=True)
@@ -213,8 +218,8 @@ def _told(error: Exception) -> str:
         return _DIED
     if isinstance(error, (pickle.PicklingError, AttributeError, TypeError)):
         return (
-            f"cannot be sent to worker processes ({cause(error)[:_TOLD]}): define the transform at the top "
-            "level of a module, or use --workers 1"
+            f"cannot be sent to worker processes ({cause(error)[:_TOLD]}): define the transform at "
+            "the top level of a module, or use --workers 1"
         )
     if isinstance(error, ModuleNotFoundError):
         return f"the workers of the executor have no module {error.name!r}: install it there"

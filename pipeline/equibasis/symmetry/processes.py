@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 
 from tqdm import tqdm
 
+from equibasis.symmetry.calls import Call
 from equibasis.symmetry.user_module import off_the_path
 
 Result = TypeVar("Result")
@@ -32,9 +33,13 @@ class Processes(ProcessPoolExecutor):
         self._others = set(multiprocessing.active_children())
 
     def submit(self, fn: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Future[Result]:
-        """As of any executor."""
+        """As of any executor; a `Call` that cannot be sent raises at once.
+
+        Where Python pickles it later, in a thread of the pool, the pool may never end.
+        """
+        work = fn.sent() if isinstance(fn, Call) else fn
         with _environment(), off_the_path():
-            return super().submit(fn, *args, **kwargs)
+            return super().submit(work, *args, **kwargs)
 
     def terminate(self) -> None:
         """End the processes now, whatever they are doing."""
@@ -46,8 +51,17 @@ def _begin() -> None:
     """Make a worker ready: what we need is imported before the user's folders are on its path."""
     # Ctrl-C ends a worker without a word: the process that it works for says it.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a killed process leaves behind
     importlib.import_module("equibasis.symmetry.building")
+
+
+def _end_with_parent() -> None:
+    """End this process as soon as the one that it works for has gone, however that was ended."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _start_method() -> BaseContext:
