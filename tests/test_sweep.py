@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sys
 import threading
 import time
@@ -475,3 +476,19 @@ def test_a_sweep_is_one_stage_of_dvc_which_goes_on_where_it_was(tmp_path) -> Non
     sweep = project / "sweep.yaml"
     sweep.write_text(sweep.read_text(encoding="utf-8").replace("[3x3, 4x4]", "[3x3, 4x4, 6x6]"))
     assert "2 solved, 8 kept" in run_command(project, "dvc", "repro")
+
+
+@pytest.mark.parametrize(
+    "address", ["tcp://127.0.0.1", "foo://x:1", "", "127.0.0.1:abc", "listener"]
+)
+def test_an_address_where_no_scheduler_is_is_told_in_a_line(address, monkeypatch) -> None:
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(engines, "_CONNECTED", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # which never answers
+        if address == "listener":
+            address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        with (
+            pytest.raises(eb.EquibasisError, match="no Dask scheduler answers at"),
+            dask_cluster(address),
+        ):
+            pass

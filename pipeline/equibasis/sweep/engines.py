@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -76,6 +78,9 @@ class Engine:
                     looked = time.monotonic()
                 for future in done:
                     number, attempt = running.pop(future)
+                    if future.cancelled():
+                        self.look(self)
+                        raise EquibasisError("the executor cancels what it was given: start anew")
                     result = _result_or_error(future)
                     if isinstance(result, WorkerDiedError) and attempt < _TRIES:
                         waiting.appendleft((number, attempt + 1))
@@ -154,13 +159,8 @@ def dask_cluster(address: str) -> Iterator[Engine]:
     """
     with naming_extras("--scheduler"):
         from distributed import Client
-    try:
-        client = Client(address, timeout=_CONNECTED, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise EquibasisError(
-            f"no Dask scheduler answers at {address}: start one by 'dask scheduler', and workers "
-            f"by 'dask worker {address}'"
-        ) from error
+    _check_scheduler(address)
+    client = Client(address, timeout=_CONNECTED, set_as_default=False)
     none = EquibasisError(
         f"the Dask scheduler at {address} has no workers: start some by 'dask worker {address}'"
     )
@@ -168,9 +168,10 @@ def dask_cluster(address: str) -> Iterator[Engine]:
 
     def look(engine: Engine) -> None:
         nonlocal seen
-        if client.status not in ("running", "connecting"):
+        known = client.scheduler_info(n_workers=-1).get("workers")
+        if known is None or client.status not in ("running", "connecting"):
             raise EquibasisError(f"the Dask scheduler at {address} has gone: start it again")
-        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        workers = known.values()
         if workers:
             seen = time.monotonic()
             engine.slots = _AHEAD * sum(each["nthreads"] for each in workers)
@@ -184,6 +185,54 @@ def dask_cluster(address: str) -> Iterator[Engine]:
             client.wait_for_workers(1, _GIVEN_UP)
         except TimeoutError as error:
             raise none from error
-        engine = Engine(client.get_executor(pure=False), 1, None, look)
+        engine = Engine(_OnCluster(client), 1, None, look)
         look(engine)
         yield engine
+
+
+def _check_scheduler(address: str) -> None:
+    """Raise `EquibasisError` unless a scheduler answers there in time; a client might wait on."""
+    from distributed.core import rpc
+    from distributed.security import Security
+
+    async def asked() -> Any:
+        secured = Security().get_connection_args("client")
+        async with rpc(address, timeout=_CONNECTED, connection_args=secured) as whoever:
+            return await whoever.identity()
+
+    try:
+        answer = asyncio.run(asyncio.wait_for(asked(), _CONNECTED))
+        if answer["type"] != "Scheduler":
+            raise ValueError(f"a {answer['type']} does")
+    except Exception as error:  # whatever is wrong with the address, or listens there
+        raise EquibasisError(
+            f"no Dask scheduler answers at {address}: start one by 'dask scheduler', name its "
+            f"address such as tcp://HOST:8786, and start workers by 'dask worker ADDRESS'"
+        ) from error
+
+
+class _OnCluster(Executor):
+    """The workers of a client. Of Dask's own executor a future may never end, its worker lost."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """As of any executor."""
+        future: Future[Any] = Future()
+        theirs = self._client.submit(fn, *args, pure=False, **kwargs)
+        theirs.add_done_callback(functools.partial(_hand_on, future))
+        return future
+
+
+def _hand_on(future: Future[Any], theirs: Any) -> None:
+    if theirs.cancelled():
+        future.cancel()
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = theirs.result()
+    except BaseException as error:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
