@@ -275,12 +275,16 @@ kills = pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
 
 
 @kills
-@pytest.mark.parametrize("name", ["once", "always"])
+@pytest.mark.parametrize(
+    ("name", "where"), [("once", "processes"), ("always", "processes"), ("always", "cluster")]
+)
 def test_a_job_that_kills_its_worker_is_tried_again_and_then_told_by_name(
-    name: str, tmp_path, monkeypatch, processes: Engine
+    name: str, where: str, tmp_path, monkeypatch, request
 ) -> None:
+    found = request.getfixturevalue(where)
+    processes = found[0] if where == "cluster" else found
     monkeypatch.chdir(tmp_path)
-    module = f"deadly_{name}"
+    module = f"deadly_{name}_{where}"
     (tmp_path / f"{module}.py").write_text(DEADLY, encoding="utf-8")
     text = f"- groups: [{module}:{name}]\n  problems: [4 -> 4]\n{TWENTY}"
     planned = plan(jobs_of(text, tmp_path), tmp_path / "bases", processes)
