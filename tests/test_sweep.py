@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -66,8 +66,8 @@ def processes() -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[tuple[Engine, list[int]]]:
-    """An engine of two worker processes of Dask on loopback, and these."""
+def cluster() -> Iterator[tuple[Engine, Callable[[], list[int]]]]:
+    """An engine of two worker processes of Dask on loopback, and what tells which these are."""
     distributed = pytest.importorskip("distributed")
     with (
         distributed.LocalCluster(
@@ -75,7 +75,7 @@ def cluster() -> Iterator[tuple[Engine, list[int]]]:
         ) as found,
         dask_cluster(found.scheduler_address) as engine,
     ):
-        yield engine, [worker.pid for worker in found.workers.values()]
+        yield engine, lambda: [each.pid for each in found.workers.values() if each.pid]
 
 
 # --- the file -----------------------------------------------------------------------------------
@@ -312,7 +312,7 @@ def test_a_cluster_loses_a_worker_and_nothing_else(tmp_path, cluster, monkeypatc
         for number, result in usual(*arguments):
             done.append(number)
             if len(done) == 8:
-                os.kill(workers[0], signal.SIGKILL)
+                os.kill(workers()[0], signal.SIGKILL)
             yield number, result
 
     monkeypatch.setattr(engine, "run", half_killed)
