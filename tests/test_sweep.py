@@ -284,6 +284,7 @@ def test_a_job_that_kills_its_worker_is_tried_again_and_then_told_by_name(
     found = request.getfixturevalue(where)
     processes = found[0] if where == "cluster" else found
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     module = f"deadly_{name}_{where}"
     (tmp_path / f"{module}.py").write_text(DEADLY, encoding="utf-8")
     text = f"- groups: [{module}:{name}]\n  problems: [4 -> 4]\n{TWENTY}"
