@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -80,7 +81,10 @@ class Engine:
                     number, attempt = running.pop(future)
                     if future.cancelled():
                         self.look(self)
-                        raise EquibasisError("the executor cancels what it was given: start anew")
+                        raise EquibasisError(
+                            "the executor lost what it was given, as where a scheduler has gone: "
+                            "start it, and this sweep, again, which goes on where it was"
+                        )
                     result = _result_or_error(future)
                     if isinstance(result, WorkerDiedError) and attempt < _TRIES:
                         waiting.appendleft((number, attempt + 1))
@@ -160,6 +164,8 @@ def dask_cluster(address: str) -> Iterator[Engine]:
     with naming_extras("--scheduler"):
         from distributed import Client
     _check_scheduler(address)
+    for name in ("distributed", "tornado"):  # what goes wrong is told in a line, by us
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     client = Client(address, timeout=_CONNECTED, set_as_default=False)
     none = EquibasisError(
         f"the Dask scheduler at {address} has no workers: start some by 'dask worker {address}'"
