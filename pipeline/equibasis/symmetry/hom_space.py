@@ -403,10 +403,14 @@ def hom_space(group: Group, *, input: Space, output: Space, workers: Workers) ->
 
 
 def _check_conditioned(name: str, elements: Sequence[str], rho: Representation) -> None:
-    if rho.is_orthogonal or rho.order == len(rho.algebra):
+    if rho.order == len(rho.algebra) or rho.is_orthogonal:
         return
-    scales = np.linalg.svd(discrete_part(rho, len(rho.algebra)), compute_uv=False)
-    worst = np.maximum(scales.max(axis=1), 1.0 / np.maximum(scales.min(axis=1), 1e-300))
+    # Singular values of a Kronecker product are products of those of its factors.
+    largest, least = np.ones((2, rho.order - len(rho.algebra)))
+    for factor in factors_of(rho):
+        scales = np.linalg.svd(discrete_part(factor, len(rho.algebra)), compute_uv=False)
+        largest, least = largest * scales.max(axis=1), least * scales.min(axis=1)
+    worst = np.maximum(largest, 1.0 / np.maximum(least, 1e-300))
     if worst.max() > _MOST_NORM:
         raise GroupError(
             f"group {name!r}: the matrix of {elements[int(worst.argmax())]} is not invertible, or "

@@ -18,6 +18,7 @@ from equibasis.symmetry.constructions import (
     trivial_representation,
 )
 from equibasis.symmetry.representations import (
+    TOLERANCE,
     LieRepresentation,
     MatrixRepresentation,
     PermutationRepresentation,
@@ -150,6 +151,24 @@ class LieTensorProduct(_Product, LieRepresentation):
         """What a subspace is kept by where ρ keeps it: each ρ(h), and each dρ(A)."""
         yield from (self.matrix(h) for h in range(self.order - self._count))
         yield from self.algebra
+
+    @cached_property
+    def is_orthogonal(self) -> bool:
+        """Whether each ρ(h) is orthogonal and each dρ(A) antisymmetric; of sparse matrices."""
+        if max(abs(each + each.T).max() for each in self.algebra) >= TOLERANCE:
+            return False
+        one = sparse.eye_array(self.dimension)
+        discrete = map(self.matrix, range(self.order - self._count))
+        return all(abs(each @ each.T - one).max() < TOLERANCE for each in discrete)
+
+    @cached_property
+    def row_entries(self) -> float:
+        """How many entries a row of ρ(h), or of dρ(A), has, on average."""
+        entries = np.ones(self.order - self._count)
+        for rho in self.factors:
+            entries *= np.count_nonzero(discrete_part(rho, self._count), axis=(1, 2))
+        total = entries.sum() + sum(each.nnz for each in self.algebra)
+        return float(total / (self.order * self.dimension))
 
     @cached_property
     def inverse(self) -> LieTensorProduct:
