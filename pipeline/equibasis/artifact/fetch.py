@@ -15,6 +15,8 @@ from equibasis.errors import (
     cause,
     file_name,
     naming_extras,
+    printable,
+    shown,
 )
 from equibasis.solvers.basis import Basis
 
@@ -50,8 +52,12 @@ def load_basis(
         return store.load_basis(path)
     name = Path(file_name(path, BasisFileError)).as_posix()
     repo = None if repo is None else file_name(repo, BasisFileError)
+    if rev is not None and not (isinstance(rev, str) and rev.strip()):
+        raise BasisFileError(f"rev is a commit, branch or tag as text, such as 'v1', not {rev!r}")
     place = name if repo is None else f"{name} in {repo}"
-    place += f" at {rev}" if rev else ""
+    place = printable(place + (f" at {rev}" if rev else ""))
+    if ".." in Path(name).parts:
+        raise _no_file(place)
     try:
         with tempfile.TemporaryDirectory(prefix="equibasis-") as folder:
             local = Path(folder) / "basis.h5"
@@ -76,19 +82,23 @@ def _download(name: str, repo: str | None, rev: str | None, place: str, local: P
         files = DVCFileSystem(repo, rev=rev)
         known = files.info(name)["type"] == "file"  # isfile would hide what is wrong
     except (DataIndexDirError, ImportError) as error:
-        raise _no_data(place, error) from error
+        raise _no_data(place, error) from shown(error)
     except Exception as error:  # whatever Git, DVC and the network may raise
         if not _is_about(error, name):
-            raise _no_repository(place, error) from error
+            raise _no_repository(place, error) from shown(error)
         known = False
     if not known:
-        raise BasisFileError(
-            f"{place}: there is no such file: name it by its path from the root of the repository"
-        )
+        raise _no_file(place)
     try:
         files.get_file(name, str(local))
     except Exception as error:  # whatever the library of a remote raises
-        raise _no_data(place, error) from error
+        raise _no_data(place, error) from shown(error)
+
+
+def _no_file(place: str) -> BasisFileError:
+    return BasisFileError(
+        f"{place}: there is no such file: name it by its path from the root of the repository"
+    )
 
 
 def _is_about(error: BaseException, name: str) -> bool:

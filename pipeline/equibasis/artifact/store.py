@@ -25,7 +25,7 @@ from equibasis.artifact.schema import (
     text,
 )
 from equibasis.artifact.verification import verify_basis
-from equibasis.errors import BasisFileError, EquibasisError, file_name, printable
+from equibasis.errors import BasisFileError, EquibasisError, file_name, printable, shown
 from equibasis.files import is_missing, write_hdf5
 from equibasis.solvers import problem
 from equibasis.solvers.basis import TOLERANCE, Basis, Checks, check_is_basis
@@ -314,7 +314,7 @@ def _open(
         reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
         if isinstance(error, OtherLayoutError):
             reason += f"; {_IMPORT}"
-        raise BasisFileError(f"{printable(Path(name or path))}: {reason}") from error
+        raise BasisFileError(f"{printable(Path(name or path))}: {reason}") from shown(error)
 
 
 def _read(file: PlainFile) -> tuple[Basis, Outline]:
