@@ -8,7 +8,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 from equibasis.artifact.schema import FORMAT_VERSION
 from equibasis.artifact.store import basis_path, load_basis, save_basis
 from equibasis.errors import BasisFileError, EquibasisError, WriteError, cause
-from equibasis.files import remove_abandoned
+from equibasis.files import locked, remove_abandoned
 from equibasis.solvers import find_solver, problem, solve_space
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.constructions import discrete_part
@@ -88,7 +88,7 @@ def get_basis(
         # Where there are no locks two processes may solve one basis, and both write it whole.
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
-            held.enter_context(_lock(path))
+            held.enter_context(locked(path))
         kept = _load(path, key)  # solved while this process waited
         if kept is not None:
             return kept
@@ -235,7 +235,7 @@ def _remove_unused_locks(folder: Path) -> None:
     for lock in _files(folder, _LOCK_NAME):
         basis = lock.path.with_suffix("")
         if not basis.exists():
-            with contextlib.suppress(OSError), _lock(basis, blocking=False):
+            with contextlib.suppress(OSError), locked(basis, blocking=False):
                 if not basis.exists():
                     _unlink(lock.path)
 
@@ -265,7 +265,7 @@ def _unlink(path: Path) -> bool:
     return True
 
 
-# --- keys, locks and files ----------------------------------------------------------------------
+# --- keys and files -----------------------------------------------------------------------------
 
 
 def problem_sha256(space: HomSpace) -> str:
@@ -310,20 +310,6 @@ def _file_name(space: HomSpace, key: str) -> str:
     stem = basis_path("", space.group, input=of_input, output=str(space.output_space)).stem
     readable = stem.lstrip("._-")[:60] or "basis"
     return f"{readable}-{key[:32]}.h5"
-
-
-@contextlib.contextmanager
-def _lock(path: Path, blocking: bool = True) -> Iterator[None]:
-    """The lock of a cached file, which the system releases if its holder dies.
-
-    Raises `OSError` where the file system has no such locks: one whose mere existence locks would
-    outlive its holder.
-    """
-    import filelock
-
-    timeout = -1 if blocking else 0
-    with filelock.FileLock(f"{path}.lock", timeout=timeout, fallback_to_soft=False):
-        yield
 
 
 def _load(path: Path, key: str) -> Basis | None:

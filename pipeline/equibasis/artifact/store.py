@@ -108,8 +108,13 @@ def _hashed_form(path: str, value: Value) -> Iterator[bytes | memoryview]:
 # --- writing ------------------------------------------------------------------------------------
 
 
-def save_basis(basis: Basis, path: str | os.PathLike[str]) -> None:
+def save_basis(basis: Basis, path: str | os.PathLike[str]) -> str:
     """Write a basis file: byte-identical for an identical basis, whole or not at all.
+
+    Returns
+    -------
+    str
+        The `content_sha256` that it states.
 
     Raises
     ------
@@ -143,6 +148,7 @@ def save_basis(basis: Basis, path: str | os.PathLike[str]) -> None:
         },
         check,
     )
+    return content
 
 
 def _stored(value: Value) -> np.ndarray:

@@ -32,6 +32,9 @@ from equibasis.symmetry.tensor_products import are_same, factors_of, product_of
 from equibasis.symmetry.weights import RankByWeights, rank_by_weights
 from equibasis.symmetry.workers import Workers
 
+# What a space keeps of its parts, and what is larger than they are.
+_OF_PARTS = ("_parts", "balanced", "lie_algebra")
+
 # The largest norm of a matrix: rounding is multiplied by its square.
 _MOST_NORM = 300.0
 
@@ -292,9 +295,12 @@ class HomSpace:
         )
 
     def __getstate__(self) -> dict[str, object]:
-        """A part of another space is sent without that, with what it has to ask it for."""
+        """A part of another space is sent without that, with what it has to ask it for.
+
+        And a space without its parts.
+        """
         if self._within is None:
-            return vars(self)
+            return {name: each for name, each in vars(self).items() if name not in _OF_PARTS}
         state: dict[str, object] = {each.name: getattr(self, each.name) for each in fields(self)}
         asked = ["generating", *(["algebra_basis", "rank_by_weights"] if self.continuous else [])]
         return state | {name: getattr(self, name) for name in asked}
