@@ -140,9 +140,10 @@ def main() -> None:
         "--extra", action="append", default=[], choices=[name for name in CODE if name]
     )
     parser.add_argument("--python", action="append", help="[default: the one that runs this]")
+    parser.add_argument("--out", type=Path, help="where both are built, and stay")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="equibasis-dist-") as name:
-        source, wheel = build(Path(name))
+        source, wheel = build((asked.out or Path(name)).absolute())
         print(f"{wheel.name}: built, and its metadata hold", flush=True)
         for python in asked.python or [sys.executable]:
             for extra in ("", *asked.extra):
