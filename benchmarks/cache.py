@@ -1,7 +1,7 @@
 """What the cache of bases is worth: `get_basis` beside `solve`; writes docs/reuse.md.
 
-Each problem has a process of its own, of one thread, and a cache folder of its own. Times are of the
-processor, representations included, as medians of calls in turns.
+Each problem has a process of its own, of one thread, and a cache folder of its own. Times are of
+the processor, representations included, as medians of calls in turns.
 """
 
 from __future__ import annotations

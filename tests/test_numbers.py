@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import re
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 
 from projects import REPOSITORY
 
@@ -87,6 +89,15 @@ def test_tables_of_the_experiment_are_of_its_metrics(results: ModuleType) -> Non
     assert shown["docs/digits.md", "autoencoders"] == table, told
     table = results.classifiers(results.read(reports / "classification.json"))
     assert shown["docs/digits.md", "classifiers"] == table, told
+
+
+def test_pictures_of_the_experiment_are_those_on_record() -> None:
+    stages = yaml.safe_load(text_of(REPOSITORY / "dvc.lock"))["stages"]
+    recorded = {Path(each["path"]).name: each["md5"] for each in stages["report"]["outs"]}
+    assert len(recorded) == 5
+    for name, digest in recorded.items():
+        shown = (REPOSITORY / "docs" / "images" / name).read_bytes()
+        assert hashlib.md5(shown).hexdigest() == digest, f"{name}: run benchmarks/results.py"
 
 
 def test_what_is_said_of_the_experiment_holds(results: ModuleType) -> None:
