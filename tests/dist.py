@@ -24,6 +24,7 @@ SHIPPED = (
     *("CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md"),
     *("constraints.txt", "dvc.lock", "dvc.yaml", "params.yaml", "ruff.toml", ".dvc/config"),
     *("docs/spaces.md", "docs/images/comparison.png", "groups/README.md", "benchmarks/solve.py"),
+    *("data/.gitignore", "reports/metrics.json", "examples/sweep/sweep.yaml"),
     *("pipeline/__main__.py", "pipeline/digits/cli.py", "tests/conftest.py", "tests/dist.py"),
 )
 
