@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from equibasis.show.figures import COLOURS, save_figure
-from page import DOCS, PEAK, machine, write_section
+from page import DOCS, PEAK, machine, table, write_section
 
 # Edges n of n×n -> n×n under c4, as far as each solver gets in about a minute.
 SIZES = {
@@ -91,15 +91,19 @@ def section(rows: list[dict], headline: dict[str, dict], more: list[dict]) -> st
         "",
         "### 14×14 → 6×6 under C4, 7,056 dimensions",
         "",
-        "| solver | time | memory | dense takes … times as long |",
-        "| --- | ---: | ---: | ---: |",
-    ]
-    for solver, row in headline.items():
-        times = headline["dense"]["seconds"] / row["seconds"]
-        lines.append(
-            f"| `{solver}` | {_time(row['seconds'])} | {_size(row['memory'])} | {times:,.0f} |"
-        )
-    lines += [
+        table(
+            ["solver", "time", "memory", "dense takes … times as long"],
+            [
+                [
+                    f"`{solver}`",
+                    _time(row["seconds"]),
+                    _size(row["memory"]),
+                    f"{headline['dense']['seconds'] / row['seconds']:,.0f}",
+                ]
+                for solver, row in headline.items()
+            ],
+            1,
+        ),
         "",
         f"`orbits` is {ratio:,.0f} times as fast as the textbook route in this run.",
         "",
@@ -107,18 +111,12 @@ def section(rows: list[dict], headline: dict[str, dict], more: list[dict]) -> st
         "",
         "![Time and memory against size](images/solve.png)",
         "",
-        "| solver | problem | dimensions | rank | time | memory |",
-        "| --- | --- | ---: | ---: | ---: | ---: |",
-    ]
-    lines += [_row(row) for row in rows]
-    lines += [
+        _table(rows),
         "",
         "### Others",
         "",
-        "| solver | problem | dimensions | rank | time | memory |",
-        "| --- | --- | ---: | ---: | ---: | ---: |",
+        _table(more),
     ]
-    lines += [_row(row) for row in more]
     return "\n".join(lines)
 
 
@@ -133,11 +131,19 @@ def in_short(headline: dict[str, dict]) -> str:
     )
 
 
-def _row(row: dict) -> str:
-    return (
-        f"| `{row['solver']}` | {row['problem']} | {row['pairs']:,} | {row['rank']:,} | "
-        f"{_time(row['seconds'])} | {_size(row['memory'])} |"
-    )
+def _table(rows: list[dict]) -> str:
+    body = [
+        [
+            f"`{row['solver']}`",
+            row["problem"],
+            f"{row['pairs']:,}",
+            f"{row['rank']:,}",
+            _time(row["seconds"]),
+            _size(row["memory"]),
+        ]
+        for row in rows
+    ]
+    return table(["solver", "problem", "dimensions", "rank", "time", "memory"], body, 2)
 
 
 def _time(seconds: float) -> str:

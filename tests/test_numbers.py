@@ -80,6 +80,12 @@ def test_what_is_marked_as_written_by_a_script_is() -> None:
     assert marked <= written
 
 
+def test_spaces_in_tables_are_not_read_as_emphasis() -> None:
+    for page, name, text in sections():
+        for row in re.findall(r"^\|.*$", text, re.MULTILINE):
+            assert "*" not in re.sub(r"`[^`]*`|\\\*", "", row), (page, name, row)
+
+
 def test_tables_of_the_experiment_are_of_its_metrics(results: ModuleType) -> None:
     reports = REPOSITORY / "reports"
     shown = {(page, name): text.strip() for page, name, text in sections()}
