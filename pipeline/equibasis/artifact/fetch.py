@@ -56,16 +56,9 @@ def load_basis(
         with tempfile.TemporaryDirectory(prefix="equibasis-") as folder:
             local = Path(folder) / "basis.h5"
             _download(name, repo, rev, place, local)
-            return _load(local, place)
+            return store.load_copy(local, place)
     except OSError as error:
         raise BasisFileError(f"{place}: no temporary folder: {cause(error)}") from error
-
-
-def _load(local: Path, place: str) -> Basis:
-    try:
-        return store.load_basis(local)
-    except BasisFileError as error:
-        raise BasisFileError(f"{place}: {str(error).removeprefix(f'{local}: ')}") from error
 
 
 def _download(name: str, repo: str | None, rev: str | None, place: str, local: Path) -> None:
