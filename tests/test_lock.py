@@ -13,7 +13,7 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from equibasis.audit.audit import stale_findings
+from equibasis.audit.audit import audit_lock
 from equibasis.audit.compare import Finding
 from equibasis.errors import AuditError
 from projects import (
@@ -29,6 +29,10 @@ from projects import (
     small_project,
     start_git,
 )
+
+
+def stale_findings(project: Path) -> list[Finding]:
+    return audit_lock(project).findings
 
 
 def stale(project: Path) -> set[tuple[str, str]]:

@@ -88,7 +88,7 @@ def _types(representations: Sequence[Representation], continuous: int) -> dict[s
     dimensions = [rho.dimension for rho in representations]
     permuted = [rho for rho in representations if isinstance(rho, PermutationRepresentation)]
     of_matrices = [rho for rho in representations if isinstance(rho, MatrixRepresentation)]
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         "/types/dimensions": np.array(dimensions, dtype=np.int32),
         "/types/permuted": np.array(
             [isinstance(rho, PermutationRepresentation) for rho in representations], dtype=np.int8

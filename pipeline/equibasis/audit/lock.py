@@ -235,17 +235,3 @@ def _look_again(repo: Any, item: Any, hashes: dict[str, tuple[Any, Any]]) -> Non
             )
             hashes[item.fs_path] = meta, found.hash_info
         item.meta, item.hash_info = hashes[item.fs_path]
-
-
-def folder_files(project: Path, hashed: str) -> dict[str, str] | None:
-    """Names and hashes of the files in a folder that DVC keeps; None if its cache has no list."""
-    from dvc_data.hashfile.hash_info import HashInfo
-    from dvc_data.hashfile.tree import Tree
-    from dvc_objects.errors import ObjectFormatError
-
-    try:
-        with opened(project) as repo:
-            tree = Tree.load(repo.cache.local, HashInfo("md5", hashed))
-            return {"/".join(key): info.value for key, (_, info) in tree.iteritems()}
-    except (AuditError, OSError, ObjectFormatError):
-        return None

@@ -102,6 +102,15 @@ class Verified:
     exact: bool = False
     reason: str = ""
 
+    def __str__(self) -> str:
+        if self.reason:
+            return f"{self.file}: FAILED: {self.reason}"
+        return (
+            f"{self.file}: ok: {self.holds}, rank {self.rank}, orthonormal to "
+            f"{self.orthonormality_error:.1g}, equivariant to {self.equivariance_error:.1g}"
+            + (", proved in whole numbers" if self.exact else "")
+        )
+
 
 def verification_table(results: list[Verified]) -> Table:
     """A row for each file: what it holds and how exactly, or why it does not."""
