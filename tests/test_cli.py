@@ -665,19 +665,6 @@ def in_a_terminal(*arguments: object) -> tuple[int, str]:
 has_terminals = pytest.mark.skipif(os.name != "posix", reason="opens a terminal as POSIX does")
 
 
-@has_terminals
-def test_verify_prints_a_table_in_a_terminal(c4_file, wrong_file):
-    status, shown = in_a_terminal("verify", c4_file.name, wrong_file)
-    assert status == 1
-    lines = [line.split() for line in shown.splitlines()]
-    assert [c4_file.name, "ok", "c4:", "6x6", "->", "3x3", "81", "0"] in lines
-    assert any(line[:3] == ["wrong.h5", "FAILED", "the"] for line in lines)
-    assert "1 hold, 1 do not" in shown
-    status, shown = in_a_terminal("verify", c4_file.name)
-    assert status == 0
-    assert "all hold" in shown
-
-
 # --- show ---------------------------------------------------------------------------------------
 
 

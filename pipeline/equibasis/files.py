@@ -43,14 +43,6 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
     WriteError
         If the folder is missing or cannot be written, or the disk is full.
     """
-    with _replacing(path) as temporary:
-        yield temporary
-        _flush_to_disk(temporary)
-
-
-@contextlib.contextmanager
-def _replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """`writing`, for those who flush what they wrote to the disk themselves."""
     path = Path(file_name(path, WriteError))
     try:
         target = _destination(path)
@@ -194,7 +186,7 @@ def write_bytes(
         If the file cannot be written, or what was written is not what is read back; what was
         there before is still there.
     """
-    with _replacing(path) as temporary:
+    with writing(path) as temporary:
         temporary.write_bytes(content)
         _flush_to_disk(temporary)
         try:

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -21,12 +20,9 @@ from equibasis.artifact.plain_hdf5 import OtherLayoutError, PlainFile
 from equibasis.artifact.schema import HASHED, MATRIX, SEAL, TABLE, Outline, Value, check, text
 from equibasis.artifact.verification import verify_basis
 from equibasis.errors import BasisFileError, EquibasisError, file_name, printable
-from equibasis.files import is_missing
 from equibasis.hdf5 import write_hdf5
-from equibasis.solvers import problem
 from equibasis.solvers.basis import TOLERANCE, Basis, Checks, check_is_basis
-from equibasis.symmetry.catalog import group_name, is_built_in
-from equibasis.symmetry.space_text import as_space
+from equibasis.symmetry.catalog import group_name
 
 # A file holds its matrix too, for other programs, up to so many rows and entries.
 _MOST_ROWS, _MOST_NONZEROS = 2**20, 2**18
@@ -166,46 +162,6 @@ def verify_file(path: str | os.PathLike[str]) -> tuple[Basis, Checks]:
         return basis, checks
 
 
-def load_basis_for(
-    path: str | os.PathLike[str],
-    group: str,
-    *,
-    input: str | None = None,
-    output: str,
-    command: str | None = None,
-) -> Basis:
-    """`load_basis` for a known problem: the file must hold the basis of just this one.
-
-    Of a built-in group the matrices are compared, as a user's may have its name; a user's own is
-    known by its name alone, as its code may be elsewhere. ``command`` is what makes the file, by
-    default `equibasis solve` with these arguments.
-
-    Raises
-    ------
-    BasisFileError
-        As `load_basis`, or if the file holds another problem; names the command that makes it.
-    """
-    of_input = ["--input", input] if input else []
-    command = command or shlex.join(
-        ["equibasis", "solve", str(path), "--group", group, *of_input, "--output", output]
-    )
-    try:
-        basis = load_basis(path)
-    except BasisFileError as error:
-        if is_missing(path):
-            raise BasisFileError(f"{path} does not exist: make it with '{command}'") from error
-        raise
-    wanted = (group_name(group), as_space(input), as_space(output))
-    if (basis.group, basis.space.input_space, basis.space.output_space) != wanted:
-        raise BasisFileError(f"{path} holds {basis.space}: make the right one with '{command}'")
-    if is_built_in(group) and not basis.space.acts_like(problem(group, input=input, output=output)):
-        raise BasisFileError(
-            f"{path} holds {basis.space}, but of another group than the built-in {basis.group}: "
-            f"make the right one with '{command}'"
-        )
-    return basis
-
-
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What `inspect` tells of a file, as plain values; the file is loaded, so it is intact.
 
@@ -218,17 +174,17 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         basis, outline = _read(file)
         size = file.size
     space = basis.space
+    said = (
+        *("kind", "group", "input_space", "output_space", "rank"),
+        *("format_version", "content_sha256"),
+    )
     return {
         "file": str(path),
-        "kind": basis.kind,
-        "group": basis.group,
+        **{name: outline.values[f"/@{name}"] for name in said},
         "group_order": len(space.elements) if space.complete else None,
         "elements" if space.complete else "generators": list(space.elements),
-        "input_space": str(space.input_space),
-        "output_space": str(space.output_space),
         "input_shape": list(basis.input_shape),
         "output_shape": list(basis.output_shape),
-        "rank": basis.rank,
         "dense_parameters": space.dimension,
         "solver": basis.solver,
         "types": {
@@ -239,8 +195,6 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         "matrix": f"{MATRIX}/data" in outline.datasets,
         "checks": asdict(basis.checks),
         "bytes": size,
-        "format_version": outline.values["/@format_version"],
-        "content_sha256": outline.values["/@content_sha256"],
         "besides": outline.besides,
     }
 

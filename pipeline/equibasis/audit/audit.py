@@ -28,12 +28,9 @@ from equibasis.audit.lock import (
     current_stages,
     defined_stages,
     recorded_stages,
-    untracked_files,
 )
 from equibasis.audit.run import reproduce, why
 from equibasis.errors import AuditError
-
-_MOST_NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -123,7 +120,7 @@ def audit_lock(repository: str | os.PathLike[str] = ".") -> Audit:
 
     Compared are the stages, their commands, parameters and dependencies, and outputs that Git
     tracks, such as metrics. What DVC alone keeps is not looked at; two stages have to record it
-    the same. A file of a dependency that Git does not track is missing in every clone.
+    the same.
 
     Raises
     ------
@@ -137,12 +134,7 @@ def audit_lock(repository: str | os.PathLike[str] = ".") -> Audit:
     with _true_reasons(project):
         recorded = _readable(f"{project / LOCK}", (project / LOCK).read_text(encoding="utf-8"))
         stages = defined_stages(project)
-        findings = [*differences(recorded, current_stages(project), stages, project)]
-        for name, path, files in untracked_files(project):
-            named = ", ".join(files[:_MOST_NAMED]) + (", …" if len(files) > _MOST_NAMED else "")
-            reason = f"Git does not track {named}, so no clone has it: 'git add' or remove it"
-            findings.append(failure(name, f"dependency {path}", reason))
-    return Audit(None, 0, findings)
+        return Audit(None, 0, [*differences(recorded, current_stages(project), stages, project)])
 
 
 def _project(repository: str | os.PathLike[str]) -> Path:

@@ -1,26 +1,24 @@
-"""What is said about an audit: one line, a table, Markdown."""
+"""What is said about an audit: one line, a line for each finding, Markdown."""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
-
-from rich.table import Table
-from rich.text import Text
+from collections.abc import Iterator, Sequence
 
 from equibasis.audit.audit import Audit
 from equibasis.audit.compare import Finding
 from equibasis.audit.lock import LOCK
+from equibasis.errors import printable
 
 _COLUMNS = ("stage", "artifact", "verdict", "committed", "made", "reason")
 
-_STYLES = {"identical": "green", "within tolerance": "yellow", "different": "", "not made": ""}
+_VERDICTS = ("identical", "within tolerance", "different", "not made")
 
 
 def verdict_line(found: Audit) -> str:
     """One line: how many artifacts came out how, and the first thing that is wrong."""
     verdicts = [finding.verdict for finding in found.findings]
-    said = ", ".join(f"{verdicts.count(name)} {name}" for name in _STYLES if name in verdicts)
+    said = ", ".join(f"{verdicts.count(name)} {name}" for name in _VERDICTS if name in verdicts)
     what = LOCK if found.commit is None else f"commit {found.commit[:7]}"
     wrong = [finding for finding in found.findings if not finding.passed]
     if not wrong:
@@ -32,16 +30,12 @@ def verdict_line(found: Audit) -> str:
     return f"{what} fails in {stages}: {said}; {first}"
 
 
-def findings_table(findings: Sequence[Finding]) -> Table:
-    """A row for each finding."""
-    table = Table()
-    for column in _COLUMNS:
-        table.add_column(column, overflow="fold")
+def lines(findings: Sequence[Finding]) -> Iterator[str]:
+    """A line for each finding."""
     for each in findings:
-        style = _STYLES[each.verdict] or ("yellow" if each.passed else "red")
-        stage, artifact, verdict, *rest = _cells(each)
-        table.add_row(Text(stage), Text(artifact), Text(verdict, style), *map(Text, rest))
-    return table
+        values = f" ({each.committed} -> {each.made})" if each.committed != each.made else ""
+        reason = f": {each.reason}" if each.reason else ""
+        yield printable(f"{each.verdict:16}  {each.stage}: {each.artifact}{values}{reason}")
 
 
 def summary(found: Audit) -> str:

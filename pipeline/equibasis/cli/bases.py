@@ -183,31 +183,29 @@ def inspect(files: tuple[Path, ...], as_json: bool) -> None:
 def verify(files: tuple[Path, ...]) -> None:
     """Prove basis FILES; exit 1 if one does not hold.
 
-    From nothing but the files: equivariance, rank, orthonormality, hashes. Prints a table in a
-    terminal, elsewhere a line for each file.
+    From nothing but the files: equivariance, rank, orthonormality, hashes. Prints a line for each
+    file.
     """
-    from tqdm import tqdm
-
     from equibasis.artifact.store import verify_file
     from equibasis.artifact.verification import is_proved_exact
-    from equibasis.show.tables import Verified, print_table, verification_table
 
-    in_table = sys.stdout.isatty()
-    results = []
-    for file in tqdm(files, desc="verify", unit="file", delay=2, disable=None, leave=False):
+    failed = False
+    for file in files:
         name = printable(file)
         try:
             basis, checks = verify_file(file)
-            errors = checks.orthonormality_error, checks.equivariance_error
-            exact = is_proved_exact(basis)
-            results.append(Verified(name, str(basis.space), basis.rank, *errors, exact))
         except EquibasisError as error:
-            results.append(Verified(name, reason=str(error).removeprefix(f"{name}: ")))
-        if not in_table:
-            click.echo(str(results[-1]), err=bool(results[-1].reason))
-    if in_table:
-        print_table(verification_table(results))
-    if any(result.reason for result in results):
+            failed = True
+            reason = str(error).removeprefix(f"{name}: ")
+            click.echo(f"{name}: FAILED: {reason}", err=True)
+            continue
+        exactly = ", proved in whole numbers" if is_proved_exact(basis) else ""
+        click.echo(
+            f"{name}: ok: {basis.space}, rank {basis.rank}, orthonormal to "
+            f"{checks.orthonormality_error:.1g}, equivariant to {checks.equivariance_error:.1g}"
+            f"{exactly}"
+        )
+    if failed:
         sys.exit(1)
 
 

@@ -27,21 +27,13 @@ def cache() -> None:
 def cache_ls() -> None:
     """List the bases kept, the most recently used first."""
     from rich.filesize import decimal
-    from rich.table import Table
 
     from equibasis.artifact.cache import cache_folder, cache_size, cached_files
-    from equibasis.show.tables import print_table
 
     most_bytes, files = cache_size(), cached_files()
-    if files:
-        table = Table()
-        table.add_column("basis", overflow="fold")
-        table.add_column("size", justify="right")
-        table.add_column("last used")
-        for file in files:
-            used = time.strftime("%Y-%m-%d %H:%M", time.localtime(file.last_used))
-            table.add_row(file.path.name, decimal(file.bytes), used)
-        print_table(table)
+    for file in files:
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(file.last_used))
+        click.echo(f"{used}  {decimal(file.bytes):>9}  {printable(file.path.name)}")
     click.echo(f"{_counted(files)} of {decimal(most_bytes)}, in {printable(cache_folder())}")
 
 

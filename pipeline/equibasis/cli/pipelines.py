@@ -46,7 +46,6 @@ def audit(
     from equibasis.audit import audit as auditing
     from equibasis.audit import report
     from equibasis.files import check_writable, write_text
-    from equibasis.show.tables import print_table
 
     if lock and (only or strict):
         raise click.UsageError("--lock runs nothing: leave --only and --strict out")
@@ -57,8 +56,9 @@ def audit(
         write_text(summary, report.summary(found))
     if as_json:
         click.echo(json.dumps(found.as_json(), indent=2))
-    elif found.findings:
-        print_table(report.findings_table(found.findings))
+    else:
+        for line in report.lines(found.findings):
+            click.echo(line)
     if found.uncommitted:
         click.echo(
             f"equibasis: HEAD was audited, without {found.uncommitted} uncommitted changes",
