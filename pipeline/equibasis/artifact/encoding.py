@@ -20,7 +20,6 @@ from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.orbit_types import OrbitTypes
 from equibasis.symmetry.pair_orbits import orbit_leaders
 from equibasis.symmetry.representations import (
-    LieRepresentation,
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
@@ -265,9 +264,7 @@ def _read_types(
             numbers = np.zeros(0) if matrices is None else matrices
             part = numbers[entry : entry + discrete * t**2].reshape(discrete, t, t)
             entry += discrete * t**2
-            representations.append(
-                LieRepresentation(part, next(algebra)) if continuous else MatrixRepresentation(part)
-            )
+            representations.append(MatrixRepresentation(part, next(algebra, ())))
             continue
         assert index is not None
         of_type = index[:, column : column + t].astype(np.int64)

@@ -26,6 +26,7 @@ from equibasis.solvers.tables import (
     largest_change,
 )
 from equibasis.symmetry.hom_space import HomSpace
+from equibasis.symmetry.representations import signs_of
 from equibasis.symmetry.spaces import Shape
 from equibasis.symmetry.summands import whereabouts
 
@@ -300,11 +301,8 @@ class Basis:
                 place = np.ix_(block.output.index[:, b], block.input.index.ravel())
                 part = np.where(small[:, :, None] < 0, -1, small[:, :, None] + starts[b])
                 labels[place] = part.reshape(len(small), -1)
-                part = np.repeat(flips[:, :, None], c, axis=2)
-                if block.output.signs is not None:
-                    part = part * block.output.signs[:, b, None, None]
-                if block.input.signs is not None:
-                    part = part * block.input.signs
+                part = flips[:, :, None] * signs_of(block.output)[:, b, None, None]
+                part = part * signs_of(block.input)
                 signs[place] = np.where(small[:, :, None] < 0, 1, part).reshape(len(small), -1)
         flat = None if (signs > 0).all() else signs.ravel()
         return OrbitColumns(labels.ravel(), sizes, flat)
@@ -367,21 +365,11 @@ def make_basis(space: HomSpace, tables: Sequence[Sequence[Table]], solver: str) 
 def measure(basis: Basis) -> Checks:
     """The errors of a basis, each from its definition, each pair of types once."""
     orthonormality = equivariance = 0.0
-    for block in _distinct(basis):
+    for block in basis.blocks:
         orthonormality = max(orthonormality, _orthonormality(block.table))
         equivariance = max(equivariance, largest_change(block.table, block.space.balanced))
     expected = expected_rank(basis.space, basis.tables)
     return Checks(orthonormality, equivariance, expected.rank, expected.by)
-
-
-def _distinct(basis: Basis) -> Iterator[Block]:
-    """One block for each pair of types and table."""
-    seen = set()
-    for block in basis.blocks:
-        key = block.input.type, block.output.type, id(block.table)
-        if key not in seen:
-            seen.add(key)
-            yield block
 
 
 def _orthonormality(table: Table) -> float:
@@ -390,11 +378,6 @@ def _orthonormality(table: Table) -> float:
         return float(np.abs(norms - 1.0).max(initial=0.0))
     gram = table.values.T @ table.values
     return float(np.abs(gram - np.eye(table.rank)).max(initial=0.0))
-
-
-def rank_expected(space: HomSpace, tables: Tables | None = None) -> int:
-    """dim Hom_G(X, Y), found otherwise than by solving for it, where that can be."""
-    return expected_rank(space, tables).rank
 
 
 def check_rank(rank: int, expected: int, by: str = "characters") -> None:

@@ -33,6 +33,13 @@ def hom_dimension(space: HomSpace) -> int:
     return round(mean)
 
 
+def known_rank(space: HomSpace) -> int | None:
+    """dim Hom_G(X, Y) from characters or weights, where it takes no solving and no listing."""
+    if space.complete:
+        return hom_dimension(space)
+    return space.rank_by_weights if space.continuous else None
+
+
 def reynolds_operator(space: HomSpace) -> sparse.csr_array:
     r"""P = 1/|G| Σ ρ₂(g) ⊗ ρ₁(g⁻¹)ᵀ, sparse of shape (km, km), float64.
 

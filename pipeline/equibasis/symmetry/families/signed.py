@@ -33,34 +33,32 @@ def hyperoctahedral_group(degree: int) -> Group:
         "negate": (points, [-1, *one[1:]]),
     }
     if degree > FEW or 2**degree * math.factorial(degree) > FEW:
-        return _signed(f"b{degree}", [*of_name], [*of_name.values()])
+        return _signed(f"b{degree}", [*of_name], [*of_name.values()], complete=False)
     listed = [
         (index, signs)
         for index in itertools.permutations(points)
         for signs in itertools.product((1, -1), repeat=degree)
     ]
-    generators = tuple(dict.fromkeys(_name(*each) for each in of_name.values()))
-    return _signed(f"b{degree}", [_name(*each) for each in listed], listed, generators)
-
-
-def _name(index: Sequence[int], signs: Sequence[int]) -> str:
-    return " ".join(str(sign * (image + 1)) for image, sign in zip(index, signs, strict=True))
+    names = [
+        " ".join(str(sign * (image + 1)) for image, sign in zip(*each, strict=True))
+        for each in listed
+    ]
+    return _signed(f"b{degree}", names, listed)
 
 
 def _signed(
     name: str,
     elements: Sequence[str],
     listed: Sequence[tuple[Sequence[int], Sequence[int]]],
-    generators: tuple[str, ...] | None = None,
+    complete: bool = True,
 ) -> Group:
-    """(ρ(g) x)[i] = signs[i] x[index[i]]; complete where generators are given beside."""
+    """(ρ(g) x)[i] = signs[i] x[index[i]]."""
     index, signs = (np.array(each) for each in zip(*listed, strict=True))
     return Group(
         name,
         tuple(elements),
         None,
-        complete=generators is not None,
-        generators=generators,
+        complete=complete,
         representations={"V": PermutationRepresentation(index, signs.astype(np.int8))},
     )
 
@@ -78,4 +76,4 @@ def quaternion_group() -> Group:
         f"-{unit}": (index, tuple(-s for s in signs)) for unit, (index, signs) in units.items()
     }
     every = {**units, **minus}
-    return _signed("q8", [*every], [*every.values()], ("i", "j"))
+    return _signed("q8", [*every], [*every.values()])
