@@ -8,7 +8,7 @@ from scipy import sparse
 from equibasis.errors import EquibasisError
 from equibasis.linalg.canonical import canonical_basis
 from equibasis.solvers.interface import Cost, Solver, lists_elements
-from equibasis.solvers.reynolds import dense_reynolds_operator
+from equibasis.solvers.reynolds import reynolds_operator
 from equibasis.solvers.tables import Table, table_of
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.representations import signs_of
@@ -61,8 +61,7 @@ def solve_whole(space: HomSpace) -> dict[tuple[int, int], Table]:
 
 
 def _canonical(space: HomSpace) -> sparse.csc_array:
-    operator = dense_reynolds_operator(space)
-    vectors, singular_values, _ = np.linalg.svd(operator)
+    vectors, singular_values, _ = np.linalg.svd(reynolds_operator(space).toarray())
     # A projector, orthogonal or not, has no singular value between 0 and 1.
     vectors = vectors[:, singular_values > 0.5]
     return canonical_basis(sparse.csr_array(vectors @ vectors.T))

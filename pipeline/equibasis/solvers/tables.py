@@ -250,6 +250,15 @@ def matrix_of(table: Table, space: HomSpace) -> sparse.csc_array:
     return sparse.csc_array((values, (rows, column)), shape=shape)
 
 
+def orthonormality_error(table: Table) -> float:
+    """max |BᵀB - I|."""
+    if isinstance(table, OrbitTable):
+        norms = table.sizes * (1 / np.sqrt(table.sizes)) ** 2
+        return float(np.abs(norms - 1.0).max(initial=0.0))
+    gram = table.values.T @ table.values
+    return float(np.abs(gram - np.eye(table.rank)).max(initial=0.0))
+
+
 def largest_change(table: Table, space: HomSpace) -> float:
     """max |ρ₂(g) W ρ₁(g⁻¹) - W| over columns W and elements g that generate the group.
 

@@ -247,30 +247,24 @@ def _by_generators(rho: PermutationRepresentation) -> list[_Found]:
         orbits = order[starts[lengths == length, None] + np.arange(length)]
         tables = _tables(index, signs, place, sign, orbits)
         distinct, first, which = np.unique(tables, axis=0, return_index=True, return_inverse=True)
-        left: list[tuple[np.ndarray, np.ndarray, np.ndarray | None]] = [
-            (table, orbits[which.reshape(-1) == number], None)
-            for number, table in enumerate(distinct)
-        ]
-        left = [left[number] for number in np.argsort(first)]
-        while left:
-            wanted, found, _ = left.pop(0)
-            types.append([found])
-            others, left = left, []
-            for table, alike, every in others:
-                if length > _LONGEST_COMPARED:
-                    left.append((table, alike, every))
-                    continue
-                if every is None:
-                    points = alike[0]
-                    every = _tables_from_every_root(place[index[:, points]], signs[:, points])
+        known: list[tuple[np.ndarray, list[np.ndarray]]] = []
+        for number in np.argsort(first):
+            alike = orbits[which.reshape(-1) == number]
+            points = alike[0]
+            every = distinct[:0]
+            if known and length <= _LONGEST_COMPARED:
+                every = _tables_from_every_root(place[index[:, points]], signs[:, points])
+            for wanted, found in known:
                 (numbers,) = np.nonzero((every == wanted).all(axis=1))
-                if not len(numbers):
-                    left.append((table, alike, every))
-                    continue
-                renumbered, turned = _breadth_first(index, signs, alike[:, numbers].min(axis=1))
-                renumbered = renumbered[np.argsort(leader[renumbered], kind="stable")]
-                sign[renumbered] = turned[renumbered]
-                types[-1].append(renumbered.reshape(alike.shape))
+                if len(numbers):
+                    again, turned = _breadth_first(index, signs, alike[:, numbers].min(axis=1))
+                    again = again[np.argsort(leader[again], kind="stable")]
+                    sign[again] = turned[again]
+                    found.append(again.reshape(alike.shape))
+                    break
+            else:
+                known.append((distinct[number], [alike]))
+        types += [found for _, found in known]
     return [
         _numbered(rho, np.concatenate(orbits).T, sign[np.concatenate(orbits).T]) for orbits in types
     ]

@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from equibasis.errors import GroupError
-from equibasis.linalg.numbers import whole_number
 from equibasis.symmetry.families import ARRAYS, FEW, GROUPS, family
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.representations import PermutationRepresentation
@@ -135,7 +133,6 @@ GROUPS.update(
 @family("z{n}", ARRAYS)
 def cyclic_group(order: int) -> Group:
     """``z{n}``: the shifts of a sequence in a circle; its length divides n. V is one of n."""
-    order = whole_number(order, "the order of a cyclic group", least=1, error=GroupError)
     listed = np.arange(order) if order <= FEW else np.ones(1, dtype=np.int64)
     moves = [Move(f"s{step}", (0,), (False,), (step,)) for step in listed.tolist()]
     shifted = PermutationRepresentation((np.arange(order) - listed[:, None]) % order)

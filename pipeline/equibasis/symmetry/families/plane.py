@@ -8,8 +8,6 @@ from functools import partial
 
 import numpy as np
 
-from equibasis.errors import GroupError
-from equibasis.linalg.numbers import whole_number
 from equibasis.symmetry.families import FEW, MATRICES, family
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.representations import simplest
@@ -66,7 +64,6 @@ def rotations_and_reflections(order: int) -> Group:
 
 
 def _of_plane(letter: str, n: int, mirrors: Sequence[bool]) -> Group:
-    n = whole_number(n, "the order of a group of turns", least=1, error=GroupError)
     complete = n * len(mirrors) <= FEW
     if complete:
         listed = [(step, mirror) for mirror in mirrors for step in range(n)]
