@@ -19,7 +19,6 @@ from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.orbit_types import OrbitTypes
 from equibasis.symmetry.pair_orbits import orbit_leaders
 from equibasis.symmetry.representations import (
-    LieRepresentation,
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
@@ -127,9 +126,7 @@ def _representations(
             found.append(PermutationRepresentation(_one_orbit(next(index)), next(signs)))
         else:
             part = next(matrices).reshape(discrete, t, t)
-            found.append(
-                LieRepresentation(part, next(algebra)) if continuous else MatrixRepresentation(part)
-            )
+            found.append(MatrixRepresentation(part, next(algebra, ())))
     return tuple(found)
 
 
