@@ -15,7 +15,6 @@ from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.commuting import (
     Elementwise,
     check_commutes,
-    check_not_random,
     entries_by_block,
     title,
 )
@@ -85,7 +84,7 @@ class NormActivation(IdentifiedWeights):
     Raises
     ------
     ModelError
-        If the gate is no function, or random.
+        If the gate is not one function of each number alone, or constant.
     GroupError
         As `InvariantMetric`.
     """
@@ -95,7 +94,7 @@ class NormActivation(IdentifiedWeights):
         space = features_of(features, "NormActivation")
         self.domain = self.codomain = space
         self.metric = InvariantMetric(space)
-        self.gate = _gate(gate, self.metric.blocks)
+        self.gate = _gate(gate, space.scalars(self.metric.blocks))
         self.scale = nn.Parameter(torch.empty(self.metric.blocks))
         self.shift = nn.Parameter(torch.empty(self.metric.blocks))
         self.reset_parameters()
@@ -139,7 +138,7 @@ class GatedActivation(IdentifiedWeights, ExactBuffers):
     Raises
     ------
     ModelError
-        If the gate is no function, or random.
+        If the gate is not one function of each number alone, or constant.
     """
 
     block: Tensor
@@ -149,8 +148,9 @@ class GatedActivation(IdentifiedWeights, ExactBuffers):
         space = features_of(features, "GatedActivation")
         parts = invariant_coordinates(space.representation)
         self.blocks = len(parts)
-        self.domain, self.codomain = space + space.scalars(self.blocks), space
-        self.gate = _gate(gate, self.blocks)
+        gates = space.scalars(self.blocks)
+        self.domain, self.codomain = space + gates, space
+        self.gate = _gate(gate, gates)
         self.register_exact("block", part_numbers(parts))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -271,12 +271,13 @@ def _activation_of(kind: str, features: FeatureSpace) -> Pointwise | NormActivat
     return Pointwise(nn.ELU() if kind == "permuted" else nn.Tanh(), features)
 
 
-def _gate(gate: Elementwise | None, blocks: int) -> Elementwise:
+def _gate(gate: Elementwise | None, gates: FeatureSpace) -> Elementwise:
+    """A function of each gate alone; raises `ModelError` for others."""
     if gate is None:
         return nn.Sigmoid()
     if not callable(gate) or isinstance(gate, type):
         raise ModelError(f"gate {shown(gate)}: give a function of numbers, such as torch.tanh")
-    check_not_random(gate, blocks)
+    check_commutes(gate, gates)
     return gate
 
 

@@ -16,7 +16,7 @@ from equibasis.linalg.memory import refuse_beyond_memory
 from equibasis.nn.bias import Bias, InvariantBias
 from equibasis.nn.border import check_vectors
 from equibasis.nn.buffers import ExactBuffers
-from equibasis.nn.dependence import network_reach
+from equibasis.nn.dependence import check_network
 from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.init import variance_preserving_
 from equibasis.nn.interface import FeatureSpace, basis_of, features_of
@@ -102,8 +102,7 @@ class EquivariantBilinear(IdentifiedWeights, ExactBuffers):
             self.basis = solve_space(product.maps_to(self.codomain))
         self.rank = self.basis.rank
         self.domain = self.first + self.second
-        self.reach = self._reach()
-        check_reach(name, self.domain, self.codomain, self.reach)
+        self.reach = check_reach(self, self._reach())
         self._register()
         self.coefficients = nn.Parameter(torch.empty(self.rank))
         self.reset_parameters()
@@ -305,8 +304,7 @@ class EquivariantQuadratic(ExactBuffers):
         self.bias = InvariantBias(basis, bias)
         self.register_exact("scales", self._scales())
         self.reset_parameters()
-        self.reach, *reason = network_reach([self])
-        check_reach(name, self.domain, self.codomain, self.reach, None, *reason)
+        self.reach = check_network(self, [self])
 
     def _scales(self) -> np.ndarray:
         """λ at each coordinate, the same within an invariant block."""

@@ -75,7 +75,7 @@ def _monomial_entries(rho: Representation) -> np.ndarray | None:
 def check_commutes(function: Elementwise, features: FeatureSpace) -> None:
     """Raise `ModelError` unless a function of each coordinate commutes with the group.
 
-    It is tried on numbers, with its parameters drawn anew.
+    It is tried on numbers, with its parameters drawn anew; constants are refused too.
     """
     try:
         _check_tried(function, features)
@@ -94,8 +94,8 @@ def _check_tried(function: Elementwise, features: FeatureSpace) -> None:
         y = trial(x.clone())
         if (y == y[0]).all():
             raise ModelError(
-                f"{title(function)} is {float(y[0]):.3g} for all numbers, so that nothing after it "
-                "could depend on the input"
+                f"{title(function)} is {float(y[0]) + 0:.3g} for all numbers, so that nothing "
+                "after it could depend on the input"
             )
         if entries is None:
             if not _close(y, x * trial(torch.ones_like(x))):
@@ -142,26 +142,6 @@ def _check_elementwise(trial: Elementwise, function: Elementwise, features: Feat
         )
 
 
-@torch.random.fork_rng(devices=[])
-def check_not_random(function: Elementwise, count: int) -> None:
-    """Raise `ModelError` for a function of ``count`` numbers that is random, as Dropout is.
-
-    What takes no float64 on the CPU is not tried.
-    """
-    rows = max(16, 4096 // count)
-    x = torch.linspace(-3.0, 3.0, rows * count, dtype=torch.float64, device="cpu")
-    try:
-        trial = _trials(function)[0]
-        one, other = (trial(x.reshape(rows, count).clone()) for _ in range(2))
-    except Exception:  # of others
-        return
-    if not torch.equal(one.nan_to_num(), other.nan_to_num()):
-        raise ModelError(
-            f"{title(function)} is random, so it is not the same at x and at ρ(g) x: give a "
-            "function of numbers; dropout may follow invariant features"
-        )
-
-
 def _trials(function: Elementwise) -> list[Elementwise]:
     """The function, and where it has parameters, the same with others: training changes them."""
     if not isinstance(function, nn.Module):
@@ -174,6 +154,16 @@ def _trials(function: Elementwise) -> list[Elementwise]:
             for parameter in trial.parameters():
                 parameter.uniform_(-2, 2, generator=generator)
     return [_without_gradients(trial) for trial in trials]
+
+
+def keeps_signs_and_scale(function: Elementwise) -> tuple[bool, bool]:
+    """Whether f(-x) = -f(x), and f(2 x) = 2 f(x), with all parameters tried."""
+    x, trials = _numbers(), _trials(function)
+    odd, homogeneous = (
+        all(_close(trial(factor * x), factor * trial(x.clone())) for trial in trials)
+        for factor in (-1.0, 2.0)
+    )
+    return odd, homogeneous
 
 
 def _without_gradients(module: nn.Module) -> Elementwise:

@@ -78,8 +78,8 @@ class _Convolution(IdentifiedWeights):
             self.domain, name, self.stride, self.padding, self.dilation, window=self.kernel_size
         )
         self.turned = turned_axes(self.domain)
-        self.reach = _channel_reach(self.basis, self.groups, math.prod(self.kernel_size))
-        check_reach(name, self.domain, self.codomain, self.reach)
+        reach = _channel_reach(self.basis, self.groups, math.prod(self.kernel_size))
+        self.reach = check_reach(self, reach)
         self.expansion = BasisExpansion(self.basis)
         self.bias = _bias(self.basis, self.codomain, bias)
         self.rank = self.groups * self.basis.rank

@@ -66,8 +66,7 @@ class InvariantForms(IdentifiedWeights, ExactBuffers):
         self.codomain = space.scalars(len(still) + len(forms))
         inputs = np.zeros(space.dimension, dtype=bool)
         inputs[still] = inputs[monomials] = True
-        self.reach = Reach(np.ones(self.codomain.dimension, dtype=bool), inputs)
-        check_reach("InvariantForms", self.domain, self.codomain, self.reach)
+        self.reach = check_reach(self, Reach(np.ones(self.codomain.dimension, dtype=bool), inputs))
         self.register_exact("still", still)
         self.register_exact("first", monomials[0])
         self.register_exact("second", monomials[1])

@@ -91,8 +91,7 @@ class EquivariantLinear(IdentifiedWeights):
         self.domain = FeatureSpace.input_of(basis.space)
         self.codomain = FeatureSpace.output_of(basis.space)
         self.array_shape = self.domain.array_shape
-        self.reach = Reach.of_basis(basis)
-        check_reach(type(self).__name__, self.domain, self.codomain, self.reach)
+        self.reach = check_reach(self, Reach.of_basis(basis))
         if mode not in get_args(Mode):
             raise ModelError(f"mode {mode!r}: choose {', '.join(get_args(Mode))}")
         self.map = _map(basis, mode)

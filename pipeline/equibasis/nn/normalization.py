@@ -60,12 +60,9 @@ class EquivariantLayerNorm(IdentifiedWeights, ExactBuffers):
         self.eps = number_of(eps, "eps")
         self.metric, self.rank = InvariantMetric(features), invariants.rank
         axis = _axis(invariants, self.metric)
-        self.reach = _centred_reach(axis)
-        check_reach(
-            "EquivariantLayerNorm",
-            features,
-            features,
-            self.reach,
+        self.reach = check_reach(
+            self,
+            _centred_reach(axis),
             why="a single number is its own mean, which is subtracted",
             way_out="leave it out",
         )

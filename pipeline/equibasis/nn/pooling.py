@@ -107,8 +107,8 @@ class OrbitMeanPool(IdentifiedWeights, ExactBuffers):
         features = given if isinstance(given, FeatureSpace) else features
         self.domain, self.codomain = features, features.scalars(basis.rank)
         functionals = basis.matrix.T.toarray()
-        self.reach = Reach(np.ones(basis.rank, bool), (np.abs(functionals) > 1e-9).any(axis=0))
-        check_reach("OrbitMeanPool", self.domain, self.codomain, self.reach)
+        inputs = (np.abs(functionals) > 1e-9).any(axis=0)
+        self.reach = check_reach(self, Reach(np.ones(basis.rank, bool), inputs))
         self.register_exact("functionals", functionals)
 
     def forward(self, x: Tensor) -> Tensor:
