@@ -276,6 +276,15 @@ def test_a_layer_there_and_back_between_precisions_loses_nothing(name: str) -> N
         assert torch.equal(after, before)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_gradients_of_long_orbits_add_up_in_half_precision(dtype: torch.dtype) -> None:
+    """1 + 1 + ... stands still at 2048, or at 256, where each sum is rounded."""
+    basis = eb.solve("z64*z64", output="64x64")
+    coefficients = torch.ones(1, dtype=dtype, requires_grad=True)
+    BasisExpansion(basis).to(dtype)(coefficients).sum().backward()
+    assert coefficients.grad == basis.space.k == 4096
+
+
 @pytest.mark.parametrize("name", ["sign field", "generators"])
 def test_a_layer_survives_copying_and_pickling(name: str, tmp_path: Path) -> None:
     layer = randomize(EquivariantLinear(maps(name), invariants(name)))

@@ -103,15 +103,17 @@ class _Convolution(IdentifiedWeights):
 
         (out, in / groups, *size), or transposed (in, out / groups, *size).
         """
-        out, in_ = self.out_channels // self.groups, self.in_channels // self.groups
         with without_autocast(self.coefficients.device.type):
             if self.groups == 1:
-                weight = self.expansion(self.coefficients)
+                weight = self.expansion.forward(self.coefficients)
             else:
                 parts = self.coefficients.view(self.groups, -1).unbind()
-                weight = torch.stack([self.expansion(part) for part in parts])
-        weight = weight.view(self.groups, out, in_, *self.kernel_size)
-        return (weight.transpose(1, 2) if self.transposed else weight).flatten(0, 1)
+                weight = torch.cat([self.expansion(part) for part in parts])
+        out, in_ = self.out_channels // self.groups, self.in_channels // self.groups
+        if not self.transposed:
+            return weight.view(self.out_channels, in_, *self.kernel_size)
+        kernels = weight.view(self.groups, out, in_, *self.kernel_size)
+        return kernels.transpose(1, 2).flatten(0, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, in, *grid)`` -> ``(batch, out, *grid')``, or without the batch."""
