@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from equibasis.errors import ModelError, TooManyElementsError
 from equibasis.nn.border import check_vectors
-from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.commuting import (
     Elementwise,
     check_commutes,
@@ -121,7 +120,7 @@ class NormActivation(IdentifiedWeights):
         return "NormActivation", (self.domain,), f"{self.metric.blocks} blocks"
 
 
-class GatedActivation(IdentifiedWeights, ExactBuffers):
+class GatedActivation(IdentifiedWeights):
     """y_b = x_b · gate(t_b) for each invariant block b, with invariant numbers t from before.
 
     For any representation: an invariant number multiplies a whole block. The layer before makes
@@ -170,7 +169,7 @@ class GatedActivation(IdentifiedWeights, ExactBuffers):
         return "GatedActivation", (self.codomain,), f"{self.blocks} blocks"
 
 
-class DirectSumActivation(IdentifiedWeights, ExactBuffers):
+class DirectSumActivation(IdentifiedWeights):
     """An activation for each of several sets of coordinates that the group keeps apart.
 
     Parameters
@@ -193,10 +192,15 @@ class DirectSumActivation(IdentifiedWeights, ExactBuffers):
     ) -> None:
         super().__init__()
         space = features_of(features, "DirectSumActivation")
-        parts = _partition(space, parts)
         for coordinates, activation in parts:
-            _check_part(space, coordinates, activation)
-        order = np.concatenate([coordinates for coordinates, _ in parts])
+            part = space.part(coordinates)
+            if not isinstance(activation, EquivariantMap):
+                raise ModelError(f"{title(activation)} does not say which space it acts on")
+            for end in (activation.domain, activation.codomain):
+                end.check_same(part, f"{title(activation)} acts on", f"this part of {space} is")
+        order = np.concatenate([np.zeros(0, np.int64), *(coordinates for coordinates, _ in parts)])
+        if not np.array_equal(np.sort(order), np.arange(space.dimension)):
+            raise ModelError(f"the parts do not make up {space}: give each coordinate once")
         self.domain = self.codomain = space
         self.activations = nn.ModuleList(activation for _, activation in parts)
         for number, (coordinates, _) in enumerate(parts):
@@ -279,32 +283,3 @@ def _gate(gate: Elementwise | None, gates: FeatureSpace) -> Elementwise:
         raise ModelError(f"gate {shown(gate)}: give a function of numbers, such as torch.tanh")
     check_commutes(gate, gates)
     return gate
-
-
-def _partition(
-    features: FeatureSpace, parts: Sequence[tuple[np.ndarray, nn.Module]]
-) -> list[tuple[np.ndarray, nn.Module]]:
-    """The same with coordinates int64, which have to be all, each once and ascending in a part."""
-    try:
-        found = [(np.asarray(coordinates), activation) for coordinates, activation in parts]
-    except (TypeError, ValueError) as error:
-        raise ModelError(f"the parts of {features} are pairs (coordinates, activation)") from error
-    every = [coordinates for coordinates, _ in found if coordinates.dtype.kind in "iu"]
-    if (
-        len(every) < max(1, len(found))
-        or any(each.ndim != 1 or (np.diff(each) <= 0).any() for each in every)
-        or not np.array_equal(np.sort(np.concatenate(every)), np.arange(features.dimension))
-    ):
-        raise ModelError(
-            f"the parts do not make up {features}: give each coordinate once, as whole numbers, "
-            "ascending in each part"
-        )
-    return [(coordinates.astype(np.int64), activation) for coordinates, activation in found]
-
-
-def _check_part(features: FeatureSpace, coordinates: np.ndarray, activation: nn.Module) -> None:
-    if not isinstance(activation, EquivariantMap):
-        raise ModelError(f"{title(activation)} does not say which space it acts on")
-    part = features.part(coordinates)
-    for end in (activation.domain, activation.codomain):
-        end.check_same(part, f"{title(activation)} acts on", f"this part of {features} is")

@@ -19,23 +19,21 @@ from equibasis.symmetry.representations import TOLERANCE, PermutationRepresentat
 
 Elementwise: TypeAlias = Callable[[Tensor], Tensor]
 
-# Modules of torch that are no activations, by what takes their place in equivariant networks.
-_INSTEAD: dict[tuple[type[nn.Module], ...], str] = {
-    (nn.Linear,): "EquivariantLinear, or of fields a convolution",
-    (nn.Conv1d, nn.Conv2d, nn.Conv3d): "EquivariantConv2d and its like",
-    (
-        nn.ConvTranspose1d,
-        nn.ConvTranspose2d,
-        nn.ConvTranspose3d,
-    ): "EquivariantConvTranspose2d and its like",
-    (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d): "EquivariantBatchNorm",
-    (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm): "EquivariantLayerNorm",
-    (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d): "FieldDropout",
-    (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d): "FieldMaxPool",
-    (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d): "FieldAvgPool",
-    (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d): "GlobalAvgPool",
-    (nn.Upsample,): "FieldUpsample",
-    (nn.Flatten,): "GlobalAvgPool or FieldsToVectors",
+# Modules of torch that are no activations, but for the number of axes, and what takes their place.
+_INSTEAD = {
+    "Linear": "EquivariantLinear, or of fields a convolution",
+    "Conv": "EquivariantConv2d and its like",
+    "ConvTranspose": "EquivariantConvTranspose2d and its like",
+    "BatchNorm": "EquivariantBatchNorm",
+    "LayerNorm": "EquivariantLayerNorm",
+    "GroupNorm": "EquivariantLayerNorm",
+    "RMSNorm": "EquivariantLayerNorm",
+    "Dropout": "FieldDropout",
+    "MaxPool": "FieldMaxPool",
+    "AvgPool": "FieldAvgPool",
+    "AdaptiveAvgPool": "GlobalAvgPool",
+    "Upsample": "FieldUpsample",
+    "Flatten": "GlobalAvgPool or FieldsToVectors",
 }
 
 # How many times the parameters of an activation are drawn anew when it is tried out.
@@ -80,10 +78,8 @@ def check_commutes(function: Elementwise, features: FeatureSpace) -> None:
     try:
         _check_tried(function, features)
     except ModelError as error:
-        for modules, instead in _INSTEAD.items():
-            if isinstance(function, modules):
-                raise ModelError(f"{error}; take {instead} in its place") from error
-        raise
+        instead = _INSTEAD.get(title(function).rstrip("123d"))
+        raise ModelError(f"{error}; take {instead} in its place" if instead else error) from error
 
 
 def _check_tried(function: Elementwise, features: FeatureSpace) -> None:

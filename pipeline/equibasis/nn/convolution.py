@@ -20,7 +20,7 @@ from equibasis.nn.expansion import BasisExpansion
 from equibasis.nn.grids import check_axes_alike, check_centred, sizes_of, turned_axes
 from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.init import whiten_
-from equibasis.nn.interface import FeatureSpace, basis_of, invariants_of, shown
+from equibasis.nn.interface import FeatureSpace, basis_of, shown
 from equibasis.nn.reach import Reach, check_reach
 from equibasis.nn.tracing import without_autocast
 from equibasis.solvers.basis import Basis
@@ -295,7 +295,7 @@ def _ends(basis: Basis) -> tuple[tuple[int, ...], FeatureSpace, FeatureSpace]:
 @remembered
 def _invariants(basis: Basis) -> Basis:
     """The invariants of what the other field has at a point."""
-    return invariants_of(FeatureSpace.output_of(basis.space), "a convolution")
+    return FeatureSpace.output_of(basis.space).invariants
 
 
 def _channel_reach(basis: Basis, groups: int, points: int) -> Reach:
@@ -312,7 +312,7 @@ def _bias(
         return InvariantBias(basis, None)
     if isinstance(bias, str) and bias == "invariant":
         of_one = codomain.dimension == basis.space.k
-        bias = _invariants(basis) if of_one else invariants_of(codomain.at_a_point, "a bias")
+        bias = _invariants(basis) if of_one else codomain.at_a_point.invariants
     if not isinstance(bias, Basis):
         raise ModelError(f"bias {shown(bias)}: give 'invariant', an invariant basis or None")
     codomain.at_a_point.check_same(

@@ -118,7 +118,7 @@ class GlobalAvgPool(nn.Module):
         return x.mean(dim=tuple(range(-self.domain.axes, 0)))
 
 
-class OrbitMaxPool(IdentifiedWeights, ExactBuffers):
+class OrbitMaxPool(IdentifiedWeights):
     """x -> the largest coordinate of each orbit, where the group permutes. (..., n) to (..., r).
 
     Of a regular field that is the largest over the group ("group pooling").

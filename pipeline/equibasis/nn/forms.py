@@ -11,7 +11,6 @@ from equibasis.errors import ModelError
 from equibasis.linalg.canonical import canonical_basis
 from equibasis.linalg.memory import refuse_beyond_memory
 from equibasis.nn.border import check_vectors
-from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.interface import FeatureSpace, features_of
 from equibasis.nn.reach import Reach, check_reach
@@ -23,7 +22,7 @@ from equibasis.symmetry.representations import PermutationRepresentation
 _NEGLIGIBLE = 1e-9
 
 
-class InvariantForms(IdentifiedWeights, ExactBuffers):
+class InvariantForms(IdentifiedWeights):
     """x -> the numbers in it that the group leaves alone, then xᵀ Mⱼ x. (..., n) to (..., r).
 
     The Mⱼ are a basis of the symmetric matrices with ρ(g)ᵀ M ρ(g) = M, but for products of those

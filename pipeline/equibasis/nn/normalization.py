@@ -9,10 +9,9 @@ from torch import Tensor, nn
 from equibasis.errors import ModelError
 from equibasis.nn.bias import InvariantBias
 from equibasis.nn.border import check_vectors, number_of
-from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.expansion import BasisExpansion
 from equibasis.nn.identity import IdentifiedWeights
-from equibasis.nn.interface import FeatureSpace, invariants_of, space_of_invariants
+from equibasis.nn.interface import FeatureSpace, with_invariants
 from equibasis.nn.metric import InvariantMetric
 from equibasis.nn.processes import process_count, sum_over_processes
 from equibasis.nn.reach import Reach, check_reach
@@ -20,7 +19,7 @@ from equibasis.nn.tracing import without_autocast
 from equibasis.solvers.basis import Basis
 
 
-class EquivariantLayerNorm(IdentifiedWeights, ExactBuffers):
+class EquivariantLayerNorm(IdentifiedWeights):
     """y = γ_b (x - u⟨u, x⟩) / √(‖x - u⟨u, x⟩‖²/n + ε) + β for one vector x. (..., n) to (..., n).
 
     u is the vector of ones projected on the invariants, at unit length: for permutations,
@@ -54,8 +53,7 @@ class EquivariantLayerNorm(IdentifiedWeights, ExactBuffers):
 
     def __init__(self, invariants: FeatureSpace | Basis, eps: float = 1e-5) -> None:
         super().__init__()
-        given, invariants = invariants, invariants_of(invariants, "EquivariantLayerNorm")
-        features = space_of_invariants(given, invariants)
+        features, invariants = with_invariants(invariants, "EquivariantLayerNorm")
         self.domain = self.codomain = features
         self.eps = number_of(eps, "eps")
         self.metric, self.rank = InvariantMetric(features), invariants.rank
@@ -97,7 +95,7 @@ class EquivariantLayerNorm(IdentifiedWeights, ExactBuffers):
         return "EquivariantLayerNorm", (self.domain,), blocks
 
 
-class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
+class EquivariantBatchNorm(IdentifiedWeights):
     """y = γ_b (x - μ) / √(v_b + ε) + β over a batch of x. (..., n) to (..., n).
 
     μ is the mean of the batch projected on the invariants, which is the mean of the batch moved
@@ -139,8 +137,7 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
         momentum: float | None = 0.1,
     ) -> None:
         super().__init__()
-        given, invariants = invariants, invariants_of(invariants, "EquivariantBatchNorm")
-        features = space_of_invariants(given, invariants)
+        features, invariants = with_invariants(invariants, "EquivariantBatchNorm")
         self.domain = self.codomain = features
         self.eps = number_of(eps, "eps")
         self.momentum = None if momentum is None else number_of(momentum, "momentum", most=1.0)

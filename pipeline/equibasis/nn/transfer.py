@@ -10,7 +10,7 @@ import torch
 from equibasis.errors import ModelError
 from equibasis.nn.bias import Bias
 from equibasis.nn.convolution import Convolution
-from equibasis.nn.interface import basis_of, invariants_of, shown
+from equibasis.nn.interface import basis_of, shown
 from equibasis.nn.layers import EquivariantLinear
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.spaces import Grid, Space, Sum
@@ -113,7 +113,7 @@ def restrict(layer: Layer, basis: Basis, invariants: Basis | None = None) -> Lay
     bias, group = layer.bias(), layer.domain.group
     if isinstance(layer, Convolution):
         made = _alike(layer, layer.with_basis(basis))
-        invariants = invariants_of(made.codomain.at_a_point, "a restriction")
+        invariants = made.codomain.at_a_point.invariants
     else:
         invariants = None if bias is None else _needed(invariants)
         made = _alike(layer, EquivariantLinear(basis, invariants, layer.start))
