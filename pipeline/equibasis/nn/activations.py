@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from equibasis.errors import ModelError, TooManyElementsError
+from equibasis.errors import ModelError
 from equibasis.nn.border import check_vectors
 from equibasis.nn.commuting import (
     Elementwise,
@@ -54,11 +54,10 @@ class Pointwise(nn.Module):
         check_commutes(function, space)
         self.function = function
         self.domain = self.codomain = space
-        self._width = space.dimension
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., n)."""
-        check_vectors(self, x, self._width)
+        check_vectors(self, x)
         return self.function(x)
 
     def extra_repr(self) -> str:
@@ -83,9 +82,8 @@ class NormActivation(IdentifiedWeights):
     Raises
     ------
     ModelError
-        If the gate is not one function of each number alone, or constant.
-    GroupError
-        As `InvariantMetric`.
+        If the gate is not one function of each number alone, or constant; or the group keeps no
+        length.
     """
 
     def __init__(self, features: FeatureSpace | Basis, gate: Elementwise | None = None) -> None:
@@ -105,7 +103,7 @@ class NormActivation(IdentifiedWeights):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., n)."""
-        check_vectors(self, x, self.metric.dimension, self.scale.dtype)
+        check_vectors(self, x, self.scale.dtype)
         along = self.domain.along_channels
         lengths = self.metric.norms(x) / along(self.metric.sizes.to(x).sqrt())
         gates = self.gate(along(self.scale) * lengths + along(self.shift))
@@ -155,7 +153,7 @@ class GatedActivation(IdentifiedWeights):
     def forward(self, x: Tensor) -> Tensor:
         """(..., n + blocks) -> (..., n)."""
         n = self.block.shape[0]
-        check_vectors(self, x, n + self.blocks)
+        check_vectors(self, x)
         axis = self.domain.channels
         gates = self.gate(x.narrow(axis, n, self.blocks))
         return x.narrow(axis, 0, n) * gates.index_select(axis, self.block)
@@ -209,7 +207,7 @@ class DirectSumActivation(IdentifiedWeights):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., n)."""
-        check_vectors(self, x, self.places.shape[0])
+        check_vectors(self, x)
         channels = self.domain.channels
         parts = [
             activation(x.index_select(channels, self.get_buffer(f"coordinates{number}")))
@@ -248,7 +246,7 @@ def activation_for(features: FeatureSpace | Basis) -> AnyActivation:
                 for kind, coordinates in parts.items()
             ],
         )
-    except (NoLengthError, TooManyElementsError):
+    except NoLengthError:
         return GatedActivation(space)
 
 

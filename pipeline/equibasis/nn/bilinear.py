@@ -107,8 +107,8 @@ class EquivariantBilinear(IdentifiedWeights):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """(..., m), (..., m') -> (..., k)."""
-        check_vectors(self, x, self.first.dimension, self.coefficients.dtype, self.first)
-        check_vectors(self, y, self.second.dimension, self.coefficients.dtype, self.second)
+        check_vectors(self, x, self.coefficients.dtype, self.first)
+        check_vectors(self, y, self.coefficients.dtype, self.second)
         x, y = self.domain.channels_last(x), self.domain.channels_last(y)
         _check_batches(x, y)
         products = (x.unsqueeze(-1) * y.unsqueeze(-2)).flatten(-2)
@@ -234,7 +234,7 @@ class EquivariantQuadratic(ExactBuffers):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., m) -> (..., k)."""
-        check_vectors(self, x, self.domain.dimension, self.bilinear.coefficients.dtype)
+        check_vectors(self, x, self.bilinear.coefficients.dtype)
         y = self.bilinear(self.first(x), self.second(x))
         y = y * self.scales
         if self.linear is not None:

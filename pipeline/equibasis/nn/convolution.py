@@ -111,7 +111,7 @@ class Convolution(IdentifiedWeights):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, in, *grid)`` -> ``(batch, out, *grid')``, or without the batch."""
-        check_vectors(self, x, self.in_channels, self.coefficients.dtype, batches=1)
+        check_vectors(self, x, self.coefficients.dtype, batches=1)
         weight, bias = self.weight(), self.bias()
         if self.transposed:
             transposed = getattr(functional, f"conv_transpose{self.axes}d")

@@ -58,7 +58,7 @@ class _WindowPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, n, *grid)`` -> ``(batch, n, *grid')``."""
-        check_vectors(self, x, self.domain.dimension, batches=1)
+        check_vectors(self, x, batches=1)
         check_centred(self, x, self.turned, self.size, self.stride, self.padding)
         pool = getattr(functional, f"{self.pooled}{self.domain.axes}d")
         return pool(x, self.size, self.stride, self.padding)
@@ -114,7 +114,7 @@ class GlobalAvgPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, n, *grid)`` -> (batch, n)."""
-        check_vectors(self, x, self.domain.dimension)
+        check_vectors(self, x)
         return x.mean(dim=tuple(range(-self.domain.axes, 0)))
 
 
@@ -141,7 +141,7 @@ class OrbitMaxPool(IdentifiedWeights):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., r)."""
-        check_vectors(self, x, self.domain.dimension)
+        check_vectors(self, x)
         channels = self.domain.channels
         if not self.consecutive:
             x = x.index_select(channels, self.get_buffer("members"))
@@ -193,7 +193,7 @@ class FieldUpsample(nn.Module):
 
     def forward(self, x: Any) -> Tensor:
         """``(batch, n, *grid)`` -> ``(batch, n, *grid')``."""
-        check_vectors(self, x, self.domain.dimension, batches=1)
+        check_vectors(self, x, batches=1)
         axes = self.domain.axes
         if self.mode == "nearest":  # functional.interpolate rounds, for scales such as 41
             for axis, count in zip(range(-axes, 0), self.scale, strict=True):
@@ -243,7 +243,7 @@ class FieldDropout(ExactBuffers):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(..., n, *grid)`` -> the same shape."""
-        check_vectors(self, x, self.domain.dimension)
+        check_vectors(self, x)
         if not self.training or not self.p:
             return x
         samples = x.shape[: x.ndim + self.domain.channels]
@@ -293,7 +293,7 @@ class FieldsToVectors(nn.Module):
 
     def forward(self, x: Any) -> Tensor:
         """``(..., n, *grid)`` -> (..., n·N)."""
-        check_vectors(self, x, self.domain.dimension)
+        check_vectors(self, x)
         axes = self.domain.axes
         if not isinstance(x, fx.Proxy) and tuple(x.shape[-axes:]) != self.size:
             raise ModelError(

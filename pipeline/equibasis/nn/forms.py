@@ -73,7 +73,7 @@ class InvariantForms(IdentifiedWeights):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., r)."""
-        check_vectors(self, x, self.domain.dimension, self.forms.dtype)
+        check_vectors(self, x, self.forms.dtype)
         x = self.domain.channels_last(x)
         products = x.index_select(-1, self.first) * x.index_select(-1, self.second)
         forms = nn.functional.linear(products, self.forms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -114,7 +115,7 @@ class FeatureSpace:
         """The dual space."""
         return replace(self, space=self.space.dual, representation=self.representation.dual)
 
-    @property
+    @functools.cached_property
     def dimension(self) -> int:
         """n."""
         return self.representation.dimension

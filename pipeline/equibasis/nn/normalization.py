@@ -39,9 +39,7 @@ class EquivariantLayerNorm(IdentifiedWeights):
     ------
     ModelError
         If the basis is not one of invariants, or ε no number from 0 on; or of a single invariant
-        number, which its own mean is taken from.
-    GroupError
-        As `InvariantMetric`.
+        number, which its own mean is taken from; or the group keeps no length.
 
     Warns
     -----
@@ -76,7 +74,7 @@ class EquivariantLayerNorm(IdentifiedWeights):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., n)."""
-        check_vectors(self, x, self.metric.dimension, self.scale.dtype)
+        check_vectors(self, x, self.scale.dtype)
         channels, along = self.domain.channels, self.domain.along_channels
         u, form = (along(each) for each in self.axis)
         centred = x - (x * form).sum(dim=channels, keepdim=True) * u
@@ -120,9 +118,7 @@ class EquivariantBatchNorm(IdentifiedWeights):
     ------
     ModelError
         If the basis is not one of invariants, ε no number from 0 on or the momentum none from 0 to
-        1; or in training, if a batch is too small.
-    GroupError
-        As `InvariantMetric`.
+        1; or the group keeps no length; or in training, if a batch is too small.
     """
 
     running_mean: Tensor
@@ -169,7 +165,7 @@ class EquivariantBatchNorm(IdentifiedWeights):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., n), all axes but that of the channels being the batch."""
-        check_vectors(self, x, self.metric.dimension, self.scale.dtype)
+        check_vectors(self, x, self.scale.dtype)
         if self.of_equal_orbits and not (self.training and process_count() > 1):
             return self._as_plain(x)
         if self.training:

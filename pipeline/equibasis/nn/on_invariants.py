@@ -40,11 +40,10 @@ class OnInvariants(nn.Module):
             )
         self.module = module
         self.domain, self.codomain = space, space.scalars(_outputs(module, space))
-        self._width = space.dimension
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, n) -> (batch, n')."""
-        check_vectors(self, x, self._width)
+        check_vectors(self, x)
         y: Tensor = self.module(x)
         return y
 

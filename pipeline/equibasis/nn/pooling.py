@@ -28,8 +28,8 @@ class NormPool(IdentifiedWeights):
 
     Raises
     ------
-    GroupError
-        As `InvariantMetric`.
+    ModelError
+        If the group keeps no length.
     """
 
     def __init__(self, features: FeatureSpace | Basis) -> None:
@@ -41,7 +41,7 @@ class NormPool(IdentifiedWeights):
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., blocks)."""
         factor = self.metric.factor
-        check_vectors(self, x, self.metric.dimension, None if factor is None else factor.dtype)
+        check_vectors(self, x, None if factor is None else factor.dtype)
         return self.metric.norms(x)
 
     def extra_repr(self) -> str:
@@ -92,7 +92,7 @@ class OrbitMeanPool(IdentifiedWeights):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., r)."""
-        check_vectors(self, x, self.functionals.shape[1], self.functionals.dtype)
+        check_vectors(self, x, self.functionals.dtype)
         y = nn.functional.linear(self.domain.channels_last(x), self.functionals)
         return self.domain.channels_first(y)
 
