@@ -1,4 +1,4 @@
-"""Solve time and peak memory against size, for each solver; writes docs/benchmarks.md.
+"""Solve time and peak memory against size, for each solver; writes docs/benchmarks.md, README.md.
 
 Each measurement is a process of its own, so that peak memory is its own too: the time is the
 median of several solves after one to warm up (one solve alone where it takes long), the memory
@@ -122,6 +122,17 @@ def section(rows: list[dict], headline: dict[str, dict], more: list[dict]) -> st
     return "\n".join(lines)
 
 
+def in_short(headline: dict[str, dict]) -> str:
+    """The section of the README."""
+    orbits, svd, dense = (_time(headline[name]["seconds"]) for name in ("orbits", "svd", "dense"))
+    return textwrap.fill(
+        f"14×14 → 6×6 for C4 takes {orbits} in a running process, or {svd} with `svd`, the "
+        "pipeline's choice; the textbook route, one dense operator and its SVD, takes "
+        f"{dense} and {_size(headline['dense']['memory'])}.",
+        100,
+    )
+
+
 def _row(row: dict) -> str:
     return (
         f"| `{row['solver']}` | {row['problem']} | {row['pairs']:,} | {row['rank']:,} | "
@@ -172,6 +183,7 @@ def main() -> None:
     }
     save_figure(plot(rows), DOCS / "images" / "solve.png")
     write_section("solve", section(rows, headline, more))
+    write_section("solve", in_short(headline), DOCS.parent / "README.md")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from equibasis.errors import ModelError
+from equibasis.errors import GroupError, ModelError
 from equibasis.linalg.numbers import whole_number
 from equibasis.nn.bias import Bias, InvariantBias, check_invariants, coefficients_of
 from equibasis.nn.border import as_vectors, check_vectors, why_refused
@@ -171,19 +171,22 @@ class InvariantAttentionPool(IdentifiedWeights):
     Raises
     ------
     ModelError
-        If only generators of the group are listed, so that there is no orbit to attend to.
+        If the group has too many elements to list them all.
     """
 
     def __init__(self, features: FeatureSpace | Basis) -> None:
         super().__init__()
         space = features_of(features, "InvariantAttentionPool")
-        if not space.complete:
+        try:
+            orbit = space.scalars(1).maps_to(space).enumerated.output
+        except GroupError as error:
             what = repr(features) if isinstance(features, Basis) else str(space)
             raise ModelError(
-                f"attention needs all elements of the group, and {what} lists generators only"
-            )
+                f"attention is over all elements of the group, and those that the generators of "
+                f"{what} make are too many to list: take NormPool or InvariantForms"
+            ) from error
         self.domain, self.codomain = space, space.scalars(space.dimension)
-        self.orbit = _GroupOrbit(space.representation)
+        self.orbit = _GroupOrbit(orbit)
         self.query = nn.Parameter(torch.empty(space.dimension))
         self.reset_parameters()
 

@@ -210,6 +210,7 @@ def subgroup(group: str | Group, name: str, elements: Sequence[str]) -> Group:
         elements=tuple(whole.elements[place] for place in discrete),
         algebra=tuple(names[place] for place in curves),
         generators=None,
+        count=None,
         representations={
             key: _restricted(rho, discrete, curves, whole)
             for key, rho in whole.representations.items()

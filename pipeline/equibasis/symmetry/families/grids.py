@@ -151,6 +151,7 @@ def cyclic_group(order: int) -> Group:
         complete=order <= FEW,
         refuses=partial(_refuses_shifts, order),
         generators=tuple(moves[1:2]) if order <= FEW else None,
+        count=None if order <= FEW else partial(int, order),
         representations={"V": shifted},
     )
 

@@ -82,6 +82,7 @@ def _of_plane(letter: str, n: int, mirrors: Sequence[bool]) -> Group:
         complete=complete,
         generators=tuple(_name(n, *each) for each in generators),
         refuses=partial(_refuses_arrays, n),
+        count=None if complete else partial(int, n * len(mirrors)),
         representations={"V": from_matrices(np.stack(matrices) + 0.0)},
     )
 

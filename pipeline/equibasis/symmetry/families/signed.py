@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -32,8 +34,9 @@ def hyperoctahedral_group(degree: int) -> Group:
         "cycle": ([*points[1:], 0], one),
         "negate": (points, [-1, *one[1:]]),
     }
-    if degree > FEW or 2**degree * math.factorial(degree) > FEW:
-        return _signed(f"b{degree}", [*of_name], [*of_name.values()])
+    if degree > FEW or _order(degree) > FEW:
+        generated = _signed(f"b{degree}", [*of_name], [*of_name.values()])
+        return replace(generated, count=partial(_order, degree))
     listed = [
         (index, signs)
         for index in itertools.permutations(points)
@@ -41,6 +44,10 @@ def hyperoctahedral_group(degree: int) -> Group:
     ]
     generators = tuple(dict.fromkeys(_name(*each) for each in of_name.values()))
     return _signed(f"b{degree}", [_name(*each) for each in listed], listed, generators)
+
+
+def _order(degree: int) -> int:
+    return 2**degree * math.factorial(degree)
 
 
 def _name(index: Sequence[int], signs: Sequence[int]) -> str:
