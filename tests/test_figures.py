@@ -28,8 +28,9 @@ from digits.figures import (
 )
 from digits.results import label
 from digits.stages.report import results_table
+from equibasis.show import images
 from equibasis.show import images as pictures
-from equibasis.show.figures import COLOURS, basis_figure, orbits_figure, save_figure, vector_image
+from equibasis.show.figures import COLOURS, basis_figure, orbits_figure, save_figure
 from equibasis.show.images import entries, layout_of, orbit_image, shrunk
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -176,6 +177,13 @@ def test_a_figure_is_not_saved_to_a_folder_that_is_not_there(tmp_path: Path) -> 
 
 
 # --- basis vectors as images ---------------------------------------------------------------------
+
+
+def vector_image(vector: np.ndarray, basis: eb.Basis) -> np.ndarray:
+    layout = layout_of(basis.space)
+    image = np.empty((layout.height, layout.width))
+    image[images.pixels(basis.space, np.arange(len(vector)))] = vector
+    return image
 
 
 def test_a_map_of_14x14_to_6x6_is_a_picture_of_84x84_with_a_tile_for_each_output() -> None:

@@ -13,6 +13,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
@@ -62,6 +63,20 @@ class Command(click.Command):
         if examples:
             what = "Example" if len(examples) == 1 else "Examples"
             self.epilog = "\n".join(["\b", f"{what}:", *(f"  {each}" for each in examples)])
+
+
+class _File(click.Path):
+    """A file by name; none is read from or written to the standard streams, which hold text."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path, unless it is ``-``."""
+        if value == "-":
+            self.fail("'-' is no file: give its name ('./-' for one that is called so)", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE = _File(path_type=Path, readable=False)  # what opens it says why it cannot
+EXISTING = _File(path_type=Path, readable=False, exists=True)
 
 
 class Group(click.Group):

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
+from equibasis.artifact.encoding import matrix_of_file
 from equibasis.artifact.store import content_sha256
 from equibasis.errors import WriteError, file_name, naming_extras
 from equibasis.files import write_bytes
@@ -102,10 +103,9 @@ def _shapes(basis: Basis) -> dict[str, np.ndarray]:
 
 def _matrix(basis: Basis) -> sparse.csc_array:
     """B, its indices of 32 bits where that will do, whether it was solved or read."""
-    matrix = basis.matrix
-    index_type = np.int32 if max(*matrix.shape, matrix.nnz) < 2**31 else np.int64
-    indices, indptr = matrix.indices.astype(index_type), matrix.indptr.astype(index_type)
-    return sparse.csc_array((matrix.data, indices, indptr), shape=matrix.shape)
+    entries = matrix_of_file(basis)
+    parts = tuple(entries[f"/basis/{name}"] for name in ("data", "indices", "indptr"))
+    return sparse.csc_array(parts, shape=basis.matrix.shape)
 
 
 def _npz(basis: Basis) -> bytes:

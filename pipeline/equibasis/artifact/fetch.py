@@ -56,39 +56,30 @@ def load_basis(
         with tempfile.TemporaryDirectory(prefix="equibasis-") as folder:
             local = Path(folder) / "basis.h5"
             _download(name, repo, rev, place, local)
-            return _load(local, place)
+            return store.load_copy(local, place)
     except OSError as error:
         raise BasisFileError(f"{place}: no temporary folder: {cause(error)}") from error
-
-
-def _load(local: Path, place: str) -> Basis:
-    try:
-        return store.load_basis(local)
-    except BasisFileError as error:
-        raise BasisFileError(f"{place}: {str(error).removeprefix(f'{local}: ')}") from error
 
 
 def _download(name: str, repo: str | None, rev: str | None, place: str, local: Path) -> None:
     with naming_extras(place):
         from dvc.api import DVCFileSystem
         from dvc_data.index import DataIndexDirError
+    known = False
     try:
         files = DVCFileSystem(repo, rev=rev)
         known = files.info(name)["type"] == "file"  # isfile would hide what is wrong
-    except (DataIndexDirError, ImportError) as error:
-        raise _no_data(place, error) from error
-    except Exception as error:  # whatever Git, DVC and the network may raise
+        if known:
+            files.get_file(name, str(local))
+    except Exception as error:  # whatever Git, DVC, the network and the library of a remote raise
+        if known or isinstance(error, (DataIndexDirError, ImportError)):
+            raise _no_data(place, error) from error
         if not _is_about(error, name):
             raise _no_repository(place, error) from error
-        known = False
     if not known:
         raise BasisFileError(
             f"{place}: there is no such file: name it by its path from the root of the repository"
         )
-    try:
-        files.get_file(name, str(local))
-    except Exception as error:  # whatever the library of a remote raises
-        raise _no_data(place, error) from error
 
 
 def _is_about(error: BaseException, name: str) -> bool:

@@ -158,7 +158,8 @@ def current_stages(project: Path) -> dict[str, Any]:
     """
     from dvc.stage.serialize import to_single_stage_lockfile
 
-    in_git = {each for path in _tracked(project) for each in (path, *path.parents)}
+    tracked = [project / name for name in git(project, "ls-files", "-z").split("\0") if name]
+    in_git = {each for path in tracked for each in (path, *path.parents)}
     stages = {}
     with opened(project) as repo:
         kept = {Path(out.fs_path): out for out in repo.index.outs if out.use_cache}
@@ -174,32 +175,6 @@ def current_stages(project: Path) -> dict[str, Any]:
                     _look_again(repo, item, hashes)
             stages[stage.name] = dict(to_single_stage_lockfile(stage))
     return stages
-
-
-def untracked_files(project: Path) -> Iterator[tuple[str, str, list[str]]]:
-    """Stage, dependency, and the files of it that DVC takes for its own and no clone will have.
-
-    Those that Git does not track: new, or ignored by Git and not by DVC.
-    """
-    in_git = _tracked(project)
-    with opened(project) as repo:
-        outputs = {Path(out.fs_path) for out in repo.index.outs}
-        for stage in _pipeline(repo):
-            for item in stage.deps:
-                if _is_made_or_elsewhere(item, outputs) or not item.exists:
-                    continue
-                folder = item.fs_path if item.isdir() else item.repo.root_dir
-                found = item.dvcignore.find(item.fs, item.fs_path)
-                files = map(Path, found if item.isdir() else [item.fs_path])
-                unknown = [path for path in files if in_git.isdisjoint((path, *path.parents))]
-                if unknown:
-                    names = sorted(path.relative_to(folder).as_posix() for path in unknown)
-                    yield stage.name, item.def_path, names
-
-
-def _tracked(project: Path) -> set[Path]:
-    """What Git has in its index: files, and the folders of submodules."""
-    return {project / name for name in git(project, "ls-files", "-z").split("\0") if name}
 
 
 def _is_made_or_elsewhere(item: Any, outputs: Collection[Path]) -> bool:
@@ -235,17 +210,3 @@ def _look_again(repo: Any, item: Any, hashes: dict[str, tuple[Any, Any]]) -> Non
             )
             hashes[item.fs_path] = meta, found.hash_info
         item.meta, item.hash_info = hashes[item.fs_path]
-
-
-def folder_files(project: Path, hashed: str) -> dict[str, str] | None:
-    """Names and hashes of the files in a folder that DVC keeps; None if its cache has no list."""
-    from dvc_data.hashfile.hash_info import HashInfo
-    from dvc_data.hashfile.tree import Tree
-    from dvc_objects.errors import ObjectFormatError
-
-    try:
-        with opened(project) as repo:
-            tree = Tree.load(repo.cache.local, HashInfo("md5", hashed))
-            return {"/".join(key): info.value for key, (_, info) in tree.iteritems()}
-    except (AuditError, OSError, ObjectFormatError):
-        return None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import sparse
 
-from equibasis.linalg.components import NEGLIGIBLE, Blocks, diagonal_blocks
+from equibasis.linalg.components import NEGLIGIBLE, diagonal_blocks
 
 # Diagonal entries closer than this tie, and the lowest index is the pivot.
 _TIE = 1e-9
@@ -54,12 +54,6 @@ def canonical_basis(projector: sparse.csr_array) -> sparse.csc_array:
     )
     basis.sort_indices()
     return basis
-
-
-def projector_of(blocks: Blocks, rank: int, vectors: np.ndarray) -> Blocks:
-    """Blocks of the projector U Uᵀ from orthonormal columns U, ``vectors[:, :, :rank]``."""
-    kept = vectors[:, :, :rank]
-    return Blocks(blocks.indices, kept @ kept.transpose(0, 2, 1))
 
 
 def _of_blocks(projectors: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:

@@ -62,6 +62,31 @@ def diagonal_blocks(matrix: sparse.csr_array) -> Iterator[Blocks]:
         yield Blocks(order[starts[members][:, None] + np.arange(size)], blocks)
 
 
+def parts(component: np.ndarray) -> list[np.ndarray]:
+    """The points of each component, ascending, from the number 0, 1, … of that of each point."""
+    order = np.argsort(component, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(component))[:-1]) if len(order) else []
+
+
+def touching(matrix: sparse.csr_array) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows and columns that the entries of a matrix join, ascending, wherever there are columns."""
+    count = matrix.shape[0]
+    pattern = sparse.csr_array((np.ones(matrix.nnz), matrix.indices, matrix.indptr), matrix.shape)
+    graph = sparse.block_array([[None, pattern], [pattern.T, None]], format="csr")
+    for part in parts(csgraph.connected_components(graph, directed=False)[1]):
+        rows, columns = np.split(part, [np.searchsorted(part, count)])
+        if len(columns):
+            yield rows, columns - count
+
+
+def leaders(n: int, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The lowest of the points 0 to n - 1 that pairs (one[j], other[j]) join to each of them."""
+    graph = sparse.csr_array((np.ones(len(one), np.int8), (one, other)), shape=(n, n))
+    component = csgraph.connected_components(graph, directed=False)[1]
+    lowest: np.ndarray = np.unique(component, return_index=True)[1]
+    return lowest[component]
+
+
 def assemble(blocks: Iterable[Blocks], dimension: int) -> sparse.csr_array:
     """The sparse matrix (dimension, dimension) that has these diagonal blocks."""
     rows, columns, values = [], [], []

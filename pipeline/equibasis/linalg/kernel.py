@@ -8,6 +8,8 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse import csgraph
 
+from equibasis.linalg.components import parts
+
 # Blocks that are no larger are decomposed whole.
 _DENSE = 300
 
@@ -52,10 +54,8 @@ def null_spaces(
 
     Source: Golub and Van Loan, *Matrix Computations*, §11.3 (conjugate gradients).
     """
-    count, component = csgraph.connected_components(operator, directed=False)
-    order = np.argsort(component, kind="stable")
-    sizes = np.bincount(component, minlength=count)
-    for number, rows in enumerate(np.split(order, np.cumsum(sizes)[:-1]) if len(order) else ()):
+    component = csgraph.connected_components(operator, directed=False)[1]
+    for number, rows in enumerate(parts(component)):
         block = sparse.csr_array(operator[rows][:, rows])
         found = _of_block(block, seed + number, most)
         if found.shape[1]:

@@ -72,7 +72,7 @@ class Restriction(ExactBuffers):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(..., n, *grid)`` -> the same shape."""
-        check_vectors(self, x, self.domain.dimension)
+        check_vectors(self, x)
         return x if self.order is None else x.index_select(self.domain.channels, self.order)
 
     def extra_repr(self) -> str:

@@ -23,7 +23,6 @@ from equibasis.show.images import (
     layout_of,
     leading_images,
     orbit_image,
-    pixels,
 )
 from equibasis.solvers.basis import Basis
 
@@ -133,17 +132,6 @@ def _panel_sizes(layout: Layout, columns: int, rows: int) -> tuple[float, float]
 
 def _wrapped(title: str, figure: Figure) -> str:
     return textwrap.fill(title[:300], max(24, int(12.5 * figure.get_figwidth())))
-
-
-def vector_image(vector: np.ndarray, basis: Basis) -> np.ndarray:
-    """A basis vector as a picture: 14x14 -> 6x6 gives 84 × 84, invariants of 6x6 give 6 × 6.
-
-    Shapes that are no grids are drawn flat, outputs downwards and inputs to the right.
-    """
-    layout = layout_of(basis.space)
-    image = np.empty((layout.height, layout.width))
-    image[pixels(basis.space, np.arange(len(vector)))] = vector
-    return image
 
 
 def _draw_image(panel: Axes, image: np.ndarray, layout: Layout, images: Images) -> None:

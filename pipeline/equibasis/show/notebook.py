@@ -53,18 +53,11 @@ def group_html(group: Group) -> str:
     representations = ", ".join(
         f"{name} ({rho.dimension})" for name, rho in group.representations.items()
     )
-    acts = (
-        ""
-        if group.transform is None
-        else "arrays"
-        if group.axes is None
-        else (f"arrays of {group.axes} {'axis' if group.axes == 1 else 'axes'}")
-    )
     rows = {
         "name": group.name,
         "order": order,
         group.listed: names + more,
-        "acts on": acts,
+        "axes of arrays": "" if group.transform is None else str(group.axes or "any number"),
         "representations (dimension)": representations,
     }
     return _page("Group", rows)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from rich import box
@@ -88,42 +87,3 @@ _PROPERTIES: dict[str, Callable[[dict[str, Any]], str]] = {
     "content": lambda told: told["content_sha256"][:16],
     "besides": lambda told: ", ".join(told["besides"]),
 }
-
-
-@dataclass(frozen=True)
-class Verified:
-    """What came out of verifying a file: what it holds, or the first reason why it does not."""
-
-    file: str
-    holds: str = ""
-    rank: int = 0
-    orthonormality_error: float = 0.0
-    equivariance_error: float = 0.0
-    exact: bool = False
-    reason: str = ""
-
-
-def verification_table(results: list[Verified]) -> Table:
-    """A row for each file: what it holds and how exactly, or why it does not."""
-    failed = sum(bool(each.reason) for each in results)
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        caption=f"{len(results) - failed} hold, {failed} do not" if failed else "all hold",
-    )
-    for name in ("file", "", "holds"):
-        table.add_column(name, overflow="fold")
-    for name in ("rank", "off by"):
-        table.add_column(name, justify="right")
-    for each in results:
-        if each.reason:
-            table.add_row(Text(each.file), "[red]FAILED[/]", Text(each.reason, style="red"))
-            continue
-        error = max(each.orthonormality_error, each.equivariance_error)
-        table.add_row(
-            Text(each.file),
-            "[green]ok[/]",
-            Text(each.holds),
-            f"{each.rank:,}",
-            f"{error:.1g}" + (", proved in whole numbers" if each.exact else ""),
-        )
-    return table

@@ -103,8 +103,6 @@ def whole_constraints(space: HomSpace, kept: np.ndarray | None = None) -> WholeC
     """
     kept = np.arange(space.dimension) if kept is None else kept
     pairs = list(generators(space))
-    if not pairs:
-        return WholeConstraints([], np.ones(len(kept), dtype=np.int64))
     units = units_of([sparse.block_diag(pair, format="csr") for pair in pairs])
     if units is None:
         return None
@@ -120,8 +118,3 @@ def whole_constraints(space: HomSpace, kept: np.ndarray | None = None) -> WholeC
     o, i = np.divmod(kept, space.m)
     common = math.lcm(*np.unique(of_output).tolist())
     return WholeConstraints(found, of_input[i] * (common // of_output[o]))
-
-
-def has_whole_constraints(space: HomSpace) -> bool:
-    """Whether `whole_constraints` are found."""
-    return whole_constraints(space, np.arange(0)) is not None

@@ -11,13 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse import csgraph
 
+from equibasis.linalg.components import leaders
 from equibasis.solvers.interface import Cost, Solver
 from equibasis.solvers.tables import OrbitTable, numbered_by_row, schreier_tree, wrong_moves
 from equibasis.symmetry.hom_space import HomSpace
-from equibasis.symmetry.pair_orbits import double_cover
+from equibasis.symmetry.pair_orbits import double_cover, on_points
 from equibasis.symmetry.representations import PermutationRepresentation, signs_of
 
 # Edges that are drawn for each generator, and edges that are added at once where these are too few.
@@ -43,12 +42,7 @@ def cost(space: HomSpace) -> Cost:
 
 def solve(space: HomSpace) -> OrbitTable:
     """The orbits of the pairs (0, q), for two orbit types."""
-    input_, output = space.input, space.output
-    assert isinstance(input_, PermutationRepresentation)
-    assert isinstance(output, PermutationRepresentation)
-    if space.complete:
-        return _by_stabilizer(input_, output)
-    return _by_generators(space)
+    return _by_stabilizer(*space.permutations) if space.complete else _by_generators(space)
 
 
 def _by_stabilizer(
@@ -74,19 +68,17 @@ def _by_generators(space: HomSpace) -> OrbitTable:
     Source: Schreier's lemma, e.g. Seress, *Permutation Group Algorithms*, §4.2.
     """
     tree = _Tree.of(space)
-    label = np.arange(tree.points)
+    label = points = np.arange(tree.points)
     draws = np.random.RandomState(0).randint(space.k, size=(_DRAWN, len(tree.generators)))
     edges = [(0, g) for g in tree.generators]
     edges += [(int(p), g) for row in draws for p, g in zip(row, tree.generators, strict=True)]
     while edges:
         for p, g in edges:
-            label = _joined(label, *tree.around(p, g))
-        table = _table(label, space)
-        edges = [
-            (int(moved.rows[row]), moved.element)
-            for moved in wrong_moves(table, space)
-            for row in np.flatnonzero(moved.wrong.any(axis=1))[:1]
-        ][:_ADDED]
+            one, other = tree.around(p, g)
+            label = leaders(len(label), np.append(points, one), np.append(label, other))
+        first, signs = (label, None) if len(label) == space.m else on_points(label, space.m)
+        table = numbered_by_row(first, signs, space.k)
+        edges = [(p, g) for g, p, _ in wrong_moves(table, space)][:_ADDED]
     return table
 
 
@@ -116,9 +108,7 @@ class _Tree:
 
     @staticmethod
     def of(space: HomSpace) -> _Tree:
-        input_, output = space.input, space.output
-        assert isinstance(input_, PermutationRepresentation)
-        assert isinstance(output, PermutationRepresentation)
+        input_, output = space.permutations
         signed = input_.signs is not None or output.signs is not None
         along = {
             g: double_cover(input_.index[g], signs_of(input_)[g]) if signed else input_.index[g]
@@ -145,29 +135,9 @@ class _Tree:
         return q
 
     def _turned(self, q: np.ndarray, g: int, p: int) -> np.ndarray:
-        if self.output.signs is None or self.output.signs[g, p] > 0:
+        if signs_of(self.output)[g, p] > 0:
             return q
         return (q + self.points // 2) % self.points
-
-
-def _table(label: np.ndarray, space: HomSpace) -> OrbitTable:
-    """The table from the lowest point of each orbit."""
-    if len(label) == space.m:
-        return numbered_by_row(label, None, space.k)
-    positive, negative = label[: space.m], label[space.m :]
-    first = np.where(positive == negative, -1, np.minimum(positive, negative))
-    return numbered_by_row(first, np.where(positive < negative, 1, -1), space.k)
-
-
-def _joined(label: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The lowest point of the orbit of each point after some pairs of points are joined."""
-    n = len(label)
-    rows, columns = np.concatenate([np.arange(n), one]), np.concatenate([label, other])
-    graph = sparse.csr_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(n, n))
-    joined: np.ndarray = csgraph.connected_components(graph, directed=False)[1]
-    first = np.full(n, n)
-    np.minimum.at(first, joined, np.arange(n))
-    return first[joined]
 
 
 SOLVER = Solver("orbits", "the orbits of index pairs; (signed) permutations", obstacle, cost, solve)

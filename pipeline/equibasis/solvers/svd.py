@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import sparse
 
-from equibasis.linalg.canonical import canonical_basis, projector_of
+from equibasis.linalg.canonical import canonical_basis
 from equibasis.linalg.components import Blocks, assemble, diagonal_blocks
 from equibasis.solvers.interface import Cost, Solver, lists_elements
 from equibasis.solvers.reynolds import reynolds_operator
@@ -39,8 +39,8 @@ def _projectors(operator: sparse.csr_array) -> Iterator[Blocks]:
         ranks = (singular_values > 0.5).sum(axis=1)
         for rank in np.unique(ranks[ranks > 0]):
             of_rank = ranks == rank
-            selected = Blocks(blocks.indices[of_rank], blocks.values[of_rank])
-            yield projector_of(selected, rank, vectors[of_rank])
+            kept = vectors[of_rank, :, :rank]
+            yield Blocks(blocks.indices[of_rank], kept @ kept.transpose(0, 2, 1))
 
 
 SOLVER = Solver(

@@ -52,9 +52,6 @@ class Group:
         ``shape -> reason`` why the group does not act on arrays of this shape, or ``None``; not
         needed for what shows in the shape of the transform, nor for a group of matrices, which
         acts on none.
-    generators
-        Elements that generate all others, where fewer than all are known to; large products use
-        them.
     factors
         Of a direct product, which `equibasis.direct_product` makes: those that act on arrays have
         axes of their own.
@@ -76,7 +73,6 @@ class Group:
     linear: Callable[[Any, int], np.ndarray] | None = None
     rearranges: bool = False
     refuses: Callable[[Shape], str | None] | None = field(default=None, repr=False)
-    generators: tuple[Any, ...] | None = None
     factors: tuple[Group, ...] = field(default=(), repr=False)
     count: Callable[[], int] | None = field(default=None, repr=False)
     algebra: tuple[Any, ...] = ()
@@ -90,8 +86,6 @@ class Group:
         object.__setattr__(self, "algebra", self._listed("algebra", self.algebra))
         if not self.elements and not self.algebra:
             raise GroupError(f"group {self.name!r} has no elements: list at least the identity")
-        if self.generators is not None:
-            object.__setattr__(self, "generators", self._listed("generators", self.generators))
         self._check_factors()
         self._check_representations()
         names = self.element_names

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse import csgraph
 
 from equibasis.errors import GroupError, TooManyElementsError
-from equibasis.linalg.nearest import nearest_among
 from equibasis.symmetry.closure import TOO_NEAR, Signatures
+from equibasis.symmetry.pair_orbits import numbered, orbit_leaders
 from equibasis.symmetry.representations import (
     TOLERANCE,
     MatrixRepresentation,
@@ -46,6 +45,17 @@ class Words:
     names: tuple[str, ...]
     generator: np.ndarray
     parent: np.ndarray
+
+    def matrix(self, rho: Representation, element: int) -> np.ndarray:
+        """ρ of an element, multiplied along its word, float64 (n, n)."""
+        letters = []
+        while element:
+            letters.append(int(self.generator[element]))
+            element = int(self.parent[element])
+        product = np.eye(rho.dimension)
+        for g in reversed(letters):
+            product = rho.apply(g, product)
+        return product
 
 
 class _Lookup:
@@ -97,7 +107,7 @@ def words(
 
 def _explored(
     name: str, where: str, generators: Sequence[str], representations: Sequence[Representation]
-) -> tuple[Words, _Lookup, Signatures, list[list[np.ndarray]]]:
+) -> tuple[Words, _Lookup, Signatures]:
     signatures = Signatures(representations)
     each = 16 * sum(rho.dimension for rho in representations)
     most = min(MOST_ELEMENTS, int(_MOST_BYTES / each) + 1)
@@ -117,8 +127,7 @@ def _explored(
             names.append(generator if position == 0 else f"{generator} {names[position]}")
             by.append(g)
             parent.append(position)
-    found = Words(tuple(names), np.array(by), np.array(parent))
-    return found, known, signatures, sent
+    return Words(tuple(names), np.array(by), np.array(parent)), known, signatures
 
 
 def _too_many(name: str, where: str, most: int) -> str:
@@ -170,7 +179,7 @@ def _multiplied(rho: Representation, found: Words) -> Representation:
             g, parent = found.generator[i], found.parent[i]
             index[i] = index[parent, rho.index[g]]
             signs[i] = flips[g] * signs[parent, rho.index[g]]
-        return PermutationRepresentation(index, None if rho.signs is None else signs)
+        return PermutationRepresentation(index, signs)
     matrices = np.empty((count, n, n))
     matrices[0] = np.eye(n)
     for i in range(1, count):
@@ -210,8 +219,20 @@ def class_characters(
 ) -> ClassCharacters:
     """Characters of the finite group that generators make, without the matrices of all elements.
 
-    Elements are told apart, and conjugated, by what they do to vectors; only of one element of
-    each class is the matrix made, along its word.
+    Raises as `conjugacy_classes` does.
+    """
+    found, classes = conjugacy_classes(name, where, generators, *representations)
+    first = np.unique(classes, return_index=True)[1].tolist()
+    traces = [[np.trace(found.matrix(rho, each)) for each in first] for rho in representations]
+    return ClassCharacters(np.bincount(classes), np.array(traces))
+
+
+def conjugacy_classes(
+    name: str, where: str, generators: Sequence[str], *representations: Representation
+) -> tuple[Words, np.ndarray]:
+    """Every element that generators make, and the class of each, numbered as they first occur.
+
+    Elements are told apart, and conjugated, by what they do to vectors.
 
     Raises
     ------
@@ -220,48 +241,17 @@ def class_characters(
     GroupError
         If their matrices do not generate a finite group.
     """
-    found, known, signatures, _ = _explored(name, where, generators, representations)
-    count = len(found.names)
-    ends = []
+    found, known, signatures = _explored(name, where, generators, representations)
+    images = []
     for g in range(len(generators)):
         # Of g h g⁻¹ on the probes: first g⁻¹, then h along its word, then g.
-        moved = [
-            [
-                rho.inverse.apply(g, probe)
-                for rho, probe in zip(representations, signatures.probes, strict=True)
-            ]
-        ]
-        for i in range(1, count):
-            moved.append(signatures.apply(int(found.generator[i]), moved[found.parent[i]]))
-        ends.append(
-            [known.number(signatures, signatures.apply(g, vectors))[0] for vectors in moved]
-        )
-    class_ = _joined(ends, count)
-    first = np.unique(class_, return_index=True)[1]
-    traces = np.array(
-        [[_trace(rho, found, int(element)) for element in first] for rho in representations]
-    )
-    return ClassCharacters(np.bincount(class_), traces)
-
-
-def _joined(images: Sequence[Sequence[int] | np.ndarray], count: int) -> np.ndarray:
-    """Orbits of 0 to count - 1 from the images under generators, int64 (count,)."""
-    rows = np.tile(np.arange(count), len(images))
-    entries = rows, np.concatenate([np.zeros(0, np.int64), *images]).astype(np.int64)
-    graph = sparse.csr_array((np.ones(len(rows), np.int8), entries), shape=(count, count))
-    orbits: np.ndarray = csgraph.connected_components(graph, directed=False)[1]
-    return orbits
-
-
-def _trace(rho: Representation, found: Words, element: int) -> float:
-    letters = []
-    while element:
-        letters.append(int(found.generator[element]))
-        element = int(found.parent[element])
-    product = sparse.eye_array(rho.dimension).toarray()
-    for g in reversed(letters):
-        product = rho.apply(g, product)
-    return float(np.trace(product))
+        back = zip(representations, signatures.probes, strict=True)
+        moved = [[rho.inverse.apply(g, probe) for rho, probe in back]]
+        for by, parent in zip(found.generator[1:].tolist(), found.parent[1:], strict=True):
+            moved.append(signatures.apply(by, moved[parent]))
+        conjugates = (signatures.apply(g, vectors) for vectors in moved)
+        images.append(np.array([known.number(signatures, each)[0] for each in conjugates]))
+    return found, numbered(orbit_leaders(images))
 
 
 def has_finite_order(matrices: Sequence[sparse.csr_array]) -> bool:
@@ -280,37 +270,3 @@ def has_finite_order(matrices: Sequence[sparse.csr_array]) -> bool:
         return False
     powers = [np.linalg.matrix_power(matrix, int(exponents[found[0]])) for matrix in dense]
     return all(np.abs(power - np.eye(len(power))).max() < TOO_NEAR for power in powers)
-
-
-def conjugacy_classes(
-    generators: Sequence[Representation], listed: Sequence[Representation]
-) -> np.ndarray:
-    """The class of each element of a finite group, int64 (|G|,), classes as they first occur.
-
-    Parameters
-    ----------
-    generators
-        Elements that generate the group, in some representations.
-    listed
-        All elements, in the same representations.
-    """
-    signatures = Signatures(listed)
-    order, probes = listed[0].order, signatures.probes
-    points = np.stack([signatures.flat(signatures.apply(f, probes)) for f in range(order)])
-    nearest_of = nearest_among(points @ signatures.shadow)
-    images = []
-    for g in range(generators[0].order):
-        back = [rho.inverse.apply(g, v) for rho, v in zip(generators, probes, strict=True)]
-        conjugates = np.stack(
-            [
-                signatures.flat(
-                    [
-                        rho.apply(g, v)
-                        for rho, v in zip(generators, signatures.apply(f, back), strict=True)
-                    ]
-                )
-                for f in range(order)
-            ]
-        )
-        images.append(nearest_of(conjugates @ signatures.shadow))
-    return _joined(images, order)

@@ -13,13 +13,11 @@ import numpy as np
 from scipy import sparse
 
 from equibasis.errors import SpaceError
-from equibasis.symmetry.constructions import simplest
 from equibasis.symmetry.representations import (
     PermutationRepresentation,
     Representation,
-    is_signed_permutation,
-    signed_permutations,
     signs_of,
+    simplest,
 )
 from equibasis.symmetry.spaces import Grid, Named, Product, Shape, Space, Sum
 
@@ -99,16 +97,14 @@ def on_fibre(rho: Representation, points: int) -> Representation:
             and np.array_equal(signs_of(rho), np.repeat(signs, points, axis=1))
         ):
             raise SpaceError("this is no window of a field: points and components move as one")
-        return PermutationRepresentation(index, None if (signs > 0).all() else signs)
+        return PermutationRepresentation(index, signs)
     matrices = []
     for matrix in rho.moves():
         entries = matrix.tocoo()
         first = entries.col % points == 0
         where = entries.row[first] // points, entries.col[first] // points
         matrices.append(sparse.csr_array((entries.data[first], where), shape=(channels,) * 2))
-    if all(map(is_signed_permutation, matrices)):
-        return signed_permutations(matrices)
-    return simplest(np.stack([matrix.toarray() for matrix in matrices]), [])
+    return simplest(np.stack([matrix.toarray() for matrix in matrices]))
 
 
 def on_axes(rho: Representation, size: Shape) -> np.ndarray | None:

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from equibasis.errors import GroupError
-from equibasis.linalg.numbers import shortened, whole_number, whole_numbers
+from equibasis.linalg.numbers import shortened, whole_numbers
 from equibasis.symmetry.families import ARRAYS, family, named
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.representations import PermutationRepresentation
@@ -90,7 +90,6 @@ def _first_fault(images: Sequence[int], degree: int) -> str:
 @family("s{n}", ARRAYS)
 def symmetric_group(degree: int) -> Group:
     """``s{n}``: all permutations of n points, from one exchange and one cycle."""
-    degree = whole_number(degree, "the degree of a symmetric group", least=1, error=GroupError)
     points = list(range(degree))
     made = permutation_group(
         f"s{degree}",
@@ -105,7 +104,6 @@ def symmetric_group(degree: int) -> Group:
 @family("a{n}", ARRAYS)
 def alternating_group(degree: int) -> Group:
     """``a{n}``: the even permutations of n points, from a cycle of three and a longest one."""
-    degree = whole_number(degree, "the degree of an alternating group", least=1, error=GroupError)
     points = list(range(degree))
     if degree < 3:
         return permutation_group(f"a{degree}", {"e": points})
