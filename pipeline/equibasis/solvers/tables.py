@@ -347,7 +347,8 @@ def wrong_moves(table: OrbitTable, space: HomSpace, most: int | None = None) -> 
                 one, other = magnitude[here[wrong]], magnitude[there[wrong]]
                 # A pair is in another orbit, or in its own with the other sign.
                 off = np.where(here[wrong] == there[wrong], one + other, np.maximum(one, other))
-                kept = (each[row].copy() for each in (here, there, turned))
-                yield WrongMove(*kept, float(off.max()))
+                # Copies: views would keep all of the labels in memory.
+                first = here[row].copy(), there[row].copy(), turned[row].copy()
+                yield WrongMove(*first, float(off.max()))
                 if (found := found + 1) == most:
                     break

@@ -9,10 +9,8 @@ import numpy as np
 
 from equibasis.errors import GroupError
 from equibasis.linalg.nearest import nearest_among
-from equibasis.symmetry.representations import (
-    TOLERANCE,
-    Representation,
-)
+from equibasis.symmetry.pair_orbits import orbit_leaders
+from equibasis.symmetry.representations import TOLERANCE, Representation
 
 # Two elements of a finite group are never so near; powers of an inexact turn are.
 TOO_NEAR = 1e-7
@@ -85,8 +83,7 @@ def check_group(
             f"group {name!r}: {' and '.join(alike)} act alike {counts[most]} times over, but "
             f"{elements[int(uneven[0])]} does not: list each element once"
         )
-    reached = np.zeros(order, dtype=bool)
-    reached[0] = True
+    reached = np.arange(order) == 0
     moves: list[np.ndarray] = []
     generating: list[int] = []
     for g in range(order):
@@ -106,7 +103,7 @@ def check_group(
             raise GroupError(f"group {name!r} is no group: {elements[g]} has no inverse in it")
         generating.append(g)
         moves.append(first[nearest])
-        reached = _closure(reached, moves)
+        reached = orbit_leaders(moves) == 0
     return tuple(generating)
 
 
@@ -119,16 +116,6 @@ def _first_alike(points: np.ndarray, tolerance: float) -> np.ndarray:
         kind[order] = np.concatenate([[0], np.cumsum(steps)])
     _, first, kind = np.unique(kind, return_index=True, return_inverse=True)
     return first[kind]
-
-
-def _closure(reached: np.ndarray, moves: list[np.ndarray]) -> np.ndarray:
-    reached = reached.copy()
-    count = 0
-    while count < reached.sum():
-        count = reached.sum()
-        for move in moves:
-            reached[move[reached]] = True
-    return reached
 
 
 def products(rho: Representation, listed: Representation) -> np.ndarray:
