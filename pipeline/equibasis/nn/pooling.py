@@ -21,6 +21,9 @@ from equibasis.solvers import solve_space
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.representations import PermutationRepresentation
 
+# Entries of a form below this are rounding.
+_NEGLIGIBLE = 1e-9
+
 
 class NormPool(IdentifiedWeights):
     """x -> the lengths ‖x_b‖ of its invariant blocks of coordinates. (..., n) to (..., blocks).
@@ -102,10 +105,6 @@ class OrbitMeanPool(IdentifiedWeights):
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """The invariants in their order, which the weights after it take."""
         return "OrbitMeanPool", (self.domain,), f"rank {self.codomain.dimension}"
-
-
-# Entries of a form below this are rounding.
-_NEGLIGIBLE = 1e-9
 
 
 class InvariantForms(IdentifiedWeights):

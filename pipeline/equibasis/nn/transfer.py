@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 import numpy as np
@@ -20,11 +21,9 @@ from equibasis.nn.layers import EquivariantLinear
 from equibasis.solvers import problem
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.catalog import find_group
-from equibasis.symmetry.constructions import at_elements, same_representation
+from equibasis.symmetry.constructions import at_elements, restriction, same_representation
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.representations import (
-    MatrixRepresentation,
-    PermutationRepresentation,
     Representation,
 )
 from equibasis.symmetry.spaces import Grid, Named, Space, Sum, copies
@@ -35,6 +34,8 @@ Layer = TypeVar("Layer", bound=EquivariantLinear | Convolution)
 
 # Index pairs whose coefficients are compared, at most.
 _MOST_PAIRS = 2**20
+
+_REGULAR = Named("regular")
 
 
 def transfer(
@@ -235,9 +236,6 @@ def _inputs_a_row(basis: Basis) -> np.ndarray:
     return np.concatenate(counts)
 
 
-_REGULAR = Named("regular")
-
-
 class Restriction(ExactBuffers):
     """Fields or vectors of a group G as those of a subgroup H: layers of H may follow.
 
@@ -316,70 +314,37 @@ def restricted(features: FeatureSpace, group: str | Group) -> tuple[FeatureSpace
         )
     places = [features.elements.index(name) for name in names]
     rho = at_elements(features.representation, places)
-    space, order = _by_summands(features, smaller, rho)
-    made = FeatureSpace.output_of(problem(smaller, output=space))
     turns = None if features.turns is None else features.turns[places]
-    if not same_representation(_reordered(rho, order), made.representation):
-        raise _differs(features, smaller)
+    try:
+        sizes = {each: problem(smaller, output=each).k for each in {*summands} - {_REGULAR}}
+        sizes[_REGULAR] = len(features.elements)
+        space, order = _by_summands(summands, sizes, rho)
+        made = FeatureSpace.output_of(problem(smaller, output=space))
+        if not same_representation(restriction(rho, order), made.representation):
+            raise GroupError(f"{smaller.name} acts there in another way")
+    except GroupError as error:
+        raise ModelError(
+            f"Restriction: {whole} of {smaller.name} is not that of {features.group} restricted "
+            "(regular ones of both differ but as summands by themselves): choose a subgroup that "
+            "equibasis.subgroup makes, and other spaces"
+        ) from error
     return made.on_grid(features.axes, turns), order
 
 
 def _by_summands(
-    features: FeatureSpace, group: Group, rho: Representation
+    summands: Sequence[Space], sizes: Mapping[Space, int], rho: Representation
 ) -> tuple[Space, np.ndarray]:
-    """The text for H, and the order of the coordinates."""
-    whole, whole_order = features.space, len(features.elements)
-    summands = whole.summands if isinstance(whole, Sum) else (whole,)
-    sizes = {
-        each: whole_order if each == _REGULAR else _dimension(features, group, each)
-        for each in set(summands)
-    }
-    order, start = [], 0
+    """The text for H, and the coordinates in its order."""
+    if sum(sizes[each] for each in summands) != rho.dimension:
+        raise GroupError("the dimensions differ")
+    order, parts, start = [], [], 0
     for each in summands:
         here = np.arange(start, start + sizes[each])
-        if each == _REGULAR:
-            if not isinstance(rho, PermutationRepresentation):
-                images = np.argmax(np.abs(rho.matrices[:, here[:, None], here]), axis=1)
-            else:
-                images = np.argsort(rho.index[:, here], axis=1)
-            here = start + _by_cosets(images)
-        order.append(here)
         start += sizes[each]
-    regular = copies(whole_order // len(group.elements), _REGULAR)
-    parts = [regular if each == _REGULAR else each for each in summands]
-    if start != features.dimension:
-        raise _differs(features, group)
+        if each == _REGULAR:  # coset by coset: h₁x, h₂x, … for the first x of each
+            images = np.stack([move.tocsc()[:, here].indices for move in rho.moves()])
+            _, first = np.unique(images.min(axis=0), return_index=True)
+            here, each = images[:, first].T.ravel(), copies(len(first), _REGULAR)
+        order.append(here)
+        parts.append(each)
     return functools.reduce(operator.add, parts), np.concatenate(order)
-
-
-def _dimension(features: FeatureSpace, group: Group, space: Space) -> int:
-    try:
-        return problem(group, output=space).k
-    except GroupError as error:
-        raise _differs(features, group) from error
-
-
-def _by_cosets(images: np.ndarray) -> np.ndarray:
-    """Coordinates coset by coset, h₁x, h₂x, … for the first x of each; images[h, x] = hx."""
-    left, order = np.ones(images.shape[1], dtype=bool), []
-    for x in range(images.shape[1]):
-        if left[x]:
-            order.append(images[:, x])
-            left[images[:, x]] = False
-    return np.concatenate(order)
-
-
-def _reordered(rho: Representation, order: np.ndarray) -> Representation:
-    """ρ on the coordinates in another order."""
-    if isinstance(rho, PermutationRepresentation):
-        index = np.argsort(order)[rho.index[:, order]]
-        return PermutationRepresentation(index, None if rho.signs is None else rho.signs[:, order])
-    return MatrixRepresentation(rho.matrices[:, order[:, None], order])
-
-
-def _differs(features: FeatureSpace, group: Group) -> ModelError:
-    return ModelError(
-        f"Restriction: {features.space} of {group.name} is not that of {features.group} restricted "
-        "(regular ones of both differ but as summands by themselves): choose a subgroup that "
-        "equibasis.subgroup makes, and other spaces"
-    )
