@@ -10,7 +10,7 @@ import by_hand
 import equibasis as eb
 from equibasis.solvers import prediction, problem
 from equibasis.symmetry.constructions import power_of_one
-from equibasis.symmetry.representations import LieRepresentation, MatrixRepresentation
+from equibasis.symmetry.representations import MatrixRepresentation
 from equibasis.symmetry.tensor_products import TensorProduct, tensor_product
 
 # Not orthogonal: the symmetric group of three points on the plane, in skew coordinates.
@@ -83,7 +83,7 @@ def test_matrices_of_a_large_product_are_never_made():
 @pytest.mark.parametrize("group", [by_hand.O3, by_hand.LORENTZ, "gl2"], ids=str)
 def test_what_is_asked_of_a_product_is_that_of_its_matrices(group):
     rho = problem(group, input="V**3", output="V").input
-    made = LieRepresentation(rho.discrete, rho.algebra)
+    made = MatrixRepresentation(rho.discrete, rho.algebra)
     assert rho.is_orthogonal == made.is_orthogonal
     assert rho.row_entries == made.row_entries
 
@@ -95,14 +95,14 @@ def test_of_large_powers_of_a_group_with_mirrors_no_matrices_are_made():
 
 
 def test_a_product_of_far_from_orthogonal_factors_is_refused():
-    stretched = np.diag([20.0, -1 / 20])
+    stretched = MatrixRepresentation(np.diag([20.0, -1 / 20])[None], [sparse.csr_array(np.eye(2))])
     group = eb.Group(
         "stretched",
         ("h",),
         None,
         complete=False,
         algebra=("A",),
-        representations={"V": LieRepresentation(stretched[None], [sparse.csr_array(np.eye(2))])},
+        representations={"V": stretched},
     )
     problem(group, input="V", output="V")
     with pytest.raises(eb.GroupError, match="the matrix of h is not invertible, or so far from"):
