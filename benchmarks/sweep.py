@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -207,6 +208,8 @@ def of_sweeps(folder: Path) -> str:
         used = f"{outcome.processor:.1f} s" if known else ""  # of the dead nothing is known
         rows.append([name, f"{outcome.wall:.1f} s", used, speed])
         click.echo(" | ".join(rows[-1]))
+        for bases in folder.glob("*/bases"):  # some GB
+            shutil.rmtree(bases)
 
     with own_processes(1) as engine:
         one = swept(text, folder / "one", engine)
