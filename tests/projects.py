@@ -18,6 +18,7 @@ import yaml
 from filelock import FileLock
 
 import equibasis as eb
+from equibasis.symmetry import user_module
 from forks import dvc
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -105,12 +106,16 @@ def run(folder: Path, *command: object) -> str:
 
 @contextlib.contextmanager
 def stages_here(folder: Path) -> Iterator[None]:
-    """A folder in which stages run in this process; torch computes afterwards as before."""
+    """A folder in which stages run in this process; torch computes afterwards as before.
+
+    And modules of the user's are looked for where they were before.
+    """
     import torch
 
     threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setattr(user_module, "_chosen", user_module._chosen)
         yield
     torch.set_deterministic_debug_mode(mode)
     torch.set_num_threads(threads)
