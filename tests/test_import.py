@@ -550,15 +550,17 @@ def test_the_death_of_the_process_is_one_line(c4_file, tmp_path, monkeypatch, na
     with pytest.raises(eb.BasisFileError) as refused:
         import_basis(c4_file, tmp_path / "out.h5")
     assert str(refused.value) == (
-        f"{c4_file}: the process that reads it with HDF5 was ended by signal {int(number)}: the "
-        "file is damaged, or memory is short"
+        f"{c4_file}: the process that reads it with HDF5 ended with status {-int(number)}: "
+        "the file is damaged, or memory is short"
     )
 
 
 @pytest.mark.usefixtures("started")
 def test_the_failure_of_the_process_is_one_line_that_tells_of_it(c4_file, tmp_path, monkeypatch):
     in_the_process(monkeypatch, "import none_of_that_name")
-    with pytest.raises(eb.BasisFileError, match="failed: ModuleNotFoundError: No module named"):
+    with pytest.raises(
+        eb.BasisFileError, match="ended with status 1: ModuleNotFoundError: No module"
+    ):
         import_basis(c4_file, tmp_path / "out.h5")
 
 

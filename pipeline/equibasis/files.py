@@ -257,23 +257,19 @@ def parse_yaml(text: str) -> Any:
     def mapping(loader: Loader, node: yaml.MappingNode) -> dict[Any, Any]:
         return each_once(loader.construct_pairs(node, deep=True))
 
-    def number(loader: Loader, node: yaml.ScalarNode) -> int:
-        if not re.fullmatch(r"[-+]?(0|[1-9][0-9]*)", node.value):
-            read = loader.construct_yaml_int(node)
-            raise ValueError(f"{node.value} is {read} in YAML: write it as {read}")
-        return int(node.value)
+    def as_written(construct: Callable[..., Any], plain: str) -> Callable[..., Any]:
+        def number(loader: Loader, node: yaml.ScalarNode) -> Any:
+            read = construct(loader, node)
+            if not re.fullmatch(plain, node.value.lower()):
+                raise ValueError(f"{node.value} is {read} in YAML: write it as {read}")
+            return read
 
-    def real(loader: Loader, node: yaml.ScalarNode) -> float:
-        read = loader.construct_yaml_float(node)
-        if not re.fullmatch(
-            r"[-+]?[0-9]*\.[0-9]*(e[-+][0-9]+)?|[-+]?\.(inf|nan)", node.value.lower()
-        ):
-            raise ValueError(f"{node.value} is {read} in YAML: write it as {read}")
-        return read
+        return number
 
+    integer, real = r"[-+]?(0|[1-9][0-9]*)", r"[-+]?[0-9]*\.[0-9]*(e[-+][0-9]+)?|[-+]?\.(inf|nan)"
     Loader.add_constructor("tag:yaml.org,2002:map", mapping)
-    Loader.add_constructor("tag:yaml.org,2002:int", number)
-    Loader.add_constructor("tag:yaml.org,2002:float", real)
+    Loader.add_constructor("tag:yaml.org,2002:int", as_written(Loader.construct_yaml_int, integer))
+    Loader.add_constructor("tag:yaml.org,2002:float", as_written(Loader.construct_yaml_float, real))
     try:
         return Loader(text).get_single_data()
     except (yaml.YAMLError, RecursionError) as error:

@@ -20,11 +20,11 @@ import numpy as np
 import psutil
 
 from equibasis.artifact.schema import MATRIX, SEAL, TABLE, Entry
-from equibasis.errors import BasisFileError, EquibasisError, WriteError
+from equibasis.errors import BasisFileError, EquibasisError
 from equibasis.hdf5 import write_hdf5
 
 # Exit status of the process, beside 0; it says why on its standard output.
-REFUSED, NOT_WRITTEN = 3, 4
+REFUSED = 3
 
 # Bytes that the entries may take for each byte of the file, beyond a first mebibyte: DEFLATE makes
 # nothing smaller by more.
@@ -47,8 +47,6 @@ def copy_entries(source: str, target: str, seconds: str) -> NoReturn:
     try:
         _limit(_FOR_HDF5, int(seconds))
         write_hdf5(target, _entries(source))
-    except WriteError as error:
-        status, said = NOT_WRITTEN, str(error)
     except MemoryError:
         status, said = REFUSED, "it takes more memory than a file of its size may"
     except EquibasisError as error:

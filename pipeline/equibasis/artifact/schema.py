@@ -174,13 +174,11 @@ def check(file: PlainFile) -> Outline:
     if root is None or "format" not in root.attributes:
         raise BasisFileError("HDF5, but not a basis file: attribute 'format' of / is missing")
     decisive = [entry for entry in TABLE if entry.hashed or entry is SEAL]
-    for entry in decisive:
-        if entry.attribute:
-            _check_attribute(entry, file, outline)
+    for entry in [entry for entry in decisive if entry.attribute]:
+        _check_entry(entry, file, outline)
     outline.sizes |= _declared_sizes(outline.values)
-    for entry in decisive:
-        if not entry.attribute:
-            _check_dataset(entry, file, outline)
+    for entry in [entry for entry in decisive if not entry.attribute]:
+        _check_entry(entry, file, outline)
     outline.besides = _unknown(file)
     for name in (SOLVER.name, MATRIX):
         _check_what_decides_nothing(name, file, outline)
@@ -192,8 +190,7 @@ def _check_what_decides_nothing(name: str, file: PlainFile, outline: Outline) ->
     try:
         for entry in TABLE:
             if entry.name.startswith(name):
-                check_one = _check_attribute if entry.attribute else _check_dataset
-                check_one(entry, file, outline)
+                _check_entry(entry, file, outline)
     except BasisFileError as error:
         for found in (outline.values, outline.datasets):
             for each in [each for each in found if each.startswith(name)]:
@@ -201,40 +198,15 @@ def _check_what_decides_nothing(name: str, file: PlainFile, outline: Outline) ->
         outline.besides.append(f"{name} (left out: {error})")
 
 
-def _holder(entry: Entry, file: PlainFile) -> Object | None:
-    """The group of an entry; ``None`` if it is that of the matrix, and not there."""
+def _check_entry(entry: Entry, file: PlainFile, outline: Outline) -> None:
     holder = file.find(entry.holder)
-    if holder is None and entry.holder != MATRIX:
-        raise BasisFileError(f"{entry.holder} is missing")
-    if holder is not None and not holder.is_group:
-        raise BasisFileError(f"{entry.holder} is not a group")
-    return holder
-
-
-def _check_attribute(entry: Entry, file: PlainFile, outline: Outline) -> None:
-    holder = _holder(entry, file)
     if holder is None:
+        if entry.holder != MATRIX:
+            raise BasisFileError(f"{entry.holder} is missing")
         return
-    found = holder.attributes.get(entry.attribute)
-    if found is None:
-        if entry.required:
-            raise BasisFileError(f"{entry} is missing")
-        return
-    _check_kind(entry, found.kind, outline.sizes)
-    value = _decoded(entry, found)
-    if entry.values and value not in entry.values:
-        expected = " or ".join(map(repr, entry.values))
-        remedy = _OF_ANOTHER_VERSION if entry.name == "/@format_version" else ""
-        raise BasisFileError(f"{entry} is {value!r}, expected {expected}{remedy}")
-    if isinstance(value, (int, float)) and not 0 <= value < math.inf:
-        raise BasisFileError(f"{entry} is {value}, expected a number of at least 0")
-    outline.values[entry.name] = value
-
-
-def _check_dataset(entry: Entry, file: PlainFile, outline: Outline) -> None:
-    if _holder(entry, file) is None:
-        return
-    found = file.find(entry.name)
+    if not holder.is_group:
+        raise BasisFileError(f"{entry.holder} is not a group")
+    found = holder.attributes.get(entry.attribute) if entry.attribute else file.find(entry.name)
     if found is None:
         if entry.required:
             raise BasisFileError(f"{entry} is missing")
@@ -242,6 +214,9 @@ def _check_dataset(entry: Entry, file: PlainFile, outline: Outline) -> None:
     if found.kind is None:
         raise BasisFileError(f"{entry} is not a dataset")
     _check_kind(entry, found.kind, outline.sizes)
+    if isinstance(found, Attribute):
+        outline.values[entry.name] = _value(entry, found)
+        return
     outline.datasets[entry.name] = file.stored(entry.name)
     if sum(kind.nbytes for kind in outline.datasets.values()) > file.size:
         raise BasisFileError(f"{entry} and those before it claim more bytes than the file has")
@@ -286,10 +261,18 @@ def _unknown(file: PlainFile) -> list[str]:
 # --- values -----------------------------------------------------------------------------------
 
 
-def _decoded(entry: Entry, found: Attribute) -> Value:
+def _value(entry: Entry, found: Attribute) -> Value:
     array = np.frombuffer(found.content, found.kind.dtype).reshape(found.kind.shape)
     value = array if array.ndim else array.item()
-    return decode(value, str(entry)) if isinstance(value, bytes) else value
+    if isinstance(value, bytes):
+        value = decode(value, str(entry))
+    if entry.values and value not in entry.values:
+        expected = " or ".join(map(repr, entry.values))
+        remedy = _OF_ANOTHER_VERSION if entry.name == "/@format_version" else ""
+        raise BasisFileError(f"{entry} is {value!r}, expected {expected}{remedy}")
+    if isinstance(value, (int, float)) and not 0 <= value < math.inf:
+        raise BasisFileError(f"{entry} is {value}, expected a number of at least 0")
+    return value
 
 
 def decode(content: bytes, what: str) -> str:

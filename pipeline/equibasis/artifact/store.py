@@ -19,7 +19,7 @@ from equibasis.artifact.encoding import contents, encoded, matrix_of_file
 from equibasis.artifact.plain_hdf5 import OtherLayoutError, PlainFile
 from equibasis.artifact.schema import HASHED, MATRIX, SEAL, TABLE, Outline, Value, check, text
 from equibasis.artifact.verification import verify_basis
-from equibasis.errors import BasisFileError, EquibasisError, file_name, printable
+from equibasis.errors import BasisFileError, file_name, printable
 from equibasis.hdf5 import write_hdf5
 from equibasis.solvers.basis import TOLERANCE, Basis, Checks, check_is_basis
 from equibasis.symmetry.catalog import group_name
@@ -206,16 +206,7 @@ def _open(path: str | os.PathLike[str], name: str | None = None) -> Iterator[Pla
     try:
         with PlainFile(path) as file:
             yield file
-    except (
-        EquibasisError,
-        OSError,
-        LookupError,
-        ValueError,
-        ArithmeticError,
-        RuntimeError,
-        TypeError,
-        MemoryError,
-    ) as error:
+    except Exception as error:  # whatever Python, NumPy and SciPy raise of hostile numbers
         reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
         if isinstance(error, OtherLayoutError):
             reason += f"; {_IMPORT}"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -86,10 +85,7 @@ def audit(
     commit = git(project, "log", "-1", "--format=%H", "--no-show-signature").strip()
     text = git(project, "cat-file", "blob", f"{commit}:./{LOCK}")
     committed = _readable(f"{LOCK} of commit {commit[:7]}", text)
-    with (
-        _true_reasons(project),
-        tempfile.TemporaryDirectory(prefix="equibasis-audit-") as folder,
-    ):
+    with tempfile.TemporaryDirectory(prefix="equibasis-audit-") as folder:
         temporary = Path(folder).resolve()
         nobody = nobodys(temporary)
         status = git(project, "status", "--porcelain", "--", ".", environment=nobody)
@@ -131,10 +127,9 @@ def audit_lock(repository: str | os.PathLike[str] = ".") -> Audit:
     for needed in (".dvc", "dvc.yaml", LOCK):
         if not (project / needed).exists():
             raise AuditError(f"cannot audit {project}: there is no {needed}")
-    with _true_reasons(project):
-        recorded = _readable(f"{project / LOCK}", (project / LOCK).read_text(encoding="utf-8"))
-        stages = defined_stages(project)
-        return Audit(None, 0, [*differences(recorded, current_stages(project), stages, project)])
+    recorded = _readable(f"{project / LOCK}", (project / LOCK).read_text(encoding="utf-8"))
+    stages = defined_stages(project)
+    return Audit(None, 0, [*differences(recorded, current_stages(project), stages, project)])
 
 
 def _project(repository: str | os.PathLike[str]) -> Path:
@@ -153,16 +148,6 @@ def _readable(name: str, lock: str) -> dict[str, Any]:
         raise AuditError(
             f"{name} cannot be read ({error}): run 'dvc repro' and commit it"
         ) from error
-
-
-@contextlib.contextmanager
-def _true_reasons(project: Path) -> Iterator[None]:
-    """What the system refuses, such as space on a full disk, is an `AuditError` that says so."""
-    try:
-        yield
-    except OSError as error:
-        place = f": {error.filename}" if error.filename else ""
-        raise AuditError(f"cannot audit {project}: {error.strerror or error}{place}") from error
 
 
 def _chosen(stages: Mapping[str, Stage], only: Sequence[str]) -> dict[str, Stage]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import sysconfig
 from collections.abc import Mapping
@@ -69,11 +68,3 @@ def stage_environment(project: Path, clone: Path, temporary: Path) -> dict[str, 
         paths.insert(0, str(trap.parent))
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     return environment
-
-
-def program(name: str, environment: Mapping[str, str]) -> str:
-    """The path of a command that stages find; raises `AuditError` if there is none."""
-    found = shutil.which(name, path=environment["PATH"])
-    if found is None:
-        raise AuditError(f"no {name} command beside {sys.executable}: install it there")
-    return found

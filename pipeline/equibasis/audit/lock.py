@@ -130,19 +130,22 @@ def defined_stages(project: Path) -> dict[str, Stage]:
 
 def _tolerance(stage: Any) -> dict[str, dict[str, float]]:
     """What a stage in dvc.yaml has as ``meta: {tolerance: {accuracy: {absolute: 0.03}}}``."""
-    meta = stage.meta if isinstance(stage.meta, dict) else {}
-    tolerance = meta.get("tolerance", {})
-    said = f"meta.tolerance of the stage {stage.name} in dvc.yaml"
-    if not isinstance(tolerance, dict):
-        raise AuditError(f"{said} is no mapping, such as {{accuracy: {{absolute: 0.03}}}}")
-    for name, bounds in tolerance.items():
-        if not (
-            isinstance(bounds, dict)
-            and bounds.keys() <= {"absolute", "relative"}
-            and all(type(each) in (int, float) and 0 <= each < math.inf for each in bounds.values())
+    tolerance = stage.meta.get("tolerance", {}) if isinstance(stage.meta, dict) else {}
+    bounds = tolerance.values() if isinstance(tolerance, dict) else [tolerance]
+    for each in bounds:
+        numbers = each.values() if isinstance(each, dict) else [each]
+        if (
+            not isinstance(each, dict)
+            or not each.keys() <= {"absolute", "relative"}
+            or not all(
+                type(number) in (int, float) and 0 <= number < math.inf for number in numbers
+            )
         ):
-            raise AuditError(f"{said}: {name} is {bounds!r}, not {{absolute: X, relative: Y}}")
-    return {str(name): dict(bounds) for name, bounds in tolerance.items()}
+            raise AuditError(
+                f"meta.tolerance of the stage {stage.name} in dvc.yaml is {tolerance!r}, not of "
+                "the form {accuracy: {absolute: 0.03, relative: 0}}"
+            )
+    return {str(name): dict(each) for name, each in tolerance.items()}
 
 
 def _pipeline(repo: Any) -> list[Any]:

@@ -10,8 +10,6 @@ from equibasis.audit.compare import Finding
 from equibasis.audit.lock import LOCK
 from equibasis.errors import printable
 
-_COLUMNS = ("stage", "artifact", "verdict", "committed", "made", "reason")
-
 _VERDICTS = ("identical", "within tolerance", "different", "not made")
 
 
@@ -44,17 +42,10 @@ def summary(found: Audit) -> str:
     return (
         f"### Audit on Python {platform.python_version()}, {platform.system()} "
         f"{platform.machine()}\n\n{verdict_line(found)}\n\n"
-        + (_markdown(differing) if differing else "Everything is identical.\n")
-        + f"\n<details><summary>All of it</summary>\n\n{_markdown(found.findings)}\n</details>\n"
+        + (_block(differing) if differing else "Everything is identical.\n")
+        + f"\n<details><summary>All of it</summary>\n\n{_block(found.findings)}\n</details>\n"
     )
 
 
-def _markdown(findings: Sequence[Finding]) -> str:
-    rows = [_COLUMNS, ("---",) * len(_COLUMNS), *map(_cells, findings)]
-    return "".join(
-        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows
-    )
-
-
-def _cells(finding: Finding) -> tuple[str, ...]:
-    return tuple(getattr(finding, name) for name in _COLUMNS)
+def _block(findings: Sequence[Finding]) -> str:
+    return "".join(f"    {line}\n" for line in lines(findings))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
 from tqdm import tqdm
 
-from equibasis.audit.clone import program
 from equibasis.errors import AuditError
 
 # What DVC prints where a stage begins, where it is done, and which failed in the end.
@@ -36,7 +37,10 @@ def reproduce(
     log: dict[str, list[str]] = {"": []}
     stage = ""
     # Not python -m dvc, which would import modules of the project in place of Python's own.
-    command = [program("dvc", environment), "repro", "--force", "--keep-going", *targets]
+    program = shutil.which("dvc", path=environment["PATH"])
+    if program is None:
+        raise AuditError(f"no dvc command beside {sys.executable}: install it there")
+    command = [program, "repro", "--force", "--keep-going", *targets]
     with (
         _running(command, clone, environment) as lines,
         tqdm(total=count, desc="audit", disable=None, leave=False) as bar,

@@ -28,5 +28,10 @@ def commands() -> None:
     """
 
 
-for _command in (*bases.COMMANDS, cache.cache, *pipelines.COMMANDS):
-    commands.add_command(_command)
+commands.add_section(
+    "Bases",
+    *(bases.solve, bases.sweep, bases.inspect, bases.verify),
+    *(bases.show, bases.diff, bases.export, bases.import_),
+)
+commands.add_section("Cache", cache.cache)
+commands.add_section("Pipelines", pipelines.audit, pipelines.mend)

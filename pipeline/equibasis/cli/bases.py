@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import sys
@@ -11,21 +10,19 @@ from pathlib import Path
 
 import click
 
-from equibasis.console import EXISTING, FILE, Command, fail
+from equibasis.console import EXISTING, FILE, examples, fail
 from equibasis.errors import EquibasisError, printable
-
-_command = functools.partial(click.command, cls=Command, section="Bases")
 
 # Names of the solvers, as `equibasis.solvers` has them, which help and completion do not import.
 SOLVERS = ("auto", "orbits", "projector", "svd", "kernel", "dense")
 
 
-@_command(
-    examples=[
+@click.command(
+    epilog=examples(
         "equibasis solve c4.h5 --group c4 --input 14x14 --output 6x6",
         "equibasis solve bias.h5 --group c4 --output 6x6",
         "equibasis solve so3.h5 --group so3 --input 'V*V' --output V --explain",
-    ],
+    ),
 )
 @click.argument("out", type=FILE)
 @click.option(
@@ -94,8 +91,8 @@ def solve(
     click.echo(f"{printable(out)}: {what}")
 
 
-@_command(
-    examples=["equibasis sweep crystals.yaml --dry-run", "equibasis sweep crystals.yaml"],
+@click.command(
+    epilog=examples("equibasis sweep crystals.yaml --dry-run", "equibasis sweep crystals.yaml"),
 )
 @click.argument("file", type=FILE, metavar="SWEEP.yaml")
 @click.option("--out", type=FILE, help="The folder to write.  [default: SWEEP without .yaml]")
@@ -162,7 +159,7 @@ def sweep(
     click.echo(printable(line))
 
 
-@_command(examples=["equibasis inspect c4.h5"])
+@click.command(epilog=examples("equibasis inspect c4.h5"))
 @click.argument("files", type=FILE, nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: an object, or a list of them.")
 def inspect(files: tuple[Path, ...], as_json: bool) -> None:
@@ -178,7 +175,7 @@ def inspect(files: tuple[Path, ...], as_json: bool) -> None:
     print_table(description_table(descriptions))
 
 
-@_command(examples=["equibasis verify c4.h5 bias.h5"])
+@click.command(epilog=examples("equibasis verify c4.h5 bias.h5"))
 @click.argument("files", type=EXISTING, nargs=-1, required=True)
 def verify(files: tuple[Path, ...]) -> None:
     """Prove basis FILES; exit 1 if one does not hold.
@@ -209,8 +206,10 @@ def verify(files: tuple[Path, ...]) -> None:
         sys.exit(1)
 
 
-@_command(
-    examples=["equibasis show c4.h5", "equibasis show c4.h5 --view vectors --count 8 --out c4.svg"],
+@click.command(
+    epilog=examples(
+        "equibasis show c4.h5", "equibasis show c4.h5 --view vectors --count 8 --out c4.svg"
+    ),
 )
 @click.argument("file", type=FILE)
 @click.option("--out", type=FILE, help="A .png or .svg to write.  [default: show it here]")
@@ -248,7 +247,7 @@ def show(file: Path, out: Path | None, view: str | None, count: int | None) -> N
         print_orbits(basis) if view == "orbits" else print_basis(basis, count)
 
 
-@_command(examples=["equibasis diff c4.h5 other.h5"])
+@click.command(epilog=examples("equibasis diff c4.h5 other.h5"))
 @click.argument("a", type=FILE)
 @click.argument("b", type=FILE)
 def diff(a: Path, b: Path) -> None:
@@ -279,7 +278,7 @@ def diff(a: Path, b: Path) -> None:
         sys.exit(1)
 
 
-@_command(examples=["equibasis export c4.h5 c4.npz"])
+@click.command(epilog=examples("equibasis export c4.h5 c4.npz"))
 @click.argument("file", type=FILE)
 @click.argument("out", type=FILE)
 def export(file: Path, out: Path) -> None:
@@ -299,9 +298,9 @@ def export(file: Path, out: Path) -> None:
     )
 
 
-@_command(
+@click.command(
     "import",
-    examples=["h5repack -f GZIP=9 c4.h5 small.h5", "equibasis import small.h5 c4_again.h5"],
+    epilog=examples("h5repack -f GZIP=9 c4.h5 small.h5", "equibasis import small.h5 c4_again.h5"),
 )
 @click.argument("file", type=FILE)
 @click.argument("out", type=FILE)
@@ -318,6 +317,3 @@ def import_(file: Path, out: Path) -> None:
     basis = import_basis(file, out)
     told = f"{basis.space}, rank {basis.rank}, content {content_sha256(basis)[:16]}"
     click.echo(f"{printable(out)}: {told}")
-
-
-COMMANDS = (solve, sweep, inspect, verify, show, diff, export, import_)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from equibasis.console import Group
+from equibasis.console import Group, examples
 from equibasis.errors import printable
 
 if TYPE_CHECKING:
     from equibasis.artifact.cache import CachedFile
 
 
-@click.group(cls=Group, section="Cache")
+@click.group(cls=Group)
 def cache() -> None:
     """List and remove the bases that `equibasis.get_basis` keeps.
 
@@ -23,7 +23,7 @@ def cache() -> None:
     """
 
 
-@cache.command("ls", examples=["equibasis cache ls"])
+@cache.command("ls", epilog=examples("equibasis cache ls"))
 def cache_ls() -> None:
     """List the bases kept, the most recently used first."""
     from rich.filesize import decimal
@@ -37,7 +37,7 @@ def cache_ls() -> None:
     click.echo(f"{_counted(files)} of {decimal(most_bytes)}, in {printable(cache_folder())}")
 
 
-@cache.command("prune", examples=["equibasis cache prune --max-size 500MB"])
+@cache.command("prune", epilog=examples("equibasis cache prune --max-size 500MB"))
 @click.option("--all", "everything", is_flag=True, help="Remove every basis.")
 @click.option(
     "--max-size",

@@ -8,13 +8,11 @@ from pathlib import Path
 
 import click
 
-from equibasis.console import FILE, Command, fail
+from equibasis.console import FILE, examples, fail
 
 
 @click.command(
-    cls=Command,
-    section="Pipelines",
-    examples=["equibasis audit --only bases", "equibasis audit --lock"],
+    epilog=examples("equibasis audit --only bases", "equibasis audit --lock"),
 )
 @click.option(
     "--only",
@@ -70,7 +68,7 @@ def audit(
     click.echo(line, err=as_json)
 
 
-@click.command(cls=Command, section="Pipelines", examples=["equibasis mend && dvc repro"])
+@click.command(epilog=examples("equibasis mend && dvc repro"))
 def mend() -> None:
     """Mend what a killed `dvc repro` left behind.
 
@@ -81,6 +79,3 @@ def mend() -> None:
 
     for line in mend_project(Path()):
         click.echo(line, err=True)
-
-
-COMMANDS = (audit, mend)

@@ -5,7 +5,7 @@ A thousand small decompositions become one batched call; nothing outside the blo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,20 +85,3 @@ def leaders(n: int, one: np.ndarray, other: np.ndarray) -> np.ndarray:
     component = csgraph.connected_components(graph, directed=False)[1]
     lowest: np.ndarray = np.unique(component, return_index=True)[1]
     return lowest[component]
-
-
-def assemble(blocks: Iterable[Blocks], dimension: int) -> sparse.csr_array:
-    """The sparse matrix (dimension, dimension) that has these diagonal blocks."""
-    rows, columns, values = [], [], []
-    for block in blocks:
-        count, size = block.indices.shape
-        shape = (count, size, size)
-        rows.append(np.broadcast_to(block.indices[:, :, None], shape).ravel())
-        columns.append(np.broadcast_to(block.indices[:, None, :], shape).ravel())
-        values.append(block.values.ravel())
-    if not rows:
-        return sparse.csr_array((dimension, dimension))
-    return sparse.csr_array(
-        (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))),
-        shape=(dimension, dimension),
-    )

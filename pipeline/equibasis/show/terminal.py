@@ -13,7 +13,6 @@ from equibasis.show.images import (
     layout_of,
     leading_images,
     orbit_image,
-    shrunk,
     value_colours,
 )
 from equibasis.show.screen import is_coloured, screen
@@ -28,7 +27,7 @@ _LARGEST_PIXEL = 4
 _GAP = 2
 
 _MOST_PANELS = 16
-_MOST_PIXELS = 2**20
+_MOST_LINES = 2**10
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -70,10 +69,11 @@ def _panels(console: Console, basis: Basis, wanted: int, width: int) -> list[lis
     if not wanted:
         return []
     layout, coloured = layout_of(basis.space), is_coloured(console)
-    images = leading_images(basis, wanted, _MOST_PIXELS).values
+    across = width if coloured else (width + 1) // 2
+    high = across if layout.is_line else max(8, 2 * console.height)
+    images, _ = leading_images(basis, wanted, high, across)
     if layout.is_line:
         images = images.reshape(wanted, 1, -1)
-    images = shrunk(images, max(8, 2 * console.height), width if coloured else (width + 1) // 2)
     if not coloured:
         return [_characters(image) for image in images]
     return [_half_blocks(_enlarged(value_colours(image, layout), width)) for image in images]
@@ -88,12 +88,11 @@ def print_orbits(basis: Basis, console: Console | None = None) -> None:
         If the basis is not made of orbits.
     """
     console = console or screen()
-    orbits = orbit_image(basis, _MOST_PIXELS)
-    step = max(1, -(-orbits.labels.shape[1] // console.width))
+    orbits = orbit_image(basis, _MOST_LINES, console.width)
     signed, zeros = bool((orbits.signs < 0).any()), bool((orbits.labels < 0).any())
     if is_coloured(console):
         _title(console, basis, "a colour for each orbit")
-        panel = _half_blocks(_enlarged(orbits.colours[::step, ::step], console.width))
+        panel = _half_blocks(_enlarged(orbits.colours, console.width))
         legend = (
             f"one colour: one weight{'; darker: its negative' * signed}{'; white: zero' * zeros}"
         )
@@ -101,12 +100,12 @@ def print_orbits(basis: Basis, console: Console | None = None) -> None:
         _title(console, basis, "a letter for each orbit")
         panel = [
             Text("".join(_LETTERS[n % len(_LETTERS)] if n >= 0 else "." for n in row))
-            for row in orbits.labels[::step, ::step].tolist()
+            for row in orbits.labels.tolist()
         ]
         legend = f"one letter: one weight{', or its negative' * signed}{'; a dot: zero' * zeros}"
         legend += f"; after {_LETTERS[-1]} comes {_LETTERS[0]} again" * (basis.rank > len(_LETTERS))
     console.print(*panel, legend, sep="\n", soft_wrap=True)
-    if step > 1 or orbits.labels.size < basis.space.dimension:
+    if orbits.labels.size < basis.space.dimension:
         console.print("not every entry is shown: --out FILE.png draws more", soft_wrap=True)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import sparse
 
-from equibasis.linalg.canonical import canonical_basis
-from equibasis.linalg.components import Blocks, assemble, diagonal_blocks
+from equibasis.linalg.canonical import canonical_of_blocks
+from equibasis.linalg.components import Blocks, diagonal_blocks
 from equibasis.solvers.interface import Cost, Solver, lists_elements
 from equibasis.solvers.reynolds import reynolds_operator
 from equibasis.solvers.tables import Table, table_of
@@ -29,7 +29,7 @@ def cost(space: HomSpace) -> Cost:
 def solve(space: HomSpace) -> Table:
     """Left singular vectors of each block of the Reynolds operator, made canonical."""
     operator = reynolds_operator(space)
-    return table_of(space, canonical_basis(assemble(_projectors(operator), operator.shape[0])))
+    return table_of(space, canonical_of_blocks(_projectors(operator), operator.shape[0]))
 
 
 def _projectors(operator: sparse.csr_array) -> Iterator[Blocks]:

@@ -265,7 +265,7 @@ def largest_change(table: Table, space: HomSpace) -> float:
     Of the Lie algebra, max |dρ₂(A) W - W dρ₁(A)| over the largest entry of dρ₁(A) and dρ₂(A).
     """
     if isinstance(table, OrbitTable):
-        return max((off for *_, off in wrong_moves(table, space)), default=0.0)
+        return max((move.error for move in wrong_moves(table, space)), default=0.0)
     if not table.rank:
         return 0.0
     worst, shape = 0.0, (space.k, space.m, table.rank)
@@ -296,34 +296,59 @@ def _moved_by_algebra(table: MatrixTable, space: HomSpace) -> float:
     return worst
 
 
-def wrong_moves(table: OrbitTable, space: HomSpace) -> Iterator[tuple[int, int, float]]:
+@dataclass(frozen=True, eq=False)
+class WrongMove:
+    """The pairs of a row p, which an element moves elsewhere than a table says, some of them.
+
+    Attributes
+    ----------
+    here, there
+        The labels of the pairs and of their images, (t,).
+    turned
+        The signs of the images relative to them, int8 (t,).
+    error
+        The largest, of this row and some after it.
+    """
+
+    here: np.ndarray
+    there: np.ndarray
+    turned: np.ndarray
+    error: float
+
+
+def wrong_moves(table: OrbitTable, space: HomSpace, most: int | None = None) -> Iterator[WrongMove]:
     """Whether every element that generates the group leaves the orbits of a table where they are.
 
     Yields
     ------
-    tuple
-        For some rows and an element g, where it does not: g, the first of the rows p that it moves
-        to what the table does not say, and the largest error among them.
+    WrongMove
+        For some rows and an element where it does not, ``most`` times an element.
     """
     input_, output = space.permutations
     labels, signs = all_rows(table, space)
-    signed = any(each is not None for each in (signs, input_.signs, output.signs))
     magnitude = np.append(1.0 / np.sqrt(table.sizes), 0.0)
     step = max(1, _AT_ONCE // labels.shape[1])
+    signed = any(each is not None for each in (signs, input_.signs, output.signs))
+    turned = np.broadcast_to(np.int8(1), (step, labels.shape[1]))
     for g in space.generating:
+        found = 0
         for start in range(0, table.rows, step):
-            rows = np.arange(start, min(start + step, table.rows))
+            rows = slice(start, start + step)
             here, images = labels[rows], output.index[g, rows]
             there = labels[images].take(input_.index[g], axis=1)
             wrong = here != there
             if signed:
-                flips = signs_of(input_)[g] * signs_of(output)[g, rows, None]
+                turned = signs_of(input_)[g] * signs_of(output)[g, rows, None]
                 if signs is not None:
-                    flips = flips * signs[rows] * signs[images].take(input_.index[g], axis=1)
-                wrong |= (flips < 0) & (here >= 0)
+                    turned = turned * signs[rows] * signs[images].take(input_.index[g], axis=1)
+                wrong |= (turned < 0) & (here >= 0)
             if wrong.any():
-                first = int(rows[wrong.any(axis=1)][0])
+                row = int(wrong.any(axis=1).argmax())
                 one, other = magnitude[here[wrong]], magnitude[there[wrong]]
                 # A pair is in another orbit, or in its own with the other sign.
                 off = np.where(here[wrong] == there[wrong], one + other, np.maximum(one, other))
-                yield g, first, float(off.max())
+                # Copies: views would keep all of the labels in memory.
+                first = here[row].copy(), there[row].copy(), turned[row].copy()
+                yield WrongMove(*first, float(off.max()))
+                if (found := found + 1) == most:
+                    break

@@ -176,6 +176,8 @@ def direct_sum(summands: Sequence[Representation]) -> Representation:
 
 def side_by_side(summands: Sequence[PermutationRepresentation]) -> PermutationRepresentation:
     """The direct sum of (signed) permutations, which are so again."""
+    if len(summands) == 1:
+        return summands[0]
     starts = np.cumsum([0, *(rho.dimension for rho in summands[:-1])])
     index = [rho.index + start for rho, start in zip(summands, starts, strict=True)]
     signs = [signs_of(rho) for rho in summands]

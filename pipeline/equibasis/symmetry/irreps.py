@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse import linalg as splinalg
 
 from equibasis.errors import EquibasisError
+from equibasis.linalg.kernel import commutator, projected
 from equibasis.symmetry.lie import LieAlgebra, lie_algebra
 from equibasis.symmetry.pair_orbits import pair_orbits
 from equibasis.symmetry.representations import (
@@ -29,9 +29,6 @@ _ZERO = 1e-8
 
 # Maps are drawn at random by fours, until bases are found.
 _SEEDS = range(12)
-
-# Steps of conjugate gradients towards a map that commutes.
-_MOST_STEPS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +161,9 @@ def _random_map(
         pairs = [(each[source_], each[target_]) for each in algebra.basis]
         discrete = range(source.order - continuous)
         pairs += [(source.matrix(h), target.matrix(h)) for h in discrete]
-        return _nearest_that_commutes(start, pairs)
+        demanded = sparse.csr_array(sparse.vstack([commutator(*pair) for pair in pairs]))
+        operator = sparse.csr_array(demanded.T @ demanded)
+        return projected(operator, start.reshape(-1, 1)).reshape(shape)
     if isinstance(source, PermutationRepresentation) and isinstance(
         target, PermutationRepresentation
     ):
@@ -176,30 +175,6 @@ def _random_map(
     start = _scattered(math.prod(shape), seed).reshape(shape)
     terms = target.dense() @ start @ source.dense().transpose(0, 2, 1)
     return terms.mean(axis=0)
-
-
-def _nearest_that_commutes(
-    start: np.ndarray, pairs: Sequence[tuple[sparse.csr_array, sparse.csr_array]]
-) -> np.ndarray:
-    """The orthogonal projection of a matrix to those W with B W = W A for all pairs (A, B).
-
-    W - Ω⁺ΩW by conjugate gradients, where Ω is the sum of squares of W -> B W - W A.
-    """
-
-    def squared(vector: np.ndarray) -> np.ndarray:
-        matrix = vector.reshape(start.shape)
-        total = np.zeros(start.shape)
-        for a, b in pairs:
-            off = b @ matrix - matrix @ a
-            total += b.T @ off - off @ a.T
-        return total.ravel()
-
-    operator = splinalg.LinearOperator((start.size,) * 2, matvec=squared, dtype=np.float64)
-    vector = start.ravel()
-    for _ in range(2):
-        away, _ = splinalg.cg(operator, squared(vector), rtol=1e-15, maxiter=_MOST_STEPS)
-        vector = vector - away
-    return vector.reshape(start.shape)
 
 
 def _decompose(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from equibasis.errors import GroupError, TooManyElementsError
-from equibasis.symmetry.closure import TOO_NEAR, Signatures
+from equibasis.symmetry.closure import TOO_NEAR, Lookup, Signatures
 from equibasis.symmetry.pair_orbits import numbered, orbit_leaders
 from equibasis.symmetry.representations import (
     TOLERANCE,
@@ -25,9 +24,6 @@ from equibasis.symmetry.tensor_products import factors_of, tensor_product
 # Generators that make more elements than this are not listed: the group is too large, or infinite.
 MOST_ELEMENTS = 20_000
 _MOST_BYTES = 2**30
-
-# Width of the buckets that signatures are sorted into: far above rounding.
-_BUCKET = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,38 +54,6 @@ class Words:
         return product
 
 
-class _Lookup:
-    """Which elements have been met, by their signatures, rounding allowed for."""
-
-    def __init__(self) -> None:
-        self.buckets: dict[int, list[tuple[int, np.ndarray]]] = {}
-        self.count = 0
-
-    def number(self, signatures: Signatures, vectors: list[np.ndarray]) -> tuple[int, bool]:
-        """The number of an element, and whether it was not known before; it is now."""
-        flat = signatures.flat(vectors)
-        place = float(flat @ signatures.shadow[:, 0]) / _BUCKET
-        if not math.isfinite(place):
-            raise TooManyElementsError(
-                "the generators make ever larger matrices: the group is not finite"
-            )
-        bucket = math.floor(place)
-        near = [other for step in (-1, 0, 1) for other in self.buckets.get(bucket + step, ())]
-        if near:
-            off = np.abs(flat - np.stack([other for _, other in near])).max(axis=1)
-            distance = off.min() / max(1.0, abs(flat).max())
-            if distance < TOLERANCE:
-                return near[int(off.argmin())][0], False
-            if distance < TOO_NEAR:
-                raise GroupError(
-                    f"the generators make elements that differ by only {distance:.1g}: the group "
-                    "is not finite, or its matrices are not exact enough"
-                )
-        self.buckets.setdefault(bucket, []).append((self.count, flat))
-        self.count += 1
-        return self.count - 1, True
-
-
 def words(
     name: str, where: str, generators: Sequence[str], *representations: Representation
 ) -> Words:
@@ -107,18 +71,18 @@ def words(
 
 def _explored(
     name: str, where: str, generators: Sequence[str], representations: Sequence[Representation]
-) -> tuple[Words, _Lookup, Signatures]:
+) -> tuple[Words, Lookup, Signatures]:
     signatures = Signatures(representations)
     each = 16 * sum(rho.dimension for rho in representations)
     most = min(MOST_ELEMENTS, int(_MOST_BYTES / each) + 1)
-    known = _Lookup()
+    known = Lookup(signatures)
     sent = [signatures.probes]
-    known.number(signatures, sent[0])
+    known.number(sent[0])
     names, by, parent = ["e"], [-1], [-1]
     for position, vectors in enumerate(sent):  # grows while it is walked: breadth first
         for g, generator in enumerate(generators):
             moved = signatures.apply(g, vectors)
-            _, new = known.number(signatures, moved)
+            _, new = known.number(moved)
             if not new:
                 continue
             if len(sent) >= most:
@@ -250,7 +214,7 @@ def conjugacy_classes(
         for by, parent in zip(found.generator[1:].tolist(), found.parent[1:], strict=True):
             moved.append(signatures.apply(by, moved[parent]))
         conjugates = (signatures.apply(g, vectors) for vectors in moved)
-        images.append(np.array([known.number(signatures, each)[0] for each in conjugates]))
+        images.append(np.array([known.number(each)[0] for each in conjugates]))
     return found, numbered(orbit_leaders(images))
 
 

@@ -19,7 +19,7 @@ from equibasis.symmetry.representations import (
     signs_of,
     simplest,
 )
-from equibasis.symmetry.spaces import Grid, Named, Product, Shape, Space, Sum
+from equibasis.symmetry.spaces import FIELDS, Grid, Named, Product, Shape, Space, Sum
 
 
 def window(fibre: Space, size: Shape) -> Space:
@@ -69,8 +69,8 @@ def fibre_of(space: Space) -> tuple[Space, Shape]:
             raise SpaceError(f"{space} is no window of a field: its grids differ in size")
         return Sum(tuple(found[part][0] for part in space.summands)), sizes.pop()
     if isinstance(space, Grid) and space.shape:
-        named = space.field not in ("scalar", "pseudoscalar", "vector", "pseudovector", "regular")
-        return (Named(space.field) if named else Grid((), space.field)), space.shape
+        known = space.field in FIELDS
+        return (Grid((), space.field) if known else Named(space.field)), space.shape
     if isinstance(space, Product) and isinstance(space.factors[-1], Grid):
         points, rest = space.factors[-1], space.factors[:-1]
         if points.field == "scalar" and points.shape:

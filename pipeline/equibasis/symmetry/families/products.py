@@ -153,9 +153,11 @@ def generating_positions(group: Group) -> tuple[int, ...]:
     count = len(group.elements)
     if not group.complete or count == 1:
         return tuple(range(count))
-    if group.transform is None or built_in(group.name) is group:
+    if group.representations:
         rho = direct_sum([*group.representations.values()])
-        return check_group(group.name, group.element_names, rho) or (0,)
+        found = check_group(group.name, group.element_names, rho)
+        if group.transform is None or built_in(group.name) is group:
+            return found or (0,)
     return tuple(range(1, count))
 
 
