@@ -11,7 +11,6 @@ from equibasis.errors import ModelError
 from equibasis.linalg.canonical import canonical_basis
 from equibasis.linalg.memory import refuse_beyond_memory
 from equibasis.nn.border import check_vectors
-from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.interface import FeatureSpace, features_of
 from equibasis.nn.reach import Reach, check_reach
@@ -23,7 +22,7 @@ from equibasis.symmetry.representations import PermutationRepresentation
 _NEGLIGIBLE = 1e-9
 
 
-class InvariantForms(IdentifiedWeights, ExactBuffers):
+class InvariantForms(IdentifiedWeights):
     """x -> the numbers in it that the group leaves alone, then xᵀ Mⱼ x. (..., n) to (..., r).
 
     The Mⱼ are a basis of the symmetric matrices with ρ(g)ᵀ M ρ(g) = M, but for products of those
@@ -66,8 +65,7 @@ class InvariantForms(IdentifiedWeights, ExactBuffers):
         self.codomain = space.scalars(len(still) + len(forms))
         inputs = np.zeros(space.dimension, dtype=bool)
         inputs[still] = inputs[monomials] = True
-        self.reach = Reach(np.ones(self.codomain.dimension, dtype=bool), inputs)
-        check_reach("InvariantForms", self.domain, self.codomain, self.reach)
+        self.reach = check_reach(self, Reach(np.ones(self.codomain.dimension, dtype=bool), inputs))
         self.register_exact("still", still)
         self.register_exact("first", monomials[0])
         self.register_exact("second", monomials[1])
@@ -75,7 +73,7 @@ class InvariantForms(IdentifiedWeights, ExactBuffers):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., r)."""
-        check_vectors(self, x, self.domain.dimension, self.forms.dtype)
+        check_vectors(self, x, self.forms.dtype)
         x = self.domain.channels_last(x)
         products = x.index_select(-1, self.first) * x.index_select(-1, self.second)
         forms = nn.functional.linear(products, self.forms)

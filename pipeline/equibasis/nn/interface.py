@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -78,6 +79,11 @@ class FeatureSpace:
             continuous=self.continuous,
         )
 
+    @property
+    def invariants(self) -> Basis:
+        """The invariant vectors of the space, solved for."""
+        return solve_space(self.scalars(1).maps_to(self))
+
     def on_grid(self, axes: int, turns: np.ndarray | None) -> FeatureSpace:
         """Fields of these vectors."""
         return replace(self, axes=axes, turns=turns)
@@ -109,7 +115,7 @@ class FeatureSpace:
         """The dual space."""
         return replace(self, space=self.space.dual, representation=self.representation.dual)
 
-    @property
+    @functools.cached_property
     def dimension(self) -> int:
         """n."""
         return self.representation.dimension
@@ -253,22 +259,12 @@ def features_of(given: object, layer: str) -> FeatureSpace:
     )
 
 
-def invariants_of(given: object, layer: str) -> Basis:
-    """The invariant basis of a space, which is given as such a basis or as the space.
-
-    Raises
-    ------
-    ModelError
-        If it is neither.
-    """
+def with_invariants(given: object, layer: str) -> tuple[FeatureSpace, Basis]:
+    """A space and its invariant basis, from either; raises `ModelError` for what is neither."""
     if isinstance(given, FeatureSpace):
-        return solve_space(given.scalars(1).maps_to(given))
-    return basis_of(given, "invariant", layer)
-
-
-def space_of_invariants(given: object, invariants: Basis) -> FeatureSpace:
-    """The space whose invariant basis was given or made: `invariants_of` the same."""
-    return given if isinstance(given, FeatureSpace) else FeatureSpace.output_of(invariants.space)
+        return given, given.invariants
+    basis = basis_of(given, "invariant", layer)
+    return FeatureSpace.output_of(basis.space), basis
 
 
 def basis_of(given: object, kind: str, layer: str) -> Basis:

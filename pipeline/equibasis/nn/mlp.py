@@ -26,14 +26,14 @@ from equibasis.nn.activations import (
 from equibasis.nn.bilinear import EquivariantBilinear, EquivariantQuadratic
 from equibasis.nn.border import as_vectors
 from equibasis.nn.commuting import Elementwise
-from equibasis.nn.dependence import network_reach
+from equibasis.nn.dependence import check_network
 from equibasis.nn.identity import check_all_weights
 from equibasis.nn.init import activation_gain, variance_preserving_
 from equibasis.nn.interface import EquivariantMap, FeatureSpace, shown
 from equibasis.nn.layers import EquivariantCombine, EquivariantLinear
 from equibasis.nn.normalization import EquivariantBatchNorm, EquivariantLayerNorm
 from equibasis.nn.on_invariants import OnInvariants
-from equibasis.nn.reach import Reach, check_reach
+from equibasis.nn.reach import Reach
 from equibasis.solvers import problem
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.group import Group
@@ -107,9 +107,16 @@ class EquivariantSequential(nn.Module):
             if here.axes and here.turns is None:  # of kernels of one point
                 here = here.on_grid(here.axes, known)
         self.codomain = here
-        said = _said(list(self.layers))
-        self.reach, *reason = network_reach(list(self.layers), said)
-        check_reach(type(self).__name__, self.domain, here, self.reach, said, *reason)
+        self.reach = check_network(self, self.steps, _said(list(self.layers)))
+
+    @property
+    def steps(self) -> list[Any]:
+        """The layers, and in place of networks of layers theirs."""
+        return [
+            step
+            for layer in self.layers
+            for step in (layer.steps if isinstance(layer, EquivariantSequential) else [layer])
+        ]
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) of the first layer's domain to (..., n') of the last one's codomain.

@@ -9,10 +9,9 @@ from torch import Tensor, nn
 from equibasis.errors import ModelError
 from equibasis.nn.bias import InvariantBias
 from equibasis.nn.border import check_vectors, number_of
-from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.expansion import BasisExpansion
 from equibasis.nn.identity import IdentifiedWeights
-from equibasis.nn.interface import FeatureSpace, invariants_of, space_of_invariants
+from equibasis.nn.interface import FeatureSpace, with_invariants
 from equibasis.nn.metric import InvariantMetric
 from equibasis.nn.processes import process_count, sum_over_processes
 from equibasis.nn.reach import Reach, check_reach
@@ -20,7 +19,7 @@ from equibasis.nn.tracing import without_autocast
 from equibasis.solvers.basis import Basis
 
 
-class EquivariantLayerNorm(IdentifiedWeights, ExactBuffers):
+class EquivariantLayerNorm(IdentifiedWeights):
     """y = γ_b (x - u⟨u, x⟩) / √(‖x - u⟨u, x⟩‖²/n + ε) + β for one vector x. (..., n) to (..., n).
 
     u is the vector of ones projected on the invariants, at unit length: for permutations,
@@ -40,9 +39,7 @@ class EquivariantLayerNorm(IdentifiedWeights, ExactBuffers):
     ------
     ModelError
         If the basis is not one of invariants, or ε no number from 0 on; or of a single invariant
-        number, which its own mean is taken from.
-    GroupError
-        As `InvariantMetric`.
+        number, which its own mean is taken from; or the group keeps no length.
 
     Warns
     -----
@@ -54,18 +51,14 @@ class EquivariantLayerNorm(IdentifiedWeights, ExactBuffers):
 
     def __init__(self, invariants: FeatureSpace | Basis, eps: float = 1e-5) -> None:
         super().__init__()
-        given, invariants = invariants, invariants_of(invariants, "EquivariantLayerNorm")
-        features = space_of_invariants(given, invariants)
+        features, invariants = with_invariants(invariants, "EquivariantLayerNorm")
         self.domain = self.codomain = features
         self.eps = number_of(eps, "eps")
         self.metric, self.rank = InvariantMetric(features), invariants.rank
         axis = _axis(invariants, self.metric)
-        self.reach = _centred_reach(axis)
-        check_reach(
-            "EquivariantLayerNorm",
-            features,
-            features,
-            self.reach,
+        self.reach = check_reach(
+            self,
+            _centred_reach(axis),
             why="a single number is its own mean, which is subtracted",
             way_out="leave it out",
         )
@@ -81,7 +74,7 @@ class EquivariantLayerNorm(IdentifiedWeights, ExactBuffers):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., n)."""
-        check_vectors(self, x, self.metric.dimension, self.scale.dtype)
+        check_vectors(self, x, self.scale.dtype)
         channels, along = self.domain.channels, self.domain.along_channels
         u, form = (along(each) for each in self.axis)
         centred = x - (x * form).sum(dim=channels, keepdim=True) * u
@@ -100,7 +93,7 @@ class EquivariantLayerNorm(IdentifiedWeights, ExactBuffers):
         return "EquivariantLayerNorm", (self.domain,), blocks
 
 
-class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
+class EquivariantBatchNorm(IdentifiedWeights):
     """y = γ_b (x - μ) / √(v_b + ε) + β over a batch of x. (..., n) to (..., n).
 
     μ is the mean of the batch projected on the invariants, which is the mean of the batch moved
@@ -125,9 +118,7 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
     ------
     ModelError
         If the basis is not one of invariants, ε no number from 0 on or the momentum none from 0 to
-        1; or in training, if a batch is too small.
-    GroupError
-        As `InvariantMetric`.
+        1; or the group keeps no length; or in training, if a batch is too small.
     """
 
     running_mean: Tensor
@@ -142,8 +133,7 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
         momentum: float | None = 0.1,
     ) -> None:
         super().__init__()
-        given, invariants = invariants, invariants_of(invariants, "EquivariantBatchNorm")
-        features = space_of_invariants(given, invariants)
+        features, invariants = with_invariants(invariants, "EquivariantBatchNorm")
         self.domain = self.codomain = features
         self.eps = number_of(eps, "eps")
         self.momentum = None if momentum is None else number_of(momentum, "momentum", most=1.0)
@@ -175,7 +165,7 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., n), all axes but that of the channels being the batch."""
-        check_vectors(self, x, self.metric.dimension, self.scale.dtype)
+        check_vectors(self, x, self.scale.dtype)
         if self.of_equal_orbits and not (self.training and process_count() > 1):
             return self._as_plain(x)
         if self.training:

@@ -9,9 +9,7 @@ from torch import Tensor, nn
 
 from equibasis.errors import ModelError
 from equibasis.nn.border import check_vectors
-from equibasis.nn.dependence import network_reach
 from equibasis.nn.interface import FeatureSpace, features_of, shown
-from equibasis.nn.reach import check_reach
 from equibasis.solvers.basis import Basis
 
 
@@ -28,13 +26,7 @@ class OnInvariants(nn.Module):
     Raises
     ------
     ModelError
-        If the group moves the features, the module does not take them, or makes the same of all
-        numbers, as a softmax of one does.
-
-    Warns
-    -----
-    UnreachedWarning
-        If some of the output is the same for all numbers, or some features do not count.
+        If the group moves the features, or the module does not take them.
     """
 
     def __init__(self, module: nn.Module, features: FeatureSpace | Basis) -> None:
@@ -48,20 +40,10 @@ class OnInvariants(nn.Module):
             )
         self.module = module
         self.domain, self.codomain = space, space.scalars(_outputs(module, space))
-        self._width = space.dimension
-        self.reach, *_ = network_reach([self])
-        check_reach(
-            type(module).__name__,
-            self.domain,
-            self.codomain,
-            self.reach,
-            why="it makes the same of all numbers",
-            way_out="leave it out, or give it more features",
-        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, n) -> (batch, n')."""
-        check_vectors(self, x, self._width)
+        check_vectors(self, x)
         y: Tensor = self.module(x)
         return y
 

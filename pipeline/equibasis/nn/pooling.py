@@ -7,14 +7,12 @@ from torch import Tensor, nn
 
 from equibasis.errors import ModelError
 from equibasis.nn.border import check_vectors
-from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.identity import IdentifiedWeights
-from equibasis.nn.interface import FeatureSpace, features_of, shown
+from equibasis.nn.interface import FeatureSpace, features_of, with_invariants
 from equibasis.nn.metric import InvariantMetric
 from equibasis.nn.reach import Reach, check_reach
 from equibasis.solvers import solve_space
 from equibasis.solvers.basis import Basis
-from equibasis.symmetry.spaces import SCALAR
 
 
 class NormPool(IdentifiedWeights):
@@ -30,8 +28,8 @@ class NormPool(IdentifiedWeights):
 
     Raises
     ------
-    GroupError
-        As `InvariantMetric`.
+    ModelError
+        If the group keeps no length.
     """
 
     def __init__(self, features: FeatureSpace | Basis) -> None:
@@ -43,7 +41,7 @@ class NormPool(IdentifiedWeights):
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., blocks)."""
         factor = self.metric.factor
-        check_vectors(self, x, self.metric.dimension, None if factor is None else factor.dtype)
+        check_vectors(self, x, None if factor is None else factor.dtype)
         return self.metric.norms(x)
 
     def extra_repr(self) -> str:
@@ -55,7 +53,7 @@ class NormPool(IdentifiedWeights):
         return "NormPool", (self.domain,), f"{self.metric.blocks} blocks"
 
 
-class OrbitMeanPool(IdentifiedWeights, ExactBuffers):
+class OrbitMeanPool(IdentifiedWeights):
     """x -> all that is linear in x and invariant: the mean over its orbit. (..., n) to (..., r).
 
     y = Bᵀ x with B the orthonormal basis of the invariants; the mean of all ρ(g) x is B y. For
@@ -64,14 +62,13 @@ class OrbitMeanPool(IdentifiedWeights, ExactBuffers):
 
     Parameters
     ----------
-    basis
-        The space; or its invariant basis, or where ρ is not orthogonal an equivariant basis
-        X -> 1.
+    invariants
+        The space, or its invariant basis.
 
     Raises
     ------
     ModelError
-        If the basis is another one, or empty: then only 0 is linear and invariant.
+        If it is neither, or only 0 is linear and invariant.
 
     Warns
     -----
@@ -81,39 +78,21 @@ class OrbitMeanPool(IdentifiedWeights, ExactBuffers):
 
     functionals: Tensor
 
-    def __init__(self, basis: FeatureSpace | Basis) -> None:
+    def __init__(self, invariants: FeatureSpace | Basis) -> None:
         super().__init__()
-        given = basis
-        if isinstance(basis, FeatureSpace):
-            basis = solve_space(basis.maps_to(basis.scalars(1)))
-        if not isinstance(basis, Basis):
-            raise ModelError(
-                "OrbitMeanPool needs its space, or the invariant basis of that as equibasis.solve "
-                f"makes it, not {shown(basis)}"
-            )
-        if basis.kind == "invariant":
-            features = FeatureSpace.output_of(basis.space)
-            if not features.representation.is_orthogonal:
-                raise ModelError(
-                    f"{basis!r}: its matrices are not orthogonal, so invariant vectors are not "
-                    f"invariant functions; solve for the maps {features.space} -> 1 instead"
-                )
-        else:
-            features = FeatureSpace.input_of(basis.space)
-            if basis.space.output_space != SCALAR:
-                raise ModelError(f"{basis!r} is neither a basis of invariants nor of maps to 1")
+        space, _ = with_invariants(invariants, "OrbitMeanPool")
+        basis = solve_space(space.maps_to(space.scalars(1)))
         if basis.rank == 0:
             raise ModelError(f"{basis!r} is empty: nothing linear is invariant; take NormPool")
-        features = given if isinstance(given, FeatureSpace) else features
-        self.domain, self.codomain = features, features.scalars(basis.rank)
+        self.domain, self.codomain = space, space.scalars(basis.rank)
         functionals = basis.matrix.T.toarray()
-        self.reach = Reach(np.ones(basis.rank, bool), (np.abs(functionals) > 1e-9).any(axis=0))
-        check_reach("OrbitMeanPool", self.domain, self.codomain, self.reach)
+        inputs = (np.abs(functionals) > 1e-9).any(axis=0)
+        self.reach = check_reach(self, Reach(np.ones(basis.rank, bool), inputs))
         self.register_exact("functionals", functionals)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., r)."""
-        check_vectors(self, x, self.functionals.shape[1], self.functionals.dtype)
+        check_vectors(self, x, self.functionals.dtype)
         y = nn.functional.linear(self.domain.channels_last(x), self.functionals)
         return self.domain.channels_first(y)
 

@@ -42,13 +42,13 @@ class Restriction(ExactBuffers):
         The fields or vectors of G.
     group
         H, whose elements have the names that they have in G: a built-in group, or
-        `equibasis.subgroup`.
+        `equibasis.subgroup`. Where G lists generators, some of those.
 
     Raises
     ------
     ModelError
-        If G lists generators only, or H has other elements, or acts in another way than they do
-        in G.
+        If H has other elements, or acts in another way than they do in G; or G is continuous, or
+        lists generators and is to restrict ``regular``, whose coordinates are all elements.
     GroupError
         If there is no such group.
 
@@ -72,7 +72,7 @@ class Restriction(ExactBuffers):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(..., n, *grid)`` -> the same shape."""
-        check_vectors(self, x, self.domain.dimension)
+        check_vectors(self, x)
         return x if self.order is None else x.index_select(self.domain.channels, self.order)
 
     def extra_repr(self) -> str:
@@ -86,15 +86,18 @@ def restricted(features: FeatureSpace, group: str | Group) -> tuple[FeatureSpace
     Raises `ModelError` and `GroupError` as `Restriction`.
     """
     smaller = find_group(group)
-    if not features.complete:
+    whole = features.space
+    summands = whole.summands if isinstance(whole, Sum) else (whole,)
+    if features.continuous or (_REGULAR in summands and not features.complete):
+        what = "is continuous" if features.continuous else "lists generators only"
         raise ModelError(
-            f"Restriction: {features.group} lists generators only, so its subgroups are not known "
+            f"Restriction: {features.group} {what}, so the elements in {whole} are not known "
             "by name: take a group that lists its elements"
         )
     names = smaller.element_names
     others = [name for name in names if name not in features.elements]
-    if others or not smaller.complete:
-        listed = f"elements {', '.join(others[:4])}" if others else "generators"
+    if others or smaller.complete != features.complete:
+        listed = f"elements {', '.join(others[:4])}" if others else smaller.listed
         raise ModelError(
             f"{smaller.name} is no subgroup of {features.group} by names of elements: it has "
             f"{listed}, and {features.group} lists {', '.join(features.elements[:8])}; make it "

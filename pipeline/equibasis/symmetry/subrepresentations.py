@@ -203,6 +203,7 @@ def subgroup(group: str | Group, name: str, elements: Sequence[str]) -> Group:
         name=name,
         elements=tuple(whole.elements[place] for place in discrete),
         algebra=tuple(names[place] for place in curves),
+        count=None,
         representations={
             key: at_elements(rho, discrete, curves) for key, rho in whole.representations.items()
         },

@@ -142,6 +142,7 @@ def cyclic_group(order: int) -> Group:
         1,
         complete=order <= FEW,
         refuses=partial(_refuses_shifts, order),
+        count=None if order <= FEW else partial(int, order),
         representations={"V": shifted},
     )
 

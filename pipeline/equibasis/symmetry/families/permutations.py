@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -89,13 +91,14 @@ def _first_fault(images: Sequence[int], degree: int) -> str:
 def symmetric_group(degree: int) -> Group:
     """``s{n}``: all permutations of n points, from one exchange and one cycle."""
     points = list(range(degree))
-    return permutation_group(
+    made = permutation_group(
         f"s{degree}",
         {
             "swap": [*points[:2][::-1], *points[2:]],
             "cycle": [*points[1:], 0],
         },
     )
+    return replace(made, count=partial(math.factorial, degree))
 
 
 @family("a{n}", ARRAYS)
@@ -105,10 +108,15 @@ def alternating_group(degree: int) -> Group:
     if degree < 3:
         return permutation_group(f"a{degree}", {"e": points})
     still = 1 - degree % 2  # a cycle is even where its length is odd
-    return permutation_group(
+    made = permutation_group(
         f"a{degree}",
         {
             "cycle3": [1, 2, 0, *points[3:]],
             "cycle": [*points[:still], *points[still + 1 :], still],
         },
     )
+    return replace(made, count=partial(_half_factorial, degree))
+
+
+def _half_factorial(degree: int) -> int:
+    return math.factorial(degree) // 2

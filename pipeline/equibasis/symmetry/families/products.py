@@ -92,9 +92,14 @@ def product_group(*factors: Group) -> Group:
         rearranges=all(group.rearranges for group in on_arrays),
         refuses=partial(_refuses, factors) if on_arrays else None,
         factors=factors,
+        count=partial(_order, factors),
         algebra=tuple(algebra),
         representations=_representations(name, factors, elements, algebra),
     )
+
+
+def _order(factors: Factors) -> int:
+    return math.prod(int(group.order) for group in factors)
 
 
 def _taken_apart(group: Group) -> Factors:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -27,8 +29,9 @@ def hyperoctahedral_group(degree: int) -> Group:
         "cycle": ([*points[1:], 0], one),
         "negate": (points, [-1, *one[1:]]),
     }
-    if degree > FEW or 2**degree * math.factorial(degree) > FEW:
-        return _signed(f"b{degree}", [*of_name], [*of_name.values()], complete=False)
+    if degree > FEW or _order(degree) > FEW:
+        generated = _signed(f"b{degree}", [*of_name], [*of_name.values()], complete=False)
+        return replace(generated, count=partial(_order, degree))
     listed = [
         (index, signs)
         for index in itertools.permutations(points)
@@ -39,6 +42,10 @@ def hyperoctahedral_group(degree: int) -> Group:
         for each in listed
     ]
     return _signed(f"b{degree}", names, listed)
+
+
+def _order(degree: int) -> int:
+    return 2**degree * math.factorial(degree)
 
 
 def _signed(

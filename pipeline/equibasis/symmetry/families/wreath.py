@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -50,6 +51,7 @@ def wreath_group(inner: Group, outer: Group) -> Group:
         complete=False,
         rearranges=True,
         refuses=partial(_refuses_other_shapes, (m, n)),
+        count=partial(_order, inner, outer),
         representations={"V": PermutationRepresentation(np.stack([*index.values()]))},
     )
 
@@ -63,6 +65,18 @@ def _permutations(name: str, group: Group) -> np.ndarray:
             "permutation_group and of files are"
         )
     return rho.index
+
+
+def _order(inner: Group, outer: Group) -> int:
+    """|inner|^m |outer|, both counted as permutations of their points."""
+    m = outer.representations["V"].dimension
+    return _permutations_of(inner) ** m * _permutations_of(outer)
+
+
+def _permutations_of(group: Group) -> int:
+    if group.complete:
+        return len(np.unique(_permutations(group.name, group), axis=0))
+    return int(replace(group, representations={"V": group.representations["V"]}).order)
 
 
 def _rearranged(index: Mapping[str, np.ndarray], array: np.ndarray, generator: str) -> np.ndarray:

@@ -1,7 +1,4 @@
-"""The ``equibasis`` command: arguments in, library calls, one line out when something is wrong.
-
-Exit status: 0 fine, 1 a check failed, 2 wrong usage or input.
-"""
+"""Commands on bases: solve, sweep, inspect, verify, show, diff, export, import."""
 
 from __future__ import annotations
 
@@ -10,58 +7,22 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
-from equibasis import __version__
-from equibasis.console import Group, fail, run
-from equibasis.errors import BasisFileError, EquibasisError, printable
-
-if TYPE_CHECKING:
-    from equibasis.artifact.cache import CachedFile
-    from equibasis.show.tables import Verified
-
-
-class _File(click.Path):
-    """A file by name; none is read from or written to the standard streams, which hold text."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The path, unless it is ``-``."""
-        if value == "-":
-            self.fail("'-' is no file: give its name ('./-' for one that is called so)", param, ctx)
-        return super().convert(value, param, ctx)
-
+from equibasis.console import EXISTING, FILE, examples, fail
+from equibasis.errors import EquibasisError, printable
 
 # Names of the solvers, as `equibasis.solvers` has them, which help and completion do not import.
 SOLVERS = ("auto", "orbits", "projector", "svd", "kernel", "dense")
 
-FILE = _File(path_type=Path, readable=False)  # what opens it says why it cannot
 
-
-def main() -> None:
-    """Entry point of ``equibasis``."""
-    run(commands, "equibasis")
-
-
-@click.group(
-    cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
-)
-@click.version_option(__version__)
-def commands() -> None:
-    """Equivariant and invariant subspaces: solved once, exactly, and kept as files.
-
-    Exit status: 0 fine, 1 a check failed, 2 wrong usage or input.
-    """
-
-
-@commands.command(
-    section="Bases",
-    examples=[
+@click.command(
+    epilog=examples(
         "equibasis solve c4.h5 --group c4 --input 14x14 --output 6x6",
         "equibasis solve bias.h5 --group c4 --output 6x6",
         "equibasis solve so3.h5 --group so3 --input 'V*V' --output V --explain",
-    ],
+    ),
 )
 @click.argument("out", type=FILE)
 @click.option(
@@ -130,9 +91,8 @@ def solve(
     click.echo(f"{printable(out)}: {what}")
 
 
-@commands.command(
-    section="Bases",
-    examples=["equibasis sweep crystals.yaml --dry-run", "equibasis sweep crystals.yaml"],
+@click.command(
+    epilog=examples("equibasis sweep crystals.yaml --dry-run", "equibasis sweep crystals.yaml"),
 )
 @click.argument("file", type=FILE, metavar="SWEEP.yaml")
 @click.option("--out", type=FILE, help="The folder to write.  [default: SWEEP without .yaml]")
@@ -199,7 +159,7 @@ def sweep(
     click.echo(printable(line))
 
 
-@commands.command(section="Bases", examples=["equibasis inspect c4.h5"])
+@click.command(epilog=examples("equibasis inspect c4.h5"))
 @click.argument("files", type=FILE, nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: an object, or a list of them.")
 def inspect(files: tuple[Path, ...], as_json: bool) -> None:
@@ -215,61 +175,41 @@ def inspect(files: tuple[Path, ...], as_json: bool) -> None:
     print_table(description_table(descriptions))
 
 
-@commands.command(section="Bases", examples=["equibasis verify c4.h5 bias.h5"])
-@click.argument("files", type=FILE, nargs=-1, required=True)
+@click.command(epilog=examples("equibasis verify c4.h5 bias.h5"))
+@click.argument("files", type=EXISTING, nargs=-1, required=True)
 def verify(files: tuple[Path, ...]) -> None:
     """Prove basis FILES; exit 1 if one does not hold.
 
-    From nothing but the files: equivariance, rank, orthonormality, hashes. Prints a table in a
-    terminal, elsewhere a line for each file.
+    From nothing but the files: equivariance, rank, orthonormality, hashes. Prints a line for each
+    file.
     """
-    from tqdm import tqdm
+    from equibasis.artifact.store import verify_file
+    from equibasis.artifact.verification import is_proved_exact
 
-    from equibasis.files import is_missing
-    from equibasis.show.tables import print_table, verification_table
-
+    failed = False
     for file in files:
-        if is_missing(file):
-            raise BasisFileError(f"{file}: it does not exist: name a basis file")
-    in_table = sys.stdout.isatty()
-    results = []
-    for file in tqdm(files, desc="verify", unit="file", delay=2, disable=None, leave=False):
-        results.append(_verified(file))
-        if not in_table:
-            click.echo(_line(results[-1]), err=bool(results[-1].reason))
-    if in_table:
-        print_table(verification_table(results))
-    if any(result.reason for result in results):
+        name = printable(file)
+        try:
+            basis, checks = verify_file(file)
+        except EquibasisError as error:
+            failed = True
+            reason = str(error).removeprefix(f"{name}: ")
+            click.echo(f"{name}: FAILED: {reason}", err=True)
+            continue
+        exactly = ", proved in whole numbers" if is_proved_exact(basis) else ""
+        click.echo(
+            f"{name}: ok: {basis.space}, rank {basis.rank}, orthonormal to "
+            f"{checks.orthonormality_error:.1g}, equivariant to {checks.equivariance_error:.1g}"
+            f"{exactly}"
+        )
+    if failed:
         sys.exit(1)
 
 
-def _verified(file: Path) -> Verified:
-    from equibasis.artifact.store import verify_file
-    from equibasis.artifact.verification import is_proved_exact
-    from equibasis.show.tables import Verified
-
-    try:
-        basis, checks = verify_file(file)
-        exact = is_proved_exact(basis)
-    except EquibasisError as error:
-        return Verified(printable(file), reason=str(error).removeprefix(f"{printable(file)}: "))
-    errors = checks.orthonormality_error, checks.equivariance_error
-    return Verified(printable(file), str(basis.space), basis.rank, *errors, exact)
-
-
-def _line(result: Verified) -> str:
-    if result.reason:
-        return f"{result.file}: FAILED: {result.reason}"
-    return (
-        f"{result.file}: ok: {result.holds}, rank {result.rank}, orthonormal to "
-        f"{result.orthonormality_error:.1g}, equivariant to {result.equivariance_error:.1g}"
-        + (", proved in whole numbers" if result.exact else "")
-    )
-
-
-@commands.command(
-    section="Bases",
-    examples=["equibasis show c4.h5", "equibasis show c4.h5 --view vectors --count 8 --out c4.svg"],
+@click.command(
+    epilog=examples(
+        "equibasis show c4.h5", "equibasis show c4.h5 --view vectors --count 8 --out c4.svg"
+    ),
 )
 @click.argument("file", type=FILE)
 @click.option("--out", type=FILE, help="A .png or .svg to write.  [default: show it here]")
@@ -307,7 +247,7 @@ def show(file: Path, out: Path | None, view: str | None, count: int | None) -> N
         print_orbits(basis) if view == "orbits" else print_basis(basis, count)
 
 
-@commands.command(section="Bases", examples=["equibasis diff c4.h5 other.h5"])
+@click.command(epilog=examples("equibasis diff c4.h5 other.h5"))
 @click.argument("a", type=FILE)
 @click.argument("b", type=FILE)
 def diff(a: Path, b: Path) -> None:
@@ -320,20 +260,13 @@ def diff(a: Path, b: Path) -> None:
     from equibasis.solvers.basis import TOLERANCE
 
     first, second = load_basis(a), load_basis(b)
-    for what, one, other in (
-        (
-            "spaces",
-            (first.input_shape, first.output_shape),
-            (second.input_shape, second.output_shape),
-        ),
-        ("ranks", first.rank, second.rank),
-    ):
-        if one != other:
-            click.echo(
-                f"different {what}: {first.space}, rank {first.rank}; "
-                f"{second.space}, rank {second.rank}"
-            )
-            sys.exit(1)
+    shapes = [(each.output_shape, each.input_shape) for each in (first, second)]
+    if shapes[0] != shapes[1] or first.rank != second.rank:
+        click.echo(
+            f"different {'ranks' if shapes[0] == shapes[1] else 'spaces'}: {first.space}, rank "
+            f"{first.rank}; {second.space}, rank {second.rank}"
+        )
+        sys.exit(1)
     angle = subspace_angle(first, second)
     same = angle <= TOLERANCE
     identical = content_sha256(first) == content_sha256(second)
@@ -345,7 +278,7 @@ def diff(a: Path, b: Path) -> None:
         sys.exit(1)
 
 
-@commands.command(section="Bases", examples=["equibasis export c4.h5 c4.npz"])
+@click.command(epilog=examples("equibasis export c4.h5 c4.npz"))
 @click.argument("file", type=FILE)
 @click.argument("out", type=FILE)
 def export(file: Path, out: Path) -> None:
@@ -365,10 +298,9 @@ def export(file: Path, out: Path) -> None:
     )
 
 
-@commands.command(
+@click.command(
     "import",
-    section="Bases",
-    examples=["h5repack -f GZIP=9 c4.h5 small.h5", "equibasis import small.h5 c4_again.h5"],
+    epilog=examples("h5repack -f GZIP=9 c4.h5 small.h5", "equibasis import small.h5 c4_again.h5"),
 )
 @click.argument("file", type=FILE)
 @click.argument("out", type=FILE)
@@ -385,162 +317,3 @@ def import_(file: Path, out: Path) -> None:
     basis = import_basis(file, out)
     told = f"{basis.space}, rank {basis.rank}, content {content_sha256(basis)[:16]}"
     click.echo(f"{printable(out)}: {told}")
-
-
-@commands.group(section="Cache")
-def cache() -> None:
-    """List and remove the bases that `equibasis.get_basis` keeps.
-
-    The variable EQUIBASIS_CACHE names the folder, unless set the system's own for caches;
-    EQUIBASIS_CACHE_SIZE is the most that it may take, unless set 1GB.
-    """
-
-
-@cache.command("ls", examples=["equibasis cache ls"])
-def cache_ls() -> None:
-    """List the bases kept, the most recently used first."""
-    from rich.filesize import decimal
-    from rich.table import Table
-
-    from equibasis.artifact.cache import cache_folder, cache_size, cached_files
-    from equibasis.show.tables import print_table
-
-    most_bytes, files = cache_size(), cached_files()
-    if files:
-        table = Table()
-        table.add_column("basis", overflow="fold")
-        table.add_column("size", justify="right")
-        table.add_column("last used")
-        for file in files:
-            used = time.strftime("%Y-%m-%d %H:%M", time.localtime(file.last_used))
-            table.add_row(file.path.name, decimal(file.bytes), used)
-        print_table(table)
-    click.echo(f"{_counted(files)} of {decimal(most_bytes)}, in {printable(cache_folder())}")
-
-
-@cache.command("prune", examples=["equibasis cache prune --max-size 500MB"])
-@click.option("--all", "everything", is_flag=True, help="Remove every basis.")
-@click.option(
-    "--max-size",
-    metavar="SIZE",
-    help="How much may stay, such as 500MB.  [default: EQUIBASIS_CACHE_SIZE]",
-)
-def cache_prune(everything: bool, max_size: str | None) -> None:
-    """Remove the bases used least recently.
-
-    Files that killed processes left behind are removed whatever their size.
-    """
-    from equibasis.artifact.cache import (
-        cache_folder,
-        cache_size,
-        cached_files,
-        parse_size,
-        prune_cache,
-    )
-
-    if everything and max_size is not None:
-        raise click.UsageError("--all and --max-size exclude each other: give one")
-    most_bytes = 0 if everything else cache_size() if max_size is None else parse_size(max_size)
-    removed, left = prune_cache(most_bytes), cached_files()
-    click.echo(
-        f"removed {_counted(removed)}; kept {_counted(left)}, in {printable(cache_folder())}"
-    )
-
-
-def _counted(files: list[CachedFile]) -> str:
-    from rich.filesize import decimal
-
-    noun = "basis" if len(files) == 1 else "bases"
-    return f"{len(files)} {noun}, {decimal(sum(file.bytes for file in files))}"
-
-
-@commands.command(
-    section="Pipelines", examples=["equibasis audit --only bases", "equibasis audit --lock"]
-)
-@click.option(
-    "--only",
-    multiple=True,
-    metavar="FOLDER",
-    help="Run only the stages with outputs in FOLDER, such as bases, and what they need; may be "
-    "given several times.",
-)
-@click.option("--repo", type=FILE, default=Path(), help="The project's folder.  [default: here]")
-@click.option("--strict", is_flag=True, help="Ask for identical models, curves and figures too.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--summary", type=FILE, help="Write a summary to this file, in Markdown.")
-@click.option("--lock", is_flag=True, help="Run nothing: is dvc.lock that of the working tree?")
-def audit(
-    only: tuple[str, ...],
-    repo: Path,
-    strict: bool,
-    as_json: bool,
-    summary: Path | None,
-    lock: bool,
-) -> None:
-    """Run the pipeline in a clean clone; exit 1 if it differs.
-
-    What the committed pipeline makes there is compared with what the committed dvc.lock says.
-    Data and bases have to come out identical, metrics to 0.1%, or to the tolerance that their stage
-    has as its meta in dvc.yaml. Nothing is taken from a cache, and
-    nothing of the project is changed.
-    """
-    if lock:
-        if only or strict or summary:
-            raise click.UsageError("--lock runs nothing: leave --only, --strict and --summary out")
-        _check_lock(repo, as_json)
-        return
-    from equibasis.audit import audit as auditing
-    from equibasis.audit import report
-    from equibasis.files import check_writable, write_text
-    from equibasis.show.tables import print_table
-
-    if summary is not None:
-        check_writable(summary)
-    found = auditing.audit(repo, only, strict)
-    if summary is not None:
-        write_text(summary, report.summary(found))
-    if as_json:
-        click.echo(json.dumps(found.as_json(), indent=2))
-    else:
-        print_table(report.findings_table(found.findings))
-    if found.uncommitted:
-        click.echo(
-            f"equibasis: HEAD was audited, without {found.uncommitted} uncommitted changes",
-            err=True,
-        )
-    line = report.verdict_line(found)
-    if not found.passed:
-        sys.exit(fail(line, 1))
-    click.echo(line, err=as_json)
-
-
-def _check_lock(repo: Path, as_json: bool) -> None:
-    from dataclasses import asdict
-
-    from equibasis.audit import audit as auditing
-    from equibasis.audit import report
-
-    findings = auditing.stale_findings(repo)
-    if as_json:
-        listed = [asdict(finding) for finding in findings]
-        click.echo(json.dumps({"passed": not findings, "findings": listed}, indent=2))
-    elif findings:
-        from equibasis.show.tables import print_table
-
-        print_table(report.findings_table(findings))
-    if findings:
-        sys.exit(fail(report.stale_line(findings), 1))
-    click.echo("dvc.lock is that of the working tree", err=as_json)
-
-
-@commands.command(section="Pipelines", examples=["equibasis mend && dvc repro"])
-def mend() -> None:
-    """Mend what a killed `dvc repro` left behind.
-
-    DVC writes dvc.lock and its list of locks in place: killed at that moment, it cannot read them
-    afterwards. Run in the project's folder; says what was mended, if anything was.
-    """
-    from equibasis.audit.repair import mend as mend_project
-
-    for line in mend_project(Path()):
-        click.echo(line, err=True)
