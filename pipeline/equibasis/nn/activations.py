@@ -109,10 +109,6 @@ class NormActivation(IdentifiedWeights):
         gates = self.gate(along(self.scale) * lengths + along(self.shift))
         return x * self.metric.spread(gates)
 
-    def extra_repr(self) -> str:
-        """Space and blocks, for ``repr``."""
-        return f"{self.domain}, {self.metric.blocks} blocks"
-
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """A scale and a shift for each block."""
         return "NormActivation", (self.domain,), f"{self.metric.blocks} blocks"
@@ -157,10 +153,6 @@ class GatedActivation(IdentifiedWeights):
         axis = self.domain.channels
         gates = self.gate(x.narrow(axis, n, self.blocks))
         return x.narrow(axis, 0, n) * gates.index_select(axis, self.block)
-
-    def extra_repr(self) -> str:
-        """Space and blocks, for ``repr``."""
-        return f"{self.codomain}, {self.blocks} blocks"
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """A gate for each block, made by the weights before it."""

@@ -115,12 +115,6 @@ class EquivariantBilinear(IdentifiedWeights):
         weight = self.expansion(self.coefficients).view(-1, products.shape[-1])
         return self.domain.channels_first(functional.linear(products, weight))
 
-    def extra_repr(self) -> str:
-        """Group and spaces, for ``repr``."""
-        return (
-            f"{self.first.group}: {self.first.space}, {self.second.space} -> {self.codomain.space}"
-        )
-
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """The maps X ⊗ Y -> Z."""
         spaces = self.first, self.second, self.codomain

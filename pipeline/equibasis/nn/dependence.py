@@ -25,8 +25,7 @@ from equibasis.nn.fields import FieldAvgPool, FieldMaxPool, FieldsToVectors, Fie
 from equibasis.nn.init import LinearLayer, whiten_
 from equibasis.nn.layers import EquivariantLinear
 from equibasis.nn.normalization import EquivariantLayerNorm
-from equibasis.nn.on_invariants import OnInvariants
-from equibasis.nn.pooling import OrbitMeanPool
+from equibasis.nn.pooling import OnInvariants, OrbitMeanPool
 from equibasis.nn.reach import WAY_OUT, Reach, check_reach, name_of
 from equibasis.nn.tracing import without_autocast
 

@@ -147,10 +147,6 @@ class OrbitMaxPool(IdentifiedWeights):
             x = x.index_select(channels, self.get_buffer("members"))
         return x.unflatten(channels, (self.orbits, self.longest)).amax(dim=channels)
 
-    def extra_repr(self) -> str:
-        """Group and spaces, for ``repr``."""
-        return self.domain.to(self.codomain)
-
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """The orbits in their order, which the weights after it take."""
         return "OrbitMaxPool", (self.domain,), f"{self.orbits} orbits"

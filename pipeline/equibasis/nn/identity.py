@@ -46,11 +46,17 @@ class IdentifiedWeights(ExactBuffers, abc.ABC):
     of its own weights only.
     """
 
+    domain: FeatureSpace
+    codomain: FeatureSpace
     _identity: str | None = None
 
     @abc.abstractmethod
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """The kind of layer, the spaces of its weights, and how many or which they are."""
+
+    def extra_repr(self) -> str:
+        """Group and spaces, for ``repr``."""
+        return self.domain.to(self.codomain)
 
     def identity(self) -> str:
         """What the weights are of, such as ``EquivariantLinear c4: 6x6 -> 3x3, rank 81, sha256 …``.

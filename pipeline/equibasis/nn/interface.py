@@ -16,7 +16,7 @@ from equibasis.solvers.basis import Basis
 from equibasis.symmetry.assembled import direct_sum, product
 from equibasis.symmetry.constructions import invariant_coordinates, restriction, same_representation
 from equibasis.symmetry.hom_space import HomSpace
-from equibasis.symmetry.representations import TOLERANCE, PermutationRepresentation, Representation
+from equibasis.symmetry.representations import PermutationRepresentation, Representation
 from equibasis.symmetry.spaces import SCALAR, Grid, Shape, Space, Sum, array_shape, copies
 
 
@@ -209,13 +209,8 @@ class FeatureSpace:
     @property
     def is_trivial(self) -> bool:
         """Whether nothing moves, every ρ(g) = 1, so that all of x is invariant."""
-        rho = self.representation
-        if self.axes:
-            return False
-        if isinstance(rho, PermutationRepresentation):
-            moved = (rho.index != np.arange(rho.dimension)).any()
-            return not moved and (rho.signs is None or bool((rho.signs > 0).all()))
-        return bool(np.abs(rho.matrices - np.eye(rho.dimension)).max() < TOLERANCE)
+        still = self.scalars(self.dimension).representation
+        return not self.axes and same_representation(self.representation, still)
 
     def __repr__(self) -> str:
         return f"FeatureSpace({self})"

@@ -1,19 +1,32 @@
-"""One layer for every size: the coefficients of a layer for n points, taken over to another n."""
+"""Layers for another number of points, and for subgroups: the same coefficients, the same map."""
 
 from __future__ import annotations
 
+import functools
+import operator
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from equibasis.errors import ModelError
+from equibasis.errors import GroupError, ModelError
 from equibasis.nn.bias import Bias
+from equibasis.nn.border import check_vectors
+from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.convolution import Convolution
-from equibasis.nn.interface import basis_of, shown
+from equibasis.nn.interface import FeatureSpace, basis_of, features_of, shown
 from equibasis.nn.layers import EquivariantLinear
+from equibasis.solvers import problem
 from equibasis.solvers.basis import Basis
-from equibasis.symmetry.spaces import Grid, Space, Sum
+from equibasis.symmetry.catalog import find_group
+from equibasis.symmetry.constructions import at_elements, restriction, same_representation
+from equibasis.symmetry.group import Group
+from equibasis.symmetry.representations import (
+    Representation,
+)
+from equibasis.symmetry.spaces import Grid, Named, Space, Sum, copies
 
 How: TypeAlias = Literal["sum", "mean"]
 
@@ -21,6 +34,8 @@ Layer = TypeVar("Layer", bound=EquivariantLinear | Convolution)
 
 # Index pairs whose coefficients are compared, at most.
 _MOST_PAIRS = 2**20
+
+_REGULAR = Named("regular")
 
 
 def transfer(
@@ -219,3 +234,117 @@ def _inputs_a_row(basis: Basis) -> np.ndarray:
         for block in basis.blocks
     ]
     return np.concatenate(counts)
+
+
+class Restriction(ExactBuffers):
+    """Fields or vectors of a group G as those of a subgroup H: layers of H may follow.
+
+    The numbers stay. What has the same text for H stays in its place: ``1``, ``vector``, names of
+    representations. ``regular`` of G is ``|G|/|H|`` times ``regular`` of H, one after the other,
+    whose coordinates are put in the order of the elements of H. So the codomain is what layers of H
+    are built for: ``8*regular + vector`` of d4 becomes ``16*regular + vector`` of c4.
+    ``(..., n, *grid)`` to the same shape.
+
+    Parameters
+    ----------
+    features
+        The fields or vectors of G.
+    group
+        H, whose elements have the names that they have in G: a built-in group, or
+        `equibasis.subgroup`. Where G lists generators, some of those.
+
+    Raises
+    ------
+    ModelError
+        If H has other elements, or acts in another way than they do in G; or G is continuous, or
+        lists generators and is to restrict ``regular``, whose coordinates are all elements.
+    GroupError
+        If there is no such group.
+
+    Examples
+    --------
+    >>> import equibasis as eb
+    >>> from equibasis.nn import EquivariantConv2d
+    >>> square = EquivariantConv2d(eb.kernel_basis("d4", "1", "4*regular", 3))
+    >>> print(Restriction(square.codomain, "c2").codomain)
+    16*regular of c2, fields on 2 axes
+    """
+
+    order: Tensor | None
+
+    def __init__(self, features: FeatureSpace | Basis, group: str | Group) -> None:
+        super().__init__()
+        self.domain = features_of(features, "Restriction")
+        self.codomain, order = restricted(self.domain, group)
+        moved = not np.array_equal(order, np.arange(len(order)))
+        self.register_exact("order", order if moved else None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(..., n, *grid)`` -> the same shape."""
+        check_vectors(self, x)
+        return x if self.order is None else x.index_select(self.domain.channels, self.order)
+
+    def extra_repr(self) -> str:
+        """Both groups, for ``repr``."""
+        return f"{self.domain} -> {self.codomain}"
+
+
+def restricted(features: FeatureSpace, group: str | Group) -> tuple[FeatureSpace, np.ndarray]:
+    """The space of a subgroup, and which coordinate of the group each of its coordinates is.
+
+    Raises `ModelError` and `GroupError` as `Restriction`.
+    """
+    smaller = find_group(group)
+    whole = features.space
+    summands = whole.summands if isinstance(whole, Sum) else (whole,)
+    if features.continuous or (_REGULAR in summands and not features.complete):
+        what = "is continuous" if features.continuous else "lists generators only"
+        raise ModelError(
+            f"Restriction: {features.group} {what}, so the elements in {whole} are not known "
+            "by name: take a group that lists its elements"
+        )
+    names = smaller.element_names
+    others = [name for name in names if name not in features.elements]
+    if others or smaller.complete != features.complete:
+        listed = f"elements {', '.join(others[:4])}" if others else smaller.listed
+        raise ModelError(
+            f"{smaller.name} is no subgroup of {features.group} by names of elements: it has "
+            f"{listed}, and {features.group} lists {', '.join(features.elements[:8])}; make it "
+            "with equibasis.subgroup"
+        )
+    places = [features.elements.index(name) for name in names]
+    rho = at_elements(features.representation, places)
+    turns = None if features.turns is None else features.turns[places]
+    try:
+        sizes = {each: problem(smaller, output=each).k for each in {*summands} - {_REGULAR}}
+        sizes[_REGULAR] = len(features.elements)
+        space, order = _by_summands(summands, sizes, rho)
+        made = FeatureSpace.output_of(problem(smaller, output=space))
+        if not same_representation(restriction(rho, order), made.representation):
+            raise GroupError(f"{smaller.name} acts there in another way")
+    except GroupError as error:
+        raise ModelError(
+            f"Restriction: {whole} of {smaller.name} is not that of {features.group} restricted "
+            "(regular ones of both differ but as summands by themselves): choose a subgroup that "
+            "equibasis.subgroup makes, and other spaces"
+        ) from error
+    return made.on_grid(features.axes, turns), order
+
+
+def _by_summands(
+    summands: Sequence[Space], sizes: Mapping[Space, int], rho: Representation
+) -> tuple[Space, np.ndarray]:
+    """The text for H, and the coordinates in its order."""
+    if sum(sizes[each] for each in summands) != rho.dimension:
+        raise GroupError("the dimensions differ")
+    order, parts, start = [], [], 0
+    for each in summands:
+        here = np.arange(start, start + sizes[each])
+        start += sizes[each]
+        if each == _REGULAR:  # coset by coset: h₁x, h₂x, … for the first x of each
+            images = np.stack([move.tocsc()[:, here].indices for move in rho.moves()])
+            _, first = np.unique(images.min(axis=0), return_index=True)
+            here, each = images[:, first].T.ravel(), copies(len(first), _REGULAR)
+        order.append(here)
+        parts.append(each)
+    return functools.reduce(operator.add, parts), np.concatenate(order)

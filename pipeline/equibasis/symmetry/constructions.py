@@ -169,11 +169,13 @@ def at_elements(
 
 
 def restriction(rho: Representation, coordinates: np.ndarray) -> Representation:
-    """ρ on the span of some coordinates, ascending, which every ρ(g) keeps."""
-    if len(coordinates) == rho.dimension:
+    """ρ on the span of some coordinates, in any order, which every ρ(g) keeps."""
+    if np.array_equal(coordinates, np.arange(rho.dimension)):
         return rho
     if isinstance(rho, PermutationRepresentation):
-        index = np.searchsorted(coordinates, rho.index[:, coordinates])
+        places = np.zeros(rho.dimension, dtype=rho.index.dtype)
+        places[coordinates] = np.arange(len(coordinates))
+        index = places[rho.index[:, coordinates]]
         return PermutationRepresentation(index, signs_of(rho)[:, coordinates])
     rows = coordinates[:, None]
     return MatrixRepresentation(
