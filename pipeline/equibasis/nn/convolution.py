@@ -13,7 +13,6 @@ from torch.nn import functional
 
 from equibasis.errors import ModelError, SpaceError
 from equibasis.linalg.numbers import whole_number
-from equibasis.linalg.remembered import remembered
 from equibasis.nn.bias import InvariantBias
 from equibasis.nn.border import check_vectors
 from equibasis.nn.expansion import BasisExpansion
@@ -22,6 +21,7 @@ from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.init import whiten_
 from equibasis.nn.interface import FeatureSpace, basis_of, shown
 from equibasis.nn.reach import Reach, check_reach
+from equibasis.nn.remembered import remembered
 from equibasis.nn.tracing import without_autocast
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.windows import fibre_of, on_axes, on_fibre

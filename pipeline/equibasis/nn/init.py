@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from equibasis.errors import ModelError
 from equibasis.linalg.numbers import whole_number
-from equibasis.linalg.remembered import remembered
 from equibasis.nn.border import number_of
 from equibasis.nn.interface import shown
+from equibasis.nn.remembered import remembered
 from equibasis.nn.schur import block_transforms
 from equibasis.solvers.basis import Basis
 from equibasis.solvers.blocks import Block
