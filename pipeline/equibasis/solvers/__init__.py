@@ -15,6 +15,7 @@ from equibasis.solvers import dense, kernel, orbits, projector, svd
 from equibasis.solvers.basis import Basis, make_basis
 from equibasis.solvers.constraints import whole_constraints
 from equibasis.solvers.interface import Cost, Solver
+from equibasis.solvers.ranks import expected_rank
 from equibasis.solvers.reynolds import known_rank
 from equibasis.solvers.tables import Table
 from equibasis.symmetry.catalog import find_group
@@ -167,10 +168,10 @@ def prediction(space: HomSpace, solver: Solver | None = None) -> Prediction:
     treated = list(_treated(space, solver).values())
     used = _joined(each.name for each, _ in treated)
     if any(_lists_first(each, space) for each, _ in treated):
-        return Prediction(used, known_rank(space), None)
+        return Prediction(used, _known_rank(space), None)
     costs = [each.cost(part) for each, part in treated]
     memory = max((cost.memory for cost in costs), default=0.0)
-    return Prediction(used, known_rank(space), Cost(memory, sum(cost.seconds for cost in costs)))
+    return Prediction(used, _known_rank(space), Cost(memory, sum(cost.seconds for cost in costs)))
 
 
 def _lists_first(solver: Solver, space: HomSpace) -> bool:
@@ -244,8 +245,13 @@ def _types(space: HomSpace, side: str) -> str:
     return f"orbit types {', '.join(told)}"
 
 
+def _known_rank(space: HomSpace) -> int | None:
+    """The rank where characters, type by type, or weights give it."""
+    return expected_rank(space).rank if space.complete else known_rank(space)
+
+
 def _rank_beforehand(space: HomSpace) -> str:
-    rank = known_rank(space)
+    rank = _known_rank(space)
     if rank is not None:
         return f"{rank:,}, from {'characters' if space.complete else 'weights'}"
     if not space.continuous:

@@ -7,7 +7,7 @@ dimension δ, and V = R^q ⊗ D with D acting on the second factor alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from scipy import sparse
 
 from equibasis.errors import EquibasisError
 from equibasis.linalg.kernel import commutator, projected
-from equibasis.symmetry.lie import LieAlgebra, lie_algebra
+from equibasis.symmetry.lie import lie_algebra
 from equibasis.symmetry.pair_orbits import pair_orbits
 from equibasis.symmetry.representations import (
     MatrixRepresentation,
@@ -111,9 +111,18 @@ def decompose(representations: Sequence[Representation], continuous: int = 0) ->
         If no bases are found within rounding, or a continuous group is not orthogonal.
     """
     unitary = [_Orthogonal.of(rho) for rho in representations]
-    algebra = lie_algebra(representations, continuous) if continuous else None
+    acting: list[Sequence[sparse.csr_array]] = []
+    if continuous:
+        discrete = range(representations[0].order - continuous)
+        acting += lie_algebra(representations, continuous).basis
+        acting += [[rho.matrix(h) for rho in representations] for h in discrete]
+
+    def draw(source: int, target: int, seed: int) -> np.ndarray:
+        pairs = [(each[source], each[target]) for each in acting]
+        return _random_map(unitary[source].rho, unitary[target].rho, seed, pairs)
+
     for seeds in zip(*[iter(_SEEDS)] * 4, strict=True):
-        found = _decompose(unitary, seeds, algebra, continuous)
+        found = _decompose(unitary, seeds, draw)
         if found is not None:
             return found
     raise EquibasisError("the representations do not fall apart within rounding")
@@ -146,24 +155,21 @@ def _scattered(count: int, seed: int) -> np.ndarray:
 
 
 def _random_map(
-    representations: Sequence[_Orthogonal],
-    source_: int,
-    target_: int,
+    source: Representation,
+    target: Representation,
     seed: int,
-    algebra: LieAlgebra | None,
-    continuous: int,
+    pairs: Sequence[tuple[sparse.csr_array, sparse.csr_array]],
 ) -> np.ndarray:
-    """Some map that commutes with the group, (t_target, t_source)."""
-    source, target = representations[source_].rho, representations[target_].rho
+    """Some map that commutes with the group, (t_target, t_source).
+
+    ``pairs`` are the matrices of a continuous group that it has to commute with.
+    """
     shape = target.dimension, source.dimension
-    if algebra is not None:
-        start = _scattered(math.prod(shape), seed).reshape(shape)
-        pairs = [(each[source_], each[target_]) for each in algebra.basis]
-        discrete = range(source.order - continuous)
-        pairs += [(source.matrix(h), target.matrix(h)) for h in discrete]
+    if pairs:
+        start = _scattered(math.prod(shape), seed)
         demanded = sparse.csr_array(sparse.vstack([commutator(*pair) for pair in pairs]))
         operator = sparse.csr_array(demanded.T @ demanded)
-        return projected(operator, start.reshape(-1, 1)).reshape(shape)
+        return projected(operator, start[:, None]).reshape(shape)
     if isinstance(source, PermutationRepresentation) and isinstance(
         target, PermutationRepresentation
     ):
@@ -180,20 +186,15 @@ def _random_map(
 def _decompose(
     representations: Sequence[_Orthogonal],
     seeds: tuple[int, ...],
-    algebra: LieAlgebra | None,
-    continuous: int,
+    draw: Callable[[int, int, int], np.ndarray],
 ) -> Decomposition | None:
     irreps: list[Irrep] = []
     members: list[list[list[np.ndarray]]] = []  # by kind and irrep: bases of the copies
     for kind in range(len(representations)):
         members.append([[] for _ in irreps])
-        commuting = [
-            _random_map(representations, kind, kind, seed, algebra, continuous) for seed in seeds
-        ]
-        to_known = {
-            known: _random_map(representations, known, kind, seeds[0], algebra, continuous)
-            for known in {irrep.holder for irrep in irreps}
-        }
+        commuting = [draw(kind, kind, seed) for seed in seeds]
+        holders = {irrep.holder for irrep in irreps}
+        to_known = {known: draw(known, kind, seeds[0]) for known in holders}
         to_known[kind] = commuting[0]
         for space in _eigenspaces(commuting[-1]):
             for number, irrep in enumerate(irreps):

@@ -16,15 +16,14 @@ def pair_orbits(
 ) -> OrbitColumns:
     """Hom_G(X, Y) as orbits of pairs (o, i), row-major, under the generators alone.
 
-    A pair in one orbit with its own negative gives nothing.
+    Every pair is two points, itself and its negative; a pair in one orbit with its own negative
+    gives nothing.
     """
     n = output.dimension * input_.dimension
-    moves = [pair_images(input_, output, g) for g in range(output.order)]
-    if input_.signs is None and output.signs is None:
-        first, signs = orbit_leaders([images for images, _ in moves]), None
-    else:
-        first, signs = on_points(orbit_leaders([double_cover(*each) for each in moves]), n)
-    labels = numbered(first)
+    moves = [double_cover(*pair_images(input_, output, g)) for g in range(output.order)]
+    positive, negative = orbit_leaders(moves).reshape(2, n)
+    labels = numbered(np.where(positive == negative, -1, np.minimum(positive, negative)))
+    signs = np.where(positive <= negative, 1, -1).astype(np.int8)
     return OrbitColumns(labels, np.bincount(labels[labels >= 0]), signs)
 
 
@@ -54,17 +53,3 @@ def double_cover(images: np.ndarray, signs: np.ndarray) -> np.ndarray:
     n = len(images)
     up = np.where(signs > 0, images, images + n)
     return np.concatenate([up, (up + n) % (2 * n)])
-
-
-def on_points(leader: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """The lowest point of the orbit of each of n points, from those of a double cover.
-
-    Returns
-    -------
-    first, signs
-        Lowest points, -1 where a point is in one orbit with its negative; and the signs relative
-        to them, int8, each (n,).
-    """
-    positive, negative = leader[:n], leader[n:]
-    first = np.where(positive == negative, -1, np.minimum(positive, negative))
-    return first, np.where(positive <= negative, 1, -1).astype(np.int8)
