@@ -228,7 +228,7 @@ def section(rows: list[list[str]]) -> str:
     )
     titles = [
         "library",
-        "representations given as",
+        "given as",
         "lines",
         "dimension",
         "made in",

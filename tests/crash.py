@@ -168,7 +168,7 @@ def crash_cache(folder: Path, kills: int, seed: int) -> collections.Counter[str]
 
 def finished_project(folder: Path) -> Path:
     """A copy of this project in which the stages were run, committed."""
-    clone = copy_of_this_project(folder / "project")
+    clone = copy_of_this_project(folder / "project", code_as_one=True)
     run(clone, "dvc", "repro", *STAGES)
     commit(clone)
     return clone

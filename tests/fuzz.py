@@ -31,6 +31,7 @@ import equibasis as eb
 from equibasis.artifact import store
 from equibasis.artifact.normalise import import_basis
 from equibasis.artifact.plain_hdf5 import PlainFile
+from equibasis.symmetry.workers import cores
 
 # Seconds and MiB that one mutation may take beyond what its process has.
 _SECONDS = 30
@@ -507,7 +508,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=200_000, help="mutations at most")
     parser.add_argument("--minutes", type=float, default=10, help="time at most")
     parser.add_argument("--first", type=int, default=0, help="number of the first mutation")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--processes", type=int, default=cores())
     parser.add_argument("--only", type=int, help="run one mutation, here")
     parser.add_argument(
         "--import-every", type=int, default=_IMPORT_EVERY, help="import one of so many mutations"

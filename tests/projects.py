@@ -18,7 +18,8 @@ import yaml
 from filelock import FileLock
 
 import equibasis as eb
-from forks import dvc
+import forks
+from equibasis.symmetry import user_module
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -86,13 +87,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 def attempt(folder: Path, *command: object, **more: str) -> subprocess.CompletedProcess[str]:
     """A command in a folder; ``more`` is added to its environment."""
-    name, *arguments = map(str, command)
-    if name == "dvc":
-        return dvc(arguments, folder, environment(folder) | more, timeout=900)
-    return subprocess.run(
-        [name, *arguments], cwd=folder, env=environment(folder) | more,
-        capture_output=True, text=True, timeout=900, check=False,
-    )  # fmt: skip
+    return forks.run(list(map(str, command)), folder, environment(folder) | more, timeout=900)
 
 
 def run(folder: Path, *command: object) -> str:
@@ -105,12 +100,16 @@ def run(folder: Path, *command: object) -> str:
 
 @contextlib.contextmanager
 def stages_here(folder: Path) -> Iterator[None]:
-    """A folder in which stages run in this process; torch computes afterwards as before."""
+    """A folder in which stages run in this process; torch computes afterwards as before.
+
+    And modules of the user's are looked for where they were before.
+    """
     import torch
 
     threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setattr(user_module, "_chosen", user_module._chosen)
         yield
     torch.set_deterministic_debug_mode(mode)
     torch.set_num_threads(threads)
@@ -138,12 +137,17 @@ def commit(folder: Path, message: str = "Changes") -> None:
 
 
 def copy_of_this_project(
-    folder: Path, parameters: dict[str, Any] = PARAMETERS, lock: bool = False, **stages: Any
+    folder: Path,
+    parameters: dict[str, Any] = PARAMETERS,
+    lock: bool = False,
+    code_as_one: bool = False,
+    **stages: Any,
 ) -> Path:
     """What Git tracks or would track of this project, with these parameters, committed.
 
-    Its dvc.lock is left out unless ``lock``. ``stages`` replaces definitions in dvc.yaml; those set
-    to None are left out, and so are all plots.
+    Its dvc.lock is left out unless ``lock``. With ``code_as_one`` each stage depends on all code as
+    one folder: DVC takes seconds a stage to write down hundreds of dependencies. ``stages``
+    replaces definitions in dvc.yaml; those set to None are left out, and so are all plots.
     """
     listed = run(REPOSITORY, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for name in filter(None, listed.split("\0")):
@@ -153,11 +157,17 @@ def copy_of_this_project(
     (folder / "params.yaml").write_text(yaml.safe_dump(parameters), encoding="utf-8")
     if not lock:
         (folder / "dvc.lock").unlink(missing_ok=True)
+    pipeline = yaml.safe_load((folder / "dvc.yaml").read_text(encoding="utf-8"))
     if stages:
-        pipeline = yaml.safe_load((folder / "dvc.yaml").read_text(encoding="utf-8"))
         del pipeline["plots"]
         pipeline["stages"] |= stages
         pipeline["stages"] = {name: each for name, each in pipeline["stages"].items() if each}
+    if code_as_one:
+        for stage in pipeline["stages"].values():
+            each = stage.get("do", stage)
+            others = [path for path in each["deps"] if not path.startswith("pipeline/")]
+            each["deps"] = ["pipeline", *others]
+    if stages or code_as_one:
         (folder / "dvc.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False), "utf-8")
     start_git(folder)
     commit(folder, "The project")
@@ -237,7 +247,7 @@ def _run_for_the_first_time(base: Path) -> FirstRun:
     folder, told = base / "project", base / "told"
     told.mkdir()
     (told / "sitecustomize.py").write_text(TELLING, encoding="utf-8")
-    copy_of_this_project(folder, USUAL, lock=True)
+    copy_of_this_project(folder, USUAL, code_as_one=True)
     done = attempt(
         folder, "dvc", "repro",
         PYTHONPATH=os.pathsep.join(map(str, (told, package_of(folder)))), TOLD=str(told),

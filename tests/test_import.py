@@ -18,10 +18,10 @@ import pytest
 
 import by_hand
 import equibasis as eb
+import forks
 from basis_files import BASES, edit, fixed, rehash, replaced, saved
 from equibasis.artifact import foreign_hdf5, normalise, store
 from equibasis.artifact.normalise import import_basis
-from forks import program
 
 THE_COMMAND = "'equibasis import FILE OUT'"
 
@@ -51,9 +51,8 @@ def imports_in_forks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
         return
 
     def run(command, *, timeout, cwd, **_):
-        python, option, text, *arguments = command
-        assert (python, option) == (sys.executable, "-c")
-        done = program(text, arguments, cwd, timeout)
+        assert command[0] == sys.executable
+        done = forks.run(["python", *command[1:]], cwd, os.environ, timeout)
         said = (done.stdout.encode(), done.stderr.encode())
         return subprocess.CompletedProcess(command, done.returncode, *said)
 

@@ -215,7 +215,7 @@ def test_all_figures_are_drawn(finished: Path) -> None:
 
 def test_the_run_leaves_no_file_that_git_does_not_know_or_ignore(finished: Path) -> None:
     added = succeed(finished, "git", "show", "--name-status", "--format=", "HEAD")
-    assert [line for line in added.splitlines() if not line.startswith("M\t")] == []
+    assert [line for line in added.splitlines() if not line.startswith("M\t")] == ["A\tdvc.lock"]
     assert succeed(finished, "git", "status", "--porcelain") == ""
 
 
@@ -330,7 +330,7 @@ def test_classifiers_are_run_or_not_as_the_parameters_say(project: Path) -> None
 
 def test_nothing_is_needed_of_classifiers_that_are_off(tmp_path: Path) -> None:
     off = USUAL | {"classify": {**USUAL["classify"], "run": []}}  # type: ignore[dict-item]
-    folder = projects.copy_of_this_project(tmp_path / "project", off)
+    folder = copy_of_this_project(tmp_path / "project", off, code_as_one=True)
     assert stages_run(succeed(folder, "dvc", "repro", "report_classifiers")) == [
         "prepare", "evaluate_classifiers", "report_classifiers",
     ]  # fmt: skip

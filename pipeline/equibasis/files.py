@@ -130,6 +130,25 @@ def remove_abandoned(folder: Path) -> None:
                     os.close(descriptor)
 
 
+@contextlib.contextmanager
+def locked(path: str | os.PathLike[str], blocking: bool = True) -> Iterator[None]:
+    """Hold ``path``.lock, which the system releases if its holder dies.
+
+    Raises
+    ------
+    TimeoutError
+        If it is not ``blocking``, and another process holds it.
+    OSError
+        Where the file system has no such locks: one whose mere existence locks would outlive its
+        holder.
+    """
+    import filelock
+
+    timeout = -1 if blocking else 0
+    with filelock.FileLock(f"{os.fspath(path)}.lock", timeout=timeout, fallback_to_soft=False):
+        yield
+
+
 def is_missing(path: str | os.PathLike[str]) -> bool:
     """Whether there is nothing of that name; what may not be looked at is no proof of it."""
     try:

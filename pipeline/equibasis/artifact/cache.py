@@ -8,7 +8,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 from equibasis.artifact.schema import FORMAT_VERSION
 from equibasis.artifact.store import basis_path, load_basis, save_basis
 from equibasis.errors import BasisFileError, EquibasisError, WriteError, cause
-from equibasis.files import remove_abandoned
+from equibasis.files import locked, remove_abandoned
 from equibasis.solvers import find_solver, problem, solve_space
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.constructions import discrete_part
@@ -87,7 +87,7 @@ def get_basis(
         # Where there are no locks two processes may solve one basis, and both write it whole.
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
-            held.enter_context(_lock(path))
+            held.enter_context(locked(path))
         kept = _load(path, key)  # solved while this process waited
         if kept is not None:
             return kept
@@ -242,13 +242,13 @@ def prune_cache(most_bytes: int) -> list[CachedFile]:
         basis = lock.with_suffix("")
         if _BASIS_NAME.fullmatch(basis.name) and not basis.exists():
             # Held while it is removed, as somebody may be solving the basis.
-            with contextlib.suppress(OSError), _lock(basis, blocking=False):
+            with contextlib.suppress(OSError), locked(basis, blocking=False):
                 if not basis.exists():
                     lock.unlink()
     return removed
 
 
-# --- keys, locks and files ----------------------------------------------------------------------
+# --- keys and files -----------------------------------------------------------------------------
 
 
 def problem_sha256(space: HomSpace) -> str:
@@ -293,20 +293,6 @@ def _file_name(space: HomSpace, key: str) -> str:
     stem = basis_path("", space.group, input=of_input, output=str(space.output_space)).stem
     readable = stem.lstrip("._-")[:60] or "basis"
     return f"{readable}-{key[:32]}.h5"
-
-
-@contextlib.contextmanager
-def _lock(path: Path, blocking: bool = True) -> Iterator[None]:
-    """The lock of a cached file, which the system releases if its holder dies.
-
-    Raises `OSError` where the file system has no such locks: one whose mere existence locks would
-    outlive its holder.
-    """
-    import filelock
-
-    timeout = -1 if blocking else 0
-    with filelock.FileLock(f"{path}.lock", timeout=timeout, fallback_to_soft=False):
-        yield
 
 
 def _load(path: Path, key: str) -> Basis | None:

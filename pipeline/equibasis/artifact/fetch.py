@@ -14,6 +14,8 @@ from equibasis.errors import (
     cause,
     file_name,
     naming_extras,
+    printable,
+    shown,
 )
 from equibasis.solvers.basis import Basis
 
@@ -49,8 +51,12 @@ def load_basis(
         return store.load_basis(path)
     name = Path(file_name(path, BasisFileError)).as_posix()
     repo = None if repo is None else file_name(repo, BasisFileError)
+    if rev is not None and not (isinstance(rev, str) and rev.strip()):
+        raise BasisFileError(f"rev is a commit, branch or tag as text, such as 'v1', not {rev!r}")
     place = name if repo is None else f"{name} in {repo}"
-    place += f" at {rev}" if rev else ""
+    place = printable(place + (f" at {rev}" if rev else ""))
+    if ".." in Path(name).parts:
+        raise _no_file(place)
     try:
         with tempfile.TemporaryDirectory(prefix="equibasis-") as folder:
             local = Path(folder) / "basis.h5"
@@ -73,11 +79,15 @@ def _download(name: str, repo: str | None, rev: str | None, place: str, local: P
     except Exception as error:  # whatever Git, DVC, the network and the library of a remote raise
         on_record = known or isinstance(error, (DataIndexDirError, ImportError))
         if on_record or not _is_about(error, name):
-            raise _refusal(place, error, on_record) from error
+            raise _refusal(place, error, on_record) from shown(error)
     if not known:
-        raise BasisFileError(
-            f"{place}: there is no such file: name it by its path from the root of the repository"
-        )
+        raise _no_file(place)
+
+
+def _no_file(place: str) -> BasisFileError:
+    return BasisFileError(
+        f"{place}: there is no such file: name it by its path from the root of the repository"
+    )
 
 
 def _is_about(error: BaseException, name: str) -> bool:

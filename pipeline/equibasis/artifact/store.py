@@ -19,7 +19,7 @@ from equibasis.artifact.encoding import contents, encoded, matrix_of_file
 from equibasis.artifact.plain_hdf5 import OtherLayoutError, PlainFile
 from equibasis.artifact.schema import HASHED, MATRIX, SEAL, TABLE, Outline, Value, check, text
 from equibasis.artifact.verification import verify_basis
-from equibasis.errors import BasisFileError, file_name, printable
+from equibasis.errors import BasisFileError, file_name, printable, shown
 from equibasis.hdf5 import write_hdf5
 from equibasis.solvers.basis import TOLERANCE, Basis, Checks, check_is_basis
 from equibasis.symmetry.catalog import group_name
@@ -86,8 +86,13 @@ def _stored(value: Value) -> np.ndarray:
 # --- writing ------------------------------------------------------------------------------------
 
 
-def save_basis(basis: Basis, path: str | os.PathLike[str]) -> None:
+def save_basis(basis: Basis, path: str | os.PathLike[str]) -> str:
     """Write a basis file: byte-identical for an identical basis, whole or not at all.
+
+    Returns
+    -------
+    str
+        The `content_sha256` that it states.
 
     Raises
     ------
@@ -96,7 +101,7 @@ def save_basis(basis: Basis, path: str | os.PathLike[str]) -> None:
     """
     check_is_basis(basis)
     entries = contents(basis)
-    entries[SEAL.name] = _digest(entries)
+    entries[SEAL.name] = content = _digest(entries)
     matrix: dict[str, Value] = {}
     if basis.space.dimension <= _MOST_ROWS and basis.nonzeros <= _MOST_NONZEROS:
         matrix = matrix_of_file(basis)
@@ -114,6 +119,7 @@ def save_basis(basis: Basis, path: str | os.PathLike[str]) -> None:
 
     stored = {entry.name: _stored(entries[entry.name]) for entry in TABLE if entry.name in entries}
     write_hdf5(path, stored, check)
+    return content
 
 
 # --- reading ------------------------------------------------------------------------------------
@@ -210,7 +216,7 @@ def _open(path: str | os.PathLike[str], name: str | None = None) -> Iterator[Pla
         reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
         if isinstance(error, OtherLayoutError):
             reason += f"; {_IMPORT}"
-        raise BasisFileError(f"{printable(name or path)}: {reason}") from error
+        raise BasisFileError(f"{printable(name or path)}: {reason}") from shown(error)
 
 
 def _read(file: PlainFile) -> tuple[Basis, Outline]:

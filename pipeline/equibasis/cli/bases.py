@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -104,7 +104,7 @@ def solve(
 )
 @click.option(
     "--memory-limit",
-    help="What a worker may take, such as 2GB.  [default: its share of what is free; in a cluster, "
+    help="What a worker may take, such as 2GB.  [default: its share of this machine; in a cluster, "
     "its own limit]",
 )
 @click.option("--skip", is_flag=True, help="Leave out what cannot be solved, such as 14x14 of so3.")
@@ -121,14 +121,15 @@ def sweep(
     """Solve all that SWEEP.yaml lists; exit 1 if some fail.
 
     It lists groups, problems such as 'V**2 -> V' (or inputs and outputs, each with each), and
-    perhaps solvers. Written are a basis file for each and index.csv. Started again it goes on:
-    files that are there, and hold what is asked for, are kept.
+    perhaps solvers. Written are a basis file for each and index.csv; times are noted beside the
+    folder. Started again it goes on: files that are there, and hold what is asked for, are kept.
     """
     from equibasis.artifact.cache import parse_size
     from equibasis.sweep.engines import dask_cluster, own_processes
     from equibasis.sweep.jobs import read_sweep
     from equibasis.sweep.report import forecast_table, verdict
-    from equibasis.sweep.run import check_fits, plan, run
+    from equibasis.sweep.run import check_fits, only_sweep, plan, run
+    from equibasis.symmetry.workers import cores
 
     if scheduler is not None and workers is not None:
         raise click.UsageError("--scheduler has workers of its own: leave --workers out")
@@ -138,8 +139,11 @@ def sweep(
     if folder.exists() and not folder.is_dir():
         raise click.UsageError(f"{printable(folder)} is no folder: give another one by --out")
     start = time.perf_counter()
-    count = min(workers or os.cpu_count() or 1, len(jobs))
-    with own_processes(count) if scheduler is None else dask_cluster(scheduler) as engine:
+    count = min(workers or cores(), len(jobs))
+    with (
+        contextlib.nullcontext() if dry_run else only_sweep(folder),
+        own_processes(count) if scheduler is None else dask_cluster(scheduler) as engine,
+    ):
         planned = plan(jobs, folder, engine, limit)
         if dry_run:
             from equibasis.show.tables import print_table

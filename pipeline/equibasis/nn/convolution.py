@@ -18,7 +18,7 @@ from equibasis.nn.border import check_vectors
 from equibasis.nn.expansion import BasisExpansion
 from equibasis.nn.grids import check_axes_alike, check_centred, sizes_of, turned_axes
 from equibasis.nn.identity import IdentifiedWeights
-from equibasis.nn.init import whiten_
+from equibasis.nn.init import variance_preserving_
 from equibasis.nn.interface import FeatureSpace, basis_of, shown
 from equibasis.nn.reach import Reach, check_reach
 from equibasis.nn.remembered import remembered
@@ -84,12 +84,7 @@ class Convolution(IdentifiedWeights):
         """Draw the coefficients so that white noise stays white, times the gain; the bias is 0."""
         if self.transposed:  # of K points of a kernel, one in a stride reaches each output
             gain *= math.sqrt(math.prod(self.stride))
-        with torch.no_grad():
-            if not self.coefficients.is_meta:
-                self.coefficients.uniform_(-math.sqrt(3.0), math.sqrt(3.0))
-                for of_group in self.coefficients.view(self.groups, -1):
-                    whiten_(self.basis, of_group)
-                self.coefficients.mul_(gain)
+        variance_preserving_(self, gain)
         self.bias.reset_parameters()
 
     def weight(self) -> Tensor:

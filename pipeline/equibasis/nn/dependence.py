@@ -126,8 +126,7 @@ def _with_random_weights(layer: nn.Module) -> Any:
                 c = _normal(*module.coefficients.shape)
                 module.coefficients.copy_(c.sign() * (0.5 + c.abs()))
             if isinstance(module, LinearLayer):
-                for part in module.coefficients.view(getattr(module, "groups", 1), -1):
-                    whiten_(module.basis, part)
+                whiten_(module)
     return generic
 
 

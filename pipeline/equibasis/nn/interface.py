@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -43,6 +42,8 @@ class FeatureSpace:
     turns
         How each element turns these axes, float64 ``(|G|, axes, axes)``; ``None`` where that is not
         known, as of kernels of one point.
+    dimension
+        n.
     """
 
     group: str
@@ -53,6 +54,10 @@ class FeatureSpace:
     continuous: int = 0
     axes: int = 0
     turns: np.ndarray | None = None
+    dimension: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dimension", self.representation.dimension)
 
     @classmethod
     def input_of(cls, space: HomSpace) -> FeatureSpace:
@@ -114,11 +119,6 @@ class FeatureSpace:
     def dual(self) -> FeatureSpace:
         """The dual space."""
         return replace(self, space=self.space.dual, representation=self.representation.dual)
-
-    @functools.cached_property
-    def dimension(self) -> int:
-        """n."""
-        return self.representation.dimension
 
     @property
     def array_shape(self) -> Shape:

@@ -266,7 +266,7 @@ class EquivariantCombine(nn.Module):
         )
         self.domain, self.codomain = self.linear.domain, self.linear.codomain
         self.first = FeatureSpace.input_of(basis.space)
-        self.second = self.first.scalars(self.features)
+        self.second = self.first.scalars(self.features) if self.features else None
 
     def reset_parameters(self) -> None:
         """Draw the coefficients anew; the bias starts at zero."""
@@ -276,7 +276,8 @@ class EquivariantCombine(nn.Module):
         """(..., m), (..., f) -> (..., k)."""
         # Each on its own, as two wrong lengths may add up to the right one.
         check_vectors(self, h, space=self.first)
-        check_vectors(self, g, space=self.second)
+        if self.second is not None:
+            check_vectors(self, g, space=self.second)
         return self.linear(torch.cat([h, g], dim=-1))
 
 

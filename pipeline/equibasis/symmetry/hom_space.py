@@ -32,6 +32,9 @@ from equibasis.symmetry.tensor_products import are_same, factors_of, product_of
 from equibasis.symmetry.weights import AlgebraOfTypes, RankByWeights
 from equibasis.symmetry.workers import Workers
 
+# What a space keeps of its parts.
+_OF_PARTS = ("_parts", "balanced")
+
 # The largest norm of a matrix: rounding is multiplied by its square.
 _MOST_NORM = 300.0
 
@@ -260,9 +263,12 @@ class HomSpace:
         )
 
     def __getstate__(self) -> dict[str, object]:
-        """A part of another space is sent without that, with what it has to ask it for."""
+        """A part of another space is sent without that, with what it has to ask it for.
+
+        And a space without its parts.
+        """
         if self._place is None:
-            return vars(self)
+            return {name: each for name, each in vars(self).items() if name not in _OF_PARTS}
         state: dict[str, object] = {each.name: getattr(self, each.name) for each in fields(self)}
         asked = ["generating", *(["algebra_basis", "rank_by_weights"] if self.continuous else [])]
         return state | {name: getattr(self, name) for name in asked}
@@ -385,8 +391,12 @@ def hom_space(group: Group, *, input: Space, output: Space, workers: Workers) ->
 def _check_conditioned(name: str, elements: Sequence[str], rho: Representation) -> None:
     if rho.is_orthogonal or rho.order == len(rho.algebra):
         return
-    scales = np.linalg.svd(discrete_part(rho, len(rho.algebra)), compute_uv=False)
-    worst = np.maximum(scales.max(axis=1), 1.0 / np.maximum(scales.min(axis=1), 1e-300))
+    # Singular values of a Kronecker product are products of those of its factors.
+    largest, least = np.ones((2, rho.order - len(rho.algebra)))
+    for factor in factors_of(rho):
+        scales = np.linalg.svd(discrete_part(factor, len(rho.algebra)), compute_uv=False)
+        largest, least = largest * scales.max(axis=1), least * scales.min(axis=1)
+    worst = np.maximum(largest, 1.0 / np.maximum(least, 1e-300))
     if worst.max() > _MOST_NORM:
         raise GroupError(
             f"group {name!r}: the matrix of {elements[int(worst.argmax())]} is not invertible, or "

@@ -128,7 +128,11 @@ class TensorProduct(MatrixRepresentation):
     def row_entries(self) -> float:
         """How many entries a row of ρ(h), or of dρ(A), has, on average."""
         if self._count:
-            return super().row_entries
+            entries = np.ones(self.order - self._count)
+            for rho in self.factors:
+                entries *= np.count_nonzero(discrete_part(rho, self._count), axis=(1, 2))
+            total = entries.sum() + sum(each.nnz for each in self.algebra)
+            return float(total / (self.order * self.dimension))
         numbers = np.ones(self.order)
         for rho in self.factors:
             if isinstance(rho, MatrixRepresentation):
