@@ -239,8 +239,8 @@ def of_sweeps(folder: Path) -> str:
     )
     calls = (
         f"A sweep takes {1000 * beside:.1f} ms a job, in processor time, beside what a loop takes "
-        f"that solves and saves the same {len(read_sweep_text(QUICK, folder))} quick ones: most of "
-        "it foretells. A call that does nothing takes "
+        f"that solves and saves the same {len(read_sweep_text(QUICK, folder))} quick ones: to "
+        "foretell them, to send them and to note what came. A call that does nothing takes "
         f"{1000 * one_call:.2f} ms in a process of ours, {1000 * dask_call:.2f} ms on two workers "
         "of Dask."
     )
