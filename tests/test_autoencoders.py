@@ -192,9 +192,9 @@ def test_a_model_cannot_be_built_without_saying_of_which_bases(model: str) -> No
 
 
 def test_attention_needs_all_elements_of_the_group_and_says_so() -> None:
-    config = AutoencoderConfig("equivariant_attention", 5, (5, 5), "s5")
-    found = {key: eb.solve("s5", input=key[0], output=key[1]) for key in bases_needed(config)}
-    with pytest.raises(eb.ModelError, match="generators only") as caught:
+    config = AutoencoderConfig("equivariant_attention", 12, (12, 12), "s12")
+    found = {key: eb.solve("s12", input=key[0], output=key[1]) for key in bases_needed(config)}
+    with pytest.raises(eb.ModelError, match="too many to list") as caught:
         equivariant_autoencoder(config, found)
     one_line(caught)
     equivariant_autoencoder(replace(config, model="equivariant"), found)
