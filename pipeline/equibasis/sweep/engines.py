@@ -79,7 +79,7 @@ class Engine:
                     looked = time.monotonic()
                 for future in done:
                     number, attempt = running.pop(future)
-                    if future.cancelled():
+                    if future.cancelled() or isinstance(future.exception(), OSError):
                         self.look(self)
                         raise EquibasisError(
                             "the executor lost what it was given, as where a scheduler has gone: "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from equibasis.artifact.store import content_sha256, load_basis, save_basis
 from equibasis.errors import BasisFileError, WriteError
 from equibasis.files import is_missing
 from equibasis.solvers import Prediction, find_solver, prediction, problem, solve_space
+from equibasis.symmetry.calls import packed, unpacked
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.hom_space import HomSpace
 
@@ -49,7 +49,7 @@ class Task:
     def problem(self) -> HomSpace:
         """The space of maps, built and checked."""
         if self.built:
-            space: HomSpace = pickle.loads(self.built)
+            space: HomSpace = unpacked(self.built)
             return space
         return problem(self.group, input=self.input, output=self.output, workers=1)
 
@@ -99,20 +99,7 @@ def foretell(task: Task) -> Forecast:
     space = task.problem()
     known = prediction(space, find_solver(task.solver))
     kept = _kept(task.path, space)
-    return Forecast(known, kept, built=b"" if kept else _pickled(space))
-
-
-def _pickled(space: HomSpace) -> bytes:
-    """A space, with what was asked of it; nothing where that is long, whose arrays stay as is."""
-    left = _MOST_KEPT
-
-    def fits(array: pickle.PickleBuffer) -> bool:
-        nonlocal left
-        left -= memoryview(array).nbytes
-        return left >= 0
-
-    content = pickle.dumps(space, 5, buffer_callback=fits)
-    return content if left >= 0 and len(content) <= _MOST_KEPT else b""
+    return Forecast(known, kept, built=b"" if kept else packed(space, _MOST_KEPT))
 
 
 def _kept(path: Path, space: HomSpace) -> Solved | None:

@@ -115,6 +115,24 @@ def _pickled(content: object, modules: list[ModuleType]) -> bytes:
     return pickle.dumps(content)
 
 
+def packed(value: object, most: int) -> bytes:
+    """A value that is sent on later, pickled; nothing where that is long, whose arrays stay."""
+    left = most
+
+    def fits(array: pickle.PickleBuffer) -> bool:
+        nonlocal left
+        left -= memoryview(array).nbytes
+        return left >= 0
+
+    content = pickle.dumps(value, 5, buffer_callback=fits)
+    return content if left >= 0 and len(content) <= most else b""
+
+
+def unpacked(content: bytes) -> Any:
+    """What was `packed` by this process, or by one that works for it."""
+    return pickle.loads(content)
+
+
 # Held while cloudpickle, which has one list for all threads, is told of the user's modules.
 _registering = threading.Lock()
 
