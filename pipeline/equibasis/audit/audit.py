@@ -30,6 +30,7 @@ from equibasis.audit.lock import (
     Stage,
     current_stages,
     defined_stages,
+    opened,
     recorded_stages,
     untracked_files,
 )
@@ -90,7 +91,8 @@ def audit(
         status = git(project, "status", "--porcelain", "--", ".", environment=nobody)
         clone = clean_clone(project, commit, temporary, nobody)
         environment = stage_environment(project, clone, temporary)
-        stages = defined_stages(clone)
+        with opened(clone) as repo:
+            stages = defined_stages(repo)
         chosen = _chosen(stages, only)
         (clone / LOCK).unlink()
         log = reproduce(clone, environment, list(chosen) if only else [], len(chosen))
@@ -123,13 +125,14 @@ def stale_findings(repository: str | os.PathLike[str] = ".") -> list[Finding]:
             raise AuditError(f"cannot audit {project}: there is no {needed}")
     with _true_reasons(project):
         recorded = _readable(f"{project / LOCK}", (project / LOCK).read_text(encoding="utf-8"))
-        stages = defined_stages(project)
         inside = partial(differing_files, project, project)
-        return [
-            *stale(recorded, current_stages(project), stages, inside),
-            *left_over(recorded, stages),
-            *not_in_git(untracked_files(project)),
-        ]
+        with opened(project) as repo:
+            stages = defined_stages(repo)
+            return [
+                *stale(recorded, current_stages(repo), stages, inside),
+                *left_over(recorded, stages),
+                *not_in_git(untracked_files(repo)),
+            ]
 
 
 def _project(repository: str | os.PathLike[str]) -> Path:

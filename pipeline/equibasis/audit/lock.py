@@ -7,7 +7,7 @@ import math
 import os
 import posixpath
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,18 +114,17 @@ def opened(project: Path) -> Iterator[Any]:
             raise AuditError(f"DVC cannot read the pipeline: {reason}") from error
 
 
-def defined_stages(project: Path) -> dict[str, Stage]:
+def defined_stages(repo: Any) -> dict[str, Stage]:
     """The stages that dvc.yaml defines; raises `AuditError`."""
-    with opened(project) as repo:
-        return {
-            stage.name: Stage(
-                Path(os.path.relpath(stage.wdir, repo.root_dir)).as_posix(),
-                tuple(out.def_path for out in stage.outs),
-                tuple(out.def_path for out in stage.outs if out.is_metric),
-                _tolerance(stage),
-            )
-            for stage in _pipeline(repo)
-        }
+    return {
+        stage.name: Stage(
+            Path(os.path.relpath(stage.wdir, repo.root_dir)).as_posix(),
+            tuple(out.def_path for out in stage.outs),
+            tuple(out.def_path for out in stage.outs if out.is_metric),
+            _tolerance(stage),
+        )
+        for stage in _pipeline(repo)
+    }
 
 
 def _tolerance(stage: Any) -> dict[str, dict[str, float]]:
@@ -149,7 +148,7 @@ def _pipeline(repo: Any) -> list[Any]:
     return [stage for stage in repo.index.stages if stage.path_in_repo == "dvc.yaml"]
 
 
-def current_stages(project: Path) -> dict[str, Any]:
+def current_stages(repo: Any) -> dict[str, Any]:
     """The stages as dvc.lock would record them if all outputs were made of what is there now.
 
     Commands, parameters and files are those of the working tree. What only a run can tell is
@@ -158,56 +157,59 @@ def current_stages(project: Path) -> dict[str, Any]:
     """
     from dvc.stage.serialize import to_single_stage_lockfile
 
-    in_git = {each for path in _tracked(project) for each in (path, *path.parents)}
+    in_git = _with_parents(_tracked(repo))
+    kept = {Path(out.fs_path): out for out in repo.index.outs if out.use_cache}
+    around = _with_parents(kept)
+    hashes: dict[str, tuple[Any, Any]] = {}
     stages = {}
-    with opened(project) as repo:
-        kept = {Path(out.fs_path): out for out in repo.index.outs if out.use_cache}
-        hashes: dict[str, tuple[Any, Any]] = {}
-        for stage in _pipeline(repo):
-            for item in [*stage.deps, *stage.outs]:
-                path = Path(item.fs_path)
-                if path in kept:
-                    item.meta, item.hash_info = kept[path].meta, kept[path].hash_info
-                elif _is_made_or_elsewhere(item, kept):
-                    pass
-                elif item.IS_DEPENDENCY or path in in_git:
-                    _look_again(repo, item, hashes)
-            stages[stage.name] = dict(to_single_stage_lockfile(stage))
+    for stage in _pipeline(repo):
+        for item in [*stage.deps, *stage.outs]:
+            path = Path(item.fs_path)
+            if path in kept:
+                item.meta, item.hash_info = kept[path].meta, kept[path].hash_info
+            elif _is_made_or_elsewhere(item, kept, around):
+                pass
+            elif item.IS_DEPENDENCY or path in in_git:
+                _look_again(repo, item, hashes)
+        stages[stage.name] = dict(to_single_stage_lockfile(stage))
     return stages
 
 
-def untracked_files(project: Path) -> Iterator[tuple[str, str, list[str]]]:
+def untracked_files(repo: Any) -> Iterator[tuple[str, str, list[str]]]:
     """Stage, dependency, and the files of it that DVC takes for its own and no clone will have.
 
     Those that Git does not track: new, or ignored by Git and not by DVC.
     """
-    in_git = _tracked(project)
-    with opened(project) as repo:
-        outputs = {Path(out.fs_path) for out in repo.index.outs}
-        for stage in _pipeline(repo):
-            for item in stage.deps:
-                if _is_made_or_elsewhere(item, outputs) or not item.exists:
-                    continue
-                folder = item.fs_path if item.isdir() else item.repo.root_dir
-                found = item.dvcignore.find(item.fs, item.fs_path)
-                files = map(Path, found if item.isdir() else [item.fs_path])
-                unknown = [path for path in files if in_git.isdisjoint((path, *path.parents))]
-                if unknown:
-                    names = sorted(path.relative_to(folder).as_posix() for path in unknown)
-                    yield stage.name, item.def_path, names
+    in_git = _tracked(repo)
+    outputs = {Path(out.fs_path) for out in repo.index.outs}
+    around = _with_parents(outputs)
+    for stage in _pipeline(repo):
+        for item in stage.deps:
+            if _is_made_or_elsewhere(item, outputs, around) or not item.exists:
+                continue
+            folder = item.fs_path if item.isdir() else item.repo.root_dir
+            found = item.dvcignore.find(item.fs, item.fs_path)
+            files = map(Path, found if item.isdir() else [item.fs_path])
+            unknown = [path for path in files if in_git.isdisjoint((path, *path.parents))]
+            if unknown:
+                names = sorted(path.relative_to(folder).as_posix() for path in unknown)
+                yield stage.name, item.def_path, names
 
 
-def _tracked(project: Path) -> set[Path]:
+def _tracked(repo: Any) -> set[Path]:
     """What Git has in its index: files, and the folders of submodules."""
+    project = Path(repo.root_dir)
     return {project / name for name in git(project, "ls-files", "-z").split("\0") if name}
 
 
-def _is_made_or_elsewhere(item: Any, outputs: Collection[Path]) -> bool:
-    """Whether a dependency or output is, holds, or is in what a stage or DVC keeps; or no file."""
+def _with_parents(paths: Iterable[Path]) -> set[Path]:
+    return {each for path in paths for each in (path, *path.parents)}
+
+
+def _is_made_or_elsewhere(item: Any, outputs: Collection[Path], around: Set[Path]) -> bool:
+    """Whether a dependency or output is in what a stage or DVC keeps, or around it; or no file."""
     path = Path(item.fs_path)
-    return not item.is_in_repo or any(
-        path == each or path in each.parents or each in path.parents for each in outputs
-    )
+    return not item.is_in_repo or path in around or any(each in outputs for each in path.parents)
 
 
 def _look_again(repo: Any, item: Any, hashes: dict[str, tuple[Any, Any]]) -> None:
