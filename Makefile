@@ -18,9 +18,10 @@ help:
 	@echo "make docs-links   the same, and every link to elsewhere asked for"
 	@echo "make audit   run the committed pipeline in a clean clone, and compare (a few minutes)"
 	@echo "make crash   kill 100 solves, 100 users of the cache and 20 pipeline runs at random moments (six minutes)"
-	@echo "make bench   times of layers and solvers, and what is learned, written to docs/benchmarks.md (about half an hour)"
+	@echo "make bench   times of layers and solvers, and what is learned, written into the pages (about half an hour)"
 	@echo "make fuzz    mutated basis files for ten minutes; tells which, if any, broke something"
-	@echo "make dist-check  build wheel and sdist, install the wheel in a fresh environment, use it"
+	@echo "make dist-check  build wheel and sdist, install the wheel in fresh environments, plain and with"
+	@echo "             EXTRAS='nn pipeline', one after the other, use it; PYTHONS='python3.10 python3.13'"
 	@echo "make clean   remove the environment and caches"
 
 # $(call environment,FOLDER,CONSTRAINTS,EXTRA): an environment with this tree's package and an extra.
@@ -78,13 +79,17 @@ bench: install
 	$(BIN)/python benchmarks/sizes.py
 	$(BIN)/python benchmarks/learning.py
 	$(BIN)/python benchmarks/convolutions.py
+	$(BIN)/python benchmarks/cache.py
 	$(BIN)/python benchmarks/sweep.py
+	$(BIN)/python benchmarks/results.py
 
 fuzz: install
 	$(BIN)/python tests/fuzz.py
 
+PYTHONS ?= $(PYTHON)
+EXTRAS ?= nn pipeline
 dist-check: install
-	$(BIN)/python tests/dist.py
+	$(BIN)/python tests/dist.py $(PYTHONS:%=--python %) $(EXTRAS:%=--extra %)
 
 clean:
 	rm -rf .venv .venv-lowest .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -85,7 +85,7 @@ def seconds(value: float) -> str:
 
 def section(rows: list[list[str]], *, emlp: bool) -> str:
     """The section of docs/benchmarks.md."""
-    titles = ["problem", "dimensions", "rank", "known from", "rank by", "solve", "error"]
+    titles = ["problem", "known from", "rank by", "dimensions", "rank", "solve", "error"]
     said = (
         "Rank and basis by `eb.solve`, the best of three in a running process. The error is the "
         "larger of max |dρ₂(A) W − W dρ₁(A)| over the largest entry of both and max |BᵀB − 1|. "
@@ -100,7 +100,7 @@ def section(rows: list[list[str]], *, emlp: bool) -> str:
             "",
             textwrap.fill(f"On {machine()}, NumPy {np.__version__}. {said}", 100),
             "",
-            table(titles, rows, 1),
+            table(titles, rows, 3),
         ]
     )
 
@@ -117,10 +117,10 @@ def main(emlp: str | None) -> None:
         error = max(basis.checks.equivariance_error, basis.checks.orthonormality_error)
         row = [
             f"{group}: {input_} → {output}",
-            f"{basis.space.dimension:,}",
-            f"{rank:,}",
             source,
             basis.checks.rank_by,
+            f"{basis.space.dimension:,}",
+            f"{rank:,}",
             seconds(took),
             f"{error:.0e}",
         ]

@@ -401,7 +401,11 @@ def main(with_escnn: bool, threads: int, epochs: int) -> None:
             ),
             text_of_networks({"ours": our_network, "escnn": escnn_network}, epochs),
         ]
-    write_section(title.lower(), "\n\n".join(parts))
+    text = "\n\n".join(parts)
+    if with_escnn:
+        write_section("convolutions beside escnn", text)
+    else:
+        write_section("convolutions", text)
 
 
 if __name__ == "__main__":

@@ -238,14 +238,14 @@ def measure(problem: Problem, ways: Mapping[str, Way] = WAYS, **environment: str
             every = {name: stack.enter_context(served(way, problem)) for name, way in ways.items()}
         made = {name: connection.recv() for name, connection in every.items()}
         there = {name: every[name] for name, (_, mode) in made.items() if mode is not None}
-        # In training the way that `auto` takes is one of the others.
-        learning = {name: connection for name, connection in there.items() if name != "auto"}
+        auto = made["auto"][1] if "auto" in made else None
+        there.pop("auto", None)  # which is one of the others
         return {
             "problem": made["plain"][0],
             "batch": problem.batch,
             "threads": problem.threads,
-            "auto": made["auto"][1] if "auto" in made else None,
-            "training": in_turns(learning, "training"),
+            "auto": auto,
+            "training": in_turns(there, "training"),
             "evaluation": in_turns(there, "evaluation"),
         }
 
@@ -281,7 +281,7 @@ def plot(rows: list[dict]) -> Figure:
 
 def section(rows: list[dict], kept: list[dict], crowded: list[dict]) -> str:
     """The section of docs/benchmarks.md, with rows where malloc keeps memory after the others."""
-    titles = ["layer", "batch", "plain", "`expand`", "`irreps`", "published"]
+    titles = ["layer", "batch", "plain", "`expand`", "`irreps`", "published", "`auto` takes"]
     lines = [
         "## Layers",
         "",
@@ -297,17 +297,16 @@ def section(rows: list[dict], kept: list[dict], crowded: list[dict]) -> str:
         "![Time of layers as multiples of a plain layer's](images/layers.png)",
     ]
     names = ("expand", "irreps", "published")
-    for what, title, last in (
-        ("training", "Forward and backward, gradients of weights and inputs", "`auto` takes"),
-        ("evaluation", "Forward in evaluation, without gradients", "`auto`"),
+    for what, title in (
+        ("training", "Forward and backward, gradients of weights and inputs"),
+        ("evaluation", "Forward in evaluation, without gradients"),
     ):
         body = []
         for row in rows:
             found = ratios(row[what])
             shown = [f"{found[name]:.2f}" if name in found else "–" for name in names]
-            auto = f"{found['auto']:.2f}" if what == "evaluation" else f"`{row['auto']}`"
-            body.append([*heading(row, what), *shown, auto])
-        lines += ["", f"**{title}**", "", table([*titles, last], body, 1)]
+            body.append([*heading(row, what), *shown, f"`{row['auto']}`"])
+        lines += ["", f"**{title}**", "", table(titles, body, 1)]
     settings = " ".join(f"{name}={value}" for name, value in KEPT.items())
     body = [[*heading(row, "training"), f"{ratios(row['training'])['irreps']:.2f}"] for row in kept]
     lines += [

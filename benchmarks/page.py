@@ -46,7 +46,12 @@ def write_section(name: str, text: str, file: Path = PAGE) -> None:
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
     """A Markdown table, its first ``left`` columns aligned to the left."""
     rule = ["---"] * left + ["---:"] * (len(titles) - left)
-    return "\n".join("| " + " | ".join(row) + " |" for row in (titles, rule, *rows))
+    return "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in (titles, rule, *rows))
+
+
+def _cell(text: str) -> str:
+    """Spaces such as ``V**2 → V**2`` are no bold text; code is as it is."""
+    return re.sub(r"(`[^`]*`)|\*", lambda found: found[1] or r"\*", text)
 
 
 def machine() -> str:

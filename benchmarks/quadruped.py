@@ -218,8 +218,9 @@ def lines(code: Callable[..., Any]) -> int:
 def section(rows: list[list[str]]) -> str:
     """The section of docs/benchmarks.md."""
     said = (
-        f"On {machine()}, one thread. That of spaces.md: 3*joints + 2*legs → V + 1:pseudovector, "
-        f"264 dimensions, {RANK} of them equivariant. Each library is given the matrices of the "
+        f"On {machine()}, one thread. That of spaces.md, `3*joints + 2*legs` → "
+        f"`V + 1:pseudovector`, 264 dimensions, {RANK} of them equivariant. "
+        "Each library is given the matrices of the "
         "two mirrors on each representation, and makes a layer in float32; time is that, in a new "
         "process after its imports, the best of three; lines are those of its function in "
         "`benchmarks/quadruped.py`, without imports. The error is max |f(ρ₁x) − ρ₂f(x)| over "
@@ -227,7 +228,7 @@ def section(rows: list[list[str]]) -> str:
     )
     titles = [
         "library",
-        "representations given as",
+        "given as",
         "lines",
         "dimension",
         "made in",

@@ -1,4 +1,4 @@
-"""Solve time and peak memory against size, for each solver; writes docs/benchmarks.md.
+"""Solve time and peak memory against size, for each solver; writes docs/benchmarks.md, README.md.
 
 Each measurement is a process of its own, so that peak memory is its own too: the time is the
 median of several solves after one to warm up (one solve alone where it takes long), the memory
@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from equibasis.show.figures import COLOURS, save_figure
-from page import DOCS, PEAK, machine, write_section
+from page import DOCS, PEAK, machine, table, write_section
 
 # Edges n of n×n -> n×n under c4, as far as each solver gets in about a minute.
 SIZES = {
@@ -91,15 +91,19 @@ def section(rows: list[dict], headline: dict[str, dict], more: list[dict]) -> st
         "",
         "### 14×14 → 6×6 under C4, 7,056 dimensions",
         "",
-        "| solver | time | memory | dense takes … times as long |",
-        "| --- | ---: | ---: | ---: |",
-    ]
-    for solver, row in headline.items():
-        times = headline["dense"]["seconds"] / row["seconds"]
-        lines.append(
-            f"| `{solver}` | {_time(row['seconds'])} | {_size(row['memory'])} | {times:,.0f} |"
-        )
-    lines += [
+        table(
+            ["solver", "time", "memory", "dense takes … times as long"],
+            [
+                [
+                    f"`{solver}`",
+                    _time(row["seconds"]),
+                    _size(row["memory"]),
+                    f"{headline['dense']['seconds'] / row['seconds']:,.0f}",
+                ]
+                for solver, row in headline.items()
+            ],
+            1,
+        ),
         "",
         f"`orbits` is {ratio:,.0f} times as fast as the textbook route in this run.",
         "",
@@ -107,26 +111,39 @@ def section(rows: list[dict], headline: dict[str, dict], more: list[dict]) -> st
         "",
         "![Time and memory against size](images/solve.png)",
         "",
-        "| solver | problem | dimensions | rank | time | memory |",
-        "| --- | --- | ---: | ---: | ---: | ---: |",
-    ]
-    lines += [_row(row) for row in rows]
-    lines += [
+        _table(rows),
         "",
         "### Others",
         "",
-        "| solver | problem | dimensions | rank | time | memory |",
-        "| --- | --- | ---: | ---: | ---: | ---: |",
+        _table(more),
     ]
-    lines += [_row(row) for row in more]
     return "\n".join(lines)
 
 
-def _row(row: dict) -> str:
-    return (
-        f"| `{row['solver']}` | {row['problem']} | {row['pairs']:,} | {row['rank']:,} | "
-        f"{_time(row['seconds'])} | {_size(row['memory'])} |"
+def in_short(headline: dict[str, dict]) -> str:
+    """The section of the README."""
+    orbits, svd, dense = (_time(headline[name]["seconds"]) for name in ("orbits", "svd", "dense"))
+    return textwrap.fill(
+        f"14×14 → 6×6 for C4 takes {orbits} in a running process, or {svd} with `svd`, the "
+        "pipeline's choice; the textbook route, one dense operator and its SVD, takes "
+        f"{dense} and {_size(headline['dense']['memory'])}.",
+        100,
     )
+
+
+def _table(rows: list[dict]) -> str:
+    body = [
+        [
+            f"`{row['solver']}`",
+            row["problem"],
+            f"{row['pairs']:,}",
+            f"{row['rank']:,}",
+            _time(row["seconds"]),
+            _size(row["memory"]),
+        ]
+        for row in rows
+    ]
+    return table(["solver", "problem", "dimensions", "rank", "time", "memory"], body, 2)
 
 
 def _time(seconds: float) -> str:
@@ -172,6 +189,7 @@ def main() -> None:
     }
     save_figure(plot(rows), DOCS / "images" / "solve.png")
     write_section("solve", section(rows, headline, more))
+    write_section("solve", in_short(headline), DOCS.parent / "README.md")
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ class Explorer(SphinxDirective):
         """The place that the script fills, and the data."""
         data = json.dumps(problems(), separators=(",", ":"))
         html = (
-            '<div id="explorer"><noscript>The explorer needs JavaScript.</noscript></div>\n'
+            '<div id="explorer-place"><noscript>The explorer needs JavaScript.</noscript></div>\n'
             f'<script type="application/json" id="explorer-data">{data}</script>\n'
         )
         return [nodes.raw("", html, format="html")]

@@ -146,9 +146,6 @@ def fixed(text):
 
 # --- metadata and their checksums ---------------------------------------------------------------
 
-# How many bytes of a fractal heap's header, and a B-tree's, precede the checksum.
-HEAP_HEADERS = {b"FRHP": 142, b"BTHD": 34}
-
 
 def headers(content: bytes) -> list[tuple[int, int]]:
     """Where each checksummed piece of a file begins, and where its checksum stands."""
@@ -164,15 +161,6 @@ def headers(content: bytes) -> list[tuple[int, int]]:
         pointer = content.index(struct.pack("<Q", start))
         (length,) = struct.unpack_from("<Q", content, pointer + 8)
         found.append((start, start + length - 4))
-    for signature, size in HEAP_HEADERS.items():
-        found += [
-            (match.start(), match.start() + size) for match in re.finditer(signature, content)
-        ]
-    for match in re.finditer(b"BTLF\0[\x05\x08]", content):
-        header = content.index(b"BTHD\0" + match.group()[-1:])
-        (size,) = struct.unpack_from("<H", content, header + 10)
-        (count,) = struct.unpack_from("<H", content, header + 24)
-        found.append((match.start(), match.start() + 6 + count * size))
     for start, end in found:
         assert checksum(content[start:end]) == struct.unpack_from("<I", content, end)[0]
     return found

@@ -27,6 +27,7 @@ import pytest
 
 import equibasis as eb
 from equibasis import cli
+from equibasis.symmetry import user_module
 from equibasis.symmetry.representations import MatrixRepresentation
 
 # What is started in the background ignores these, and so does all that it starts: tests send them.
@@ -43,6 +44,12 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.register_profile("thorough", deadline=None, database=None, max_examples=500)
 hypothesis.settings.load_profile("reproducible")
+
+
+@pytest.fixture(autouse=True)
+def modules_from_the_current_folder(monkeypatch) -> None:
+    """Each test looks for modules of the user's in its own folder, wherever the last one did."""
+    monkeypatch.setattr(user_module, "_chosen", None)
 
 
 @dataclass(frozen=True)

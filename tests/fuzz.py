@@ -31,6 +31,7 @@ import equibasis as eb
 from equibasis.artifact import store
 from equibasis.artifact.normalise import import_basis
 from equibasis.artifact.plain_hdf5 import PlainFile
+from equibasis.symmetry.workers import cores
 
 # Seconds and MiB that one mutation may take beyond what its process has.
 _SECONDS = 30
@@ -69,7 +70,7 @@ SOLVED: dict[str, Callable[[], eb.Basis]] = {
     "sums": lambda: by_hand.solved("c4", input="dual(3x3:vector) + 2x2", output="2*(2x2 + 1)"),
     "a torus": lambda: by_hand.solved("z7*z7", input="7x7", output="7x7"),
     "rows of zeros": lambda: by_hand.solved("d4", input="5x5:pseudoscalar", output="4x4"),
-    "a heap": lambda: by_hand.solved("c4", input="4x4:vector", output="4x4"),
+    "annotated": lambda: by_hand.solved("c4", input="4x4:vector", output="4x4"),
     "without the matrix": lambda: by_hand.solved("d4", input="5x5", output="3x3"),
 }
 
@@ -81,7 +82,7 @@ def originals(folder: Path, names: Sequence[str] = tuple(SOLVED)) -> list[Origin
         basis = SOLVED[name]()
         path = folder / f"{name}.h5"
         eb.save_basis(basis, path)
-        if name == "a heap":
+        if name == "annotated":
             basis_files.edit(path, _annotated)
         if name == "without the matrix":
             basis_files.edit(path, lambda opened: opened.__delitem__("basis"))
@@ -100,9 +101,9 @@ def originals(folder: Path, names: Sequence[str] = tuple(SOLVED)) -> list[Origin
 
 
 def _annotated(opened: h5py.File) -> None:
-    """More attributes and links than HDF5 keeps in a header, so that it makes heaps of them."""
-    for number in range(12):
-        opened.attrs[f"remark {number}"] = np.int64(number)
+    """What others add, and HDF5 keeps in the header."""
+    for number in range(4):
+        opened["types"].attrs[f"remark {number}"] = np.int64(number)
         opened[f"group/link {number}"] = h5py.SoftLink("/nowhere")
 
 
@@ -507,7 +508,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=200_000, help="mutations at most")
     parser.add_argument("--minutes", type=float, default=10, help="time at most")
     parser.add_argument("--first", type=int, default=0, help="number of the first mutation")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--processes", type=int, default=cores())
     parser.add_argument("--only", type=int, help="run one mutation, here")
     parser.add_argument(
         "--import-every", type=int, default=_IMPORT_EVERY, help="import one of so many mutations"

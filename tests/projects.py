@@ -19,6 +19,7 @@ from filelock import FileLock
 
 import equibasis as eb
 import forks
+from equibasis.symmetry import user_module
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -99,12 +100,16 @@ def run(folder: Path, *command: object) -> str:
 
 @contextlib.contextmanager
 def stages_here(folder: Path) -> Iterator[None]:
-    """A folder in which stages run in this process; torch computes afterwards as before."""
+    """A folder in which stages run in this process; torch computes afterwards as before.
+
+    And modules of the user's are looked for where they were before.
+    """
     import torch
 
     threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setattr(user_module, "_chosen", user_module._chosen)
         yield
     torch.set_deterministic_debug_mode(mode)
     torch.set_num_threads(threads)

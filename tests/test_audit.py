@@ -20,7 +20,6 @@ import forks
 from equibasis.audit.audit import Audit, audit
 from equibasis.audit.compare import Finding, compare_metrics
 from equibasis.audit.report import summary
-from equibasis.audit.run import complaint
 from equibasis.errors import AuditError
 from projects import (
     PIPELINE,
@@ -136,7 +135,9 @@ def test_the_clone_runs_its_own_code_and_not_that_which_is_installed(project: Pa
     found = audit(project, ["bases"])
     assert {each.verdict for each in found.findings} == {"not made"}
     reasons = {each.stage: each.reason for each in found.findings}
-    assert reasons == dict.fromkeys((EQUIVARIANT, INVARIANT), "equibasis: the clone runs")
+    assert reasons == dict.fromkeys(
+        (EQUIVARIANT, INVARIANT), "it exited with 2: equibasis: the clone runs"
+    )
 
 
 # --- a small project of another kind -------------------------------------------------------------
@@ -241,18 +242,16 @@ def test_a_stage_that_fails_is_named_and_the_others_run_on(other: Path) -> None:
         ("score", "reports/metrics.json"): "not made",
     }
     reasons = {each.stage: each.reason for each in found.findings}
-    assert reasons["squares"] == "equibasis: no squares today"
+    assert reasons["squares"] == "it exited with 2: equibasis: no squares today"
     assert reasons["score"] == "a stage that it needs failed"
 
 
-def reasons_of(other: Path, scripts: list[str], waiting: str = "") -> list[str]:
+def reasons_of(other: Path, scripts: list[str]) -> list[str]:
     """Why an audit finds each of some stages failed, of each of which there is a record."""
     names = [f"failing_{number}" for number in range(len(scripts))]
     for name, script in zip(names, scripts, strict=True):
         (other / f"{name}.py").write_text(script, encoding="utf-8")
-    stages = {
-        name: {"cmd": f"python {name}.py{waiting}", "outs": [f"bases/{name}.txt"]} for name in names
-    }
+    stages = {name: {"cmd": f"python {name}.py", "outs": [f"bases/{name}.txt"]} for name in names}
     (other / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}), encoding="utf-8")
 
     def record(recorded: dict[str, Any]) -> None:
@@ -270,62 +269,16 @@ def reasons_of(other: Path, scripts: list[str], waiting: str = "") -> list[str]:
 
 
 def test_a_stage_that_fails_is_told_with_its_own_last_words(other: Path) -> None:
+    killed = f"print('epoch 3', flush=True)\nimport os\nos.kill(os.getpid(), {int(signal.SIGKILL)})"
     reasons = {
-        "raise ValueError('no squares\\n  of these')": "ValueError: no squares",
-        "raise SystemExit('no squares')": "no squares",
-        "raise SystemExit(3)": "it exited with 3 and printed nothing",
-        "import missing_module": "ModuleNotFoundError: No module named 'missing_module'",
-        "print('WARNING: odd'); raise SystemExit('no squares')": "no squares",
-        "print('done')": "output 'bases/failing_5.txt' does not exist",
-        "raise SystemExit(137)": "it was killed by signal 9 (SIGKILL)",
-        "print('usage: squares FILE'); raise SystemExit(129)": "usage: squares FILE",
+        "raise ValueError('no squares')": "it exited with 1: ValueError: no squares",
+        "raise SystemExit('no squares')": "it exited with 1: no squares",
+        "raise SystemExit(3)": "it exited with 3: it printed nothing",
+        "print('WARNING: odd'); raise SystemExit('no squares')": "it exited with 1: no squares",
+        "print('done')": "output 'bases/failing_4.txt' does not exist",
+        killed: "it exited with -9: epoch 3",
     }
     assert reasons_of(other, list(reasons)) == list(reasons.values())
-
-
-@pytest.mark.parametrize(
-    ("shell", "waiting"), [("sh", " || exit $?"), ("bash", "")], ids=["waiting", "replaced"]
-)
-def test_a_stage_killed_by_a_signal_is_told_alike_by_every_shell(
-    shell: str, waiting: str, other: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = shutil.which(shell)
-    if path is None:
-        pytest.skip(f"{shell} is not installed")
-    monkeypatch.setenv("SHELL", path)  # with which DVC runs commands
-    killing = "print('epoch 3', flush=True)\nimport os\nos.kill(os.getpid(), {})"
-    scripts = [killing.format(int(each)) for each in (signal.SIGKILL, signal.SIGINT)]
-    assert reasons_of(other, scripts, waiting) == [
-        "it was killed by signal 9 (SIGKILL)",
-        "it was killed by signal 2 (SIGINT)",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("status", "words", "reason"),
-    [
-        (-9, [], "it was killed by signal 9 (SIGKILL)"),
-        (137, ["Killed"], "it was killed by signal 9 (SIGKILL)"),
-        (
-            137,
-            ["/bin/bash: line 1: 12 Killed   python a.py"],
-            "it was killed by signal 9 (SIGKILL)",
-        ),
-        (137, ["zsh: killed     python a.py"], "it was killed by signal 9 (SIGKILL)"),
-        (139, ["Segmentation fault (core dumped)"], "it was killed by signal 11 (SIGSEGV)"),
-        (143, ["fish: 'a' terminated by signal SIGTERM"], "it was killed by signal 15 (SIGTERM)"),
-        (130, ["KeyboardInterrupt"], "it was killed by signal 2 (SIGINT)"),
-        (129, ["usage: a FILE"], "usage: a FILE"),
-        (128, ["fatal: not a git repository"], "fatal: not a git repository"),
-        (255, ["ssh: no route"], "ssh: no route"),
-        (-200, [], "it exited with -200 and printed nothing"),
-    ],
-)
-def test_a_status_means_a_signal_where_a_shell_says_so(
-    status: int, words: list[str], reason: str
-) -> None:
-    said = f"WARNING: failed to run: python a.py, exited with {status}"
-    assert complaint(["Running stage 'a':", "> python a.py", *words, said]) == reason
 
 
 def test_a_stage_that_cannot_begin_is_told_with_the_words_of_dvc(other: Path) -> None:
@@ -344,7 +297,7 @@ def test_metrics_beyond_the_tolerance_fail_and_name_the_number(other: Path) -> N
     assert done.returncode == 1
     assert "fails in score" in done.stderr
     written = (other / "s.md").read_text(encoding="utf-8")
-    assert "| score | dependency score.py | different |" in written
+    assert "different         score: dependency score.py (" in written
     assert "mse is 2.0" in written
 
 
@@ -410,19 +363,6 @@ def test_a_metrics_file_edited_by_hand_is_noticed(other: Path) -> None:
     assert failures(found) == {("score", "reports/metrics.json")}
 
 
-def test_downloads_below_a_relative_data_root_are_found_in_the_clone(other: Path) -> None:
-    (other / "params.yaml").write_text("data: {root: ../downloads}\n", encoding="utf-8")
-    (other.parent / "downloads").mkdir()
-    (other.parent / "downloads" / "digits").write_text("1 2 3", encoding="utf-8")
-    (other / "numbers.py").write_text(
-        "open('data/numbers.txt', 'w').write(open('../downloads/digits').read())", encoding="utf-8"
-    )
-    write_pipeline(other, {"numbers": PIPELINE["numbers"]})
-    run(other, "dvc", "repro")
-    edit_lock(other, lambda stages: [stages.pop(name) for name in PIPELINE if name != "numbers"])
-    assert audit(other).passed
-
-
 def test_paths_of_a_stage_in_a_folder_of_its_own_are_found_there(other: Path) -> None:
     text = (other / "dvc.yaml").read_text(encoding="utf-8")
     stages = yaml.safe_load(text)["stages"]
@@ -445,39 +385,10 @@ def test_paths_of_a_stage_in_a_folder_of_its_own_are_found_there(other: Path) ->
 
 # --- folders -------------------------------------------------------------------------------------
 
-TABLE = "for name in {!r}:\n    open(f'bases/table/{{name}}.txt', 'w').write(name + {!r})"
-
-
-def write_table(project: Path, names: str, text: str) -> None:
-    script = f"import os\nos.makedirs('bases/table', exist_ok=True)\n{TABLE.format(names, text)}\n"
-    (project / "table.py").write_text(script, encoding="utf-8")
-
 
 def reason(found: Audit, artifact: str) -> str:
     (each,) = [each for each in found.findings if each.artifact == artifact]
     return each.reason
-
-
-def test_a_folder_that_differs_names_the_files_in_it(other: Path) -> None:
-    write_pipeline(other, PIPELINE | {"table": {"outs": ["bases/table"]}})
-    write_table(other, "abc", "1")
-    run(other, "dvc", "repro")
-    commit(other)
-    write_table(other, "abd", "1")
-    commit(other)
-    found = audit(other, ["bases"])
-    assert reason(found, "bases/table") == "not what HEAD makes: c.txt is gone, d.txt is new"
-    write_table(other, "abc", "2")
-    commit(other)
-    found = audit(other, ["bases"])
-    assert reason(found, "bases/table") == (
-        "not what HEAD makes: a.txt differs, b.txt differs, c.txt differs"
-    )
-    shutil.rmtree(other / ".dvc" / "cache")
-    found = audit(other, ["bases"])
-    assert reason(found, "bases/table").endswith(
-        "only the folder's hash is known here, not which of its files)"
-    )
 
 
 def test_a_folder_of_code_that_changed_names_the_files_in_it(other: Path) -> None:
@@ -747,7 +658,7 @@ def test_a_full_disk_is_named(other: Path, temporary: Path) -> None:
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("mounting is not allowed here")
     try:
-        with pytest.raises(AuditError, match="No space left on device"):
+        with pytest.raises(OSError, match="No space left on device"):
             audit(other)
     finally:
         subprocess.run(["umount", str(temporary)], check=True)
@@ -842,7 +753,7 @@ def test_a_tolerance_is_of_the_numbers_whose_names_have_that_part(
     assert compare_metrics(one, other, tolerance)[1] is close
 
 
-def test_the_summary_is_a_table_whatever_is_in_it() -> None:
-    finding = Finding("a|b", "c", "different", "1|2", "3", False, "x | y")
-    row = summary(Audit("1234567890", 0, [finding])).splitlines()[6]
-    assert row == r"| a\|b | c | different | 1\|2 | 3 | x \| y |"
+def test_the_summary_is_text_whatever_is_in_it() -> None:
+    finding = Finding("a|b", "c", "different", "1|2", "3", False, "<b>`x`\n| y")
+    told = summary(Audit("1234567890", 0, [finding])).splitlines()
+    assert told.count(r"    different         a|b: c (1|2 -> 3): <b>`x`\n| y") == 2

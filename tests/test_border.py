@@ -24,8 +24,6 @@ from equibasis.linalg.numbers import real_array, whole_number, whole_numbers
 from equibasis.solvers import SOLVERS, find_solver, solve_space
 from equibasis.solvers.tables import MatrixTable, OrbitTable
 from equibasis.symmetry.catalog import find_group
-from equibasis.symmetry.families.grids import cyclic_group
-from equibasis.symmetry.families.permutations import symmetric_group
 from equibasis.symmetry.representations import MatrixRepresentation, PermutationRepresentation
 from equibasis.symmetry.workers import Workers
 
@@ -300,8 +298,6 @@ TAKING_A_NUMBER: dict[str, Callable[[Any], Any]] = {
     "a size of a Grid": lambda number: eb.Grid((3, number)),
     "a size of a shape": lambda number: eb.solve("trivial", output=(3, number)),
     "axes of a group": lambda number: eb.Group("own", ("e",), lambda x, g: x, axes=number),
-    "the order of a cyclic group": cyclic_group,
-    "the degree of a symmetric group": symmetric_group,
     "an image": lambda number: eb.permutation_group("p", [[0, number, 1]]),
 }
 taking_a_number = pytest.mark.parametrize(
@@ -453,8 +449,6 @@ def test_images_of_bytes_do_not_wrap_around():
         {"transform": None},
         {"linear": np.eye(2)},
         {"refuses": "3x3"},
-        {"generators": "e"},
-        {"generators": {"e"}},
     ],
     ids=lambda wrong: " ".join(f"{key} {type(value).__name__}" for key, value in wrong.items()),
 )

@@ -426,7 +426,7 @@ def test_kernels_of_another_window_are_others_though_the_group_acts_alike() -> N
     assert wide.coefficients.shape == high.coefficients.shape
     with pytest.raises(ModelError, match=r"kernel 3x5.* are not for .*kernel 5x3"):
         high.load_state_dict(wide.state_dict())
-    with pytest.raises(ModelError, match=r"\(3, 5\) points are not restricted to \(5, 3\)"):
+    with pytest.raises(ModelError, match=r"W of .*3, 5\), and of .*5, 3\)"):
         restrict(wide, bases[1])
 
 

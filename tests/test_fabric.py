@@ -27,7 +27,7 @@ from digits.fitting import Training
 from digits.parameters import Train, load_parameters
 from digits.stages import train
 from equibasis.nn import EquivariantBatchNorm, normalization
-from equibasis.nn.processes import sum_over_processes
+from equibasis.nn.normalization import sum_over_processes
 from projects import PARAMETERS, REPOSITORY, environment, stages_here
 
 NAME = "standard_augmented"

@@ -28,9 +28,10 @@ from digits.figures import (
 )
 from digits.results import label
 from digits.stages.report import results_table
+from equibasis.show import images
 from equibasis.show import images as pictures
-from equibasis.show.figures import COLOURS, basis_figure, orbits_figure, save_figure, vector_image
-from equibasis.show.images import entries, layout_of, orbit_image, shrunk
+from equibasis.show.figures import COLOURS, basis_figure, orbits_figure, save_figure
+from equibasis.show.images import entries, layout_of, leading_images, orbit_image
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 
@@ -178,6 +179,13 @@ def test_a_figure_is_not_saved_to_a_folder_that_is_not_there(tmp_path: Path) -> 
 # --- basis vectors as images ---------------------------------------------------------------------
 
 
+def vector_image(vector: np.ndarray, basis: eb.Basis) -> np.ndarray:
+    layout = layout_of(basis.space)
+    image = np.empty((layout.height, layout.width))
+    image[images.pixels(basis.space, np.arange(len(vector)))] = vector
+    return image
+
+
 def test_a_map_of_14x14_to_6x6_is_a_picture_of_84x84_with_a_tile_for_each_output() -> None:
     basis = eb.solve("c4", input="14x14", output="6x6")
     vector = np.arange(7056.0)  # every entry its own number: W[o, i] = 196 o + i
@@ -247,7 +255,7 @@ def test_an_entry_s_place_in_the_picture_and_back(problem: tuple[str, ...]) -> N
 
 
 def test_turning_the_picture_of_all_orbits_leaves_it_as_it_is() -> None:
-    image = orbit_image(eb.solve("c4", input="14x14", output="6x6"), 10**6)
+    image = orbit_image(eb.solve("c4", input="14x14", output="6x6"), 100, 100)
     assert image.colours.shape == (84, 84, 3)
     np.testing.assert_array_equal(np.rot90(image.colours), image.colours)
     np.testing.assert_array_equal(np.rot90(image.labels), image.labels)
@@ -263,14 +271,14 @@ def test_turning_the_picture_of_all_orbits_leaves_it_as_it_is() -> None:
 )
 def test_every_orbit_has_a_colour_of_its_own(problem: tuple[str, ...]) -> None:
     basis = eb.solve(**problem)
-    image = orbit_image(basis, 10**6)
+    image = orbit_image(basis, 100, 100)
     colours = {tuple(colour) for colour in image.colours.reshape(-1, 3).tolist()}
     assert len(colours) == basis.rank
 
 
 def test_where_no_orbit_is_the_picture_is_white_and_negative_signs_are_darker() -> None:
     basis = eb.solve("d4", input="5x5:pseudoscalar", output="5x5")
-    image = orbit_image(basis, 10**6)
+    image = orbit_image(basis, 100, 100)
     assert (image.colours[image.labels < 0] == 255).all()
     places = entries(basis.space, *np.indices(image.labels.shape))
     for orbit in range(basis.rank):
@@ -286,14 +294,20 @@ def test_what_has_no_orbits_is_told_so() -> None:
 
 
 def test_a_picture_made_smaller_keeps_the_largest_entry_of_each_square() -> None:
-    images = np.random.default_rng(0).standard_normal((3, 12, 9))
-    small = shrunk(images, 4, 4)
-    assert small.shape == (3, 4, 3)
-    for number, row, column in np.ndindex(small.shape):
-        square = images[number, 3 * row : 3 * row + 3, 3 * column : 3 * column + 3]
-        assert small[number, row, column] == square.flat[np.abs(square).argmax()]
-    assert shrunk(images, 12, 9) is images
-    assert shrunk(images, 5, 100).shape == (3, 4, 3)
+    basis = eb.solve(PLANE, input=(3, 2), output=(2,))  # drawn flat, 2x6
+    whole, steps = leading_images(basis, basis.rank, 2, 6)
+    assert (whole.shape, steps) == ((basis.rank, 2, 6), (1, 1))
+    for bounds, expected in (((2, 3), (1, 2)), ((1, 100), (2, 1)), ((1, 2), (2, 3))):
+        small, (down, right) = leading_images(basis, basis.rank, *bounds)
+        assert (down, right) == expected
+        assert small.shape == (basis.rank, 2 // down, 6 // right)
+        for number, row, column in np.ndindex(small.shape):
+            rows, columns = (
+                slice(down * row, down * (row + 1)),
+                slice(right * column, right * (column + 1)),
+            )
+            square = whole[number, rows, columns]
+            assert small[number, row, column] == square.flat[np.abs(square).argmax()]
 
 
 # --- what the figures say ------------------------------------------------------------------------

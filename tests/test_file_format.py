@@ -73,8 +73,8 @@ def test_the_page_has_a_row_for_each_entry_and_no_other():
 def test_the_page_says_of_each_entry_what_the_reader_holds_it_to(entry):
     kinds, hashed, meaning = rows()[entry.name]
     forms = [
-        f"`{type_}`" + (f" ({', '.join(map(str, shape))})" if shape else "")
-        for type_, shape in entry.forms
+        f"`{type_}`" + (f" ({', '.join(map(str, entry.shape))})" if entry.shape else "")
+        for type_ in entry.types
     ]
     said = " or ".join([", ".join(forms[:-1]), forms[-1]]) if len(forms) > 1 else forms[0]
     assert (kinds, hashed) == (said, "yes" if entry.hashed else "no")

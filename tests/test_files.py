@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import equibasis as eb
-from equibasis import files
+from equibasis import files, hdf5
 from equibasis.artifact.export import FORMATS, export_basis
 from equibasis.artifact.plain_hdf5 import PlainFile
 from equibasis.artifact.store import verify_file
-from equibasis.files import check_writable, write_bytes, write_hdf5, write_text
+from equibasis.files import check_writable, write_bytes, write_text
+from equibasis.hdf5 import write_hdf5
 from equibasis.show.figures import basis_figure, save_figure
 
 PIPELINE = Path(eb.__file__).parents[1]
@@ -106,14 +107,14 @@ def test_each_byte_of_a_basis_is_read_back_once(c4_basis, tmp_path, monkeypatch)
 @pytest.mark.parametrize("place", [11, 44, -1])
 def test_hdf5_that_the_library_has_spoilt_is_a_write_error(tmp_path, monkeypatch, name, place):
     """As HDF5 1.14 makes images of open files: a flag is cleared after its checksum was made."""
-    made = files._hdf5_image
+    made = hdf5._hdf5_image
 
     def spoilt(*arguments: object) -> bytes:
         content = bytearray(made(*arguments))
         content[place] ^= 4
         return bytes(content)
 
-    monkeypatch.setattr(files, "_hdf5_image", spoilt)
+    monkeypatch.setattr(hdf5, "_hdf5_image", spoilt)
     with pytest.raises(eb.WriteError, match="does not read back"):
         WRITERS[name](tmp_path / name)
     assert list(tmp_path.iterdir()) == []
@@ -280,7 +281,7 @@ def text(value: str) -> np.ndarray:
     return np.array(content, dtype=h5py.string_dtype("utf-8", max(1, len(content))))
 
 
-numbers = st.sampled_from(["i1", "u1", "<i2", "<i4", "<i8", ">i4", "<f4", "<f8", ">f8"]).flatmap(
+numbers = st.sampled_from(["i1", "<i4", "<i8", ">i4", "<f8", ">f8"]).flatmap(
     lambda kind: arrays.arrays(kind, arrays.array_shapes(min_dims=0, max_dims=3, min_side=0))
 )
 names = st.text("abcxyz", min_size=1, max_size=4)
@@ -300,7 +301,7 @@ def test_any_arrays_and_attributes_are_written_as_the_same_bytes_and_read_by_bot
     for track_order in (False, True):
         h5py.get_config().track_order = track_order
         try:
-            write_hdf5(path, datasets, {"/": attributes})
+            write_hdf5(path, datasets | {f"/@{name}": each for name, each in attributes.items()})
         finally:
             h5py.get_config().track_order = False
         found.append(path.read_bytes())
@@ -337,7 +338,7 @@ def test_neither_time_nor_order_of_creation_is_in_a_file(tmp_path):
 def test_the_bytes_of_every_hdf5_file_do_not_depend_on_how_h5py_is_set(tmp_path, python, setting):
     code = (
         "import contextlib, os, sys, time\nimport h5py, numpy as np\nimport equibasis as eb\n"
-        "from equibasis.files import write_hdf5\n"
+        "from equibasis.hdf5 import write_hdf5\n"
         f"with contextlib.suppress(Exception): {setting}\n"
         "eb.save_basis(eb.solve(group='c4', input='3x3', output='2x2'), 'basis.h5')\n"
         "write_hdf5('digits.h5', {'/train': np.arange(12, dtype='u1')})\n"
@@ -352,17 +353,16 @@ def test_the_bytes_of_every_hdf5_file_do_not_depend_on_how_h5py_is_set(tmp_path,
 def test_the_bytes_are_those_of_every_version_of_h5py(tmp_path):
     """The hash was the same with h5py 3.10 (HDF5 1.14.2) to 3.16 (HDF5 2.0)."""
     path = tmp_path / "some.h5"
-    datasets = {
+    entries = {
         "/group/numbers": np.arange(12, dtype="<i4").reshape(3, 4),
         "/group/names": np.array([b"a", b"bc"], dtype=h5py.string_dtype("utf-8", 2)),
         "/data": np.arange(5.0),
         "/none": np.zeros((0, 3)),
+        "/@format": text("some"),
+        "/@version": np.int64(2),
+        "/group@x": np.ones(2),
     }
-    attributes = {
-        "/": {"format": text("some"), "version": np.int64(2)},
-        "/group": {"x": np.ones(2)},
-    }
-    write_hdf5(path, datasets, attributes)
+    write_hdf5(path, entries)
     assert hashlib.sha256(path.read_bytes()).hexdigest() == SAME_EVERYWHERE
 
 

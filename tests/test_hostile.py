@@ -27,6 +27,7 @@ from basis_files import (
     replaced,
     saved,
 )
+from equibasis.artifact.normalise import import_basis
 from equibasis.artifact.plain_hdf5 import PlainFile
 from equibasis.artifact.store import describe, verify_file
 
@@ -62,7 +63,7 @@ def test_the_reader_finds_what_h5py_finds(tmp_path, name):
                 assert other.kind is None
 
 
-NUMBERS = ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"]
+NUMBERS = ["i1", "i4", "i8", "f8"]
 
 
 @pytest.mark.parametrize("libver", ["v108", "v110", "v114", "latest"])
@@ -73,15 +74,13 @@ def test_the_reader_reads_what_any_hdf5_since_1_8_writes(tmp_path, libver):
         "scalar": np.float64(7),
         "none": np.zeros((0, 4)),
     }
-    for few in (list(arrays)[:7], list(arrays)[7:]):
-        with h5py.File(tmp_path / "some.h5", "w", libver=libver) as opened:
-            for name in few:
-                opened[name] = arrays[name]
-                opened.attrs[name] = arrays[name]
-        with PlainFile(tmp_path / "some.h5") as read:
-            for name in few:
-                np.testing.assert_array_equal(read.read(f"/{name}"), arrays[name])
-                assert read.read(f"/{name}").dtype == np.asarray(arrays[name]).dtype
+    with h5py.File(tmp_path / "some.h5", "w", libver=libver) as opened:
+        for name, array in arrays.items():
+            opened[name] = opened.attrs[name] = array
+    with PlainFile(tmp_path / "some.h5") as read:
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(read.read(f"/{name}"), array)
+            assert read.read(f"/{name}").dtype == np.asarray(array).dtype
 
 
 def test_the_reader_never_imports_the_library(python, file):
@@ -143,13 +142,7 @@ def test_a_file_cut_off_anywhere_is_refused(file):
         refusal(file)
 
 
-@pytest.mark.parametrize("size", [512, 2048])
-def test_a_user_block_is_refused_and_named(file, size):
-    file.write_bytes(bytes(size) + file.read_bytes())
-    assert f"HDF5 that begins after a user block of {size} bytes" in refusal(file)
-
-
-@pytest.mark.parametrize("size", [8, 511, 1000])
+@pytest.mark.parametrize("size", [8, 511, 512, 1000, 2048])
 def test_what_begins_with_something_else_is_no_hdf5(file, size):
     file.write_bytes(bytes(size) + file.read_bytes())
     assert "not an HDF5 file" in refusal(file)
@@ -209,9 +202,12 @@ KINDS = {
     "arrays": (lambda o: o.create_dataset("input/index", (9,), "(3,)f8"), "has type array"),
     "big endian": (
         lambda o: o.create_dataset("input/index", data=np.ones(9, ">i4")),
-        "an unusual number of 4 bytes",
+        "has type an unusual number",
     ),
-    "float16": (lambda o: o.create_dataset("input/index", data=np.ones(9, "f2")), "has type <f2"),
+    "float16": (
+        lambda o: o.create_dataset("input/index", data=np.ones(9, "f2")),
+        "has type an unus",
+    ),
     "null": (
         lambda o: o.create_dataset("input/index", data=h5py.Empty("f8")),
         "/input/index is not a dataset",
@@ -277,55 +273,30 @@ def test_two_names_of_one_dataset_cannot_claim_the_file_twice(file):
 # --- attributes ---------------------------------------------------------------------------------
 
 
-def test_an_attribute_too_large_for_a_header_is_named_and_not_read(file):
-    edit(file, lambda o: o["group"].attrs.__setitem__("large", np.zeros(10**6)))
-    assert eb.load_basis(file).rank == 9
-    assert describe(file)["besides"] == ["/group@(one of its attributes, number 1)"]
-
-
 @pytest.mark.parametrize("libver", ["earliest", "v108", "latest"])
-@pytest.mark.parametrize("count", [1, 2, 9, 40, 500, 3000])
-def test_attributes_and_links_that_hdf5_keeps_in_a_heap_are_read_from_it(file, libver, count):
-    """From nine on, in one block of a fractal heap and one leaf of a B-tree, and on to many."""
+@pytest.mark.parametrize(
+    ("where", "count", "of_links"),
+    [("/", 1, False), ("/group", 7, False), ("/group", 9, True), ("/tables/labels", 40_000, False)],
+)
+def test_more_than_hdf5_keeps_in_a_header_is_named_for_import(
+    file, tmp_path, where, count, of_links, libver
+):
+    """Beyond eight attributes or links, and large ones, HDF5 keeps them in a heap."""
+    before, names = file.read_bytes(), range(1 if count > 9 else count)
 
     def change(opened: h5py.File) -> None:
-        for number in range(count):
-            opened.attrs[f"remark {number}"] = number
-            opened[f"group/{number}"] = h5py.SoftLink("/nowhere")
+        for number in names:
+            if of_links:
+                opened[f"{where}/{number}"] = h5py.SoftLink("/nowhere")
+            else:
+                opened[where].attrs[f"remark {number}"] = np.zeros(count)
 
     edit(file, change, libver)
-    expected = {f"/@remark {number}" for number in range(count)}
-    expected |= {f"/group/{number}" for number in range(count)}
-    assert set(describe(file)["besides"]) == expected
-    assert verify_file(file)[0].rank == 9
-    with h5py.File(file) as theirs, PlainFile(file) as ours:
-        root = ours.find("/")
-        assert root is not None
-        for name, value in theirs.attrs.items():
-            found = root.attributes[name]
-            assert np.frombuffer(found.content, found.kind.dtype)[0] == value
-
-
-def test_a_damaged_heap_is_refused(file):
-    edit(file, lambda o: [o.attrs.__setitem__(f"a{number}", number) for number in range(100)])
-    whole = file.read_bytes()
-    for signature in (b"FRHP", b"FHIB", b"FHDB", b"BTHD", b"BTLF"):
-        place = whole.index(signature)
-        for distance in (0, 4, 5, 14):
-            damaged = bytearray(whole)
-            damaged[place + distance] ^= 1
-            file.write_bytes(damaged)
-            assert "the header of / is damaged" in refusal(file)
-
-
-def test_forty_thousand_links_are_refused_in_little_time_and_memory(file):
-    def change(opened: h5py.File) -> None:
-        for number in range(40_000):
-            opened[f"group/{number}"] = h5py.SoftLink("/nowhere")
-
-    assert "the heap of links of /group has more than 1,048,576 bytes" in refusal(
-        edit(file, change)
+    assert f": {where} has more than fits in its header; if another program rewrote" in refusal(
+        file
     )
+    import_basis(file, tmp_path / "out.h5")
+    assert (tmp_path / "out.h5").read_bytes() == before
 
 
 # --- what is not in the table -------------------------------------------------------------------
@@ -333,11 +304,11 @@ def test_forty_thousand_links_are_refused_in_little_time_and_memory(file):
 
 def extended(opened: h5py.File) -> None:
     """What a later version may add, and what nobody should follow."""
-    opened.attrs["remark"] = "hello"
+    opened["checks"].attrs["remark"] = "hello"
     opened["basis"].attrs["units"] = "none"
     opened["input/index"].attrs["heap"] = h5py.Empty("f8")
     opened.create_dataset("later/part", data=np.arange(3), compression="gzip")
-    opened["away"] = h5py.ExternalLink("elsewhere.h5", "/")
+    opened["types/away"] = h5py.ExternalLink("elsewhere.h5", "/")
     opened["group/round"] = h5py.SoftLink("/group/round")
     opened["group/again"] = opened["/"]
 
@@ -348,12 +319,12 @@ def test_what_is_not_in_the_table_is_neither_followed_nor_hashed(file):
     assert eb.content_sha256(eb.load_basis(file)) == eb.content_sha256(before)
     verify_file(file)
     assert describe(file)["besides"] == [
-        "/@remark",
-        "/away",
         "/basis@units",
+        "/checks@remark",
         "/group/again",
         "/group/round",
         "/later",
+        "/types/away",
     ]
 
 
@@ -377,18 +348,18 @@ def dataspace(size: int) -> bytes:
 @pytest.mark.parametrize(
     ("size", "said"),
     [
-        (2**63, "/input/index takes 36893488147419103232 bytes"),
-        (2**40, "/input/index takes"),
-        (2**64 - 1, "/input/index takes"),
-        (10, "/input/index takes 40 bytes, but 36 are stored"),
+        (2**63, "/tables/labels takes 36893488147419103232 bytes"),
+        (2**40, "/tables/labels takes"),
+        (2**64 - 1, "/tables/labels takes"),
+        (10, "/tables/labels takes 40 bytes, but 20 are stored"),
     ],
 )
 def test_a_size_that_is_not_there_is_refused(file, size, said):
     with h5py.File(file) as opened:
-        header = h5py.h5o.get_info(opened["input/index"].id).addr
+        header = h5py.h5o.get_info(opened["tables/labels"].id).addr
     content = bytearray(file.read_bytes())
     pieces = headers(bytes(content))
-    place = content.index(dataspace(9), header)
+    place = content.index(dataspace(5), header)
     content[place : place + 20] = dataspace(size)
     file.write_bytes(mended(content, pieces))
     assert said in refusal(file)
@@ -718,24 +689,30 @@ def test_what_is_optional_may_be_missing(file, removed):
     assert describe(file)["besides"] == []
 
 
+ADDED = [
+    {"solver by hand": "by hand", "names": ["one", "two"], "flag": True, "complex": 1j},
+    {"nothing": h5py.Empty("f8"), "pair": np.zeros(2, [("a", "i4"), ("b", "f8")])},
+    {"numbers": np.zeros(1000), "part": None, "shared": None},
+]
+
+
 @pytest.mark.parametrize("libver", ["earliest", "v108", "latest"])
-@pytest.mark.parametrize("where", ["/", "/basis", "/group", "/types", "/input", "/tables/labels"])
+@pytest.mark.parametrize("where", ["/basis", "/group", "/types", "/input", "/tables/labels"])
 def test_what_others_add_decides_nothing(file, where, libver):
-    """As h5py writes it: text of variable length, many and large attributes, exotic types."""
+    """As h5py writes it: text of variable length, large attributes, exotic types."""
+    before, whole = eb.content_sha256(eb.load_basis(file)), file.read_bytes()
+    for added in ADDED:
+        file.write_bytes(whole)
 
-    def change(opened: h5py.File) -> None:
-        attributes = opened[where].attrs
-        attributes["solver by hand"] = "by hand"
-        attributes["names"] = ["one", "two"]
-        attributes["flag"] = True
-        attributes["complex"] = 1j
-        attributes["nothing"] = h5py.Empty("f8")
-        attributes["part"] = opened["basis"].ref
-        attributes["pair"] = np.zeros(2, [("a", "i4"), ("b", "f8")])
-        attributes["numbers"] = np.zeros(1000)
-        opened["a type"] = np.dtype("f8")
-        attributes.create("shared", 1.0, dtype=opened["a type"])
+        def change(opened: h5py.File, added: dict[str, object] = added) -> None:
+            for name, value in added.items():
+                if name == "part":
+                    opened[where].attrs[name] = opened["basis"].ref
+                elif name == "shared":
+                    opened["a type"] = np.dtype("f8")
+                    opened[where].attrs.create(name, 1.0, dtype=opened["a type"])
+                else:
+                    opened[where].attrs[name] = value
 
-    before = eb.content_sha256(eb.load_basis(file))
-    edit(file, change, libver)
-    assert eb.content_sha256(verify_file(file)[0]) == before
+        edit(file, change, libver)
+        assert eb.content_sha256(verify_file(file)[0]) == before

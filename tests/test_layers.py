@@ -6,7 +6,7 @@ import copy
 import functools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -274,6 +274,15 @@ def test_a_layer_there_and_back_between_precisions_loses_nothing(name: str) -> N
     for module in (expansion.half().double(), expansion.bfloat16().float().double()):
         after = module(torch.ones(maps(name).rank, dtype=torch.float64))
         assert torch.equal(after, before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_gradients_of_long_orbits_add_up_in_half_precision(dtype: torch.dtype) -> None:
+    """1 + 1 + ... stands still at 2048, or at 256, where each sum is rounded."""
+    basis = eb.solve("z64*z64", output="64x64")
+    coefficients = torch.ones(1, dtype=dtype, requires_grad=True)
+    BasisExpansion(basis).to(dtype)(coefficients).sum().backward()
+    assert coefficients.grad == basis.space.k == 4096
 
 
 @pytest.mark.parametrize("name", ["sign field", "generators"])
@@ -652,16 +661,16 @@ def test_a_loaded_state_gives_the_same_outputs() -> None:
 POOLED = ["c4", "d4", "plane", "space, dense", "fields", "to a vector field"]
 
 
-@pytest.mark.parametrize("name", ["generators", "generators and signs"])
-def test_attention_refuses_a_group_of_which_only_generators_are_listed(name: str) -> None:
-    for basis in (invariants(name), maps(name)):
-        with pytest.raises(eb.ModelError, match="generators only") as caught:
-            InvariantAttentionPool(basis)
-        assert str(basis.space) in str(caught.value)
-        assert len(str(caught.value).splitlines()) == 1
+@pytest.mark.parametrize(("group", "space"), [("s50", "50"), ("so3", "V"), ("o3*s5", "(5)*V")])
+def test_attention_refuses_a_group_of_too_many_elements(group: str, space: str) -> None:
+    basis = eb.solve(group, input=space, output=space)
+    with pytest.raises(eb.ModelError, match="too many to list") as caught:
+        InvariantAttentionPool(basis)
+    assert str(basis.space) in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", POOLED)
+@pytest.mark.parametrize("name", [*POOLED, "generators", "generators and signs"])
 def test_attention_pooling_is_invariant(name: str, tolerance: float) -> None:
     pool = randomize(InvariantAttentionPool(invariants(name)))
     torch.manual_seed(0)
@@ -701,6 +710,16 @@ def test_the_pooled_vector_is_the_attention_weighted_mean_of_the_orbit(name: str
     weights = torch.softmax(orbit @ pool.query, dim=1)
     assert_close(pool.attention(h), weights, 1e-12)
     assert_close(pool(h), (weights[:, :, None] * orbit).sum(dim=1), 1e-12)
+
+
+def test_attention_over_generated_elements_is_that_over_listed_ones() -> None:
+    listed, generators = eb.find_group("c4"), eb.subgroup("c4", "c4", ["r90"])
+    generators = replace(generators, complete=False)
+    pools = [InvariantAttentionPool(eb.solve(each, output="3x3")) for each in (listed, generators)]
+    h = torch.randn(5, 9)
+    with torch.no_grad():
+        pools[1].query.copy_(pools[0].query)
+    torch.testing.assert_close(pools[1](h), pools[0](h))
 
 
 def test_a_zero_query_pools_to_the_plain_mean_which_is_an_invariant_vector() -> None:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from equibasis.audit.audit import stale_findings
+from equibasis.audit.audit import audit_lock
 from equibasis.audit.compare import Finding
 from equibasis.errors import AuditError
 from projects import (
@@ -29,6 +29,10 @@ from projects import (
     small_project,
     start_git,
 )
+
+
+def stale_findings(project: Path) -> list[Finding]:
+    return audit_lock(project).findings
 
 
 def stale(project: Path) -> set[tuple[str, str]]:
@@ -199,38 +203,7 @@ def test_whatever_is_stale_is_named_with_its_stage(
     assert stale(project) == found
 
 
-UNTRACKED = {
-    "a module in a folder in it": ("code/deeper/four.py", CODE),
-    "a name that Git would quote": ("code/vièr \t.py", CODE),
-    "a module that Git ignores": ("code/four.ignored", CODE),
-    "a file": ("model.py", MODEL),
-    "parameters": ("params.yaml", ("squares", "dependency params.yaml")),
-}
-
-
-@pytest.mark.parametrize(("name", "found"), UNTRACKED.values(), ids=UNTRACKED)
-def test_a_file_that_no_clone_has_is_named_however_the_lock_was_made(
-    name: str, found: tuple[str, str], project: Path, tmp_path: Path
-) -> None:
-    (project / ".gitignore").write_text("*.ignored\n", encoding="utf-8")
-    if (project / name).exists():
-        run(project, "git", "rm", "--quiet", "--cached", name)
-    else:
-        (project / name).parent.mkdir(exist_ok=True)
-        (project / name).touch()
-    run(project, "dvc", "repro")
-    run(project, "git", "add", "dvc.lock", ".gitignore")
-    run(project, "git", "commit", "--quiet", "--message", "All but one")
-    run(tmp_path, "git", "clone", "--quiet", project, "clone")
-    assert found[0] in {stage for stage, _ in stale(tmp_path / "clone")}
-    (finding,) = stale_findings(project)
-    assert (finding.stage, finding.artifact) == found
-    assert f"Git does not track {Path(name).name}" in finding.reason.replace("deeper/", "")
-    run(project, "git", "add", "--force", name)  # as the next commit will have it
-    assert stale(project) == set()
-
-
-def test_what_dvc_keeps_or_ignores_or_a_submodule_holds_need_not_be_in_git(
+def test_what_dvc_keeps_or_ignores_or_a_submodule_holds_is_no_news(
     project: Path, tmp_path: Path
 ) -> None:
     (project / ".dvcignore").write_text("*.swp\n", encoding="utf-8")

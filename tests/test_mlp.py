@@ -296,8 +296,8 @@ def mean_square(layer: EquivariantLinear, basis: eb.Basis) -> np.ndarray:
     total = np.zeros((basis.space.k, basis.space.k))
     with torch.no_grad():
         for noise in torch.eye(basis.rank):
-            whiten_(basis, noise)
             layer.coefficients.copy_(noise)
+            whiten_(layer)
             weight = layer.weight().numpy()
             total += weight @ weight.T
     return total

@@ -73,6 +73,18 @@ def test_the_metadata_say_what_the_package_is(metadata):
     assert version.partition(".dev")[0] == first[1]
 
 
+def test_the_address_is_that_of_the_metadata_everywhere(metadata):
+    owner = metadata["url"].removesuffix("/equibasis")
+    papers = [*REPOSITORY.glob("*.cff"), REPOSITORY / "setup.cfg", *PAGES]
+    code = [*(REPOSITORY / "pipeline").rglob("*.py"), *(REPOSITORY / "docs").rglob("*.py")]
+    found = {
+        address
+        for file in (*papers, *code)
+        for address in re.findall(r"https://[\w./-]+(?=/equibasis\b)", file.read_text("utf-8"))
+    }
+    assert found == {owner}
+
+
 def test_every_python_that_is_promised_is_checked(metadata):
     promised = set(re.findall(r"Python :: (3\.\d+)", metadata["classifiers"]))
     jobs = yaml.safe_load((REPOSITORY / ".github/workflows/ci.yml").read_text())["jobs"]
@@ -93,6 +105,6 @@ def test_a_source_distribution_holds_all_that_tests_and_the_pipeline_need(tmp_pa
     (made,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(made) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    code = [file for file in run(project, "git", "ls-files").splitlines() if file.endswith(".py")]
-    assert names >= {*dist.SHIPPED, *code}
+    tracked = [file for file in run(project, "git", "ls-files").splitlines() if file[:3] != ".ci"]
+    assert names >= {*dist.SHIPPED, *tracked}
     assert ".dvc/config.local" not in names

@@ -277,21 +277,6 @@ def shifted(array, steps):
 WRONG_FACTORS = {
     "the identity last": (eb.Group("own", (1, 0), shifted, axes=1), "2", "is not the identity"),
     "not closed": (eb.Group("own", (0, 1), shifted, axes=1), "4", "is not closed"),
-    "generators of a part": (
-        eb.Group("own", tuple(range(64)), shifted, axes=1, generators=(2,)),
-        "8",
-        "its generators 2 make 4 of its 8 elements",
-    ),
-    "the identity as generator": (
-        eb.Group("own", tuple(range(64)), shifted, axes=1, generators=(0,)),
-        "8",
-        "its generators 0 make 1 of its 8 elements",
-    ),
-    "generators from elsewhere": (
-        eb.Group("own", (0, 1), shifted, axes=1, generators=(3,)),
-        "2",
-        "the generator 3 is none of its elements",
-    ),
 }
 
 
@@ -307,7 +292,5 @@ def test_a_factor_that_is_not_what_it_says_is_refused_in_large_products_too(own,
 
 def test_a_large_product_of_an_own_group_has_the_rank_of_its_orbits():
     own = eb.Group("own", tuple(range(64)), shifted, axes=1)
-    by_one = eb.Group("own", tuple(range(64)), shifted, axes=1, generators=(1,))
-    for factor in (own, by_one):
-        product = eb.direct_product(factor, "z32")
-        assert eb.solve(group=product, input="8x8", output="8x8").rank == 64
+    product = eb.direct_product(own, "z32")
+    assert eb.solve(group=product, input="8x8", output="8x8").rank == 64

@@ -10,7 +10,7 @@ import pytest
 
 import by_hand
 import equibasis as eb
-from equibasis.artifact.store import load_basis_for
+from digits.bases import load_basis_for
 from equibasis.symmetry.building import representation
 from equibasis.symmetry.catalog import find_group, group_name
 from equibasis.symmetry.spaces import FIELDS

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -231,6 +232,37 @@ def test_a_place_that_is_no_repository_is_one_line_that_says_so(tmp_path):
     assert "not a git repository" in cannot_load(BASIS, repo=tmp_path, rev="v1")
     nowhere = (tmp_path / "nowhere").as_uri()
     assert "name the URL or folder of a Git repository" in cannot_load(BASIS, repo=nowhere)
+
+
+@pytest.mark.parametrize("rev", [3, b"v1", "", " ", True])
+def test_a_revision_is_text(published, rev):
+    with pytest.raises(eb.BasisFileError, match="rev is a commit, branch or tag as text"):
+        eb.load_basis(BASIS, repo=published, rev=rev)
+
+
+@pytest.mark.parametrize("path", ["../x", "bases/../../x.h5", "..", Path("..") / "x"])
+def test_what_is_outside_of_the_repository_is_no_file_of_it(published, path):
+    for repo in (published, "https://127.0.0.1:9/x"):
+        assert "there is no such file: name it by its path" in cannot_load(path, repo=repo)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://me:s3cret@127.0.0.1:9/x",
+        "https://s3cret@127.0.0.1:9/x.git",
+        "https://me:s3cret@of@127.0.0.1:9/x",
+        "ssh://me:s3cret@127.0.0.1:9/x",
+        "s3://me:s3cret@bucket/x",
+    ],
+)
+@pytest.mark.parametrize("as_repo", [True, False], ids=["repo", "file"])
+def test_passwords_in_addresses_are_not_told(address, as_repo, capfd):
+    with pytest.raises(eb.BasisFileError) as caught:
+        eb.load_basis(*((BASIS, address, "v1") if as_repo else (address,)))
+    assert "***@" in str(caught.value)
+    told = "".join(traceback.format_exception(caught.value))
+    assert "s3cret" not in told + "".join(capfd.readouterr())
 
 
 def test_without_dvc_the_error_says_what_to_install(published, monkeypatch, c4_file):

@@ -8,30 +8,16 @@ from hypothesis import given
 
 import by_hand
 import equibasis as eb
-from equibasis.solvers.reynolds import dense_reynolds_operator, hom_dimension, reynolds_operator
+from equibasis.solvers.reynolds import hom_dimension, reynolds_operator
 from equibasis.symmetry.representations import MatrixRepresentation
 
-EXAMPLES = [("c2", 2, 3), ("c4", 3, 2), ("c4", 3, 3), ("d4", 3, 2), ("d4", 4, 3)]
 CHARACTERS = [1.0, 1.0, 1.0], [1.0, -1.0, -1.0]
-
-
-def grid_space(group: str, input_side: int, output_side: int) -> eb.HomSpace:
-    return by_hand.solved(group, input=(input_side,) * 2, output=(output_side,) * 2).space
 
 
 @given(by_hand.spaces)
 def test_it_is_the_mean_of_kronecker_products(space):
     by_definition = by_hand.reynolds(by_hand.matrices(space.input), by_hand.matrices(space.output))
     np.testing.assert_allclose(reynolds_operator(space).toarray(), by_definition, atol=1e-12)
-    np.testing.assert_allclose(dense_reynolds_operator(space), by_definition, atol=1e-12)
-
-
-@pytest.mark.parametrize("example", EXAMPLES)
-def test_sparse_and_dense_agree_to_the_bit_for_permutations(example):
-    space = grid_space(*example)
-    np.testing.assert_array_equal(
-        reynolds_operator(space).toarray(), dense_reynolds_operator(space)
-    )
 
 
 @given(by_hand.spaces)

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 import equibasis as eb
-from equibasis.artifact.store import basis_path, load_basis_for
+from digits.bases import load_basis_for
+from equibasis.artifact.store import basis_path
 from equibasis.solvers import problem
 
 

@@ -148,20 +148,26 @@ def test_a_page_has_all_that_it_shows_and_fits_a_phone(name, open_page) -> None:
         "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
     )
     assert (faults, missing, wide) == ([], [], 0)
+    twice = page.evaluate(
+        """() => [...document.querySelectorAll("[id]")].map(each => each.id)
+          .filter((id, at, all) => all.indexOf(id) !== at)"""
+    )
+    assert twice == []
+    assert page.locator("article h1").count() == (name != "search.html")
 
 
 def lit(page: Any, picture: str) -> set[int]:
     """Which squares of a picture of the explorer are lit."""
     return set(
         page.evaluate(
-            f"""() => [...document.querySelectorAll("#explorer svg.{picture} rect")]
+            f"""() => [...document.querySelectorAll("#explorer-place svg.{picture} rect")]
               .flatMap((each, at) => each.classList.contains("lit") ? [at] : [])"""
         )
     )
 
 
 def chosen(page: Any) -> int:
-    return int(page.get_attribute("#explorer svg.weights rect.chosen", "data-entry"))
+    return int(page.get_attribute("#explorer-place svg.weights rect.chosen", "data-entry"))
 
 
 @built
@@ -175,9 +181,9 @@ def test_pointing_at_a_weight_lights_its_orbit_and_its_pixels(
 ) -> None:
     page, faults = open_page("explorer.html", DESK)
     for name, value in {"group": group, "input": x, "output": y}.items():
-        page.select_option(f"#explorer select[name={name}]", value)
-    page.set_checked("#explorer input[name=matrix]", as_matrix)
-    page.hover(f"#explorer svg.weights rect[data-entry='{entry}']")
+        page.select_option(f"#explorer-place select[name={name}]", value)
+    page.set_checked("#explorer-place input[name=matrix]", as_matrix)
+    page.hover(f"#explorer-place svg.weights rect[data-entry='{entry}']")
     basis = eb.solve(group, input=x, output=y)
     column = abs(basis.matrix[[entry]]).argmax()
     orbit = set(basis.matrix[:, [column]].nonzero()[0].tolist())
@@ -191,9 +197,9 @@ def test_pointing_at_a_weight_lights_its_orbit_and_its_pixels(
 @built
 def test_arrow_keys_walk_over_the_weights(open_page) -> None:
     page, _ = open_page("explorer.html", DESK)
-    page.select_option("#explorer select[name=input]", "3x3")
-    page.select_option("#explorer select[name=output]", "2x2")
-    page.focus("#explorer svg.weights")
+    page.select_option("#explorer-place select[name=input]", "3x3")
+    page.select_option("#explorer-place select[name=output]", "2x2")
+    page.focus("#explorer-place svg.weights")
     for key in ("ArrowRight", "ArrowRight", "ArrowRight", "ArrowDown"):
         page.keyboard.press(key)
     assert chosen(page) == 12  # tile 1, the first pixel of its second row
@@ -207,6 +213,6 @@ def test_a_tap_on_a_phone_lights_an_orbit(browser, address) -> None:
     context = browser.new_context(viewport={"width": PHONE, "height": 844}, has_touch=True)
     page = context.new_page()
     page.goto(f"{address}/explorer.html")
-    page.tap("#explorer svg.weights rect[data-entry='5']")
+    page.tap("#explorer-place svg.weights rect[data-entry='5']")
     assert chosen(page) == 5
     context.close()

@@ -109,7 +109,9 @@ few_commands = pytest.mark.parametrize(
 
 LOST = {f"{name}, closed": (*COMMANDS[name], ">&-") for name in ("verify, and one fails", "help")}
 if Path("/dev/full").exists():
-    LOST |= {f"{name}, full": (*COMMANDS[name], "> /dev/full") for name in COMMANDS}
+    # A line, a table, JSON, a picture in characters, a long help; and what has failed.
+    some = ("solve", "inspect as JSON", "verify, and one fails", "show", "help", "pipeline")
+    LOST |= {f"{name}, full": (*COMMANDS[name], "> /dev/full") for name in some}
 REASONS = {"> /dev/full": "No space left on device", ">&-": "Bad file descriptor"}
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import importlib
 import os
 import re
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -21,11 +23,11 @@ import equibasis as eb
 from equibasis.artifact.store import verify_file
 from equibasis.sweep import engines
 from equibasis.sweep.engines import Engine, dask_cluster, own_processes
-from equibasis.sweep.index import Result
+from equibasis.sweep.index import Result, times_path
 from equibasis.sweep.jobs import Job, read_sweep
-from equibasis.sweep.run import Plan, check_fits, plan, run
+from equibasis.sweep.run import Plan, check_fits, only_sweep, plan, run
 from equibasis.sweep.solving import Solved, Task, solve_task
-from projects import REPOSITORY
+from projects import REPOSITORY, attempt
 from projects import run as run_command
 
 TWENTY = """
@@ -49,9 +51,17 @@ def solved(text: str, folder: Path, engine: Engine) -> tuple[Plan, dict[str, Res
     return planned, run(planned, engine)
 
 
-def index(folder: Path) -> list[dict[str, str]]:
-    with (folder / "index.csv").open(encoding="utf-8", newline="") as file:
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def index(folder: Path) -> list[dict[str, str]]:
+    return rows(folder / "index.csv")
+
+
+def times(folder: Path) -> list[dict[str, str]]:
+    return rows(times_path(folder))
 
 
 def identities(folder: Path) -> dict[str, int]:
@@ -67,9 +77,14 @@ def processes() -> Iterator[Engine]:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[tuple[Engine, Callable[[], list[int]]]]:
-    """An engine of two worker processes of Dask on loopback, and what tells which these are."""
+    """An engine of two worker processes of Dask on loopback, and what tells which these are.
+
+    It begins a call twice before it says that its workers die.
+    """
     distributed = pytest.importorskip("distributed")
+    dask = importlib.import_module("dask")
     with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50
         ) as found,
@@ -156,8 +171,9 @@ def test_what_does_not_fit_is_refused_by_name_before_anything_is_begun(
     planned = plan(jobs_of(text, tmp_path), tmp_path / "bases", processes)
     with pytest.raises(eb.ParametersError) as told:
         check_fits(planned)
-    for name in ("3 of 6", "so3: 1 -> 3x3: ", "own:missing: V -> V: ", "own:missing: 1 -> 3x3: "):
+    for name in ("3 of 6", "so3: 1 -> 3x3: ", "own:missing: V -> V, own:missing: 1 -> 3x3: "):
         assert name in str(told.value)
+    assert str(told.value).count("module 'own' does not import") == 1
     assert not (tmp_path / "bases").exists()
 
 
@@ -184,18 +200,21 @@ def test_long_jobs_are_begun_first(tmp_path, processes: Engine) -> None:
 
 def test_every_file_holds_what_the_index_says(tmp_path, processes: Engine) -> None:
     planned, _ = solved(TWENTY, tmp_path, processes)
-    rows = index(tmp_path / "bases")
-    assert [row["file"] for row in rows] == list(planned.jobs)
-    assert {row["file"] for row in rows} == set(identities(tmp_path / "bases"))
-    for row in rows:
+    found = index(tmp_path / "bases")
+    assert [row["file"] for row in found] == list(planned.jobs)
+    assert {row["file"] for row in found} == set(identities(tmp_path / "bases"))
+    for row, took in zip(found, times(tmp_path / "bases"), strict=True):
         basis, _ = verify_file(tmp_path / "bases" / row["file"])
         job = planned.jobs[row["file"]]
         assert (row["group"], row["input"], row["output"]) == (job.group, job.input, job.output)
         assert (int(row["rank"]), row["solver"]) == (basis.rank, basis.solver)
         assert row["content_sha256"] == eb.content_sha256(basis)
+        anew = eb.solve(job.group, input=job.input, output=job.output, solver=job.solver)
+        assert row["content_sha256"] == eb.content_sha256(anew)  # built once more
         assert (row["status"], row["reason"]) == ("solved", "")
-        assert float(row["seconds"]) >= 0
-        assert int(row["peak_memory"]) > 2**20
+        assert (took["file"], took["content_sha256"]) == (row["file"], row["content_sha256"])
+        assert float(took["seconds"]) >= 0
+        assert int(took["peak_memory"]) > 2**20
 
 
 def test_a_sweep_goes_on_where_it_was_stopped(tmp_path, processes: Engine) -> None:
@@ -220,10 +239,24 @@ def test_the_index_of_a_sweep_that_was_all_there_is_the_same_times_too(
 ) -> None:
     text = "groups: [c4]\nproblems: [1 -> 3x3, 3x3 -> 3x3]"
     solved(text, tmp_path, processes)
-    first = (tmp_path / "bases" / "index.csv").read_bytes()
+    files = tmp_path / "bases" / "index.csv", times_path(tmp_path / "bases")
+    first = [file.read_bytes() for file in files]
     planned, _ = solved(text, tmp_path, processes)
     assert not planned.to_solve
-    assert (tmp_path / "bases" / "index.csv").read_bytes() == first
+    assert [file.read_bytes() for file in files] == first
+
+
+def test_of_two_sweeps_into_one_folder_the_second_is_refused_and_solves_nothing(
+    command, tmp_path
+) -> None:
+    jobs_of("groups: [c4]\nproblems: [1 -> 3x3]", tmp_path)
+    with only_sweep(tmp_path / "sweep"):
+        done = command("sweep", tmp_path / "sweep.yaml", "--workers", 1)
+        assert (done.status, done.out) == (2, "")
+        assert f"another sweep writes to {tmp_path / 'sweep'}: wait for its end" in done.err
+        assert not (tmp_path / "sweep").exists()
+    assert command("sweep", tmp_path / "sweep.yaml", "--workers", 1).status == 0
+    assert not (tmp_path / "sweep.lock").exists()
 
 
 def test_a_sweep_that_is_interrupted_leaves_the_index_of_what_was_done(
@@ -250,55 +283,48 @@ def test_a_sweep_that_is_interrupted_leaves_the_index_of_what_was_done(
 
 # --- workers that die ---------------------------------------------------------------------------
 
-# Where there is a file "deadly" beside it, ``always`` kills its process, ``once`` that of its first
-# call alone.
-DEADLY = """
-import os, signal
-from pathlib import Path
-
-import numpy as np
-import equibasis as eb
-
-MARK = Path(__file__).with_name("deadly")
-
-def kills(array, steps, again):
-    if MARK.exists():
-        again or MARK.unlink()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return np.roll(array, steps)
-
-once = eb.Group("once", (0, 1, 2, 3), lambda array, steps: kills(array, steps, False))
-always = eb.Group("always", (0, 1, 2, 3), lambda array, steps: kills(array, steps, True))
-"""
-
 kills = pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
+
+
+def dies_once(task: Task) -> Solved:
+    """Where "deadly" is beside the folder, its first solver removes that, and dies."""
+    with contextlib.suppress(FileNotFoundError):
+        (task.path.parent.parent / "deadly").unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return solve_task(task)
+
+
+def dies_always(task: Task) -> Solved:
+    """Where "deadly" is beside the folder, who solves this job dies."""
+    if task.path.name == "c2_2x2.h5" and (task.path.parent.parent / "deadly").exists():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return solve_task(task)
 
 
 @kills
 @pytest.mark.parametrize(
-    ("name", "where"), [("once", "processes"), ("always", "processes"), ("always", "cluster")]
+    ("dies", "where"),
+    [(dies_once, "processes"), (dies_always, "processes"), (dies_always, "cluster")],
 )
 def test_a_job_that_kills_its_worker_is_tried_again_and_then_told_by_name(
-    name: str, where: str, tmp_path, monkeypatch, request
+    dies: Callable[[Task], Solved], where: str, tmp_path, monkeypatch, request
 ) -> None:
     found = request.getfixturevalue(where)
-    processes = found[0] if where == "cluster" else found
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    module = f"deadly_{name}_{where}"
-    (tmp_path / f"{module}.py").write_text(DEADLY, encoding="utf-8")
-    text = f"- groups: [{module}:{name}]\n  problems: [4 -> 4]\n{TWENTY}"
-    planned = plan(jobs_of(text, tmp_path), tmp_path / "bases", processes)
+    engine = found[0] if where == "cluster" else found
+    monkeypatch.setattr("equibasis.sweep.run.solve_task", dies)
     (tmp_path / "deadly").touch()
-    first, *others = run(planned, processes).values()
-    assert (first.status, len(others)) == ("solved" if name == "once" else "failed", 20), first
+    text = f"- groups: [c2]\n  problems: [1 -> 2x2]\n{TWENTY}"
+    _, results = solved(text, tmp_path, engine)
+    deadly, *others = results.values()
+    assert (deadly.status, len(others)) == ("solved" if dies is dies_once else "failed", 20)
     assert {result.status for result in others} == {"solved"}
-    assert index(tmp_path / "bases")[0]["reason"] == first.reason
-    assert ("its worker died, and so did the next" in first.reason) == (name == "always")
+    assert index(tmp_path / "bases")[0]["reason"] == deadly.reason
+    assert ("its worker died, and so did the next" in deadly.reason) == (dies is dies_always)
+    assert (tmp_path / "deadly").exists() == (dies is dies_always)
     (tmp_path / "deadly").unlink(missing_ok=True)
     before = identities(tmp_path / "bases")
-    again, results = solved(text, tmp_path, processes)
-    assert len(again.to_solve) == (name == "always")
+    again, results = solved(text, tmp_path, engine)
+    assert len(again.to_solve) == (dies is dies_always)
     assert {result.status for result in results.values()} == {"solved"}
     assert before.items() <= identities(tmp_path / "bases").items()
 
@@ -333,6 +359,60 @@ def test_a_job_that_cannot_be_sent_fails_alone(tmp_path, cluster) -> None:
     assert len(str(found[0])) < 500
 
 
+# A scheduler and a worker in one process, which says where, and dies of the second job.
+CLUSTER = """
+import os, signal, distributed
+from equibasis.sweep import solving
+
+usual, done = solving.solve_task, []
+
+def solve_task(task):
+    if done:
+        os.kill(os.getpid(), signal.SIGKILL)
+    done.append(task)
+    return usual(task)
+
+solving.solve_task = solve_task
+with distributed.LocalCluster(
+    n_workers=1,
+    threads_per_worker=1,
+    processes=False,
+    protocol="tcp://",
+    dashboard_address=None,
+    silence_logs=50,
+) as cluster:
+    print(cluster.scheduler_address, flush=True)
+    signal.pause()
+"""
+
+
+@kills
+def test_where_a_scheduler_is_killed_one_line_says_so_and_the_sweep_goes_on_without_it(
+    tmp_path,
+) -> None:
+    pytest.importorskip("distributed")
+    jobs_of("groups: [c4]\ninputs: [1, 3x3]\noutputs: [3x3, 4x4]", tmp_path)
+    sweep = [sys.executable, "-m", "equibasis", "sweep", "sweep.yaml", "--out", "bases"]
+    with subprocess.Popen(
+        [sys.executable, "-c", CLUSTER], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    ) as cluster:
+        try:
+            address = cluster.stdout.readline().strip()
+            done = attempt(tmp_path, *sweep, "--scheduler", address)
+        finally:
+            cluster.kill()
+    assert (cluster.returncode, done.returncode, done.stdout) == (-signal.SIGKILL, 2, "")
+    (said,) = done.stderr.splitlines()
+    assert re.search("scheduler .*has gone", said)
+    statuses = [row["status"] for row in index(tmp_path / "bases")]
+    assert "failed" not in statuses
+    assert statuses.count("not begun") in (3, 4)  # that the first ended may not have been heard
+    before = identities(tmp_path / "bases")
+    assert len(before) == 1
+    assert "3 solved, 1 kept" in run_command(tmp_path, *sweep, "--workers", "1")
+    assert before.items() <= identities(tmp_path / "bases").items()
+
+
 def _kind(value: object) -> str:
     return type(value).__name__
 
@@ -363,9 +443,9 @@ def test_a_cluster_makes_the_files_of_one_machine(tmp_path, cluster, processes) 
         folder.mkdir()
         planned = plan(jobs_of(text, folder), folder / "bases", engine)
         run(planned, engine)
-    here, there = ({f.name: f.read_bytes() for f in each.glob("bases/*.h5")} for each in folders)
+    here, there = ({f.name: f.read_bytes() for f in each.glob("bases/*")} for each in folders)
     assert here == there
-    assert here
+    assert "index.csv" in here
 
 
 # --- the command --------------------------------------------------------------------------------
@@ -415,18 +495,17 @@ def test_what_cannot_be_written_is_told_before_anything_is_solved(
     assert not (tmp_path / "sweep" / "c4_4x4.h5").exists()
 
 
-def test_times_of_an_index_that_somebody_edited_are_kept_where_they_are_whole(
+def test_times_that_somebody_edited_are_kept_where_they_are_whole(
     processes: Engine, tmp_path
 ) -> None:
     text = "groups: [c4]\nproblems: [1 -> 3x3, 1 -> 4x4]"
     solved(text, tmp_path, processes)
-    rows = (tmp_path / "bases" / "index.csv").read_text().splitlines()
-    cells = rows[1].split(",")
-    cells[7] = ""  # its peak memory
-    (tmp_path / "bases" / "index.csv").write_text("\n".join([rows[0], ",".join(cells), rows[2]]))
+    header, first, second = times_path(tmp_path / "bases").read_text().splitlines()
+    without_peak = first.rpartition(",")[0] + ","
+    times_path(tmp_path / "bases").write_text("\n".join([header, without_peak, second]))
     solved(text, tmp_path, processes)
-    first, second = index(tmp_path / "bases")
-    assert (first["seconds"], bool(second["seconds"])) == ("", True)
+    (left,) = times(tmp_path / "bases")
+    assert second.startswith(left["file"])
 
 
 def test_files_of_another_sweep_are_told(command, tmp_path) -> None:

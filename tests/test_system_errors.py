@@ -15,11 +15,11 @@ import pytest
 import equibasis as eb
 from digit_models import meaningless_digits
 from digits import checkpoints, results
+from digits.bases import load_basis_for
 from digits.data import load_digits, save_digits
 from digits.parameters import load_parameters
 from digits.weights import load_autoencoder
 from equibasis.artifact.export import export_basis
-from equibasis.artifact.store import load_basis_for
 from equibasis.files import write_text
 from equibasis.show.figures import basis_figure, save_figure
 

@@ -32,9 +32,7 @@ def test_an_entry_and_its_image_under_any_element_are_one_up_to_the_signs_of_its
     """W[g p, g q] = ± W[p, q] for every g, and no entry where some g makes it its negative."""
     space = problem.listed
     for block in solve_space(space).blocks:
-        labels, signs = all_rows(
-            block.table, block.space.input, block.space.output, block.space.generating
-        )
+        labels, signs = all_rows(block.table, block.space)
         signs = np.ones(labels.shape) if signs is None else signs
         W = [np.where(labels == label, signs, 0.0) for label in range(block.table.rank)]
         rest = labels < 0
@@ -111,7 +109,7 @@ def test_rows_of_what_is_no_single_orbit_are_refused():
     identity = PermutationRepresentation(np.arange(3)[None])
     table = OrbitTable(3, np.arange(3, dtype=np.int32))
     with pytest.raises(eb.EquibasisError, match="are not one orbit"):
-        all_rows(table, identity, identity, [0])
+        all_rows(table, by_hand.hom_space(identity, identity))
 
 
 def test_orbits_are_numbered_as_they_first_occur_and_none_is_minus_one():

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 import by_hand
 import equibasis as eb
+from equibasis.solvers import prediction, problem
 from equibasis.symmetry.constructions import power_of_one
 from equibasis.symmetry.representations import MatrixRepresentation
 from equibasis.symmetry.tensor_products import TensorProduct, tensor_product
@@ -76,6 +78,35 @@ def test_matrices_of_a_large_product_are_never_made():
     # 1/60 Σ (tr ρ)⁶ over the identity, half turns, thirds, and fifths.
     golden = (1 + np.sqrt(5)) / 2
     assert basis.rank == round((3**6 + 15 + 12 * golden**6 + 12 * (1 - golden) ** 6) / 60)
+
+
+@pytest.mark.parametrize("group", [by_hand.O3, by_hand.LORENTZ, "gl2"], ids=str)
+def test_what_is_asked_of_a_product_is_that_of_its_matrices(group):
+    rho = problem(group, input="V**3", output="V").input
+    made = MatrixRepresentation(rho.discrete, rho.algebra)
+    assert rho.is_orthogonal == made.is_orthogonal
+    assert rho.row_entries == made.row_entries
+
+
+def test_of_large_powers_of_a_group_with_mirrors_no_matrices_are_made():
+    space = problem("o1,3", input="V**6", output="V**2")
+    assert prediction(space).rank == 105  # the pairings of eight vectors, 7!!
+    assert not {"discrete", "matrices"} & vars(space.input).keys()
+
+
+def test_a_product_of_far_from_orthogonal_factors_is_refused():
+    stretched = MatrixRepresentation(np.diag([20.0, -1 / 20])[None], [sparse.csr_array(np.eye(2))])
+    group = eb.Group(
+        "stretched",
+        ("h",),
+        None,
+        complete=False,
+        algebra=("A",),
+        representations={"V": stretched},
+    )
+    problem(group, input="V", output="V")
+    with pytest.raises(eb.GroupError, match="the matrix of h is not invertible, or so far from"):
+        problem(group, input="V**2", output="V")
 
 
 # --- powers of sums -------------------------------------------------------------------------------

@@ -115,7 +115,8 @@ def test_the_adjoint_action_is_one_of_the_algebra(seed):
 def test_the_conjugacy_classes_of_permutations_are_their_cycle_types():
     generators = [PermutationRepresentation(np.array([[1, 2, 3, 0], [1, 0, 2, 3]]))]
     _, listed = list_elements("s4", "R⁴", ["a", "b"], *generators)
-    classes = conjugacy_classes(generators, listed)
+    found, classes = conjugacy_classes("s4", "R⁴", ["a", "b"], *generators)
+    assert np.trace(found.matrix(generators[0], 5)) == listed[0].characters()[5]
     assert sorted(np.bincount(classes).tolist()) == [1, 3, 6, 6, 8]
     for number in np.unique(classes):
         assert len(np.unique(listed[0].characters()[classes == number])) == 1

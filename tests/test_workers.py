@@ -67,10 +67,21 @@ def test_left_alone_short_work_stays_in_this_process():
 
 def test_left_alone_long_work_moves_to_other_processes(monkeypatch):
     monkeypatch.setattr(workers_module, "_POOL_START", 1e-9)  # all work is long
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(workers_module, "cores", lambda: 2)
     first, *rest = run(None, process_of, 5)
     assert first == os.getpid()
     assert os.getpid() not in rest
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="has no affinity")
+def test_all_cores_are_those_that_this_process_may_run_on():
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert workers_module.cores() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert workers_module.cores() == len(allowed)
 
 
 def test_a_pool_serves_several_rounds_and_then_ends():

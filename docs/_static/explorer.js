@@ -3,7 +3,7 @@
 "use strict";
 
 (() => {
-  const place = document.getElementById("explorer");
+  const place = document.getElementById("explorer-place");
   const groups = JSON.parse(document.getElementById("explorer-data").textContent);
   const GAP = 0.6; // between tiles, in squares
 

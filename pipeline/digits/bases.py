@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
 from digits.config import BasisKey, ClassifierConfig, ModelConfig, bases_needed
-from equibasis.artifact.store import basis_path, content_sha256, load_basis_for
+from equibasis.artifact.store import basis_path, content_sha256, load_basis
+from equibasis.errors import BasisFileError
+from equibasis.files import is_missing
+from equibasis.solvers import problem
 from equibasis.solvers.basis import Basis
+from equibasis.symmetry.catalog import group_name, is_built_in
+from equibasis.symmetry.space_text import as_space
 
 
 def basis_file(folder: str | Path, group: str, key: BasisKey, classifier: str = "") -> Path:
@@ -39,6 +46,46 @@ def load_stage_basis(folder: str | Path, group: str, key: BasisKey, classifier: 
         stage = f"kernels {classifier}" if classifier else f"bases {path.parent.name}"
         command = f"python pipeline {stage}"
     return load_basis_for(path, group, input=key[0], output=key[1], command=command)
+
+
+def load_basis_for(
+    path: str | os.PathLike[str],
+    group: str,
+    *,
+    input: str | None = None,
+    output: str,
+    command: str | None = None,
+) -> Basis:
+    """`load_basis` for a known problem: the file must hold the basis of just this one.
+
+    Of a built-in group the matrices are compared, as a user's may have its name; a user's own is
+    known by its name alone, as its code may be elsewhere. ``command`` is what makes the file, by
+    default `equibasis solve` with these arguments.
+
+    Raises
+    ------
+    BasisFileError
+        As `load_basis`, or if the file holds another problem; names the command that makes it.
+    """
+    of_input = ["--input", input] if input else []
+    command = command or shlex.join(
+        ["equibasis", "solve", str(path), "--group", group, *of_input, "--output", output]
+    )
+    try:
+        basis = load_basis(path)
+    except BasisFileError as error:
+        if is_missing(path):
+            raise BasisFileError(f"{path} does not exist: make it with '{command}'") from error
+        raise
+    wanted = (group_name(group), as_space(input), as_space(output))
+    if (basis.group, basis.space.input_space, basis.space.output_space) != wanted:
+        raise BasisFileError(f"{path} holds {basis.space}: make the right one with '{command}'")
+    if is_built_in(group) and not basis.space.acts_like(problem(group, input=input, output=output)):
+        raise BasisFileError(
+            f"{path} holds {basis.space}, but of another group than the built-in {basis.group}: "
+            f"make the right one with '{command}'"
+        )
+    return basis
 
 
 def basis_hashes(config: ModelConfig, bases: Mapping[BasisKey, Basis]) -> dict[str, str]:

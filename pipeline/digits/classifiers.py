@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
 from digits.config import BasisKey, ClassifierConfig, bases_needed
 from digits.data import CLASSES
+from equibasis.nn.cnn import convolved
 from equibasis.nn.convolution import EquivariantConv2d
 from equibasis.nn.fields import FieldAvgPool, GlobalAvgPool, OrbitMaxPool
 from equibasis.nn.interface import FeatureSpace
 from equibasis.nn.mlp import EquivariantSequential
-from equibasis.nn.normalization import EquivariantBatchNorm
 from equibasis.solvers.basis import Basis
 
 
@@ -53,11 +54,11 @@ class Classifier(nn.Module):
 
 def classifier(config: ClassifierConfig, bases: Mapping[BasisKey, Basis]) -> Classifier:
     """A classifier at its random start, from the bases of `digits.bases.load_bases`."""
-    layers: list[nn.Module] = []
+    layers: list[Any] = []
     for key in bases_needed(config):
-        convolution = EquivariantConv2d(bases[key], bias=None, padding="same")
-        fields = convolution.codomain
-        layers += [convolution, EquivariantBatchNorm(fields), nn.ReLU()]
+        vectors = FeatureSpace.output_of(bases[key].space)
+        layers += convolved(bases[key], vectors, nn.ReLU, "batch")
+        fields = layers[-1].codomain
         if len(layers) == 3:
             # Windows that keep the centre of the grid where it is, so that the group still acts.
             odd = config.image_size % 2

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from equibasis.console import Command, Group, run
+from equibasis.console import Group, run
 from equibasis.errors import naming_extras
 
 PARAMETERS = click.option(
@@ -20,19 +20,15 @@ PARAMETERS = click.option(
 )
 
 
-class _Stage(Command):
-    section = "Stages"
-
-
 class _Commands(Group):
     """The stages, and all commands of the library, which is imported when one of them is called."""
-
-    command_class = _Stage
 
     def list_commands(self, context: click.Context) -> list[str]:
         from equibasis.cli import commands as library
 
-        return [*super().list_commands(context), *library.list_commands(context)]
+        stages = super().list_commands(context)
+        self.sections = {"Stages": stages, **library.sections}
+        return [*stages, *library.list_commands(context)]
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         stage = super().get_command(context, name)

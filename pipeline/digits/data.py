@@ -13,7 +13,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from equibasis.errors import DataError, cannot_read, cause
-from equibasis.files import open_regular, write_hdf5
+from equibasis.files import open_regular
+from equibasis.hdf5 import write_hdf5
 
 if TYPE_CHECKING:
     from torchvision import datasets

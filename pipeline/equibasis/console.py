@@ -12,7 +12,8 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
@@ -41,27 +42,25 @@ def run(group: Group, name: str) -> NoReturn:
     sys.exit(status)
 
 
-class Command(click.Command):
-    """A command that the help of its group lists in a section, with examples in its own help.
+def examples(*lines: str) -> str:
+    """Lines of shell, for the end of a command's help."""
+    return "\n".join(
+        ["\b", "Example:" if len(lines) == 1 else "Examples:", *map("  {}".format, lines)]
+    )
 
-    Parameters
-    ----------
-    section
-        The section's title.
-    examples
-        Lines of shell.
-    """
 
-    section = "Commands"
+class _File(click.Path):
+    """A file by name; none is read from or written to the standard streams, which hold text."""
 
-    def __init__(
-        self, *arguments: Any, section: str = "", examples: Sequence[str] = (), **settings: Any
-    ) -> None:
-        super().__init__(*arguments, **settings)
-        self.section = section or self.section
-        if examples:
-            what = "Example" if len(examples) == 1 else "Examples"
-            self.epilog = "\n".join(["\b", f"{what}:", *(f"  {each}" for each in examples)])
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path, unless it is ``-``."""
+        if value == "-":
+            self.fail("'-' is no file: give its name ('./-' for one that is called so)", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE = _File(path_type=Path, readable=False)  # what opens it says why it cannot
+EXISTING = _File(path_type=Path, readable=False, exists=True)
 
 
 class Group(click.Group):
@@ -70,13 +69,15 @@ class Group(click.Group):
     Its help lists them as they were defined, by section.
     """
 
-    command_class = Command
-    group_class = type
-    section = "Commands"
-
-    def __init__(self, *arguments: Any, section: str = "", **settings: Any) -> None:
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
-        self.section = section or self.section
+        self.sections: dict[str, list[str]] = {}
+
+    def add_section(self, title: str, *commands: click.Command) -> None:
+        """Add commands that the help lists under a title."""
+        for each in commands:
+            self.add_command(each)
+        self.sections[title] = [str(each.name) for each in commands]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of commands, in the order of their definition."""
@@ -84,15 +85,15 @@ class Group(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands of each section, the names in one column."""
-        names = self.list_commands(ctx)
-        wide = max(map(len, names))
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for name in names:
-            command = self.get_command(ctx, name)
-            assert isinstance(command, Command | Group)
-            text = command.get_short_help_str(formatter.width - wide - 6)
-            sections.setdefault(command.section, []).append((name.ljust(wide), text))
-        for title, rows in sections.items():
+        listed = self.list_commands(ctx)
+        wide = max(map(len, listed))
+        for title, names in (self.sections or {"Commands": listed}).items():
+            rows = []
+            for name in names:
+                command = self.get_command(ctx, name)
+                assert command is not None
+                text = command.get_short_help_str(formatter.width - wide - 6)
+                rows.append((name.ljust(wide), text))
             with formatter.section(title):
                 formatter.write_dl(rows)
 
@@ -106,14 +107,7 @@ class Group(click.Group):
             raise EquibasisError(f"something that was read ends too early: {error}") from error
 
 
-def _warn(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: object = None,
-    line: str | None = None,
-) -> None:
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
     """Say a warning on one line of stderr, without the place in the code that gave it."""
     click.echo("equibasis: warning: " + printable(" ".join(str(message).split())), err=True)
 

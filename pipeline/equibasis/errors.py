@@ -101,12 +101,17 @@ def naming_extras(what: str, extra: str | None = None) -> Iterator[None]:
         ) from error
 
 
+# What an address says of its user, a password too: scheme://user:password@host, as a path as well.
+_USER = re.compile(r"([A-Za-z][\w+.-]+:/{1,2})[^\s/]*@")
+
+
 def printable(name: object) -> str:
     r"""A name or text with what does not print spelled out, as ``\x1b`` or ``\udcff``.
 
-    So a file name that is not UTF-8 can be told, and none can play with a terminal.
+    So a file name that is not UTF-8 can be told, and none can play with a terminal. Of addresses it
+    is not told who the user is, nor by which password or token.
     """
-    text = str(name)
+    text = _USER.sub(r"\1***@", str(name))
     if text.isprintable():
         return text
     return "".join(
@@ -122,6 +127,19 @@ def cause(error: BaseException) -> str:
     text = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
     wrapped_by_hdf5 = re.search(r"error message = '([^']*)'", text)
     return wrapped_by_hdf5[1] if wrapped_by_hdf5 else " ".join(text.split())
+
+
+def shown(error: BaseException) -> BaseException | None:
+    """An error to raise another one from: ``None`` where a traceback of it would tell a password.
+
+    >>> shown(OSError("https://me:secret@host/x"))
+    """
+    each: BaseException | None = error
+    while each is not None:
+        if _USER.search(str(each)):
+            return None
+        each = each.__cause__ or each.__context__
+    return error
 
 
 def file_name(path: object, error: type[EquibasisError]) -> str:

@@ -10,12 +10,9 @@ import re
 import secrets
 import stat
 import sys
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
-
-import h5py
-import numpy as np
+from typing import Any
 
 from equibasis.errors import EquibasisError, WriteError, cannot_write, file_name
 
@@ -27,9 +24,6 @@ _PREFIX, _SUFFIX = ".equibasis-", ".tmp"
 
 # What is read back at once.
 _BYTES_AT_ONCE = 2**20
-
-# Names and values of attributes.
-Attributes: TypeAlias = Mapping[str, "np.ndarray | np.generic"]
 
 
 @contextlib.contextmanager
@@ -49,14 +43,6 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
     WriteError
         If the folder is missing or cannot be written, or the disk is full.
     """
-    with _replacing(path) as temporary:
-        yield temporary
-        _flush_to_disk(temporary)
-
-
-@contextlib.contextmanager
-def _replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """`writing`, for those who flush what they wrote to the disk themselves."""
     path = Path(file_name(path, WriteError))
     try:
         target = _destination(path)
@@ -144,6 +130,25 @@ def remove_abandoned(folder: Path) -> None:
                     os.close(descriptor)
 
 
+@contextlib.contextmanager
+def locked(path: str | os.PathLike[str], blocking: bool = True) -> Iterator[None]:
+    """Hold ``path``.lock, which the system releases if its holder dies.
+
+    Raises
+    ------
+    TimeoutError
+        If it is not ``blocking``, and another process holds it.
+    OSError
+        Where the file system has no such locks: one whose mere existence locks would outlive its
+        holder.
+    """
+    import filelock
+
+    timeout = -1 if blocking else 0
+    with filelock.FileLock(f"{os.fspath(path)}.lock", timeout=timeout, fallback_to_soft=False):
+        yield
+
+
 def is_missing(path: str | os.PathLike[str]) -> bool:
     """Whether there is nothing of that name; what may not be looked at is no proof of it."""
     try:
@@ -200,7 +205,7 @@ def write_bytes(
         If the file cannot be written, or what was written is not what is read back; what was
         there before is still there.
     """
-    with _replacing(path) as temporary:
+    with writing(path) as temporary:
         temporary.write_bytes(content)
         _flush_to_disk(temporary)
         try:
@@ -271,23 +276,19 @@ def parse_yaml(text: str) -> Any:
     def mapping(loader: Loader, node: yaml.MappingNode) -> dict[Any, Any]:
         return each_once(loader.construct_pairs(node, deep=True))
 
-    def number(loader: Loader, node: yaml.ScalarNode) -> int:
-        if not re.fullmatch(r"[-+]?(0|[1-9][0-9]*)", node.value):
-            read = loader.construct_yaml_int(node)
-            raise ValueError(f"{node.value} is {read} in YAML: write it as {read}")
-        return int(node.value)
+    def as_written(construct: Callable[..., Any], plain: str) -> Callable[..., Any]:
+        def number(loader: Loader, node: yaml.ScalarNode) -> Any:
+            read = construct(loader, node)
+            if not re.fullmatch(plain, node.value.lower()):
+                raise ValueError(f"{node.value} is {read} in YAML: write it as {read}")
+            return read
 
-    def real(loader: Loader, node: yaml.ScalarNode) -> float:
-        read = loader.construct_yaml_float(node)
-        if not re.fullmatch(
-            r"[-+]?[0-9]*\.[0-9]*(e[-+][0-9]+)?|[-+]?\.(inf|nan)", node.value.lower()
-        ):
-            raise ValueError(f"{node.value} is {read} in YAML: write it as {read}")
-        return read
+        return number
 
+    integer, real = r"[-+]?(0|[1-9][0-9]*)", r"[-+]?[0-9]*\.[0-9]*(e[-+][0-9]+)?|[-+]?\.(inf|nan)"
     Loader.add_constructor("tag:yaml.org,2002:map", mapping)
-    Loader.add_constructor("tag:yaml.org,2002:int", number)
-    Loader.add_constructor("tag:yaml.org,2002:float", real)
+    Loader.add_constructor("tag:yaml.org,2002:int", as_written(Loader.construct_yaml_int, integer))
+    Loader.add_constructor("tag:yaml.org,2002:float", as_written(Loader.construct_yaml_float, real))
     try:
         return Loader(text).get_single_data()
     except (yaml.YAMLError, RecursionError) as error:
@@ -304,125 +305,3 @@ def each_once(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
             raise ValueError(f"the key {key!r} is there twice")
         seen[key] = value
     return seen
-
-
-# --- HDF5 -----------------------------------------------------------------------------------------
-
-
-def write_hdf5(
-    path: str | os.PathLike[str],
-    datasets: Mapping[str, np.ndarray],
-    attributes: Mapping[str, Attributes] | None = None,
-    check: Callable[[Path], object] | None = None,
-) -> None:
-    """Write an HDF5 file, whole or not at all, and read it back; raises `WriteError`.
-
-    Readable by every HDF5 since 1.8 (2008), and the same bytes whatever h5py and HDF5 wrote them
-    and however they are configured: no times, no orders of creation, no heaps. The file is made
-    in memory: where a disk is full, HDF5 itself would end the process.
-
-    Parameters
-    ----------
-    path
-        The file to make or replace.
-    datasets
-        Numbers, or strings of fixed length, by path: ``/basis/data``. Groups are made for them.
-    attributes
-        Of a group or dataset, at most eight each, by its path: ``/`` for the file's own.
-    check
-        As for `write_bytes`; without it, h5py has to find every dataset and attribute again.
-    """
-    attributes = attributes or {}
-
-    def find_all(temporary: Path) -> None:
-        _check_hdf5(temporary, datasets, attributes)
-
-    write_bytes(path, _hdf5_image(datasets, attributes), check or find_all)
-
-
-def _hdf5_image(datasets: Mapping[str, np.ndarray], attributes: Mapping[str, Attributes]) -> bytes:
-    """The bytes of an HDF5 file.
-
-    Groups and datasets are made by hand, as what h5py makes by itself depends on its version and
-    on its global configuration: whether a group notes the time, or the order of its attributes.
-    """
-    image = io.BytesIO()
-    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-    # Not HDF5's own driver for files in memory, whose image of an open file HDF5 1.14 spoils.
-    access.set_fileobj_driver(h5py.h5fd.fileobj_driver, image)
-    # A profiler, as Dask has one, may hold on to our frames, and so to what is open in them.
-    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
-    access.set_libver_bounds(h5py.h5f.LIBVER_V18, h5py.h5f.LIBVER_V18)
-    name = secrets.token_hex(8).encode()  # two of one name cannot be open in a process
-    root = h5py.h5f.create(name, h5py.h5f.ACC_TRUNC, _untimed(h5py.h5p.FILE_CREATE), access)
-    made: dict[str, h5py.h5g.GroupID | h5py.h5d.DatasetID] = {"/": h5py.h5g.open(root, b"/")}
-    try:
-
-        def make_groups(path: str) -> None:
-            if path not in made:
-                make_groups(path.rpartition("/")[0] or "/")
-                made[path] = h5py.h5g.create(
-                    root, path.encode(), gcpl=_untimed(h5py.h5p.GROUP_CREATE)
-                )
-
-        for path, array in datasets.items():
-            make_groups(path.rpartition("/")[0] or "/")
-            made[path] = h5py.h5d.create(
-                root, path.encode(), *_type_and_shape(array), _untimed(h5py.h5p.DATASET_CREATE)
-            )
-            if array.size:
-                made[path].write(h5py.h5s.ALL, h5py.h5s.ALL, _little_endian(array))
-        for path, of_object in attributes.items():
-            make_groups(path)
-            for key, value in of_object.items():
-                attribute = h5py.h5a.create(made[path], key.encode(), *_type_and_shape(value))
-                attribute.write(_little_endian(value))
-                del attribute
-    finally:
-        made.clear()
-        root.close()
-    return image.getvalue()
-
-
-def _untimed(kind: h5py.h5p.PropClassID) -> h5py.h5p.PropCreateID:
-    properties = h5py.h5p.create(kind)
-    properties.set_obj_track_times(False)
-    return properties
-
-
-def _type_and_shape(
-    value: np.ndarray | np.generic,
-) -> tuple[h5py.h5t.TypeID, h5py.h5s.SpaceID]:
-    if value.dtype.kind not in "iufS":
-        raise TypeError(f"{value.dtype} is not stored: numbers and strings of fixed length are")
-    space = h5py.h5s.create_simple(value.shape) if value.shape else h5py.h5s.create(h5py.h5s.SCALAR)
-    return h5py.h5t.py_create(_little_endian(value).dtype, logical=True), space
-
-
-def _little_endian(value: np.ndarray | np.generic) -> np.ndarray:
-    """The same, contiguous; the type keeps what h5py notes in it, as that strings are UTF-8."""
-    array = np.asarray(value)
-    if array.dtype.kind != "S":
-        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    return np.require(array, requirements="C")
-
-
-def _check_hdf5(
-    path: Path, datasets: Mapping[str, np.ndarray], attributes: Mapping[str, Attributes]
-) -> None:
-    with h5py.File(path, "r", locking=False) as file:
-        for name, array in datasets.items():
-            _check_equal(name, file[name][()], array)
-        for name, of_object in attributes.items():
-            for key, value in of_object.items():
-                found = h5py.h5a.open(file[name].id, key.encode())
-                content = np.empty(found.shape, found.dtype)
-                found.read(content)
-                _check_equal(f"{name}@{key}", content, value)
-
-
-def _check_equal(name: str, found: np.ndarray, meant: np.ndarray | np.generic) -> None:
-    wanted = _little_endian(meant)
-    same = (found.dtype, found.shape) == (wanted.dtype, wanted.shape)
-    if not same or found.tobytes() != wanted.tobytes():
-        raise ValueError(f"{name} is another")

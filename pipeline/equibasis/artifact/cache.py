@@ -8,7 +8,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 from equibasis.artifact.schema import FORMAT_VERSION
 from equibasis.artifact.store import basis_path, load_basis, save_basis
 from equibasis.errors import BasisFileError, EquibasisError, WriteError, cause
-from equibasis.files import remove_abandoned
+from equibasis.files import locked, remove_abandoned
 from equibasis.solvers import find_solver, problem, solve_space
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.constructions import discrete_part
@@ -33,7 +33,6 @@ DEFAULT_SIZE = "1GB"
 
 # c4_14x14_to_6x6-<32 digits of the key>.h5: nothing else in the folder is ours to list or remove.
 _BASIS_NAME = re.compile(r"[\w.+-]+-[0-9a-f]{32}\.h5", re.ASCII)
-_LOCK_NAME = re.compile(_BASIS_NAME.pattern + r"\.lock", re.ASCII)
 
 
 def get_basis(
@@ -88,7 +87,7 @@ def get_basis(
         # Where there are no locks two processes may solve one basis, and both write it whole.
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
-            held.enter_context(_lock(path))
+            held.enter_context(locked(path))
         kept = _load(path, key)  # solved while this process waited
         if kept is not None:
             return kept
@@ -199,7 +198,19 @@ def cached_files() -> list[CachedFile]:
     EquibasisError
         If there is a cache that cannot be looked into.
     """
-    return _files(cache_folder(), _BASIS_NAME)
+    folder, found = cache_folder(), []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if _BASIS_NAME.fullmatch(entry.name):
+                    with contextlib.suppress(OSError):  # another process removed it
+                        status = entry.stat(follow_symlinks=False)
+                        found.append(CachedFile(Path(entry.path), status.st_size, status.st_mtime))
+    except FileNotFoundError:  # nothing was kept yet
+        return []
+    except OSError as error:
+        raise EquibasisError(f"cannot look into the cache {folder}: {cause(error)}") from error
+    return sorted(found, key=lambda file: (-file.last_used, file.path.name))
 
 
 def prune_cache(most_bytes: int) -> list[CachedFile]:
@@ -217,55 +228,27 @@ def prune_cache(most_bytes: int) -> list[CachedFile]:
     EquibasisError
         As `cached_files`.
     """
-    folder = cache_folder()
-    removed = []
-    total = 0
-    for file in _files(folder, _BASIS_NAME):
-        if total + file.bytes > most_bytes and _unlink(file.path):
-            removed.append(file)
-        else:
-            total += file.bytes
+    folder, total = cache_folder(), 0
+    removed: list[CachedFile] = []
+    for file in cached_files():
+        if total + file.bytes > most_bytes:
+            with contextlib.suppress(OSError):  # in use, as Windows has it, or not ours
+                file.path.unlink(missing_ok=True)
+                removed.append(file)
+                continue
+        total += file.bytes
     remove_abandoned(folder)
-    _remove_unused_locks(folder)
+    for lock in folder.glob("*.lock"):
+        basis = lock.with_suffix("")
+        if _BASIS_NAME.fullmatch(basis.name) and not basis.exists():
+            # Held while it is removed, as somebody may be solving the basis.
+            with contextlib.suppress(OSError), locked(basis, blocking=False):
+                if not basis.exists():
+                    lock.unlink()
     return removed
 
 
-def _remove_unused_locks(folder: Path) -> None:
-    """Remove lock files without a basis; held while removed, as somebody may be solving it."""
-    for lock in _files(folder, _LOCK_NAME):
-        basis = lock.path.with_suffix("")
-        if not basis.exists():
-            with contextlib.suppress(OSError), _lock(basis, blocking=False):
-                if not basis.exists():
-                    _unlink(lock.path)
-
-
-def _files(folder: Path, name: re.Pattern[str]) -> list[CachedFile]:
-    """The files of such a name, the most recently used first; raises `EquibasisError`."""
-    found = []
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if name.fullmatch(entry.name):
-                    with contextlib.suppress(OSError):  # another process removed it
-                        status = entry.stat(follow_symlinks=False)
-                        found.append(CachedFile(Path(entry.path), status.st_size, status.st_mtime))
-    except FileNotFoundError:  # nothing was kept yet
-        return []
-    except OSError as error:
-        raise EquibasisError(f"cannot look into the cache {folder}: {cause(error)}") from error
-    return sorted(found, key=lambda file: (-file.last_used, file.path.name))
-
-
-def _unlink(path: Path) -> bool:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:  # in use, as Windows has it, or not ours
-        return False
-    return True
-
-
-# --- keys, locks and files ----------------------------------------------------------------------
+# --- keys and files -----------------------------------------------------------------------------
 
 
 def problem_sha256(space: HomSpace) -> str:
@@ -310,20 +293,6 @@ def _file_name(space: HomSpace, key: str) -> str:
     stem = basis_path("", space.group, input=of_input, output=str(space.output_space)).stem
     readable = stem.lstrip("._-")[:60] or "basis"
     return f"{readable}-{key[:32]}.h5"
-
-
-@contextlib.contextmanager
-def _lock(path: Path, blocking: bool = True) -> Iterator[None]:
-    """The lock of a cached file, which the system releases if its holder dies.
-
-    Raises `OSError` where the file system has no such locks: one whose mere existence locks would
-    outlive its holder.
-    """
-    import filelock
-
-    timeout = -1 if blocking else 0
-    with filelock.FileLock(f"{path}.lock", timeout=timeout, fallback_to_soft=False):
-        yield
 
 
 def _load(path: Path, key: str) -> Basis | None:

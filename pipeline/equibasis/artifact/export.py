@@ -7,29 +7,21 @@ import json
 import os
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
+from equibasis.artifact.encoding import contents, matrix_of_file
 from equibasis.artifact.store import content_sha256
 from equibasis.errors import WriteError, file_name, naming_extras
 from equibasis.files import write_bytes
 from equibasis.solvers.basis import Basis
 
 
-@dataclass(frozen=True)
-class Format:
-    """A format to export to.
-
-    Attributes
-    ----------
-    content
-        The bytes of the file, the same for the same basis.
-    reader
-        What opens the file.
-    """
+class Format(NamedTuple):
+    """A format to export to: the bytes of a file, always the same of a basis; and who opens it."""
 
     content: Callable[[Basis], bytes]
     reader: str
@@ -82,30 +74,23 @@ def export_basis(basis: Basis, path: str | os.PathLike[str]) -> str:
 
 
 def _description(basis: Basis) -> dict[str, str]:
-    return {
-        "kind": basis.kind,
-        "group": basis.group,
-        "input_space": str(basis.space.input_space),
-        "output_space": str(basis.space.output_space),
-        "rank": str(basis.rank),
+    said, names = contents(basis), ("kind", "group", "input_space", "output_space", "rank")
+    return {name: str(said[f"/@{name}"]) for name in names} | {
         "vec_order": "row-major",
         "content_sha256": content_sha256(basis),
     }
 
 
 def _shapes(basis: Basis) -> dict[str, np.ndarray]:
-    return {
-        "input_shape": np.array(basis.input_shape, dtype=np.int64),
-        "output_shape": np.array(basis.output_shape, dtype=np.int64),
-    }
+    said = contents(basis)
+    return {f"{side}_shape": np.asarray(said[f"/{side}@shape"]) for side in ("input", "output")}
 
 
 def _matrix(basis: Basis) -> sparse.csc_array:
     """B, its indices of 32 bits where that will do, whether it was solved or read."""
-    matrix = basis.matrix
-    index_type = np.int32 if max(*matrix.shape, matrix.nnz) < 2**31 else np.int64
-    indices, indptr = matrix.indices.astype(index_type), matrix.indptr.astype(index_type)
-    return sparse.csc_array((matrix.data, indices, indptr), shape=matrix.shape)
+    entries = matrix_of_file(basis)
+    parts = tuple(entries[f"/basis/{name}"] for name in ("data", "indices", "indptr"))
+    return sparse.csc_array(parts, shape=basis.matrix.shape)
 
 
 def _npz(basis: Basis) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from equibasis.artifact import store
@@ -15,6 +14,8 @@ from equibasis.errors import (
     cause,
     file_name,
     naming_extras,
+    printable,
+    shown,
 )
 from equibasis.solvers.basis import Basis
 
@@ -50,45 +51,43 @@ def load_basis(
         return store.load_basis(path)
     name = Path(file_name(path, BasisFileError)).as_posix()
     repo = None if repo is None else file_name(repo, BasisFileError)
+    if rev is not None and not (isinstance(rev, str) and rev.strip()):
+        raise BasisFileError(f"rev is a commit, branch or tag as text, such as 'v1', not {rev!r}")
     place = name if repo is None else f"{name} in {repo}"
-    place += f" at {rev}" if rev else ""
+    place = printable(place + (f" at {rev}" if rev else ""))
+    if ".." in Path(name).parts:
+        raise _no_file(place)
     try:
         with tempfile.TemporaryDirectory(prefix="equibasis-") as folder:
             local = Path(folder) / "basis.h5"
             _download(name, repo, rev, place, local)
-            return _load(local, place)
+            return store.load_copy(local, place)
     except OSError as error:
         raise BasisFileError(f"{place}: no temporary folder: {cause(error)}") from error
-
-
-def _load(local: Path, place: str) -> Basis:
-    try:
-        return store.load_basis(local)
-    except BasisFileError as error:
-        raise BasisFileError(f"{place}: {str(error).removeprefix(f'{local}: ')}") from error
 
 
 def _download(name: str, repo: str | None, rev: str | None, place: str, local: Path) -> None:
     with naming_extras(place):
         from dvc.api import DVCFileSystem
         from dvc_data.index import DataIndexDirError
+    known = False
     try:
         files = DVCFileSystem(repo, rev=rev)
         known = files.info(name)["type"] == "file"  # isfile would hide what is wrong
-    except (DataIndexDirError, ImportError) as error:
-        raise _no_data(place, error) from error
-    except Exception as error:  # whatever Git, DVC and the network may raise
-        if not _is_about(error, name):
-            raise _no_repository(place, error) from error
-        known = False
+        if known:
+            files.get_file(name, str(local))
+    except Exception as error:  # whatever Git, DVC, the network and the library of a remote raise
+        on_record = known or isinstance(error, (DataIndexDirError, ImportError))
+        if on_record or not _is_about(error, name):
+            raise _refusal(place, error, on_record) from shown(error)
     if not known:
-        raise BasisFileError(
-            f"{place}: there is no such file: name it by its path from the root of the repository"
-        )
-    try:
-        files.get_file(name, str(local))
-    except Exception as error:  # whatever the library of a remote raises
-        raise _no_data(place, error) from error
+        raise _no_file(place)
+
+
+def _no_file(place: str) -> BasisFileError:
+    return BasisFileError(
+        f"{place}: there is no such file: name it by its path from the root of the repository"
+    )
 
 
 def _is_about(error: BaseException, name: str) -> bool:
@@ -97,40 +96,32 @@ def _is_about(error: BaseException, name: str) -> bool:
     return isinstance(error, FileNotFoundError) and Path(path).name == Path(name).name
 
 
-def _no_repository(place: str, error: BaseException) -> BasisFileError:
-    *_, first = _causes(error)
-    if isinstance(first, OSError) and first.errno:  # a folder, the disk or the network
-        where = f"{first.filename}: " if first.filename else ""
-        return BasisFileError(f"{place}: {where}{cause(first)}")
-    return BasisFileError(
-        f"{place}: {cause(first)}: name the URL or folder of a Git repository that you may read, "
-        "and a commit, branch or tag of it"
-    )
-
-
-def _no_data(place: str, error: BaseException) -> EquibasisError:
-    """Say why a file that the repository has on record cannot be read from its DVC remote."""
-    causes = list(_causes(error))
+def _refusal(place: str, error: BaseException, on_record: bool) -> EquibasisError:
+    """Why there is no such repository, or no data of a file that it has on record."""
+    causes = [error]
+    while causes[-1].__cause__ is not None:
+        causes.append(causes[-1].__cause__)
     first = causes[-1]
-    if isinstance(first, ModuleNotFoundError):
+    if on_record and isinstance(first, ModuleNotFoundError):
         package = str(first.name).replace("_", "-")
         return MissingExtraError(
             f"{place}: its DVC remote needs {package}, which is not installed: "
             f"pip install {package}"
         )
-    line = f"{place}: its data cannot be had: {cause(first)}"
-    if any(isinstance(each, FileNotFoundError) for each in causes):
-        return BasisFileError(
-            f"{line}: that project needs a DVC remote that you may read ('dvc remote add -d'), and "
+    line = f"{place}: its data cannot be had" if on_record else place
+    if on_record and any(isinstance(each, FileNotFoundError) for each in causes):
+        remedy = (
+            ": that project needs a DVC remote that you may read ('dvc remote add -d'), and "
             "'dvc push' run where the file was made"
         )
-    if isinstance(first, OSError) and first.errno:  # a folder, the disk or the network
-        return BasisFileError(line)
-    return BasisFileError(f"{line}: that project's DVC remote has to be up, and yours to read")
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what caused it, the first cause last."""
-    while error is not None:
-        yield error
-        error = error.__cause__
+    elif isinstance(first, OSError) and first.errno:  # a folder, the disk or the network
+        remedy = ""
+        line += f": {first.filename}" if first.filename else ""
+    elif on_record:
+        remedy = ": that project's DVC remote has to be up, and yours to read"
+    else:
+        remedy = (
+            ": name the URL or folder of a Git repository that you may read, and a commit, branch "
+            "or tag of it"
+        )
+    return BasisFileError(f"{line}: {cause(first)}{remedy}")

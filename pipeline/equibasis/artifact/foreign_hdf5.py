@@ -19,12 +19,12 @@ import h5py
 import numpy as np
 import psutil
 
-from equibasis.artifact.schema import MATRIX, SEAL, TABLE, Entry, reshaped
-from equibasis.errors import BasisFileError, EquibasisError, WriteError
-from equibasis.files import write_hdf5
+from equibasis.artifact.schema import MATRIX, SEAL, TABLE, Entry
+from equibasis.errors import BasisFileError, EquibasisError
+from equibasis.hdf5 import write_hdf5
 
 # Exit status of the process, beside 0; it says why on its standard output.
-REFUSED, NOT_WRITTEN = 3, 4
+REFUSED = 3
 
 # Bytes that the entries may take for each byte of the file, beyond a first mebibyte: DEFLATE makes
 # nothing smaller by more.
@@ -46,16 +46,14 @@ def copy_entries(source: str, target: str, seconds: str) -> NoReturn:
     status, said = 0, ""
     try:
         _limit(_FOR_HDF5, int(seconds))
-        datasets, attributes = _entries(source)
-        write_hdf5(target, datasets, attributes)
-    except WriteError as error:
-        status, said = NOT_WRITTEN, str(error)
+        write_hdf5(target, _entries(source))
     except MemoryError:
         status, said = REFUSED, "it takes more memory than a file of its size may"
-    except (EquibasisError, OSError, LookupError, ValueError, TypeError, RuntimeError) as error:
+    except EquibasisError as error:
+        status, said = REFUSED, str(error)
+    except (OSError, LookupError, ValueError, TypeError, RuntimeError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
-        ours = isinstance(error, EquibasisError)
-        status, said = REFUSED, reason if ours else f"HDF5 cannot read it: {reason}"
+        status, said = REFUSED, f"HDF5 cannot read it: {reason}"
     sys.stdout.buffer.write(said.encode("utf-8", "backslashreplace"))
     sys.stdout.flush()
     os._exit(status)  # HDF5 may crash while it closes what was damaged
@@ -73,27 +71,30 @@ def _limit(more_bytes: int, seconds: int | None = None) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
-def _entries(
-    source: str,
-) -> tuple[dict[str, np.ndarray], dict[str, dict[str, np.ndarray]]]:
-    """Datasets and attributes of the table that are there, in its types; not the matrix."""
-    datasets: dict[str, np.ndarray] = {}
-    attributes: dict[str, dict[str, np.ndarray]] = {}
+def _entries(source: str) -> dict[str, np.ndarray]:
+    """What is there of the table, in its types; not the matrix."""
+    entries = {}
     with h5py.File(source, "r", locking=False) as file:
         found = list(_found(file))
-        _check_declared(sum(_bytes_of(thing) for _, thing in found), Path(source).stat().st_size)
+        declared = sum(math.prod(each.shape or ()) * each.dtype.itemsize for _, each in found)
+        file_bytes = Path(source).stat().st_size
+        if declared > _ALWAYS + _MOST_EXPANDED * file_bytes:
+            raise BasisFileError(
+                f"it declares {declared:,} bytes, which no file of {file_bytes:,} bytes holds"
+            )
+        needed = _FOR_HDF5 + _FOR_A_BYTE * declared
+        if needed > (available := psutil.virtual_memory().available):
+            raise BasisFileError(
+                f"it takes {needed:,} bytes of memory to read, and {available:,} are free"
+            )
+        _limit(needed)
         for entry, thing in found:
             try:
-                array = _converted(entry, thing)
+                entries[entry.name] = _converted(entry, thing)
             except BasisFileError:
                 if entry.hashed or entry is SEAL:
                     raise
-                continue
-            if entry.attribute:
-                attributes.setdefault(entry.holder, {})[entry.attribute] = array
-            else:
-                datasets[entry.name] = array
-    return datasets, attributes
+    return entries
 
 
 def _found(file: h5py.File) -> Iterator[tuple[Entry, h5py.Dataset | h5py.h5a.AttrID]]:
@@ -129,30 +130,6 @@ def _object(file: h5py.File, path: str) -> h5py.HLObject | None:
     return here
 
 
-def _bytes_of(thing: h5py.Dataset | h5py.h5a.AttrID) -> int:
-    return math.prod(thing.shape or ()) * int(thing.dtype.itemsize)
-
-
-def _check_declared(declared: int, file_bytes: int) -> None:
-    """Hold the sizes that a file declares against its own and against memory, and allow for them.
-
-    Raises
-    ------
-    BasisFileError
-        If it declares too much.
-    """
-    if declared > _ALWAYS + _MOST_EXPANDED * file_bytes:
-        raise BasisFileError(
-            f"it declares {declared:,} bytes, which no file of {file_bytes:,} bytes holds"
-        )
-    needed = _FOR_HDF5 + _FOR_A_BYTE * declared
-    if needed > (available := psutil.virtual_memory().available):
-        raise BasisFileError(
-            f"it takes {needed:,} bytes of memory to read, and {available:,} are free"
-        )
-    _limit(needed)
-
-
 # --- values in the format's types ---------------------------------------------------------------
 
 
@@ -160,24 +137,21 @@ def _converted(entry: Entry, thing: h5py.Dataset | h5py.h5a.AttrID) -> np.ndarra
     """The value of an entry, exactly, in the first of its types that holds it."""
     if thing.shape is None:
         raise BasisFileError(f"{entry} is empty")
-    array = _in_its_type(entry, thing)
-    shape = reshaped(entry, array.shape)
-    return array if shape is None else array.reshape(shape)
-
-
-def _in_its_type(entry: Entry, thing: h5py.Dataset | h5py.h5a.AttrID) -> np.ndarray:
-    if (strings := h5py.check_string_dtype(thing.dtype)) is not None:
-        if "utf-8" not in entry.types:
-            raise BasisFileError(f"{entry} is text, expected {' or '.join(entry.types)}")
-        padded = thing.id if isinstance(thing, h5py.Dataset) else thing
-        type_ = padded.get_type()
-        spaces = strings.length is not None and type_.get_strpad() == h5py.h5t.STR_SPACEPAD
-        return _texts(entry, _values(thing), spaces)
-    if thing.dtype.kind not in "iuf" or "utf-8" in entry.types:
-        raise BasisFileError(
-            f"{entry} has type {thing.dtype}, expected {' or '.join(dict.fromkeys(entry.types))}"
-        )
-    return _numbers(entry, _values(thing))
+    strings = h5py.check_string_dtype(thing.dtype)
+    is_text = entry.types == ("utf-8",)
+    if is_text != (strings is not None) or not (is_text or thing.dtype.kind in "iuf"):
+        found = thing.dtype if strings is None else "text"
+        raise BasisFileError(f"{entry} has type {found}, expected {' or '.join(entry.types)}")
+    if is_text:
+        type_ = (thing.id if isinstance(thing, h5py.Dataset) else thing).get_type()
+        padded = strings.length is not None and type_.get_strpad() == h5py.h5t.STR_SPACEPAD
+        array = _texts(entry, _values(thing), padded)
+    else:
+        array = _numbers(entry, _values(thing))
+    # A number may be a list of one, and a list a row or a column.
+    axes, longest = len(entry.shape), max(array.shape, default=1)
+    same = axes < 2 and array.size == longest and (axes or longest == 1)
+    return array.reshape((longest,) * axes) if same else array
 
 
 def _values(thing: h5py.Dataset | h5py.h5a.AttrID) -> np.ndarray:
@@ -205,8 +179,7 @@ def _texts(entry: Entry, values: np.ndarray, padded: bool) -> np.ndarray:
 
 
 def _numbers(entry: Entry, values: np.ndarray) -> np.ndarray:
-    kinds = [type_ for type_ in entry.types if np.dtype(type_).kind == values.dtype.kind]
-    for type_ in kinds or entry.types:
+    for type_ in entry.types:
         with np.errstate(all="ignore"):
             converted = values.astype(type_)
         if np.array_equal(converted, values, equal_nan=values.dtype.kind == "f"):

@@ -8,7 +8,7 @@ import struct
 NOWHERE = 2**64 - 1
 
 
-class TooShortError(Exception):
+class DamagedError(Exception):
     """A piece of metadata ends before what it must hold, or holds what it cannot."""
 
 
@@ -24,18 +24,18 @@ class Bytes:
         return len(self.content) - self.position
 
     def take(self, count: int) -> bytes:
-        """The next ones; raises `TooShortError`."""
+        """The next ones; raises `DamagedError`."""
         if count > self.left():
-            raise TooShortError
+            raise DamagedError
         self.position += count
         return self.content[self.position - count : self.position]
 
     def unpack(self, form: str) -> tuple[int, ...]:
-        """The next ones as `struct.unpack` reads them; raises `TooShortError`."""
+        """The next ones as `struct.unpack` reads them; raises `DamagedError`."""
         return struct.unpack(form, self.take(struct.calcsize(form)))
 
     def number(self, width: int) -> int:
-        """The next ones as one number without a sign; raises `TooShortError`."""
+        """The next ones as one number without a sign; raises `DamagedError`."""
         return int.from_bytes(self.take(width), "little")
 
 

@@ -15,11 +15,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from equibasis.artifact.foreign_hdf5 import NOT_WRITTEN, REFUSED
+from equibasis.artifact.foreign_hdf5 import REFUSED
 from equibasis.artifact.plain_hdf5 import opened
-from equibasis.artifact.store import load_rewritten, save_basis
+from equibasis.artifact.store import load_copy, save_basis
 from equibasis.artifact.verification import verify_basis
-from equibasis.errors import BasisFileError, EquibasisError, WriteError, file_name
+from equibasis.errors import BasisFileError, EquibasisError, file_name, printable
 from equibasis.files import check_writable
 from equibasis.solvers.basis import Basis
 
@@ -59,7 +59,7 @@ def import_basis(path: str | os.PathLike[str], out: str | os.PathLike[str]) -> B
             _copy_in_a_process(path, plain)
         except BasisFileError as error:
             raise BasisFileError(f"{path}: {error}") from error
-        basis = load_rewritten(plain, path)
+        basis = load_copy(plain, str(path))
     try:
         verify_basis(basis)
     except EquibasisError as error:
@@ -84,21 +84,15 @@ def _copy_in_a_process(path: Path, plain: Path) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise BasisFileError(f"HDF5 did not read it within {seconds} s") from error
-    said = _one_line(done.stdout)
     if done.returncode == REFUSED:
-        raise BasisFileError(said)
-    if done.returncode == NOT_WRITTEN:
-        raise WriteError(said)
-    if done.returncode < 0:
-        raise BasisFileError(
-            f"the process that reads it with HDF5 was ended by signal {-done.returncode}: the file "
-            "is damaged, or memory is short"
-        )
-    if done.returncode > 0:
+        raise BasisFileError(_one_line(done.stdout))
+    if done.returncode:
         last_words = _one_line(done.stderr.strip().rpartition(b"\n")[2])
-        raise BasisFileError(f"the process that reads it with HDF5 failed: {last_words}")
+        raise BasisFileError(
+            f"the process that reads it with HDF5 ended with status {done.returncode}: "
+            f"{last_words or 'the file is damaged, or memory is short'}"
+        )
 
 
 def _one_line(said: bytes) -> str:
-    text = said.decode("utf-8", "backslashreplace")
-    return "".join(letter if letter.isprintable() else " " for letter in text)[:500].strip()
+    return printable(said.decode("utf-8", "backslashreplace"))[:500]

@@ -6,31 +6,23 @@ import contextlib
 import hashlib
 import os
 import re
-import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from equibasis.artifact.encoding import basis_of, contents, encoded, matrix_of_file
+from equibasis.artifact.decoding import basis_of
+from equibasis.artifact.encoding import contents, encoded, matrix_of_file
 from equibasis.artifact.plain_hdf5 import OtherLayoutError, PlainFile
-from equibasis.artifact.schema import (
-    HASHED,
-    MATRIX,
-    Outline,
-    Value,
-    check,
-    text,
-)
+from equibasis.artifact.schema import HASHED, MATRIX, SEAL, TABLE, Outline, Value, check, text
 from equibasis.artifact.verification import verify_basis
-from equibasis.errors import BasisFileError, EquibasisError, file_name, printable
-from equibasis.files import is_missing, write_hdf5
-from equibasis.solvers import problem
+from equibasis.errors import BasisFileError, file_name, printable, shown
+from equibasis.hdf5 import write_hdf5
 from equibasis.solvers.basis import TOLERANCE, Basis, Checks, check_is_basis
-from equibasis.symmetry.catalog import group_name, is_built_in
-from equibasis.symmetry.space_text import as_space
+from equibasis.symmetry.catalog import group_name
 
 # A file holds its matrix too, for other programs, up to so many rows and entries.
 _MOST_ROWS, _MOST_NONZEROS = 2**20, 2**18
@@ -63,53 +55,44 @@ def content_sha256(basis: Basis) -> str:
     `equibasis.subspace_angle`.
     """
     check_is_basis(basis)
-    return _digest(*contents(basis))
+    return _digest(contents(basis))
 
 
-def _digest(
-    attributes: Mapping[str, Mapping[str, Value]], datasets: Mapping[str, np.ndarray]
-) -> str:
-    named = {
-        f"{path}@{name}": value
-        for path, of_object in attributes.items()
-        for name, value in of_object.items()
-    }
-    return _digest_of(named | dict(datasets))
-
-
-def _digest_of(entries: Mapping[str, Value]) -> str:
-    return _sha256({path: entries[path] for path in HASHED & entries.keys()})
-
-
-def _sha256(entries: Mapping[str, Value]) -> str:
+def _digest(entries: Mapping[str, Value]) -> str:
     """The hash of docs/file-format.md: each entry's path, type and shape, then its bytes."""
     digest = hashlib.sha256()
-    for path in sorted(entries):
-        for chunk in _hashed_form(path, entries[path]):
-            digest.update(chunk)
+    for path in sorted(HASHED & entries.keys()):
+        array = _stored(entries[path])
+        shape = text(array.shape)
+        if array.dtype.kind == "S":
+            digest.update(f"{path} utf-8 {shape}\n".encode())
+            for content in array.ravel().tolist():
+                digest.update(len(content).to_bytes(8, "little") + content)
+        else:
+            array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+            digest.update(f"{path} {array.dtype.str} {shape}\n".encode())
+            digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
-def _hashed_form(path: str, value: Value) -> Iterator[bytes | memoryview]:
-    if isinstance(value, str):
-        value = np.array(encoded(value), dtype=object)
-    array = np.asarray(value)
-    shape = text(array.shape)
-    if array.dtype == object:
-        yield f"{path} utf-8 {shape}\n".encode()
-        for content in array.ravel():
-            yield len(content).to_bytes(8, "little") + content
-    else:
-        array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-        yield f"{path} {array.dtype.str} {shape}\n".encode()
-        yield array.reshape(-1).view(np.uint8).data
+def _stored(value: Value) -> np.ndarray:
+    """Text as UTF-8 of fixed length: HDF5 keeps other strings in a heap."""
+    array = np.asarray(encoded(value) if isinstance(value, str) else value)
+    if array.dtype.kind == "S":
+        array = array.astype(h5py.string_dtype("utf-8", array.dtype.itemsize))
+    return array
 
 
 # --- writing ------------------------------------------------------------------------------------
 
 
-def save_basis(basis: Basis, path: str | os.PathLike[str]) -> None:
+def save_basis(basis: Basis, path: str | os.PathLike[str]) -> str:
     """Write a basis file: byte-identical for an identical basis, whole or not at all.
+
+    Returns
+    -------
+    str
+        The `content_sha256` that it states.
 
     Raises
     ------
@@ -117,43 +100,26 @@ def save_basis(basis: Basis, path: str | os.PathLike[str]) -> None:
         If the file cannot be written; what was there before is still there.
     """
     check_is_basis(basis)
-    attributes, datasets = contents(basis)
-    content = attributes["/"]["content_sha256"] = _digest(attributes, datasets)
-    matrix: dict[str, np.ndarray] = {}
+    entries = contents(basis)
+    entries[SEAL.name] = content = _digest(entries)
+    matrix: dict[str, Value] = {}
     if basis.space.dimension <= _MOST_ROWS and basis.nonzeros <= _MOST_NONZEROS:
-        of_matrix, matrix = matrix_of_file(basis)
-        attributes, datasets = attributes | of_matrix, datasets | matrix
+        matrix = matrix_of_file(basis)
+    entries |= matrix
 
     def check(temporary: Path) -> None:
         with PlainFile(temporary) as file:
             found, outline = _read(file)
-            same = all(np.array_equal(file.read(path), part) for path, part in matrix.items())
-        same &= outline.values["/@content_sha256"] == content and found.solver == basis.solver
+            there = outline.values.keys() | outline.datasets.keys()
+            same = there == entries.keys() and not outline.besides and found.solver == basis.solver
+            same &= outline.values[SEAL.name] == entries[SEAL.name]
+            same &= all(np.array_equal(file.read(p), matrix[p]) for p in matrix if "@" not in p)
         if not same:
             raise BasisFileError("another basis")
-        if outline.besides or set(outline.datasets) != set(datasets):
-            raise BasisFileError(f"more, or less: {', '.join(outline.besides)}")
 
-    write_hdf5(
-        path,
-        {name: _stored(array) for name, array in datasets.items()},
-        {
-            name: {key: _stored(value) for key, value in of_object.items()}
-            for name, of_object in attributes.items()
-        },
-        check,
-    )
-
-
-def _stored(value: Value) -> np.ndarray:
-    """Strings as fixed-length UTF-8: HDF5 keeps others in a heap."""
-    if isinstance(value, str):
-        value = np.array(encoded(value), dtype=object)
-    array = np.asarray(value)
-    if array.dtype == object:
-        length = max(len(content) for content in array.ravel().tolist())
-        array = array.astype(h5py.string_dtype("utf-8", max(1, length)))
-    return array
+    stored = {entry.name: _stored(entries[entry.name]) for entry in TABLE if entry.name in entries}
+    write_hdf5(path, stored, check)
+    return content
 
 
 # --- reading ------------------------------------------------------------------------------------
@@ -171,14 +137,8 @@ def load_basis(path: str | os.PathLike[str]) -> Basis:
         return _read(file)[0]
 
 
-def load_rewritten(path: str | os.PathLike[str], name: str | os.PathLike[str]) -> Basis:
-    """`load_basis` of a copy of the file ``name``.
-
-    Raises
-    ------
-    BasisFileError
-        As `load_basis`, but naming the file ``name``.
-    """
+def load_copy(path: str | os.PathLike[str], name: str) -> Basis:
+    """`load_basis` of a copy of the file ``name``, which errors are told of."""
     with _open(path, name) as file:
         return _read(file)[0]
 
@@ -208,46 +168,6 @@ def verify_file(path: str | os.PathLike[str]) -> tuple[Basis, Checks]:
         return basis, checks
 
 
-def load_basis_for(
-    path: str | os.PathLike[str],
-    group: str,
-    *,
-    input: str | None = None,
-    output: str,
-    command: str | None = None,
-) -> Basis:
-    """`load_basis` for a known problem: the file must hold the basis of just this one.
-
-    Of a built-in group the matrices are compared, as a user's may have its name; a user's own is
-    known by its name alone, as its code may be elsewhere. ``command`` is what makes the file, by
-    default `equibasis solve` with these arguments.
-
-    Raises
-    ------
-    BasisFileError
-        As `load_basis`, or if the file holds another problem; names the command that makes it.
-    """
-    of_input = ["--input", input] if input else []
-    command = command or shlex.join(
-        ["equibasis", "solve", str(path), "--group", group, *of_input, "--output", output]
-    )
-    try:
-        basis = load_basis(path)
-    except BasisFileError as error:
-        if is_missing(path):
-            raise BasisFileError(f"{path} does not exist: make it with '{command}'") from error
-        raise
-    wanted = (group_name(group), as_space(input), as_space(output))
-    if (basis.group, basis.space.input_space, basis.space.output_space) != wanted:
-        raise BasisFileError(f"{path} holds {basis.space}: make the right one with '{command}'")
-    if is_built_in(group) and not basis.space.acts_like(problem(group, input=input, output=output)):
-        raise BasisFileError(
-            f"{path} holds {basis.space}, but of another group than the built-in {basis.group}: "
-            f"make the right one with '{command}'"
-        )
-    return basis
-
-
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What `inspect` tells of a file, as plain values; the file is loaded, so it is intact.
 
@@ -260,17 +180,17 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         basis, outline = _read(file)
         size = file.size
     space = basis.space
+    said = (
+        *("kind", "group", "input_space", "output_space", "rank"),
+        *("format_version", "content_sha256"),
+    )
     return {
         "file": str(path),
-        "kind": basis.kind,
-        "group": basis.group,
+        **{name: outline.values[f"/@{name}"] for name in said},
         "group_order": len(space.elements) if space.complete else None,
         "elements" if space.complete else "generators": list(space.elements),
-        "input_space": str(space.input_space),
-        "output_space": str(space.output_space),
         "input_shape": list(basis.input_shape),
         "output_shape": list(basis.output_shape),
-        "rank": basis.rank,
         "dense_parameters": space.dimension,
         "solver": basis.solver,
         "types": {
@@ -279,53 +199,33 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         },
         "nonzeros": basis.nonzeros,
         "matrix": f"{MATRIX}/data" in outline.datasets,
-        "checks": {
-            "orthonormality_error": basis.checks.orthonormality_error,
-            "equivariance_error": basis.checks.equivariance_error,
-            "rank_expected": basis.checks.rank_expected,
-            "rank_by": basis.checks.rank_by,
-        },
+        "checks": asdict(basis.checks),
         "bytes": size,
-        "format_version": outline.values["/@format_version"],
-        "content_sha256": outline.values["/@content_sha256"],
         "besides": outline.besides,
     }
 
 
 @contextlib.contextmanager
-def _open(
-    path: str | os.PathLike[str], name: str | os.PathLike[str] | None = None
-) -> Iterator[PlainFile]:
+def _open(path: str | os.PathLike[str], name: str | None = None) -> Iterator[PlainFile]:
     """The file, opened to read; whatever goes wrong inside becomes one `BasisFileError`."""
     path = file_name(path, BasisFileError)
     try:
         with PlainFile(path) as file:
             yield file
-    except (
-        EquibasisError,
-        OSError,
-        LookupError,
-        ValueError,
-        ArithmeticError,
-        RuntimeError,
-        TypeError,
-        MemoryError,
-    ) as error:
+    except Exception as error:  # whatever Python, NumPy and SciPy raise of hostile numbers
         reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
         if isinstance(error, OtherLayoutError):
             reason += f"; {_IMPORT}"
-        raise BasisFileError(f"{printable(Path(name or path))}: {reason}") from error
+        raise BasisFileError(f"{printable(name or path)}: {reason}") from shown(error)
 
 
 def _read(file: PlainFile) -> tuple[Basis, Outline]:
     outline = check(file)
-    said: dict[str, Any] = outline.values
-    datasets = {path: file.read(path) for path in outline.datasets if path in HASHED}
-    names = [name.rstrip(b"\0") for name in datasets["/group/elements"].tolist()]
-    datasets["/group/elements"] = np.array(names, dtype=object)
-    if _digest_of(said | datasets) != said["/@content_sha256"]:
+    entries: dict[str, Any] = dict(outline.values)
+    entries |= {path: file.read(path) for path in outline.datasets if path in HASHED}
+    if _digest(entries) != entries[SEAL.name]:
         raise BasisFileError("content_sha256 does not match: the file was changed or damaged")
-    return basis_of(said, datasets), outline
+    return basis_of(entries), outline
 
 
 # --- what a file says of itself ---------------------------------------------------------------
@@ -351,6 +251,6 @@ def _check_matrix(file: PlainFile, outline: Outline, basis: Basis) -> None:
         raise BasisFileError(f"attribute 'shape' of {MATRIX} is not that of the tables")
     if outline.datasets[f"{MATRIX}/data"].shape != (basis.nonzeros,):
         raise BasisFileError(f"{MATRIX}/data is not that of the tables")
-    for path, array in matrix_of_file(basis)[1].items():
-        if not np.array_equal(file.read(path), array):
+    for path, part in matrix_of_file(basis).items():
+        if "@" not in path and not np.array_equal(file.read(path), part):
             raise BasisFileError(f"{path} is not that of the tables")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +15,11 @@ from equibasis.audit.compare import (
     ABSOLUTE_TOLERANCE,
     RELATIVE_TOLERANCE,
     Finding,
-    compared,
+    differences,
     failure,
-    left_over,
-    not_in_git,
-    stale,
+    judged_outputs,
+    with_outputs_as_committed,
 )
-from equibasis.audit.folders import differing_files
 from equibasis.audit.git import git, nobodys
 from equibasis.audit.lock import (
     LOCK,
@@ -32,17 +28,19 @@ from equibasis.audit.lock import (
     defined_stages,
     opened,
     recorded_stages,
-    untracked_files,
 )
-from equibasis.audit.run import Log, reproduce
+from equibasis.audit.run import reproduce, why
 from equibasis.errors import AuditError
 
 
 @dataclass(frozen=True)
 class Audit:
-    """The findings about one commit; ``uncommitted`` counts changes that were left out."""
+    """The findings about one commit; ``uncommitted`` counts changes that were left out.
 
-    commit: str
+    ``commit`` is ``None`` where nothing was run, and the working tree was looked at.
+    """
+
+    commit: str | None
     uncommitted: int
     findings: list[Finding]
 
@@ -85,9 +83,12 @@ def audit(
         If there is nothing to audit: no commit, no dvc.lock, no DVC, no stage that runs.
     """
     project = _project(repository)
-    commit, committed = _committed_lock(project)
-    with _true_reasons(project), _temporary_folder() as temporary:
-        nobody = nobodys(project, temporary)
+    commit = git(project, "log", "-1", "--format=%H", "--no-show-signature").strip()
+    text = git(project, "cat-file", "blob", f"{commit}:./{LOCK}")
+    committed = _readable(f"{LOCK} of commit {commit[:7]}", text)
+    with tempfile.TemporaryDirectory(prefix="equibasis-audit-") as folder:
+        temporary = Path(folder).resolve()
+        nobody = nobodys(temporary)
         status = git(project, "status", "--porcelain", "--", ".", environment=nobody)
         clone = clean_clone(project, commit, temporary, nobody)
         environment = stage_environment(project, clone, temporary)
@@ -98,21 +99,26 @@ def audit(
         log = reproduce(clone, environment, list(chosen) if only else [], len(chosen))
         lock = clone / LOCK
         made = recorded_stages(lock.read_text("utf-8")) if lock.exists() else {}
-        inside = partial(differing_files, project, clone)
+        now = with_outputs_as_committed(made, committed, stages)
         findings = [
-            *compared(committed, made, stages, clone, inside, strict),
-            *_not_made(chosen, made, log),
-            *(left_over(committed, stages) if not only else ()),
+            *differences(committed, now, stages, clone, outputs=False),
+            *judged_outputs(committed, made, stages, clone, strict),
+            *(
+                failure(name, path, why(log, name), "not made")
+                for name, stage in chosen.items()
+                if name not in made
+                for path in stage.outputs or ["the stage"]
+            ),
         ]
     return Audit(commit, len(status.splitlines()), findings)
 
 
-def stale_findings(repository: str | os.PathLike[str] = ".") -> list[Finding]:
+def audit_lock(repository: str | os.PathLike[str] = ".") -> Audit:
     """In what dvc.lock is not that of the working tree, found without a run.
 
     Compared are the stages, their commands, parameters and dependencies, and outputs that Git
     tracks, such as metrics. What DVC alone keeps is not looked at; two stages have to record it
-    the same. A file of a dependency that Git does not track is missing in every clone.
+    the same.
 
     Raises
     ------
@@ -123,16 +129,10 @@ def stale_findings(repository: str | os.PathLike[str] = ".") -> list[Finding]:
     for needed in (".dvc", "dvc.yaml", LOCK):
         if not (project / needed).exists():
             raise AuditError(f"cannot audit {project}: there is no {needed}")
-    with _true_reasons(project):
-        recorded = _readable(f"{project / LOCK}", (project / LOCK).read_text(encoding="utf-8"))
-        inside = partial(differing_files, project, project)
-        with opened(project) as repo:
-            stages = defined_stages(repo)
-            return [
-                *stale(recorded, current_stages(repo), stages, inside),
-                *left_over(recorded, stages),
-                *not_in_git(untracked_files(repo)),
-            ]
+    recorded = _readable(f"{project / LOCK}", (project / LOCK).read_text(encoding="utf-8"))
+    with opened(project) as repo:
+        stages, current = defined_stages(repo), current_stages(repo)
+    return Audit(None, 0, [*differences(recorded, current, stages, project)])
 
 
 def _project(repository: str | os.PathLike[str]) -> Path:
@@ -144,13 +144,6 @@ def _project(repository: str | os.PathLike[str]) -> Path:
     return project
 
 
-def _committed_lock(project: Path) -> tuple[str, dict[str, Any]]:
-    """The commit that HEAD is, and the stages in its dvc.lock."""
-    commit = git(project, "log", "-1", "--format=%H", "--no-show-signature").strip()
-    text = git(project, "cat-file", "blob", f"{commit}:./{LOCK}")
-    return commit, _readable(f"{LOCK} of commit {commit[:7]}", text)
-
-
 def _readable(name: str, lock: str) -> dict[str, Any]:
     try:
         return recorded_stages(lock)
@@ -158,22 +151,6 @@ def _readable(name: str, lock: str) -> dict[str, Any]:
         raise AuditError(
             f"{name} cannot be read ({error}): run 'dvc repro' and commit it"
         ) from error
-
-
-@contextlib.contextmanager
-def _temporary_folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="equibasis-audit-") as folder:
-        yield Path(folder).resolve()
-
-
-@contextlib.contextmanager
-def _true_reasons(project: Path) -> Iterator[None]:
-    """What the system refuses, such as space on a full disk, is an `AuditError` that says so."""
-    try:
-        yield
-    except OSError as error:
-        place = f": {error.filename}" if error.filename else ""
-        raise AuditError(f"cannot audit {project}: {error.strerror or error}{place}") from error
 
 
 def _chosen(stages: Mapping[str, Stage], only: Sequence[str]) -> dict[str, Stage]:
@@ -187,11 +164,3 @@ def _chosen(stages: Mapping[str, Stage], only: Sequence[str]) -> dict[str, Stage
             choices = ", ".join(sorted(set().union(*folders.values())))
             raise AuditError(f"no stage has outputs in {folder!r}: --only takes {choices}")
     return {name: stage for name, stage in stages.items() if not only or folders[name] & set(only)}
-
-
-def _not_made(chosen: Mapping[str, Stage], made: Mapping[str, Any], log: Log) -> Iterator[Finding]:
-    """Stages that failed, or that wait for one that failed."""
-    for name, stage in chosen.items():
-        if name not in made:
-            for path in stage.outputs or ["the stage"]:
-                yield failure(name, path, log.why(name), "not made")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
 import sys
 import sysconfig
 from collections.abc import Mapping
@@ -37,24 +35,7 @@ def clean_clone(project: Path, commit: str, temporary: Path, nobody: Mapping[str
         f'[core]\n    analytics = false\n    site_cache_dir = "{temporary / "site"}"\n'
         f'[cache]\n    dir = "{temporary / "cache"}"\n',
     )
-    _lend_downloads(project, clone, temporary)
     return clone
-
-
-def _lend_downloads(project: Path, clone: Path, temporary: Path) -> None:
-    """Let the clone find what the project has in a relative data.root, not download it again."""
-    import yaml
-
-    try:
-        content = yaml.safe_load((clone / "params.yaml").read_text(encoding="utf-8"))
-        root = Path(content["data"]["root"])
-    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError):  # it has none
-        return
-    place = Path(os.path.normpath(clone / root))
-    if (project / root).is_dir() and place.is_relative_to(temporary) and not place.exists():
-        with contextlib.suppress(OSError):  # Windows wants a privilege for links
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.symlink_to((project / root).resolve(), target_is_directory=True)
 
 
 # --- what stages run in --------------------------------------------------------------------------
@@ -87,11 +68,3 @@ def stage_environment(project: Path, clone: Path, temporary: Path) -> dict[str, 
         paths.insert(0, str(trap.parent))
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     return environment
-
-
-def program(name: str, environment: Mapping[str, str]) -> str:
-    """The path of a command that stages find; raises `AuditError` if there is none."""
-    found = shutil.which(name, path=environment["PATH"])
-    if found is None:
-        raise AuditError(f"no {name} command beside {sys.executable}: install it there")
-    return found

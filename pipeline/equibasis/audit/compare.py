@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from equibasis.audit.git import git_bytes
+from equibasis.audit.git import changed_files, git_bytes
 from equibasis.audit.lock import LOCK, Stage, by_path, digest, flat, parameters
 from equibasis.errors import AuditError
 
@@ -25,12 +25,10 @@ RELATIVE_TOLERANCE = 1e-3
 ABSOLUTE_TOLERANCE = 1e-5
 
 _CHANGED = "changed after dvc.lock was made, or dvc.lock was edited"
-_NO_STAGE = "it has no such stage: run 'dvc repro' and commit it"
+_NO_STAGE = "dvc.lock has no such stage: run 'dvc repro' and commit it"
+_LEFT_OVER = "dvc.yaml has no such stage: take it out of dvc.lock"
 
 _MOST_NAMED = 4
-
-# Path of a folder, its hashes before and after -> what is known of the files that differ.
-Inside = Callable[[str, str, str], str]
 
 
 @dataclass(frozen=True)
@@ -65,40 +63,78 @@ def failure(stage: str, artifact: str, reason: str, verdict: str = "different") 
     return Finding(stage, artifact, verdict, "", "", False, reason)
 
 
-def compared(
-    committed: Mapping[str, Any],
-    made: Mapping[str, Any],
-    stages: Mapping[str, Stage],
-    clone: Path,
-    inside: Inside,
-    strict: bool,
-) -> Iterator[Finding]:
-    """The findings of a run: what became of each output of each stage, and changed inputs.
+# --- records ------------------------------------------------------------------------------------
 
-    A dependency that is an output of another stage has to be recorded the same for both; how it
-    comes out now is told of the output. A folder that outputs of others lie in has to be as
-    recorded where all of them are.
-    """
-    outputs, now_outputs = (_outputs(record, stages) for record in (committed, made))
-    otherwise = [place for place, out in now_outputs.items() if out != outputs.get(place)]
-    holders = {str(parent) for place in otherwise for parent in PurePosixPath(place).parents}
-    for name, now in made.items():
+
+def differences(
+    committed: Mapping[str, Any],
+    now: Mapping[str, Any],
+    stages: Mapping[str, Stage],
+    project: Path,
+    outputs: bool = True,
+) -> Iterator[Finding]:
+    """In what the stages of one record are not those of another, and not those of dvc.yaml."""
+    for name, record in now.items():
         if name not in committed:
             yield failure(name, LOCK, _NO_STAGE)
             continue
-        stage, then = stages[name], committed[name]
-        folders = {stage.place(path): dep for path, dep in by_path(then, "deps").items()}
-        known = {place: dep for place, dep in folders.items() if place in holders} | outputs
-        deps = [
-            {**dep, **known.get(stage.place(dep["path"]), {}), "path": dep["path"]}
-            for dep in now.get("deps", [])
-        ]
-        yield from changed_inputs(name, stage, then, {**now, "deps": deps}, inside)
-        before, after = by_path(then, "outs"), by_path(now, "outs")
-        for path in {**before, **after}:
-            one, other = before.get(path), after.get(path)
-            verdict, passed, reason = _judged(stage, path, one, other, clone, inside, strict)
-            yield Finding(name, path, verdict, _shown(one), _shown(other), passed, reason)
+        for artifact, one, other in _both(
+            *(_said(each, outputs) for each in (committed[name], record))
+        ):
+            if one != other:
+                files = _differing_files(project, stages[name], artifact, one)
+                shown = _shown(one), _shown(other)
+                yield Finding(name, artifact, "different", *shown, False, f"{_CHANGED}{files}")
+    for name in committed:
+        if name not in stages:
+            yield failure(name, LOCK, _LEFT_OVER)
+
+
+def _said(record: Mapping[str, Any], outputs: bool) -> dict[str, Any]:
+    """What a record says of a stage, by the names that findings have."""
+    return {
+        **{f"dependency {path}": each for path, each in by_path(record, "deps").items()},
+        **{f"parameter {name}": value for name, value in parameters(record).items()},
+        **{what: record[what] for what in record.keys() - {"deps", "params", "outs"}},
+        **(by_path(record, "outs") if outputs else {}),
+    }
+
+
+def _both(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    return [(name, then.get(name), now.get(name)) for name in {**then, **now}]
+
+
+def _differing_files(project: Path, stage: Stage, artifact: str, committed: Any) -> str:
+    """A clause that names the files of a folder that differ, as far as Git's history tells."""
+    hashed = digest(committed) if isinstance(committed, Mapping) else ""
+    if not hashed.endswith(".dir"):
+        return ""
+    files = changed_files(project, LOCK, hashed, stage.place(artifact.removeprefix("dependency ")))
+    more = [f"{len(files) - _MOST_NAMED} more"] if len(files) > _MOST_NAMED else []
+    return ": " + ", ".join([*files[:_MOST_NAMED], *more]) if files else ""
+
+
+def with_outputs_as_committed(
+    made: Mapping[str, Any], committed: Mapping[str, Any], stages: Mapping[str, Stage]
+) -> dict[str, Any]:
+    """The record of a run, each dependency that is an output as that output is committed.
+
+    So it has to be recorded the same for both stages; how it comes out now is told of the output. A
+    folder that outputs of others lie in has to be as recorded where all of them are.
+    """
+    outputs, now = _outputs(committed, stages), _outputs(made, stages)
+    otherwise = [place for place, out in now.items() if out != outputs.get(place)]
+    holders = {str(parent) for place in otherwise for parent in PurePosixPath(place).parents}
+    corrected = {}
+    for name, record in made.items():
+        then = by_path(committed.get(name, {}), "deps")
+        deps = []
+        for dep in record.get("deps", []):
+            place = stages[name].place(dep["path"])
+            known = then.get(dep["path"], {}) if place in holders else outputs.get(place, {})
+            deps.append({**dep, **known, "path": dep["path"]})
+        corrected[name] = {**record, "deps": deps}
+    return corrected
 
 
 def _outputs(
@@ -112,73 +148,22 @@ def _outputs(
     }
 
 
-def stale(
-    recorded: Mapping[str, Any],
-    current: Mapping[str, Any],
+# --- outputs of a run ---------------------------------------------------------------------------
+
+
+def judged_outputs(
+    committed: Mapping[str, Any],
+    made: Mapping[str, Any],
     stages: Mapping[str, Stage],
-    inside: Inside,
+    clone: Path,
+    strict: bool,
 ) -> Iterator[Finding]:
-    """What dvc.lock records otherwise than it is now; of outputs, those that Git tracks."""
-    for name, now in current.items():
-        if name not in recorded:
-            yield failure(name, LOCK, _NO_STAGE)
-            continue
-        then = recorded[name]
-        yield from changed_inputs(name, stages[name], then, now, inside)
-        before, after = by_path(then, "outs"), by_path(now, "outs")
-        for path in {**before, **after}:
-            one, other = before.get(path), after.get(path)
-            if one is None or other is None or not digest(one):
-                yield failure(name, path, _CHANGED)
-            elif one != other:
-                reason = "the file that Git tracks is not the one that dvc.lock records"
-                yield Finding(name, path, "different", _shown(one), _shown(other), False, reason)
-
-
-def not_in_git(untracked: Iterable[tuple[str, str, list[str]]]) -> Iterator[Finding]:
-    """Dependencies with files that Git does not track, so that dvc.lock is that of no clone."""
-    for name, path, files in untracked:
-        named = ", ".join(files[:_MOST_NAMED]) + (", …" if len(files) > _MOST_NAMED else "")
-        reason = f"Git does not track {named}, so no clone has it: 'git add' or remove it"
-        yield failure(name, f"dependency {path}", reason)
-
-
-def left_over(committed: Mapping[str, Any], stages: Mapping[str, Stage]) -> Iterator[Finding]:
-    """Stages that only dvc.lock has."""
-    for name in committed:
-        if name not in stages:
-            yield failure(name, LOCK, "dvc.yaml has no such stage: take it out of dvc.lock")
-
-
-def changed_inputs(
-    name: str, stage: Stage, then: Mapping[str, Any], now: Mapping[str, Any], inside: Inside
-) -> Iterator[Finding]:
-    """All but outputs in which two records of a stage differ."""
-    before, after = by_path(then, "deps"), by_path(now, "deps")
-    for path in {**before, **after}:
-        one, other = before.get(path), after.get(path)
-        if one != other:
-            if one is None:
-                reason = "dvc.lock does not record it"
-            elif other is None:
-                reason = "dvc.lock records it, and dvc.yaml does not name it"
-            elif not digest(other):
-                reason = "it is not there"
-            else:
-                reason = _CHANGED + _inside(stage.place(path), one, other, inside)
-            yield _difference(name, f"dependency {path}", one, other, reason)
-    old, new = parameters(then), parameters(now)
-    for parameter in {**old, **new}:
-        one, other = old.get(parameter), new.get(parameter)
-        if one != other:
-            yield _difference(name, f"parameter {parameter}", one, other, _CHANGED)
-    for what in sorted({*then, *now} - {"deps", "params", "outs"}):
-        if then.get(what) != now.get(what):
-            yield _difference(name, what, then.get(what), now.get(what), _CHANGED)
-
-
-def _difference(stage: str, artifact: str, one: Any, other: Any, reason: str) -> Finding:
-    return Finding(stage, artifact, "different", _shown(one), _shown(other), False, reason)
+    """What became of each output of each stage that ran."""
+    for name in [name for name in made if name in committed]:
+        outputs = (by_path(record[name], "outs") for record in (committed, made))
+        for path, one, other in _both(*outputs):
+            verdict, passed, reason = _judged(stages[name], path, one, other, clone, strict)
+            yield Finding(name, path, verdict, _shown(one), _shown(other), passed, reason)
 
 
 def _judged(
@@ -187,7 +172,6 @@ def _judged(
     committed: Mapping[str, Any] | None,
     made: Mapping[str, Any] | None,
     clone: Path,
-    inside: Inside,
     strict: bool,
 ) -> tuple[str, bool, str]:
     """Verdict, whether it passes, and reason."""
@@ -201,21 +185,12 @@ def _judged(
         return "identical", True, ""
     if digest(committed) == digest(made):
         return "different", False, "of the same hash, but not of the same size: dvc.lock was edited"
-    files = _inside(place, committed, made, inside)
     if strict or PurePosixPath(place).parts[0] in EXACT:
-        return "different", False, f"not what HEAD makes{files}"
+        return "different", False, "not what HEAD makes"
     if text is not None:
         reason, close = compare_metrics(text, (clone / place).read_bytes(), stage.tolerance)
         return ("within tolerance" if close else "different"), close, reason
-    return "different", True, f"may differ from machine to machine{files}"
-
-
-def _inside(
-    place: str, committed: Mapping[str, Any], made: Mapping[str, Any], inside: Inside
-) -> str:
-    """What is known of the files that differ, if it is a folder."""
-    before, after = digest(committed), digest(made)
-    return inside(place, before, after) if before.endswith(".dir") else ""
+    return "different", True, "may differ from machine to machine"
 
 
 def _at_head(clone: Path, path: str) -> bytes | None:

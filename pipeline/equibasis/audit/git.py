@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from equibasis.errors import AuditError
@@ -18,19 +17,20 @@ _TIES = re.compile(
     r"|ALTERNATE_OBJECT_DIRECTORIES)|DVC_(ROOT|STAGE|EXP_\w+)|DVCLIVE_\w+"
 )
 
-# What stays of a user's own: where and as whom to fetch, and what is no file of the project.
+# What stays of a user's own: where and as whom to fetch.
 _KEPT_VARIABLES = re.compile(r"GIT_(SSH\w*|ASKPASS|EXEC_PATH|CEILING_DIRECTORIES|TEST_\w+)")
-_KEPT_SETTINGS = r"^((url|credential|http|protocol)\..*|core\.(sshcommand|excludesfile))$"
 
-# What else Git would run or change in files that it checks out.
-_SETTINGS = {
-    "core.hookspath": os.devnull,
-    "core.attributesfile": os.devnull,
-    "core.fsmonitor": "false",
-    "core.autocrlf": "false",
-    "core.eol": "lf",
-    "safe.directory": "*",  # the user's own Git has read the project before
-}
+# What else Git would run or change in files that it checks out; the user's own Git has read the
+# project before.
+_SETTINGS = f"""[core]
+hooksPath = {os.devnull}
+attributesFile = {os.devnull}
+fsmonitor = false
+autocrlf = false
+eol = lf
+[safe]
+directory = *
+"""
 
 
 def untied() -> dict[str, str]:
@@ -39,48 +39,28 @@ def untied() -> dict[str, str]:
     return environment | {"LC_ALL": "C.UTF-8", "LANGUAGE": ""}  # messages as programs know them
 
 
-def nobodys(project: Path, temporary: Path) -> dict[str, str]:
+def nobodys(temporary: Path) -> dict[str, str]:
     """The environment of a Git that has no hooks, filters, templates or line ends of a user's.
 
     Its configuration is a file in ``temporary``, as Git passes variables on to only some of the
     processes that it starts.
     """
-    kept = git(project, "config", "--null", "--get-regexp", _KEPT_SETTINGS, may_fail=True)
-    settings = [tuple(each.split("\n", 1)) for each in kept.split("\0") if "\n" in each]
-    path = temporary / "gitconfig"
-    write_text(path, "".join(_written([*settings, *_SETTINGS.items()])))
+    write_text(temporary / "gitconfig", _SETTINGS)
     environment = {
         name: text
         for name, text in untied().items()
         if not name.startswith("GIT_") or _KEPT_VARIABLES.fullmatch(name)
     }
     return environment | {
-        "GIT_CONFIG_GLOBAL": str(path),
+        "GIT_CONFIG_GLOBAL": str(temporary / "gitconfig"),
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_ATTR_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",
     }
 
 
-def _written(settings: list[tuple[str, ...]]) -> Iterator[str]:
-    """Settings as lines of a configuration file."""
-    for name, value in settings:
-        section, _, rest = name.partition(".")
-        subsection, _, key = rest.rpartition(".")
-        named = f" {json.dumps(subsection, ensure_ascii=False)}" if subsection else ""
-        yield f"[{section}{named}]\n\t{key} = {json.dumps(value, ensure_ascii=False)}\n"
-
-
-def git_bytes(
-    folder: Path,
-    *arguments: str,
-    environment: Mapping[str, str] | None = None,
-    may_fail: bool = False,
-) -> bytes:
-    """What Git prints, run in a folder; raises `AuditError` with Git's own reason.
-
-    With ``may_fail``, nothing instead of an error.
-    """
+def git_bytes(folder: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> bytes:
+    """What Git prints, run in a folder; raises `AuditError` with Git's own reason."""
     command = ["git", "-C", str(folder), "-c", "core.fsmonitor=false", *arguments]
     try:
         done = subprocess.run(
@@ -88,20 +68,30 @@ def git_bytes(
         )
     except FileNotFoundError as error:
         raise AuditError("an audit needs Git: install it") from error
-    if done.returncode and not may_fail:
+    if done.returncode:
         said = _reason(done.stderr.decode(errors="replace")) or f"exit status {done.returncode}"
         raise AuditError(f"git {arguments[0]}, in {folder}: {said}")
-    return b"" if done.returncode else done.stdout
+    return done.stdout
 
 
-def git(
-    folder: Path,
-    *arguments: str,
-    environment: Mapping[str, str] | None = None,
-    may_fail: bool = False,
-) -> str:
+def git(folder: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
     """The same as text, of file names for example."""
-    return os.fsdecode(git_bytes(folder, *arguments, environment=environment, may_fail=may_fail))
+    return os.fsdecode(git_bytes(folder, *arguments, environment=environment))
+
+
+def changed_files(folder: Path, record: str, text: str, path: str) -> list[str]:
+    """What happened to files below a path since the commit that brought a text into a record."""
+    plain = ("--no-show-signature", "--no-textconv")
+    since = git(folder, "log", "-1", "--format=%H", *plain, f"-S{text}", "--", record).strip()
+    if not since:
+        return []
+    names = ("diff", "--name-status", "--no-renames", "--relative", "-z")
+    said = git(folder, *names, since, "--", path).split("\0")
+    words = {"A": "is new", "D": "is gone"}
+    return [
+        f"{name.removeprefix(f'{path}/')} {words.get(kind, 'differs')}"
+        for kind, name in zip(said[::2], said[1::2], strict=False)
+    ]
 
 
 def _reason(said: str) -> str:

@@ -129,19 +129,22 @@ def defined_stages(repo: Any) -> dict[str, Stage]:
 
 def _tolerance(stage: Any) -> dict[str, dict[str, float]]:
     """What a stage in dvc.yaml has as ``meta: {tolerance: {accuracy: {absolute: 0.03}}}``."""
-    meta = stage.meta if isinstance(stage.meta, dict) else {}
-    tolerance = meta.get("tolerance", {})
-    said = f"meta.tolerance of the stage {stage.name} in dvc.yaml"
-    if not isinstance(tolerance, dict):
-        raise AuditError(f"{said} is no mapping, such as {{accuracy: {{absolute: 0.03}}}}")
-    for name, bounds in tolerance.items():
-        if not (
-            isinstance(bounds, dict)
-            and bounds.keys() <= {"absolute", "relative"}
-            and all(type(each) in (int, float) and 0 <= each < math.inf for each in bounds.values())
+    tolerance = stage.meta.get("tolerance", {}) if isinstance(stage.meta, dict) else {}
+    bounds = tolerance.values() if isinstance(tolerance, dict) else [tolerance]
+    for each in bounds:
+        numbers = each.values() if isinstance(each, dict) else [each]
+        if (
+            not isinstance(each, dict)
+            or not each.keys() <= {"absolute", "relative"}
+            or not all(
+                type(number) in (int, float) and 0 <= number < math.inf for number in numbers
+            )
         ):
-            raise AuditError(f"{said}: {name} is {bounds!r}, not {{absolute: X, relative: Y}}")
-    return {str(name): dict(bounds) for name, bounds in tolerance.items()}
+            raise AuditError(
+                f"meta.tolerance of the stage {stage.name} in dvc.yaml is {tolerance!r}, not of "
+                "the form {accuracy: {absolute: 0.03, relative: 0}}"
+            )
+    return {str(name): dict(each) for name, each in tolerance.items()}
 
 
 def _pipeline(repo: Any) -> list[Any]:
@@ -157,7 +160,10 @@ def current_stages(repo: Any) -> dict[str, Any]:
     """
     from dvc.stage.serialize import to_single_stage_lockfile
 
-    in_git = _with_parents(_tracked(repo))
+    project = Path(repo.root_dir)
+    in_git = _with_parents(
+        project / name for name in git(project, "ls-files", "-z").split("\0") if name
+    )
     kept = {Path(out.fs_path): out for out in repo.index.outs if out.use_cache}
     around = _with_parents(kept)
     hashes: dict[str, tuple[Any, Any]] = {}
@@ -173,33 +179,6 @@ def current_stages(repo: Any) -> dict[str, Any]:
                 _look_again(repo, item, hashes)
         stages[stage.name] = dict(to_single_stage_lockfile(stage))
     return stages
-
-
-def untracked_files(repo: Any) -> Iterator[tuple[str, str, list[str]]]:
-    """Stage, dependency, and the files of it that DVC takes for its own and no clone will have.
-
-    Those that Git does not track: new, or ignored by Git and not by DVC.
-    """
-    in_git = _tracked(repo)
-    outputs = {Path(out.fs_path) for out in repo.index.outs}
-    around = _with_parents(outputs)
-    for stage in _pipeline(repo):
-        for item in stage.deps:
-            if _is_made_or_elsewhere(item, outputs, around) or not item.exists:
-                continue
-            folder = item.fs_path if item.isdir() else item.repo.root_dir
-            found = item.dvcignore.find(item.fs, item.fs_path)
-            files = map(Path, found if item.isdir() else [item.fs_path])
-            unknown = [path for path in files if in_git.isdisjoint((path, *path.parents))]
-            if unknown:
-                names = sorted(path.relative_to(folder).as_posix() for path in unknown)
-                yield stage.name, item.def_path, names
-
-
-def _tracked(repo: Any) -> set[Path]:
-    """What Git has in its index: files, and the folders of submodules."""
-    project = Path(repo.root_dir)
-    return {project / name for name in git(project, "ls-files", "-z").split("\0") if name}
 
 
 def _with_parents(paths: Iterable[Path]) -> set[Path]:
@@ -237,17 +216,3 @@ def _look_again(repo: Any, item: Any, hashes: dict[str, tuple[Any, Any]]) -> Non
             )
             hashes[item.fs_path] = meta, found.hash_info
         item.meta, item.hash_info = hashes[item.fs_path]
-
-
-def folder_files(project: Path, hashed: str) -> dict[str, str] | None:
-    """Names and hashes of the files in a folder that DVC keeps; None if its cache has no list."""
-    from dvc_data.hashfile.hash_info import HashInfo
-    from dvc_data.hashfile.tree import Tree
-    from dvc_objects.errors import ObjectFormatError
-
-    try:
-        with opened(project) as repo:
-            tree = Tree.load(repo.cache.local, HashInfo("md5", hashed))
-            return {"/".join(key): info.value for key, (_, info) in tree.iteritems()}
-    except (AuditError, OSError, ObjectFormatError):
-        return None

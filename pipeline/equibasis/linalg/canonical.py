@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from scipy import sparse
@@ -34,8 +34,13 @@ def canonical_basis(projector: sparse.csr_array) -> sparse.csc_array:
 
     Source: Higham, *Accuracy and Stability of Numerical Algorithms*, §10.3 (complete pivoting).
     """
+    return canonical_of_blocks(diagonal_blocks(projector), projector.shape[0])
+
+
+def canonical_of_blocks(projectors: Iterable[Blocks], n: int) -> sparse.csc_array:
+    """The canonical basis of R^n, from the diagonal blocks of its projector, or larger ones."""
     rows, pivots, values = [], [], []
-    for blocks in diagonal_blocks(projector):
+    for blocks in projectors:
         ranks = np.rint(np.trace(blocks.values, axis1=1, axis2=2)).astype(int)
         for rank in np.unique(ranks[ranks > 0]):
             of_rank = ranks == rank
@@ -46,20 +51,14 @@ def canonical_basis(projector: sparse.csr_array) -> sparse.csc_array:
             values.append(factor[block, row, column])
             pivots.append(indices[block, pivot[block, column]])
     if not rows:
-        return sparse.csc_array((projector.shape[0], 0))
+        return sparse.csc_array((n, 0))
     distinct, column = np.unique(np.concatenate(pivots), return_inverse=True)
     basis = sparse.csc_array(
         (np.concatenate(values), (np.concatenate(rows), column)),
-        shape=(projector.shape[0], len(distinct)),
+        shape=(n, len(distinct)),
     )
     basis.sort_indices()
     return basis
-
-
-def projector_of(blocks: Blocks, rank: int, vectors: np.ndarray) -> Blocks:
-    """Blocks of the projector U Uᵀ from orthonormal columns U, ``vectors[:, :, :rank]``."""
-    kept = vectors[:, :, :rank]
-    return Blocks(blocks.indices, kept @ kept.transpose(0, 2, 1))
 
 
 def _of_blocks(projectors: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ A thousand small decompositions become one batched call; nothing outside the blo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,18 +62,26 @@ def diagonal_blocks(matrix: sparse.csr_array) -> Iterator[Blocks]:
         yield Blocks(order[starts[members][:, None] + np.arange(size)], blocks)
 
 
-def assemble(blocks: Iterable[Blocks], dimension: int) -> sparse.csr_array:
-    """The sparse matrix (dimension, dimension) that has these diagonal blocks."""
-    rows, columns, values = [], [], []
-    for block in blocks:
-        count, size = block.indices.shape
-        shape = (count, size, size)
-        rows.append(np.broadcast_to(block.indices[:, :, None], shape).ravel())
-        columns.append(np.broadcast_to(block.indices[:, None, :], shape).ravel())
-        values.append(block.values.ravel())
-    if not rows:
-        return sparse.csr_array((dimension, dimension))
-    return sparse.csr_array(
-        (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))),
-        shape=(dimension, dimension),
-    )
+def parts(component: np.ndarray) -> list[np.ndarray]:
+    """The points of each component, ascending, from the number 0, 1, … of that of each point."""
+    order = np.argsort(component, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(component))[:-1]) if len(order) else []
+
+
+def touching(matrix: sparse.csr_array) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows and columns that the entries of a matrix join, ascending, wherever there are columns."""
+    count = matrix.shape[0]
+    pattern = sparse.csr_array((np.ones(matrix.nnz), matrix.indices, matrix.indptr), matrix.shape)
+    graph = sparse.block_array([[None, pattern], [pattern.T, None]], format="csr")
+    for part in parts(csgraph.connected_components(graph, directed=False)[1]):
+        rows, columns = np.split(part, [np.searchsorted(part, count)])
+        if len(columns):
+            yield rows, columns - count
+
+
+def leaders(n: int, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The lowest of the points 0 to n - 1 that pairs (one[j], other[j]) join to each of them."""
+    graph = sparse.csr_array((np.ones(len(one), np.int8), (one, other)), shape=(n, n))
+    component = csgraph.connected_components(graph, directed=False)[1]
+    lowest: np.ndarray = np.unique(component, return_index=True)[1]
+    return lowest[component]

@@ -9,6 +9,7 @@ pivots of the canonical basis, that basis follows to the last bit.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 from scipy import sparse
@@ -65,23 +66,14 @@ def integral_basis(basis: np.ndarray) -> np.ndarray | None:
 
 
 def _denominators(numbers: np.ndarray) -> np.ndarray:
-    """The least whole numbers that make them whole, int64; beyond `_MOST_DENOMINATOR` 1.
-
-    Source: continued fractions, Hardy and Wright, *An Introduction to the Theory of Numbers*, §10.
-    """
+    """The least whole numbers that make them whole, int64; beyond `_MOST_DENOMINATOR` 1."""
     found = np.ones(numbers.shape, dtype=np.int64)
-    (left,) = np.nonzero(np.abs(numbers - np.rint(numbers)).ravel() > _WHOLE)
-    rest, before, now = numbers.ravel()[left] % 1.0, np.zeros(len(left)), np.ones(len(left))
-    while len(left):
-        inverse = 1.0 / rest
-        whole = np.floor(inverse + _WHOLE * now)
-        before, now = now, whole * now + before
-        rest = inverse - whole
-        value = numbers.ravel()[left] * now
-        done = np.abs(value - np.rint(value)) <= _WHOLE * now
-        found.ravel()[left[done]] = now[done].astype(np.int64)
-        go = ~done & (now <= _MOST_DENOMINATOR) & (rest > _WHOLE)
-        left, rest, before, now = left[go], rest[go], before[go], now[go]
+    broken = np.abs(numbers - np.rint(numbers)) > _WHOLE
+    distinct, which = np.unique(np.round(numbers[broken], 10), return_inverse=True)
+    fractions = (Fraction(each).limit_denominator(_MOST_DENOMINATOR) for each in distinct.tolist())
+    denominators = np.array([each.denominator for each in fractions], dtype=np.int64)
+    off = np.abs(distinct * denominators - np.rint(distinct * denominators))
+    found[broken] = np.where(off <= _WHOLE * denominators, denominators, 1)[which]
     return found
 
 

@@ -1,4 +1,4 @@
-"""Null spaces of sparse positive semidefinite matrices, block by block."""
+"""Null spaces: of sparse positive semidefinite matrices, block by block; maps that commute."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import sparse
 from scipy.sparse import csgraph
+
+from equibasis.linalg.components import parts
 
 # Blocks that are no larger are decomposed whole.
 _DENSE = 300
@@ -20,11 +22,48 @@ _FIRST = 12
 # Vectors more than the null space may have: fewer independent results prove that it is complete.
 _SPARE = 4
 
+# Entries that are no more than this share of the largest are rounding.
+_ROUNDING = 1e-13
+
 # Steps of conjugate gradients: as many as distinct eigenvalues, which are few for a Casimir.
 _MOST_STEPS = 3000
 
 # Vectors that are projected at once: few enough for the cache.
 _AT_ONCE = 64
+
+
+def commutator(
+    on_input: sparse.csr_array, on_output: sparse.csr_array, kept: np.ndarray | None = None
+) -> sparse.csc_array:
+    """W -> ``on_output`` W - W ``on_input``, sparse (km, km), row-major.
+
+    Parameters
+    ----------
+    on_input, on_output
+        Matrices (m, m) and (k, k), of one element or Lie algebra element.
+    kept
+        The coordinates of vec(W) that may be non-zero, ascending int64 (s,): then those columns
+        alone, (km, s). ``None``: all.
+    """
+    m, n = on_input.shape[0], on_input.shape[0] * on_output.shape[0]
+    kept = np.arange(n) if kept is None else kept
+    o, i = np.divmod(kept, m)
+    left, right = sparse.csc_array(on_output)[:, o], sparse.csc_array(on_input.T)[:, i]
+    counts = np.diff(left.indptr), np.diff(right.indptr)
+    columns = [np.repeat(np.arange(len(kept)), count) for count in counts]
+    rows = np.concatenate(
+        [
+            left.indices.astype(np.int64) * m + i[columns[0]],
+            right.indices.astype(np.int64) + m * o[columns[1]],
+        ]
+    )
+    values = np.concatenate([left.data, -right.data])
+    entries = rows, np.concatenate(columns)
+    found = sparse.csc_array((values, entries), shape=(n, len(kept)))
+    if values.dtype == np.float64:
+        found.data[np.abs(found.data) <= _ROUNDING * np.abs(values).max(initial=0.0)] = 0.0
+    found.eliminate_zeros()
+    return found
 
 
 def null_spaces(
@@ -52,10 +91,8 @@ def null_spaces(
 
     Source: Golub and Van Loan, *Matrix Computations*, §11.3 (conjugate gradients).
     """
-    count, component = csgraph.connected_components(operator, directed=False)
-    order = np.argsort(component, kind="stable")
-    sizes = np.bincount(component, minlength=count)
-    for number, rows in enumerate(np.split(order, np.cumsum(sizes)[:-1]) if len(order) else ()):
+    component = csgraph.connected_components(operator, directed=False)[1]
+    for number, rows in enumerate(parts(component)):
         block = sparse.csr_array(operator[rows][:, rows])
         found = _of_block(block, seed + number, most)
         if found.shape[1]:
@@ -77,7 +114,7 @@ def _of_block(block: sparse.csr_array, seed: int, most: int | None) -> np.ndarra
     number = min(_FIRST, most + _SPARE)
     while True:
         start = generator.standard_normal((n, number))
-        vectors = np.hstack([vectors, _projected(block, start)])
+        vectors = np.hstack([vectors, projected(block, start)])
         found = _orthonormal(vectors)
         if found.shape[1] < vectors.shape[1] or vectors.shape[1] >= n or found.shape[1] > most:
             return found
@@ -87,7 +124,7 @@ def _of_block(block: sparse.csr_array, seed: int, most: int | None) -> np.ndarra
         number = min(max(number, _FIRST), most + _SPARE - vectors.shape[1], n)
 
 
-def _projected(operator: sparse.csr_array, vectors: np.ndarray) -> np.ndarray:
+def projected(operator: sparse.csr_array, vectors: np.ndarray) -> np.ndarray:
     """The columns z projected to the null space, twice: what rounding leaves goes the second time.
 
     Source: "twice is enough", Parlett, *The Symmetric Eigenvalue Problem*, §6.9.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse import csgraph
+
+from equibasis.linalg.components import touching
 
 # Residues are at most half of it, so that sums of a hundred products of two of them stay below
 # 2^53: exact in float64, whatever the order in which BLAS sums them.
@@ -24,23 +25,14 @@ def nullity(matrix: sparse.csr_array) -> int | None:
     That is at least its nullity over the rational numbers, and with probability near one the same.
     ``None`` where columns that touch are too many for the cube of their number.
     """
-    rows = matrix.shape[0]
-    pattern = sparse.csr_array((np.ones(matrix.nnz), matrix.indices, matrix.indptr), matrix.shape)
-    graph = sparse.block_array([[None, pattern], [pattern.T, None]], format="csr")
-    label = csgraph.connected_components(graph, directed=False)[1]
-    of_rows, of_columns = label[:rows], label[rows:]
-    by_row, by_column = (np.argsort(each, kind="stable") for each in (of_rows, of_columns))
-    generator = np.random.RandomState(0)
-    total = 0
-    blocks, starts, sizes = np.unique(of_columns[by_column], return_index=True, return_counts=True)
-    if sizes.max(initial=0) > _MOST_COLUMNS:
+    blocks = list(touching(matrix))
+    if max((len(columns) for _, columns in blocks), default=0) > _MOST_COLUMNS:
         return None
-    first, last = (np.searchsorted(of_rows[by_row], blocks, side) for side in ("left", "right"))
-    for number in range(len(blocks)):
-        mine = by_column[starts[number] : starts[number] + sizes[number]]
-        block = matrix[by_row[first[number] : last[number]]][:, mine]
-        total += len(mine) - _rank(_combined(block, generator))
-    return total
+    generator = np.random.RandomState(0)
+    return sum(
+        len(columns) - _rank(_combined(matrix[rows][:, columns], generator))
+        for rows, columns in blocks
+    )
 
 
 def _combined(block: sparse.csr_array, generator: np.random.RandomState) -> np.ndarray:

@@ -32,17 +32,14 @@ from equibasis.nn.fields import (
     GlobalAvgPool,
     OrbitMaxPool,
 )
-from equibasis.nn.forms import InvariantForms
 from equibasis.nn.init import activation_gain, variance_preserving_
 from equibasis.nn.interface import EquivariantMap, FeatureSpace
 from equibasis.nn.layers import EquivariantCombine, EquivariantLinear, InvariantAttentionPool
 from equibasis.nn.mlp import EquivariantMLP, EquivariantSequential
 from equibasis.nn.normalization import EquivariantBatchNorm, EquivariantLayerNorm
-from equibasis.nn.on_invariants import OnInvariants
-from equibasis.nn.pooling import NormPool, OrbitMeanPool
+from equibasis.nn.pooling import InvariantForms, NormPool, OnInvariants, OrbitMeanPool
 from equibasis.nn.reach import Reach, UnreachedWarning
-from equibasis.nn.restriction import Restriction
-from equibasis.nn.transfer import restrict, transfer
+from equibasis.nn.transfer import Restriction, restrict, transfer
 
 __all__ = [
     "DirectSumActivation",

@@ -9,13 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from equibasis.errors import ModelError, TooManyElementsError
+from equibasis.errors import ModelError
 from equibasis.nn.border import check_vectors
-from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.commuting import (
     Elementwise,
     check_commutes,
-    check_not_random,
     entries_by_block,
     title,
 )
@@ -56,11 +54,10 @@ class Pointwise(nn.Module):
         check_commutes(function, space)
         self.function = function
         self.domain = self.codomain = space
-        self._width = space.dimension
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., n)."""
-        check_vectors(self, x, self._width)
+        check_vectors(self, x)
         return self.function(x)
 
     def extra_repr(self) -> str:
@@ -85,9 +82,8 @@ class NormActivation(IdentifiedWeights):
     Raises
     ------
     ModelError
-        If the gate is no function, or random.
-    GroupError
-        As `InvariantMetric`.
+        If the gate is not one function of each number alone, or constant; or the group keeps no
+        length.
     """
 
     def __init__(self, features: FeatureSpace | Basis, gate: Elementwise | None = None) -> None:
@@ -95,7 +91,7 @@ class NormActivation(IdentifiedWeights):
         space = features_of(features, "NormActivation")
         self.domain = self.codomain = space
         self.metric = InvariantMetric(space)
-        self.gate = _gate(gate, self.metric.blocks)
+        self.gate = _gate(gate, space.scalars(self.metric.blocks))
         self.scale = nn.Parameter(torch.empty(self.metric.blocks))
         self.shift = nn.Parameter(torch.empty(self.metric.blocks))
         self.reset_parameters()
@@ -107,22 +103,18 @@ class NormActivation(IdentifiedWeights):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., n)."""
-        check_vectors(self, x, self.metric.dimension, self.scale.dtype)
+        check_vectors(self, x, self.scale.dtype)
         along = self.domain.along_channels
         lengths = self.metric.norms(x) / along(self.metric.sizes.to(x).sqrt())
         gates = self.gate(along(self.scale) * lengths + along(self.shift))
         return x * self.metric.spread(gates)
-
-    def extra_repr(self) -> str:
-        """Space and blocks, for ``repr``."""
-        return f"{self.domain}, {self.metric.blocks} blocks"
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """A scale and a shift for each block."""
         return "NormActivation", (self.domain,), f"{self.metric.blocks} blocks"
 
 
-class GatedActivation(IdentifiedWeights, ExactBuffers):
+class GatedActivation(IdentifiedWeights):
     """y_b = x_b · gate(t_b) for each invariant block b, with invariant numbers t from before.
 
     For any representation: an invariant number multiplies a whole block. The layer before makes
@@ -139,7 +131,7 @@ class GatedActivation(IdentifiedWeights, ExactBuffers):
     Raises
     ------
     ModelError
-        If the gate is no function, or random.
+        If the gate is not one function of each number alone, or constant.
     """
 
     block: Tensor
@@ -149,28 +141,25 @@ class GatedActivation(IdentifiedWeights, ExactBuffers):
         space = features_of(features, "GatedActivation")
         parts = invariant_coordinates(space.representation)
         self.blocks = len(parts)
-        self.domain, self.codomain = space + space.scalars(self.blocks), space
-        self.gate = _gate(gate, self.blocks)
+        gates = space.scalars(self.blocks)
+        self.domain, self.codomain = space + gates, space
+        self.gate = _gate(gate, gates)
         self.register_exact("block", part_numbers(parts))
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n + blocks) -> (..., n)."""
         n = self.block.shape[0]
-        check_vectors(self, x, n + self.blocks)
+        check_vectors(self, x)
         axis = self.domain.channels
         gates = self.gate(x.narrow(axis, n, self.blocks))
         return x.narrow(axis, 0, n) * gates.index_select(axis, self.block)
-
-    def extra_repr(self) -> str:
-        """Space and blocks, for ``repr``."""
-        return f"{self.codomain}, {self.blocks} blocks"
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """A gate for each block, made by the weights before it."""
         return "GatedActivation", (self.codomain,), f"{self.blocks} blocks"
 
 
-class DirectSumActivation(IdentifiedWeights, ExactBuffers):
+class DirectSumActivation(IdentifiedWeights):
     """An activation for each of several sets of coordinates that the group keeps apart.
 
     Parameters
@@ -193,10 +182,15 @@ class DirectSumActivation(IdentifiedWeights, ExactBuffers):
     ) -> None:
         super().__init__()
         space = features_of(features, "DirectSumActivation")
-        parts = _partition(space, parts)
         for coordinates, activation in parts:
-            _check_part(space, coordinates, activation)
-        order = np.concatenate([coordinates for coordinates, _ in parts])
+            part = space.part(coordinates)
+            if not isinstance(activation, EquivariantMap):
+                raise ModelError(f"{title(activation)} does not say which space it acts on")
+            for end in (activation.domain, activation.codomain):
+                end.check_same(part, f"{title(activation)} acts on", f"this part of {space} is")
+        order = np.concatenate([np.zeros(0, np.int64), *(coordinates for coordinates, _ in parts)])
+        if not np.array_equal(np.sort(order), np.arange(space.dimension)):
+            raise ModelError(f"the parts do not make up {space}: give each coordinate once")
         self.domain = self.codomain = space
         self.activations = nn.ModuleList(activation for _, activation in parts)
         for number, (coordinates, _) in enumerate(parts):
@@ -205,7 +199,7 @@ class DirectSumActivation(IdentifiedWeights, ExactBuffers):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., n)."""
-        check_vectors(self, x, self.places.shape[0])
+        check_vectors(self, x)
         channels = self.domain.channels
         parts = [
             activation(x.index_select(channels, self.get_buffer(f"coordinates{number}")))
@@ -244,7 +238,7 @@ def activation_for(features: FeatureSpace | Basis) -> AnyActivation:
                 for kind, coordinates in parts.items()
             ],
         )
-    except (NoLengthError, TooManyElementsError):
+    except NoLengthError:
         return GatedActivation(space)
 
 
@@ -271,39 +265,11 @@ def _activation_of(kind: str, features: FeatureSpace) -> Pointwise | NormActivat
     return Pointwise(nn.ELU() if kind == "permuted" else nn.Tanh(), features)
 
 
-def _gate(gate: Elementwise | None, blocks: int) -> Elementwise:
+def _gate(gate: Elementwise | None, gates: FeatureSpace) -> Elementwise:
+    """A function of each gate alone; raises `ModelError` for others."""
     if gate is None:
         return nn.Sigmoid()
     if not callable(gate) or isinstance(gate, type):
         raise ModelError(f"gate {shown(gate)}: give a function of numbers, such as torch.tanh")
-    check_not_random(gate, blocks)
+    check_commutes(gate, gates)
     return gate
-
-
-def _partition(
-    features: FeatureSpace, parts: Sequence[tuple[np.ndarray, nn.Module]]
-) -> list[tuple[np.ndarray, nn.Module]]:
-    """The same with coordinates int64, which have to be all, each once and ascending in a part."""
-    try:
-        found = [(np.asarray(coordinates), activation) for coordinates, activation in parts]
-    except (TypeError, ValueError) as error:
-        raise ModelError(f"the parts of {features} are pairs (coordinates, activation)") from error
-    every = [coordinates for coordinates, _ in found if coordinates.dtype.kind in "iu"]
-    if (
-        len(every) < max(1, len(found))
-        or any(each.ndim != 1 or (np.diff(each) <= 0).any() for each in every)
-        or not np.array_equal(np.sort(np.concatenate(every)), np.arange(features.dimension))
-    ):
-        raise ModelError(
-            f"the parts do not make up {features}: give each coordinate once, as whole numbers, "
-            "ascending in each part"
-        )
-    return [(coordinates.astype(np.int64), activation) for coordinates, activation in found]
-
-
-def _check_part(features: FeatureSpace, coordinates: np.ndarray, activation: nn.Module) -> None:
-    if not isinstance(activation, EquivariantMap):
-        raise ModelError(f"{title(activation)} does not say which space it acts on")
-    part = features.part(coordinates)
-    for end in (activation.domain, activation.codomain):
-        end.check_same(part, f"{title(activation)} acts on", f"this part of {features} is")

@@ -63,6 +63,10 @@ class InvariantBias(IdentifiedWeights):
         if self.coefficients is not None:
             nn.init.zeros_(self.coefficients)
 
+    def extra_repr(self) -> str:
+        """The space, for ``repr``."""
+        return str(self.codomain)
+
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """The invariants of Y; the keys and sizes of a state tell how b is made of them."""
         return "InvariantBias", (self.codomain,), "invariants"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,11 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from equibasis.errors import ModelError
-from equibasis.linalg.memory import refuse_beyond_memory
 from equibasis.nn.bias import Bias, InvariantBias
 from equibasis.nn.border import check_vectors
 from equibasis.nn.buffers import ExactBuffers
-from equibasis.nn.dependence import network_reach
+from equibasis.nn.dependence import check_network
+from equibasis.nn.expansion import BasisExpansion
 from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.init import variance_preserving_
 from equibasis.nn.interface import FeatureSpace, basis_of, features_of
@@ -24,22 +23,18 @@ from equibasis.nn.layers import EquivariantLinear
 from equibasis.nn.reach import Reach, UnreachedWarning, check_reach
 from equibasis.solvers import solve_space
 from equibasis.solvers.basis import Basis
-from equibasis.solvers.blocks import Block
-from equibasis.solvers.tables import matrix_of
 from equibasis.symmetry.constructions import invariant_coordinates
-from equibasis.symmetry.summands import Summand
 
 # What products are multiplied by where a linear part reaches the same block (as in EMLP).
 _BESIDE = 0.1
 
 
-class EquivariantBilinear(IdentifiedWeights, ExactBuffers):
+class EquivariantBilinear(IdentifiedWeights):
     """z = B(x, y) with B = Σ cⱼ Bⱼ in Hom_G(X ⊗ Y, Z): ρ(g) z = B(ρ(g) x, ρ(g) y).
 
     Takes (..., m) and (..., m') to (..., k), or fields, point by point. So a scalar comes of two
     vectors, and a matrix, and of three dimensions the cross product, none of which is linear in
-    one. Products are taken orbit type by orbit type: neither B, of k m m' entries, nor all x ⊗ y
-    are made.
+    one. It is the linear layer X ⊗ Y -> Z of x ⊗ y, with a weight (k, m m').
 
     Parameters
     ----------
@@ -73,12 +68,6 @@ class EquivariantBilinear(IdentifiedWeights, ExactBuffers):
         If some outputs cannot depend on the inputs, or some inputs do not count.
     """
 
-    index: Tensor
-    other: Tensor
-    factors: Tensor | None
-    place: Tensor
-    signs: Tensor | None
-
     def __init__(
         self,
         first: FeatureSpace | Basis,
@@ -102,9 +91,8 @@ class EquivariantBilinear(IdentifiedWeights, ExactBuffers):
             self.basis = solve_space(product.maps_to(self.codomain))
         self.rank = self.basis.rank
         self.domain = self.first + self.second
-        self.reach = self._reach()
-        check_reach(name, self.domain, self.codomain, self.reach)
-        self._register()
+        self.reach = check_reach(self, self._reach())
+        self.expansion = BasisExpansion(self.basis)
         self.coefficients = nn.Parameter(torch.empty(self.rank))
         self.reset_parameters()
 
@@ -113,110 +101,24 @@ class EquivariantBilinear(IdentifiedWeights, ExactBuffers):
         pairs = of_basis.inputs.reshape(self.first.dimension, self.second.dimension)
         return Reach(of_basis.outputs, np.concatenate([pairs.any(axis=1), pairs.any(axis=0)]))
 
-    def _register(self) -> None:
-        """Keep which products to take, the tables of pairs of types, and where each output is."""
-        types, blocks = self.basis.space.types, [each for each in self.basis.blocks if each.rank]
-        inputs = [each for each in types.input if any(b.input is each for b in blocks)]
-        outputs = [each for each in types.output if any(b.output is each for b in blocks)]
-        index, other = np.divmod(_in_a_row(inputs), self.second.dimension)
-        self.register_exact("index", index)
-        self.register_exact("other", other)
-        self.register_exact("factors", _signs(inputs))
-        # Start, copies and dimension of each type of X ⊗ Y that counts; coefficients of each block.
-        starts = np.cumsum([0, *(each.index.size for each in inputs)]).tolist()
-        self.inputs = [
-            (start, each.multiplicity, each.dimension)
-            for start, each in zip(starts, inputs, strict=False)
-        ]
-        self.sizes = [block.rank for block in blocks]
-        # Copies of each type of Z that is reached, and its blocks: table, type of X ⊗ Y, (r, u).
-        self.outputs: list[tuple[int, list[tuple[str, int, tuple[int, int]]]]] = []
-        for each in outputs:
-            tables = []
-            for number, block in enumerate(blocks):
-                if block.output is each:
-                    shape = block.table.rank, each.dimension
-                    self.register_exact(f"table{number}", _table(block))
-                    tables.append((f"table{number}", inputs.index(block.input), shape))
-            self.outputs.append((each.multiplicity, tables))
-        reached = _in_a_row(outputs)
-        place = np.full(self.codomain.dimension, len(reached))  # of a 0 behind the others
-        place[reached] = np.arange(len(reached))
-        self.padded = len(reached) < len(place)
-        self.register_exact("place", place)
-        self.register_exact("signs", _signs(outputs))
-
     def reset_parameters(self) -> None:
         """Draw the coefficients anew: of white noise they make white noise."""
         variance_preserving_(self)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """(..., m), (..., m') -> (..., k)."""
-        check_vectors(self, x, self.first.dimension, self.coefficients.dtype, self.first)
-        check_vectors(self, y, self.second.dimension, self.coefficients.dtype, self.second)
+        check_vectors(self, x, self.coefficients.dtype, self.first)
+        check_vectors(self, y, self.coefficients.dtype, self.second)
         x, y = self.domain.channels_last(x), self.domain.channels_last(y)
         _check_batches(x, y)
-        products = x.index_select(-1, self.index) * y.index_select(-1, self.other)
-        if self.factors is not None:
-            products = products * self.factors
-        by_type = [
-            products.narrow(-1, start, copies * t).unflatten(-1, (copies, t))
-            for start, copies, t in self.inputs
-        ]
-        z = torch.cat(list(self._outputs(by_type)), dim=-1)
-        if self.signs is not None:
-            z = z * self.signs
-        if self.padded:
-            z = functional.pad(z, (0, 1))
-        return self.domain.channels_first(z.index_select(-1, self.place))
-
-    def _outputs(self, products: list[Tensor]) -> Iterator[Tensor]:
-        """Of each type of Z its copies, flat, from (..., copies, t) of each type of X ⊗ Y."""
-        coefficients = iter(self.coefficients.split(self.sizes))
-        for copies, tables in self.outputs:
-            made, mixed = [], []
-            for name, number, shape in tables:
-                of_copies = products[number] @ self.get_buffer(name)
-                made.append(of_copies.unflatten(-1, shape).flatten(-3, -2))
-                mixed.append(next(coefficients).view(copies, -1))
-            yield (torch.cat(mixed, dim=1) @ torch.cat(made, dim=-2)).flatten(-2)
-
-    def extra_repr(self) -> str:
-        """Group and spaces, for ``repr``."""
-        return (
-            f"{self.first.group}: {self.first.space}, {self.second.space} -> {self.codomain.space}"
-        )
+        products = (x.unsqueeze(-1) * y.unsqueeze(-2)).flatten(-2)
+        weight = self.expansion(self.coefficients).view(-1, products.shape[-1])
+        return self.domain.channels_first(functional.linear(products, weight))
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """The maps X ⊗ Y -> Z."""
         spaces = self.first, self.second, self.codomain
         return "EquivariantBilinear", spaces, f"rank {self.rank}"
-
-
-def _in_a_row(summands: Sequence[Summand]) -> np.ndarray:
-    """The coordinates of all copies, one after the other."""
-    return np.concatenate([each.index.T.ravel() for each in summands])
-
-
-def _signs(summands: Sequence[Summand]) -> np.ndarray | None:
-    """Their signs, float64; ``None`` where all are +1."""
-    if all(each.signs is None for each in summands):
-        return None
-    ones = [np.ones(each.index.size) for each in summands]
-    return np.concatenate(
-        [
-            one if each.signs is None else each.signs.T.ravel()
-            for one, each in zip(ones, summands, strict=True)
-        ]
-    ).astype(np.float64)
-
-
-def _table(block: Block) -> np.ndarray:
-    """The basis of Hom_G(V, W) as a matrix (dim V, r · dim W), scaled as weights are."""
-    u, t, rank = block.output.dimension, block.input.dimension, block.table.rank
-    refuse_beyond_memory(8.0 * u * t * rank, f"the table of {block.space}", ModelError)
-    values = matrix_of(block.table, block.space).toarray() * np.sqrt(block.table.sizes)
-    return values.reshape(u, t, rank).transpose(1, 2, 0).reshape(t, -1)
 
 
 def _check_batches(x: Any, y: Any) -> None:
@@ -305,8 +207,7 @@ class EquivariantQuadratic(ExactBuffers):
         self.bias = InvariantBias(basis, bias)
         self.register_exact("scales", self._scales())
         self.reset_parameters()
-        self.reach, *reason = network_reach([self])
-        check_reach(name, self.domain, self.codomain, self.reach, None, *reason)
+        self.reach = check_network(self, [self])
 
     def _scales(self) -> np.ndarray:
         """λ at each coordinate, the same within an invariant block."""
@@ -327,7 +228,7 @@ class EquivariantQuadratic(ExactBuffers):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., m) -> (..., k)."""
-        check_vectors(self, x, self.domain.dimension, self.bilinear.coefficients.dtype)
+        check_vectors(self, x, self.bilinear.coefficients.dtype)
         y = self.bilinear(self.first(x), self.second(x))
         y = y * self.scales
         if self.linear is not None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from equibasis.errors import ModelError
+from equibasis.nn.interface import FeatureSpace
 from equibasis.nn.tracing import autocasts
 
 # Axes of grids, by how many there are.
@@ -20,23 +21,22 @@ _SHORT = (torch.float16, torch.bfloat16, torch.float32)
 
 
 def check_vectors(
-    module: nn.Module,
+    module: Any,
     x: Any,
-    width: int,
     dtype: torch.dtype | None = None,
-    space: object = None,
+    space: FeatureSpace | None = None,
     batches: int | None = None,
 ) -> None:
-    """Raise `ModelError` unless x is a tensor (..., width) of real floating-point numbers.
+    """Raise `ModelError` unless x is a tensor (..., n) of real floating-point numbers.
 
-    Or of fields (..., width, *grid), if the module's domain is of fields.
+    Or of fields (..., n, *grid), if its space is of fields.
 
     Parameters
     ----------
     module
         What takes it.
-    x, width
-        The vectors and their length.
+    x
+        The vectors.
     dtype
         That of the parameters which x meets; autocast may have made x shorter.
     space
@@ -44,17 +44,18 @@ def check_vectors(
     batches
         The most axes before that of the channels; any number by default.
     """
+    space = space or module.domain
     if isinstance(x, Tensor):
         if torch.jit.is_tracing():
             return
-        axis = -1 - _axes(module)
+        axis = space.channels
         most = x.ndim if batches is None else batches - axis
-        fits = -axis <= x.ndim <= most and x.shape[axis] == width
+        fits = -axis <= x.ndim <= most and x.shape[axis] == space.dimension
         if fits and (x.dtype == dtype or _suits(x, dtype)):
             return
     elif isinstance(x, fx.Proxy):
         return
-    raise ModelError(_refusal(module, x, width, dtype, space, batches))
+    raise ModelError(_refusal(module, x, dtype, space, batches))
 
 
 def as_vectors(x: Any, shape: tuple[int, ...]) -> Any:
@@ -66,10 +67,10 @@ def as_vectors(x: Any, shape: tuple[int, ...]) -> Any:
     return x.flatten(-len(shape))
 
 
-def why_refused(module: nn.Module, x: Any, width: int, dtype: torch.dtype | None) -> str | None:
+def why_refused(module: nn.Module, x: Any, dtype: torch.dtype | None) -> str | None:
     """What is wrong with x, after an error; ``None`` if that was something else."""
     try:
-        check_vectors(module, x, width, dtype)
+        check_vectors(module, x, dtype)
     except ModelError as error:
         return str(error)
     return None
@@ -82,12 +83,7 @@ def _suits(x: Tensor, dtype: torch.dtype | None) -> bool:
 
 
 def _refusal(
-    module: nn.Module,
-    x: Any,
-    width: int,
-    dtype: torch.dtype | None,
-    space: object,
-    batches: int | None,
+    module: nn.Module, x: Any, dtype: torch.dtype | None, space: FeatureSpace, batches: int | None
 ) -> str:
     takes = "real floating-point" if dtype is None else _short(dtype)
     if not isinstance(x, Tensor):
@@ -97,20 +93,12 @@ def _refusal(
         found, how = f"{_short(x.dtype)} {tuple(x.shape)}", ""
         if x.dtype != dtype and not (dtype is None and x.is_floating_point()):
             how = f": convert it with x.to(torch.{_short(dtype or torch.get_default_dtype())})"
-    domain, codomain = (getattr(module, end, None) for end in ("domain", "codomain"))
-    space = domain if space is None and codomain is not None else space
-    of = "" if space is None else f" of {space}"
-    axes = _axes(module)
-    rest = "..." if batches is None else "batch"
-    shape = f"fields ({rest}, {width}, {_GRIDS[axes]})" if axes else f"vectors (..., {width})"
+    rest, n = "..." if batches is None else "batch", space.dimension
+    shape = f"fields ({rest}, {n}, {_GRIDS[space.axes]})" if space.axes else f"vectors (..., {n})"
     array: tuple[int, ...] = getattr(module, "array_shape", ())
     if len(array) > 1:
         shape += f" or arrays (..., {', '.join(map(str, array))})"
-    return f"{type(module).__name__} takes {takes} {shape}{of}, not {found}{how}"
-
-
-def _axes(module: nn.Module) -> int:
-    return getattr(getattr(module, "domain", None), "axes", 0)
+    return f"{type(module).__name__} takes {takes} {shape} of {space}, not {found}{how}"
 
 
 def _short(dtype: torch.dtype) -> str:

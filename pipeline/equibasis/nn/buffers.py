@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, ItemsView
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +16,8 @@ class ExactBuffers(nn.Module):
     """A module with constants: buffers outside ``state_dict``, taken anew after every move.
 
     So no digit is lost by going to a shorter dtype and back, and a module that was built on the
-    meta device has its constants once it is given memory.
+    meta device has its constants once it is given memory. Casts to integers or complex numbers are
+    refused: a module would compute something else.
     """
 
     def __init__(self) -> None:
@@ -66,28 +67,18 @@ class ExactBuffers(nn.Module):
         array: np.ndarray = self._exact[name].numpy()
         return array
 
-    def exact_tensors(self) -> ItemsView[str, Tensor]:
-        """Names of buffers, and what was registered under them, on the CPU."""
-        return self._exact.items()
-
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
-        before = {name: getattr(self, name).dtype for name in self._exact}
+        for tensor in (*self._parameters.values(), *map(self._buffers.get, self._exact)):
+            if tensor is not None and tensor.is_floating_point():
+                tried = fn(tensor.new_empty(0))  # so that what is refused is not done
+                if not tried.is_floating_point():
+                    raise ModelError(
+                        f"{type(self).__name__} holds real floating-point numbers, and cannot be "
+                        f"cast to {str(tried.dtype).removeprefix('torch.')}"
+                    )
         moved = super()._apply(fn, recurse)
-        refused = None
         for name, exact in self._exact.items():
             buffer = getattr(self, name)
             dtype = buffer.dtype if exact.is_floating_point() else exact.dtype
-            if exact.is_floating_point() and not dtype.is_floating_point:
-                refused, dtype = dtype, before[name]
             setattr(self, name, exact.to(buffer.device, dtype))
-        if refused is not None:
-            refuse_cast(self, refused)
         return moved
-
-
-def refuse_cast(module: nn.Module, dtype: torch.dtype) -> NoReturn:
-    """Raise `ModelError`: in integers or complex numbers, a module would compute something else."""
-    raise ModelError(
-        f"{type(module).__name__} holds real floating-point numbers, and cannot be cast to "
-        f"{str(dtype).removeprefix('torch.')}"
-    )

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import nn
 
 from equibasis.artifact.kernels import kernel_basis
@@ -30,12 +31,14 @@ from equibasis.nn.mlp import (
 )
 from equibasis.nn.pooling import NormPool
 from equibasis.solvers import problem
+from equibasis.solvers.basis import Basis
 from equibasis.symmetry.catalog import find_group
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.space_text import as_space
 from equibasis.symmetry.spaces import Space
+from equibasis.symmetry.windows import fibre_of
 
-_CONVOLUTIONS = {1: EquivariantConv1d, 2: EquivariantConv2d, 3: EquivariantConv3d}
+_CONVOLUTIONS: dict[int, Any] = {1: EquivariantConv1d, 2: EquivariantConv2d, 3: EquivariantConv3d}
 
 
 class EquivariantCNN(EquivariantSequential):
@@ -90,6 +93,10 @@ class EquivariantCNN(EquivariantSequential):
             raise ModelError(f"a network needs two fields or more, as a list, not {shown(fields)}")
         check_normalization(normalization)
         found = find_group(group)
+        if found.axes not in _CONVOLUTIONS:
+            raise ModelError(
+                f"group {found.name!r} does not act on grids of one, two or three axes"
+            )
         layers: list[Any] = []
         gain = 1.0
         for here, there in itertools.pairwise(as_space(each, found.names) for each in fields):
@@ -98,17 +105,8 @@ class EquivariantCNN(EquivariantSequential):
                 layers.append((FieldMaxPool if last.permutes else FieldAvgPool)(last, pool))
             vectors = FeatureSpace.output_of(problem(found, output=there))
             at_a_point = activation_of(activation, vectors)
-            with_gates = at_a_point.domain.space
-            basis = kernel_basis(found, here, with_gates, size, solver=solver)
-            convolution = _convolution(found)(
-                basis, None if normalization == "batch" else "invariant", padding="same"
-            )
-            convolution.reset_parameters(gain)
-            layers.append(convolution)
-            if normalization is not None:
-                layers.append(NORMALIZATIONS[normalization](convolution.codomain))
-            turns = convolution.codomain.turns
-            layers.append(activation_of(activation, vectors.on_grid(convolution.axes, turns)))
+            basis = kernel_basis(found, here, at_a_point.domain.space, size, solver=solver)
+            layers += convolved(basis, vectors, activation, normalization, gain)
             gain = activation_gain(at_a_point, at_a_point.domain.dimension)
         if outputs is not None:
             last = layers[-1].codomain
@@ -119,7 +117,22 @@ class EquivariantCNN(EquivariantSequential):
         super().__init__(*layers)
 
 
-def _convolution(group: Group) -> Any:
-    if group.axes not in _CONVOLUTIONS:
-        raise ModelError(f"group {group.name!r} does not act on grids of one, two or three axes")
-    return _CONVOLUTIONS[group.axes]
+def convolved(
+    basis: Basis,
+    vectors: FeatureSpace,
+    activation: Activation,
+    normalization: Normalization,
+    gain: float = 1.0,
+) -> list[Any]:
+    """A convolution that keeps the grid, its norm, and an activation of vectors at each point.
+
+    Batch norm comes with a shift, so the convolution before it has no bias.
+    """
+    axes = len(fibre_of(basis.space.input_space)[1])
+    bias = None if normalization == "batch" else "invariant"
+    convolution = _CONVOLUTIONS[axes](basis, bias, padding="same")
+    with torch.no_grad():
+        convolution.coefficients.mul_(gain)
+    fields = convolution.codomain
+    norms = [] if normalization is None else [NORMALIZATIONS[normalization](fields)]
+    return [convolution, *norms, activation_of(activation, vectors.on_grid(axes, fields.turns))]

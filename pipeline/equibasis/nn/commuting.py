@@ -19,23 +19,21 @@ from equibasis.symmetry.representations import TOLERANCE, PermutationRepresentat
 
 Elementwise: TypeAlias = Callable[[Tensor], Tensor]
 
-# Modules of torch that are no activations, by what takes their place in equivariant networks.
-_INSTEAD: dict[tuple[type[nn.Module], ...], str] = {
-    (nn.Linear,): "EquivariantLinear, or of fields a convolution",
-    (nn.Conv1d, nn.Conv2d, nn.Conv3d): "EquivariantConv2d and its like",
-    (
-        nn.ConvTranspose1d,
-        nn.ConvTranspose2d,
-        nn.ConvTranspose3d,
-    ): "EquivariantConvTranspose2d and its like",
-    (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d): "EquivariantBatchNorm",
-    (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm): "EquivariantLayerNorm",
-    (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d): "FieldDropout",
-    (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d): "FieldMaxPool",
-    (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d): "FieldAvgPool",
-    (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d): "GlobalAvgPool",
-    (nn.Upsample,): "FieldUpsample",
-    (nn.Flatten,): "GlobalAvgPool or FieldsToVectors",
+# Modules of torch that are no activations, but for the number of axes, and what takes their place.
+_INSTEAD = {
+    "Linear": "EquivariantLinear, or of fields a convolution",
+    "Conv": "EquivariantConv2d and its like",
+    "ConvTranspose": "EquivariantConvTranspose2d and its like",
+    "BatchNorm": "EquivariantBatchNorm",
+    "LayerNorm": "EquivariantLayerNorm",
+    "GroupNorm": "EquivariantLayerNorm",
+    "RMSNorm": "EquivariantLayerNorm",
+    "Dropout": "FieldDropout",
+    "MaxPool": "FieldMaxPool",
+    "AvgPool": "FieldAvgPool",
+    "AdaptiveAvgPool": "GlobalAvgPool",
+    "Upsample": "FieldUpsample",
+    "Flatten": "GlobalAvgPool or FieldsToVectors",
 }
 
 # How many times the parameters of an activation are drawn anew when it is tried out.
@@ -75,15 +73,13 @@ def _monomial_entries(rho: Representation) -> np.ndarray | None:
 def check_commutes(function: Elementwise, features: FeatureSpace) -> None:
     """Raise `ModelError` unless a function of each coordinate commutes with the group.
 
-    It is tried on numbers, with its parameters drawn anew.
+    It is tried on numbers, with its parameters drawn anew; constants are refused too.
     """
     try:
         _check_tried(function, features)
     except ModelError as error:
-        for modules, instead in _INSTEAD.items():
-            if isinstance(function, modules):
-                raise ModelError(f"{error}; take {instead} in its place") from error
-        raise
+        instead = _INSTEAD.get(title(function).rstrip("123d"))
+        raise ModelError(f"{error}; take {instead} in its place" if instead else error) from error
 
 
 def _check_tried(function: Elementwise, features: FeatureSpace) -> None:
@@ -94,8 +90,8 @@ def _check_tried(function: Elementwise, features: FeatureSpace) -> None:
         y = trial(x.clone())
         if (y == y[0]).all():
             raise ModelError(
-                f"{title(function)} is {float(y[0]):.3g} for all numbers, so that nothing after it "
-                "could depend on the input"
+                f"{title(function)} is {float(y[0]) + 0:.3g} for all numbers, so that nothing "
+                "after it could depend on the input"
             )
         if entries is None:
             if not _close(y, x * trial(torch.ones_like(x))):
@@ -142,26 +138,6 @@ def _check_elementwise(trial: Elementwise, function: Elementwise, features: Feat
         )
 
 
-@torch.random.fork_rng(devices=[])
-def check_not_random(function: Elementwise, count: int) -> None:
-    """Raise `ModelError` for a function of ``count`` numbers that is random, as Dropout is.
-
-    What takes no float64 on the CPU is not tried.
-    """
-    rows = max(16, 4096 // count)
-    x = torch.linspace(-3.0, 3.0, rows * count, dtype=torch.float64, device="cpu")
-    try:
-        trial = _trials(function)[0]
-        one, other = (trial(x.reshape(rows, count).clone()) for _ in range(2))
-    except Exception:  # of others
-        return
-    if not torch.equal(one.nan_to_num(), other.nan_to_num()):
-        raise ModelError(
-            f"{title(function)} is random, so it is not the same at x and at ρ(g) x: give a "
-            "function of numbers; dropout may follow invariant features"
-        )
-
-
 def _trials(function: Elementwise) -> list[Elementwise]:
     """The function, and where it has parameters, the same with others: training changes them."""
     if not isinstance(function, nn.Module):
@@ -174,6 +150,16 @@ def _trials(function: Elementwise) -> list[Elementwise]:
             for parameter in trial.parameters():
                 parameter.uniform_(-2, 2, generator=generator)
     return [_without_gradients(trial) for trial in trials]
+
+
+def keeps_signs_and_scale(function: Elementwise) -> tuple[bool, bool]:
+    """Whether f(-x) = -f(x), and f(2 x) = 2 f(x), with all parameters tried."""
+    x, trials = _numbers(), _trials(function)
+    odd, homogeneous = (
+        all(_close(trial(factor * x), factor * trial(x.clone())) for trial in trials)
+        for factor in (-1.0, 2.0)
+    )
+    return odd, homogeneous
 
 
 def _without_gradients(module: nn.Module) -> Elementwise:

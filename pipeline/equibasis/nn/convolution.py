@@ -13,15 +13,15 @@ from torch.nn import functional
 
 from equibasis.errors import ModelError, SpaceError
 from equibasis.linalg.numbers import whole_number
-from equibasis.linalg.remembered import remembered
 from equibasis.nn.bias import InvariantBias
 from equibasis.nn.border import check_vectors
 from equibasis.nn.expansion import BasisExpansion
 from equibasis.nn.grids import check_axes_alike, check_centred, sizes_of, turned_axes
 from equibasis.nn.identity import IdentifiedWeights
-from equibasis.nn.init import whiten_
-from equibasis.nn.interface import FeatureSpace, basis_of, invariants_of, shown
+from equibasis.nn.init import variance_preserving_
+from equibasis.nn.interface import FeatureSpace, basis_of, shown
 from equibasis.nn.reach import Reach, check_reach
+from equibasis.nn.remembered import remembered
 from equibasis.nn.tracing import without_autocast
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.windows import fibre_of, on_axes, on_fibre
@@ -29,17 +29,11 @@ from equibasis.symmetry.windows import fibre_of, on_axes, on_fibre
 Padding: TypeAlias = int | Sequence[int] | Literal["same", "valid"]
 
 _PADDING_MODES = ("zeros", "circular", "reflect", "replicate")
-_PLAIN = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-_PLAIN_TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-_CONVOLVE = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
-_CONVOLVE_TRANSPOSED = {
-    1: functional.conv_transpose1d,
-    2: functional.conv_transpose2d,
-    3: functional.conv_transpose3d,
-}
+# Options beside basis and bias, and what is not shown.
+_OPTIONS = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "padding_mode": "zeros"}
 
 
-class _Convolution(IdentifiedWeights):
+class Convolution(IdentifiedWeights):
     """A convolution on any number of axes; `EquivariantConv2d` says what it is."""
 
     axes: ClassVar[int]
@@ -78,8 +72,8 @@ class _Convolution(IdentifiedWeights):
             self.domain, name, self.stride, self.padding, self.dilation, window=self.kernel_size
         )
         self.turned = turned_axes(self.domain)
-        self.reach = _channel_reach(self.basis, self.groups, math.prod(self.kernel_size))
-        check_reach(name, self.domain, self.codomain, self.reach)
+        reach = _channel_reach(self.basis, self.groups, math.prod(self.kernel_size))
+        self.reach = check_reach(self, reach)
         self.expansion = BasisExpansion(self.basis)
         self.bias = _bias(self.basis, self.codomain, bias)
         self.rank = self.groups * self.basis.rank
@@ -90,12 +84,7 @@ class _Convolution(IdentifiedWeights):
         """Draw the coefficients so that white noise stays white, times the gain; the bias is 0."""
         if self.transposed:  # of K points of a kernel, one in a stride reaches each output
             gain *= math.sqrt(math.prod(self.stride))
-        with torch.no_grad():
-            if not self.coefficients.is_meta:
-                self.coefficients.uniform_(-math.sqrt(3.0), math.sqrt(3.0))
-                for of_group in self.coefficients.view(self.groups, -1):
-                    whiten_(self.basis, of_group)
-                self.coefficients.mul_(gain)
+        variance_preserving_(self, gain)
         self.bias.reset_parameters()
 
     def weight(self) -> Tensor:
@@ -103,22 +92,25 @@ class _Convolution(IdentifiedWeights):
 
         (out, in / groups, *size), or transposed (in, out / groups, *size).
         """
-        out, in_ = self.out_channels // self.groups, self.in_channels // self.groups
         with without_autocast(self.coefficients.device.type):
             if self.groups == 1:
-                weight = self.expansion(self.coefficients)
+                weight = self.expansion.forward(self.coefficients)
             else:
                 parts = self.coefficients.view(self.groups, -1).unbind()
-                weight = torch.stack([self.expansion(part) for part in parts])
-        weight = weight.view(self.groups, out, in_, *self.kernel_size)
-        return (weight.transpose(1, 2) if self.transposed else weight).flatten(0, 1)
+                weight = torch.cat([self.expansion(part) for part in parts])
+        out, in_ = self.out_channels // self.groups, self.in_channels // self.groups
+        if not self.transposed:
+            return weight.view(self.out_channels, in_, *self.kernel_size)
+        kernels = weight.view(self.groups, out, in_, *self.kernel_size)
+        return kernels.transpose(1, 2).flatten(0, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, in, *grid)`` -> ``(batch, out, *grid')``, or without the batch."""
-        check_vectors(self, x, self.in_channels, self.coefficients.dtype, batches=1)
+        check_vectors(self, x, self.coefficients.dtype, batches=1)
         weight, bias = self.weight(), self.bias()
         if self.transposed:
-            return _CONVOLVE_TRANSPOSED[self.axes](
+            transposed = getattr(functional, f"conv_transpose{self.axes}d")
+            return transposed(
                 x, weight, bias, self.stride, self.padding, 0, self.groups, self.dilation
             )
         extents = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel_size, strict=True)]
@@ -127,54 +119,36 @@ class _Convolution(IdentifiedWeights):
         if self.padding_mode != "zeros":
             both_sides = [p for p in reversed(padding) for _ in (0, 1)]
             x, padding = functional.pad(x, both_sides, self.padding_mode), (0,) * self.axes
-        return _CONVOLVE[self.axes](
-            x, weight, bias, self.stride, padding, self.dilation, self.groups
-        )
+        convolve = getattr(functional, f"conv{self.axes}d")
+        return convolve(x, weight, bias, self.stride, padding, self.dilation, self.groups)
 
     def to_conv(self) -> nn.Module:
         """The plain convolution of torch of equal weight and bias, for deployment."""
         bias = self.bias()
-        sizes: dict[str, Any] = {
-            "kernel_size": self.kernel_size,
-            "stride": self.stride,
-            "padding": self.padding,
-            "dilation": self.dilation,
-            "groups": self.groups,
-            "bias": bias is not None,
-            "padding_mode": self.padding_mode,
-        }
-        kind = (_PLAIN_TRANSPOSED if self.transposed else _PLAIN)[self.axes]
-        plain = kind(self.in_channels, self.out_channels, **sizes).to(self.coefficients)
+        kind = getattr(nn, f"Conv{'Transpose' * self.transposed}{self.axes}d")
+        ends = self.in_channels, self.out_channels, self.kernel_size
+        plain: nn.Module = kind(*ends, bias=bias is not None, **self._options())
+        plain.to(self.coefficients)
         with torch.no_grad():
-            plain.weight.copy_(self.weight())
-            if plain.bias is not None and bias is not None:
-                plain.bias.copy_(bias)
+            plain.get_parameter("weight").copy_(self.weight())
+            if bias is not None:
+                plain.get_parameter("bias").copy_(bias)
         return plain.train(self.training)
 
-    def with_basis(self, basis: Basis) -> _Convolution:
+    def with_basis(self, basis: Basis) -> Convolution:
         """A layer of the same stride, padding, dilation and groups, on another basis."""
-        bias = None if self.bias.coefficients is None else "invariant"
-        return type(self)(
-            basis,
-            bias,  # type: ignore[arg-type]
-            stride=self.stride,
-            padding=self.padding,
-            dilation=self.dilation,
-            groups=self.groups,
-            padding_mode=self.padding_mode,
-        )
+        has_bias = self.bias.coefficients is not None
+        return type(self)(basis, "invariant" if has_bias else None, **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _OPTIONS}
 
     def extra_repr(self) -> str:
         """Group, fields and sizes, for ``repr``."""
         parts = [f"{self.domain.to(self.codomain)}, kernel_size={self.kernel_size}"]
-        for name, usual in (("stride", 1), ("padding", 0), ("dilation", 1)):
-            value = getattr(self, name)
-            if value != (usual,) * self.axes:
-                parts.append(f"{name}={value}")
-        if self.groups > 1:
-            parts.append(f"groups={self.groups}")
-        if self.padding_mode != "zeros":
-            parts.append(f"padding_mode={self.padding_mode!r}")
+        for name, value in self._options().items():
+            if value not in (_OPTIONS[name], (_OPTIONS[name],) * self.axes):
+                parts.append(f"{name}={value!r}")
         return ", ".join(parts)
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
@@ -205,7 +179,7 @@ class _Convolution(IdentifiedWeights):
         return tuple(size // 2 for size in twice)
 
 
-class EquivariantConv2d(_Convolution):
+class EquivariantConv2d(Convolution):
     """y(q) = Σ_p K(p) x(q + p) + b with K in the span of a basis, for fields on images.
 
     Fields are tensors (batch, channels, height, width). A group that turns the grid and moves what
@@ -259,19 +233,19 @@ class EquivariantConv2d(_Convolution):
     axes = 2
 
 
-class EquivariantConv1d(_Convolution):
+class EquivariantConv1d(Convolution):
     """`EquivariantConv2d` for sequences (batch, channels, length), of the group reversal."""
 
     axes = 1
 
 
-class EquivariantConv3d(_Convolution):
+class EquivariantConv3d(Convolution):
     """`EquivariantConv2d` for voxels (batch, channels, depth, height, width), of o and oh."""
 
     axes = 3
 
 
-class EquivariantConvTranspose2d(_Convolution):
+class EquivariantConvTranspose2d(Convolution):
     """y(s q + p) = Σ K(p) x(q) + b: `torch.nn.ConvTranspose2d`, to grids s times as fine.
 
     Parameters, attributes and errors are those of `EquivariantConv2d`. There is no output padding,
@@ -282,28 +256,18 @@ class EquivariantConvTranspose2d(_Convolution):
     transposed = True
 
 
-class EquivariantConvTranspose1d(_Convolution):
+class EquivariantConvTranspose1d(Convolution):
     """`EquivariantConvTranspose2d` for sequences (batch, channels, length)."""
 
     axes = 1
     transposed = True
 
 
-class EquivariantConvTranspose3d(_Convolution):
+class EquivariantConvTranspose3d(Convolution):
     """`EquivariantConvTranspose2d` for voxels (batch, channels, depth, height, width)."""
 
     axes = 3
     transposed = True
-
-
-Convolution: TypeAlias = (
-    EquivariantConv1d
-    | EquivariantConv2d
-    | EquivariantConv3d
-    | EquivariantConvTranspose1d
-    | EquivariantConvTranspose2d
-    | EquivariantConvTranspose3d
-)
 
 
 @remembered
@@ -326,7 +290,7 @@ def _ends(basis: Basis) -> tuple[tuple[int, ...], FeatureSpace, FeatureSpace]:
 @remembered
 def _invariants(basis: Basis) -> Basis:
     """The invariants of what the other field has at a point."""
-    return invariants_of(FeatureSpace.output_of(basis.space), "a convolution")
+    return FeatureSpace.output_of(basis.space).invariants
 
 
 def _channel_reach(basis: Basis, groups: int, points: int) -> Reach:
@@ -343,7 +307,7 @@ def _bias(
         return InvariantBias(basis, None)
     if isinstance(bias, str) and bias == "invariant":
         of_one = codomain.dimension == basis.space.k
-        bias = _invariants(basis) if of_one else invariants_of(codomain.at_a_point, "a bias")
+        bias = _invariants(basis) if of_one else codomain.at_a_point.invariants
     if not isinstance(bias, Basis):
         raise ModelError(f"bias {shown(bias)}: give 'invariant', an invariant basis or None")
     codomain.at_a_point.check_same(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -41,38 +42,37 @@ def export(module: nn.Module) -> nn.Module:
         raise ModelError(f"a torch module can be exported, not {shown(module)}")
     plain = copy.deepcopy(module).eval()
     with torch.no_grad():
-        return _without_ours(_with_plain_layers(plain, {}), {})
+        return _replaced(_replaced(plain, _plain_layer, {}), _traced, {})
 
 
-def _with_plain_layers(module: nn.Module, done: dict[nn.Module, nn.Module]) -> nn.Module:
-    """The module with every equivariant linear layer and convolution in it made a plain one."""
+def _replaced(
+    module: nn.Module,
+    replace: Callable[[nn.Module], nn.Module | None],
+    done: dict[nn.Module, nn.Module],
+) -> nn.Module:
+    """The module with the outermost modules in it replaced that ``replace`` has something for."""
     if module not in done:
-        done[module] = module
-        if isinstance(module, EquivariantLinear):
-            done[module] = module.to_linear()
-        elif isinstance(module, Convolution):
-            done[module] = module.to_conv()
-        else:
+        made = replace(module)
+        done[module] = made or module
+        if made is None:
             for name, child in module._modules.items():
                 if child is not None:
-                    module._modules[name] = _with_plain_layers(child, done)
+                    module._modules[name] = _replaced(child, replace, done)
     return done[module]
 
 
-def _without_ours(module: nn.Module, done: dict[nn.Module, nn.Module]) -> nn.Module:
-    """The module with the outermost modules of equibasis in it traced."""
-    if module not in done:
-        done[module] = module
-        if _is_ours(module):
-            done[module] = _traced(module)
-        else:
-            for name, child in module._modules.items():
-                if child is not None:
-                    module._modules[name] = _without_ours(child, done)
-    return done[module]
+def _plain_layer(module: nn.Module) -> nn.Module | None:
+    """What a linear layer or convolution of ours is to torch."""
+    if isinstance(module, EquivariantLinear):
+        return module.to_linear()
+    return module.to_conv() if isinstance(module, Convolution) else None
 
 
-def _traced(module: nn.Module) -> fx.GraphModule:
+def _traced(module: nn.Module) -> nn.Module | None:
+    """What a module of ours computes."""
+    if not _is_ours(module):
+        return None
+
     class Tracer(fx.Tracer):  # local, so that what is traced does not refer to it when pickled
         def is_leaf_module(self, inner: nn.Module, name: str) -> bool:
             return not any(map(_is_ours, inner.modules()))

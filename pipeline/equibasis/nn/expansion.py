@@ -13,15 +13,14 @@ from equibasis.errors import ModelError
 from equibasis.linalg.columns import OrbitColumns
 from equibasis.linalg.memory import refuse_beyond_memory
 from equibasis.nn.buffers import ExactBuffers
-from equibasis.nn.tracing import with_adjoint
 from equibasis.solvers.basis import Basis
 from equibasis.solvers.tables import matrix_of
 
-# From this many entries on, gradients are collected by a gather, which is then the faster way.
-_FEWEST_GATHERED = 2**15
+# From this many entries on, indices are short integers: torch takes others sooner.
+_FEWEST_SHORT = 2**15
 
-# Where orbits differ in size, their members are padded to the longest, up to this many times n.
-_MOST_PADDING = 2
+# A sum of so many terms as an orbit has members would stand still in these.
+_SHORT = (torch.float16, torch.bfloat16)
 
 
 class BasisExpansion(ExactBuffers):
@@ -31,8 +30,9 @@ class BasisExpansion(ExactBuffers):
     orbit, signs apart. A step of an optimizer then moves a weight as far as it would in a plain
     layer.
 
-    Orbits are expanded by one gather, and gradients collected by another; others block by block,
-    by a product with the table of each pair of types. The r basis matrices are never stacked.
+    Orbits are expanded by one gather, whose gradient adds up over each orbit; others block by
+    block, by a product with the table of each pair of types. The r basis matrices are never
+    stacked.
 
     Parameters
     ----------
@@ -41,28 +41,22 @@ class BasisExpansion(ExactBuffers):
     """
 
     columns: Tensor
-    members: Tensor | None
     factors: Tensor | None
 
     def __init__(self, basis: Basis) -> None:
         super().__init__()
         self.dimension, self.rank = basis.space.dimension, basis.rank
-        factors = members = None
         self.tables: list[tuple[int, int, int, int]] = []  # start, length and shape of coefficients
         if basis.of_orbits:
             columns = basis.columns
             assert isinstance(columns, OrbitColumns)
             column, factors = _labels_and_factors(columns)
-            if self.dimension >= _FEWEST_GATHERED:
-                members = _members(columns.labels, self.rank)
         else:
             column, factors = self._by_tables(basis)
-        self.padded = members is not None and bool((members == self.dimension).any())
         self.register_exact("columns", _index(column))
-        self.register_exact("members", None if members is None else _index(members))
         self.register_exact("factors", factors)
         # Most bases are just that; torch is slow to say that a buffer is None.
-        self.just_gathers = not self.tables and factors is None and members is None
+        self.just_gathers = not self.tables and factors is None
 
     def _by_tables(self, basis: Basis) -> tuple[np.ndarray, np.ndarray | None]:
         """Keep the tables; where each entry is among their products, and its sign."""
@@ -88,12 +82,10 @@ class BasisExpansion(ExactBuffers):
 
     def forward(self, coefficients: Tensor) -> Tensor:
         """(r,) coefficients -> (n,) vectors."""
-        if self.just_gathers:
+        if self.just_gathers and coefficients.dtype not in _SHORT:
             buffers: dict[str, Any] = self._buffers
             return coefficients.index_select(0, buffers["columns"])
-        if self.members is not None:
-            vector = with_adjoint(coefficients, self._spread, self._collect)
-        elif self.tables:
+        if self.tables:
             products = [
                 coefficients.narrow(0, start, length).view(copies, rank)
                 @ self.cast(f"table{number}", coefficients)
@@ -105,19 +97,12 @@ class BasisExpansion(ExactBuffers):
         return vector if self.factors is None else vector * self.cast("factors", vector)
 
     def _spread(self, numbers: Tensor) -> Tensor:
-        """Each entry from where it is."""
+        """Each entry from where it is; gradients add up in single precision at least."""
         if self.rank == 0:
             return numbers.sum(0).expand(len(self.columns))
+        if numbers.dtype in _SHORT:
+            return numbers.float().index_select(0, self.columns).to(numbers.dtype)
         return numbers.index_select(0, self.columns)
-
-    def _collect(self, vector: Tensor) -> Tensor:
-        """The adjoint of `_spread`: the sum over the members of each column."""
-        assert self.members is not None
-        size, rank = self.members.shape
-        if self.padded:
-            vector = torch.cat([vector, vector.new_zeros(1)])
-        gathered = vector.index_select(0, self.members.view(-1))
-        return gathered if size == 1 else gathered.view(size, rank).sum(0)
 
     def extra_repr(self) -> str:
         """Sizes, for ``repr``."""
@@ -135,22 +120,6 @@ def _labels_and_factors(columns: OrbitColumns) -> tuple[np.ndarray, np.ndarray |
     return np.where(kept, columns.labels, 0), factors
 
 
-def _members(labels: np.ndarray, rank: int) -> np.ndarray | None:
-    """The rows of each column, (largest size, r), padded with n; ``None`` where too long."""
-    n, rows = len(labels), np.flatnonzero(labels >= 0)
-    sizes = np.bincount(labels[rows], minlength=rank)
-    longest = int(sizes.max(initial=0))
-    if rank == 0 or longest * rank > _MOST_PADDING * n:
-        return None
-    order = rows[np.argsort(labels[rows], kind="stable")]
-    if (sizes == longest).all():
-        return order.reshape(rank, longest).T
-    starts = np.cumsum(sizes) - sizes
-    members = np.full((longest, rank), n)
-    members[np.arange(len(rows)) - np.repeat(starts, sizes), labels[order]] = order
-    return members
-
-
 def _index(array: np.ndarray) -> np.ndarray:
     """Indices as torch takes them fastest: short where they are many."""
-    return array.astype(np.int64 if array.size < _FEWEST_GATHERED else np.int32)
+    return array.astype(np.int64 if array.size < _FEWEST_SHORT else np.int32)

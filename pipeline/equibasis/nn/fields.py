@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -23,8 +23,6 @@ from equibasis.symmetry.windows import turned_points, window
 Sizes: TypeAlias = int | Sequence[int]
 UpsampleMode: TypeAlias = Literal["nearest", "linear", "bilinear", "trilinear"]
 
-_MAX = {1: functional.max_pool1d, 2: functional.max_pool2d, 3: functional.max_pool3d}
-_MEAN = {1: functional.avg_pool1d, 2: functional.avg_pool2d, 3: functional.avg_pool3d}
 # What torch calls the interpolation that is linear along each axis.
 _LINEAR: dict[int, UpsampleMode] = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
@@ -32,8 +30,8 @@ _LINEAR: dict[int, UpsampleMode] = {1: "linear", 2: "bilinear", 3: "trilinear"}
 class _WindowPool(nn.Module):
     """Pooling in windows of a grid: `FieldMaxPool`, `FieldAvgPool`."""
 
-    # By the number of axes: what torch calls it.
-    pooled: ClassVar[Mapping[int, Callable[..., Tensor]]]
+    # What torch calls it, but for the number of axes.
+    pooled: ClassVar[str]
     # Whether it commutes with permutations of channels alone.
     permutes_only: ClassVar[bool] = False
 
@@ -60,9 +58,10 @@ class _WindowPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, n, *grid)`` -> ``(batch, n, *grid')``."""
-        check_vectors(self, x, self.domain.dimension, batches=1)
+        check_vectors(self, x, batches=1)
         check_centred(self, x, self.turned, self.size, self.stride, self.padding)
-        return self.pooled[self.domain.axes](x, self.size, self.stride, self.padding)
+        pool = getattr(functional, f"{self.pooled}{self.domain.axes}d")
+        return pool(x, self.size, self.stride, self.padding)
 
     def extra_repr(self) -> str:
         """Sizes, for ``repr``."""
@@ -92,7 +91,7 @@ class FieldMaxPool(_WindowPool):
         on which it would take windows to others.
     """
 
-    pooled = _MAX
+    pooled = "max_pool"
     permutes_only = True
 
 
@@ -102,7 +101,7 @@ class FieldAvgPool(_WindowPool):
     For any representation; parameters, sizes and errors are those of `FieldMaxPool`.
     """
 
-    pooled = _MEAN
+    pooled = "avg_pool"
 
 
 class GlobalAvgPool(nn.Module):
@@ -115,11 +114,11 @@ class GlobalAvgPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, n, *grid)`` -> (batch, n)."""
-        check_vectors(self, x, self.domain.dimension)
+        check_vectors(self, x)
         return x.mean(dim=tuple(range(-self.domain.axes, 0)))
 
 
-class OrbitMaxPool(IdentifiedWeights, ExactBuffers):
+class OrbitMaxPool(IdentifiedWeights):
     """x -> the largest coordinate of each orbit, where the group permutes. (..., n) to (..., r).
 
     Of a regular field that is the largest over the group ("group pooling").
@@ -142,15 +141,11 @@ class OrbitMaxPool(IdentifiedWeights, ExactBuffers):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., r)."""
-        check_vectors(self, x, self.domain.dimension)
+        check_vectors(self, x)
         channels = self.domain.channels
         if not self.consecutive:
             x = x.index_select(channels, self.get_buffer("members"))
         return x.unflatten(channels, (self.orbits, self.longest)).amax(dim=channels)
-
-    def extra_repr(self) -> str:
-        """Group and spaces, for ``repr``."""
-        return self.domain.to(self.codomain)
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """The orbits in their order, which the weights after it take."""
@@ -194,7 +189,7 @@ class FieldUpsample(nn.Module):
 
     def forward(self, x: Any) -> Tensor:
         """``(batch, n, *grid)`` -> ``(batch, n, *grid')``."""
-        check_vectors(self, x, self.domain.dimension, batches=1)
+        check_vectors(self, x, batches=1)
         axes = self.domain.axes
         if self.mode == "nearest":  # functional.interpolate rounds, for scales such as 41
             for axis, count in zip(range(-axes, 0), self.scale, strict=True):
@@ -244,7 +239,7 @@ class FieldDropout(ExactBuffers):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(..., n, *grid)`` -> the same shape."""
-        check_vectors(self, x, self.domain.dimension)
+        check_vectors(self, x)
         if not self.training or not self.p:
             return x
         samples = x.shape[: x.ndim + self.domain.channels]
@@ -294,7 +289,7 @@ class FieldsToVectors(nn.Module):
 
     def forward(self, x: Any) -> Tensor:
         """``(..., n, *grid)`` -> (..., n·N)."""
-        check_vectors(self, x, self.domain.dimension)
+        check_vectors(self, x)
         axes = self.domain.axes
         if not isinstance(x, fx.Proxy) and tuple(x.shape[-axes:]) != self.size:
             raise ModelError(

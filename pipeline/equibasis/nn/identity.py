@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from equibasis.errors import ModelError
-from equibasis.nn.buffers import refuse_cast
+from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.interface import FeatureSpace
 from equibasis.symmetry.representations import Representation
 
@@ -34,7 +34,7 @@ _MOST_TEXT = 200
 _PRECISION, _OFFSET = 1e6, 0.137
 
 
-class IdentifiedWeights(nn.Module, abc.ABC):
+class IdentifiedWeights(ExactBuffers, abc.ABC):
     """A module whose ``state_dict`` says which basis its weights are of, and refuses others.
 
     It does so as torch's extra state: no parameter and no buffer, so that it takes no part in
@@ -46,11 +46,17 @@ class IdentifiedWeights(nn.Module, abc.ABC):
     of its own weights only.
     """
 
+    domain: FeatureSpace
+    codomain: FeatureSpace
     _identity: str | None = None
 
     @abc.abstractmethod
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """The kind of layer, the spaces of its weights, and how many or which they are."""
+
+    def extra_repr(self) -> str:
+        """Group and spaces, for ``repr``."""
+        return self.domain.to(self.codomain)
 
     def identity(self) -> str:
         """What the weights are of, such as ``EquivariantLinear c4: 6x6 -> 3x3, rank 81, sha256 …``.
@@ -121,14 +127,6 @@ class IdentifiedWeights(nn.Module, abc.ABC):
     ) -> None:
         self.check_weights(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, *rest)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
-        for parameter in self._parameters.values():
-            if parameter is not None:  # tried on nothing first, so that what is refused is not done
-                tried = fn(torch.empty(0, dtype=parameter.dtype, device=parameter.device))
-                if not tried.is_floating_point():
-                    refuse_cast(self, tried.dtype)
-        return super()._apply(fn, recurse)
 
 
 def check_all_weights(network: nn.Module, state: Mapping[str, Any], prefix: str) -> None:

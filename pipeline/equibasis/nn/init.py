@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from equibasis.errors import ModelError
 from equibasis.linalg.numbers import whole_number
-from equibasis.linalg.remembered import remembered
 from equibasis.nn.border import number_of
 from equibasis.nn.interface import shown
+from equibasis.nn.remembered import remembered
 from equibasis.nn.schur import block_transforms
 from equibasis.solvers.basis import Basis
 from equibasis.solvers.blocks import Block
@@ -26,7 +26,7 @@ _SAMPLES = 2**17
 
 @runtime_checkable
 class LinearLayer(Protocol):
-    """What is started here: an `EquivariantLinear`."""
+    """What is started here: an `EquivariantLinear` and its like, or a convolution in groups."""
 
     coefficients: nn.Parameter
     basis: Basis
@@ -64,19 +64,21 @@ def variance_preserving_(layer: LinearLayer, gain: float = 1.0) -> None:
     if not isinstance(layer, LinearLayer):
         raise ModelError(f"there is a start for an EquivariantLinear, not for {shown(layer)}")
     gain = number_of(gain, "gain")
-    basis, coefficients = layer.basis, layer.coefficients
-    if coefficients.is_meta or not coefficients.numel():
+    if layer.coefficients.is_meta or not layer.coefficients.numel():
         return
     with torch.no_grad():
-        coefficients.uniform_(-math.sqrt(3.0), math.sqrt(3.0))
-        whiten_(basis, coefficients)
-        coefficients.mul_(gain)
+        layer.coefficients.uniform_(-math.sqrt(3.0), math.sqrt(3.0))
+        whiten_(layer)
+        layer.coefficients.mul_(gain)
 
 
-def whiten_(basis: Basis, coefficients: Tensor) -> None:
-    """Make of white noise (r,) coefficients with which white noise stays white, in place."""
-    for (_, part), mixed in zip(_parts(basis, coefficients), _mixings(basis), strict=True):
-        part.copy_(part @ torch.from_numpy(mixed).to(part))
+def whiten_(layer: LinearLayer) -> None:
+    """Make of coefficients that are white noise ones that keep white noise white, in place."""
+    for of_group in layer.coefficients.view(getattr(layer, "groups", 1), -1):
+        for (_, part), mixed in zip(
+            _parts(layer.basis, of_group), _mixings(layer.basis), strict=True
+        ):
+            part.copy_(part @ torch.from_numpy(mixed).to(part))
 
 
 @remembered

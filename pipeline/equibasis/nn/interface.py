@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -15,7 +15,7 @@ from equibasis.solvers.basis import Basis
 from equibasis.symmetry.assembled import direct_sum, product
 from equibasis.symmetry.constructions import invariant_coordinates, restriction, same_representation
 from equibasis.symmetry.hom_space import HomSpace
-from equibasis.symmetry.representations import TOLERANCE, PermutationRepresentation, Representation
+from equibasis.symmetry.representations import PermutationRepresentation, Representation
 from equibasis.symmetry.spaces import SCALAR, Grid, Shape, Space, Sum, array_shape, copies
 
 
@@ -42,6 +42,8 @@ class FeatureSpace:
     turns
         How each element turns these axes, float64 ``(|G|, axes, axes)``; ``None`` where that is not
         known, as of kernels of one point.
+    dimension
+        n.
     """
 
     group: str
@@ -52,6 +54,10 @@ class FeatureSpace:
     continuous: int = 0
     axes: int = 0
     turns: np.ndarray | None = None
+    dimension: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dimension", self.representation.dimension)
 
     @classmethod
     def input_of(cls, space: HomSpace) -> FeatureSpace:
@@ -77,6 +83,11 @@ class FeatureSpace:
             complete=self.complete,
             continuous=self.continuous,
         )
+
+    @property
+    def invariants(self) -> Basis:
+        """The invariant vectors of the space, solved for."""
+        return solve_space(self.scalars(1).maps_to(self))
 
     def on_grid(self, axes: int, turns: np.ndarray | None) -> FeatureSpace:
         """Fields of these vectors."""
@@ -108,11 +119,6 @@ class FeatureSpace:
     def dual(self) -> FeatureSpace:
         """The dual space."""
         return replace(self, space=self.space.dual, representation=self.representation.dual)
-
-    @property
-    def dimension(self) -> int:
-        """n."""
-        return self.representation.dimension
 
     @property
     def array_shape(self) -> Shape:
@@ -203,13 +209,8 @@ class FeatureSpace:
     @property
     def is_trivial(self) -> bool:
         """Whether nothing moves, every ρ(g) = 1, so that all of x is invariant."""
-        rho = self.representation
-        if self.axes:
-            return False
-        if isinstance(rho, PermutationRepresentation):
-            moved = (rho.index != np.arange(rho.dimension)).any()
-            return not moved and (rho.signs is None or bool((rho.signs > 0).all()))
-        return bool(np.abs(rho.matrices - np.eye(rho.dimension)).max() < TOLERANCE)
+        still = self.scalars(self.dimension).representation
+        return not self.axes and same_representation(self.representation, still)
 
     def __repr__(self) -> str:
         return f"FeatureSpace({self})"
@@ -253,22 +254,12 @@ def features_of(given: object, layer: str) -> FeatureSpace:
     )
 
 
-def invariants_of(given: object, layer: str) -> Basis:
-    """The invariant basis of a space, which is given as such a basis or as the space.
-
-    Raises
-    ------
-    ModelError
-        If it is neither.
-    """
+def with_invariants(given: object, layer: str) -> tuple[FeatureSpace, Basis]:
+    """A space and its invariant basis, from either; raises `ModelError` for what is neither."""
     if isinstance(given, FeatureSpace):
-        return solve_space(given.scalars(1).maps_to(given))
-    return basis_of(given, "invariant", layer)
-
-
-def space_of_invariants(given: object, invariants: Basis) -> FeatureSpace:
-    """The space whose invariant basis was given or made: `invariants_of` the same."""
-    return given if isinstance(given, FeatureSpace) else FeatureSpace.output_of(invariants.space)
+        return given, given.invariants
+    basis = basis_of(given, "invariant", layer)
+    return FeatureSpace.output_of(basis.space), basis
 
 
 def basis_of(given: object, kind: str, layer: str) -> Basis:

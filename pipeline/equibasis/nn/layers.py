@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from equibasis.errors import ModelError
+from equibasis.errors import GroupError, ModelError
 from equibasis.linalg.numbers import whole_number
 from equibasis.nn.bias import Bias, InvariantBias, check_invariants, coefficients_of
 from equibasis.nn.border import as_vectors, check_vectors, why_refused
@@ -91,8 +91,7 @@ class EquivariantLinear(IdentifiedWeights):
         self.domain = FeatureSpace.input_of(basis.space)
         self.codomain = FeatureSpace.output_of(basis.space)
         self.array_shape = self.domain.array_shape
-        self.reach = Reach.of_basis(basis)
-        check_reach(type(self).__name__, self.domain, self.codomain, self.reach)
+        self.reach = check_reach(self, Reach.of_basis(basis))
         if mode not in get_args(Mode):
             raise ModelError(f"mode {mode!r}: choose {', '.join(get_args(Mode))}")
         self.map = _map(basis, mode)
@@ -125,7 +124,7 @@ class EquivariantLinear(IdentifiedWeights):
         map_, coefficients = modules["map"], coefficients_of(self)
         bias = modules["bias"].forward()
         if self.mode == "irreps":  # whose products would cast weights to the dtype of x
-            check_vectors(self, x, self.in_features, self.coefficients.dtype)
+            check_vectors(self, x, self.coefficients.dtype)
             y = map_.forward(x if x.ndim == 2 else x.reshape(-1, x.shape[-1]), coefficients)
             y = y if bias is None else y + bias.to(y.dtype)
             return y if x.ndim == 2 else y.view(*x.shape[:-1], self.out_features)
@@ -133,7 +132,7 @@ class EquivariantLinear(IdentifiedWeights):
             weight = map_.forward(coefficients).view(self.out_features, self.in_features)
             return functional.linear(x, weight, bias)
         except (RuntimeError, TypeError) as error:
-            reason = why_refused(self, x, self.in_features, self.coefficients.dtype)
+            reason = why_refused(self, x, self.coefficients.dtype)
             if reason is None:
                 raise
             raise ModelError(reason) from error
@@ -172,19 +171,22 @@ class InvariantAttentionPool(IdentifiedWeights):
     Raises
     ------
     ModelError
-        If only generators of the group are listed, so that there is no orbit to attend to.
+        If the group has too many elements to list them all.
     """
 
     def __init__(self, features: FeatureSpace | Basis) -> None:
         super().__init__()
         space = features_of(features, "InvariantAttentionPool")
-        if not space.complete:
+        try:
+            orbit = space.scalars(1).maps_to(space).enumerated.output
+        except GroupError as error:
             what = repr(features) if isinstance(features, Basis) else str(space)
             raise ModelError(
-                f"attention needs all elements of the group, and {what} lists generators only"
-            )
+                f"attention is over all elements of the group, and those that the generators of "
+                f"{what} make are too many to list: take NormPool or InvariantForms"
+            ) from error
         self.domain, self.codomain = space, space.scalars(space.dimension)
-        self.orbit = _GroupOrbit(space.representation)
+        self.orbit = _GroupOrbit(orbit)
         self.query = nn.Parameter(torch.empty(space.dimension))
         self.reset_parameters()
 
@@ -194,12 +196,12 @@ class InvariantAttentionPool(IdentifiedWeights):
 
     def attention(self, h: Tensor) -> Tensor:
         """α, of shape ``(..., |G|)``, for h of shape (..., n), the channels last of fields too."""
-        check_vectors(self, h, self.query.shape[0], self.query.dtype)
+        check_vectors(self, h, self.query.dtype)
         return self._attend(self.orbit(self.domain.channels_last(h)))
 
     def forward(self, h: Tensor) -> Tensor:
         """(..., n) -> (..., n)."""
-        check_vectors(self, h, self.query.shape[0], self.query.dtype)
+        check_vectors(self, h, self.query.dtype)
         orbit = self.orbit(self.domain.channels_last(h))
         return self.domain.channels_first((self._attend(orbit).unsqueeze(-2) @ orbit).squeeze(-2))
 
@@ -263,6 +265,8 @@ class EquivariantCombine(nn.Module):
             mode,
         )
         self.domain, self.codomain = self.linear.domain, self.linear.codomain
+        self.first = FeatureSpace.input_of(basis.space)
+        self.second = self.first.scalars(self.features) if self.features else None
 
     def reset_parameters(self) -> None:
         """Draw the coefficients anew; the bias starts at zero."""
@@ -270,11 +274,11 @@ class EquivariantCombine(nn.Module):
 
     def forward(self, h: Tensor, g: Tensor) -> Tensor:
         """(..., m), (..., f) -> (..., k)."""
-        linear, f = self.linear, self.features
         # Each on its own, as two wrong lengths may add up to the right one.
-        check_vectors(self, h, linear.in_features - f)
-        check_vectors(self, g, f)
-        return linear(torch.cat([h, g], dim=-1))
+        check_vectors(self, h, space=self.first)
+        if self.second is not None:
+            check_vectors(self, g, space=self.second)
+        return self.linear(torch.cat([h, g], dim=-1))
 
 
 # Nanoseconds, forward and backward, on an Intel Xeon (docs/benchmarks.md), of batches of 128: for

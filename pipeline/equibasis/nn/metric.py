@@ -13,7 +13,6 @@ from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.interface import FeatureSpace
 from equibasis.solvers import solve_space
 from equibasis.symmetry.constructions import invariant_coordinates, part_numbers
-from equibasis.symmetry.listing import list_elements
 
 # The worst condition of what is inverted, and of a metric.
 _WORST = 1e8
@@ -33,15 +32,11 @@ class InvariantMetric(ExactBuffers):
     ----------
     features
         The space, or fields: then all is at each point, (..., n, *grid) wherever (..., n) is said.
-        Where it lists generators of matrices that are not orthogonal, all elements are found
-        first.
 
     Raises
     ------
-    GroupError
-        If those generate too many elements.
     NoLengthError
-        If the group is continuous and keeps no length.
+        If the group keeps no length.
     """
 
     block: Tensor
@@ -115,28 +110,15 @@ class InvariantMetric(ExactBuffers):
 
 
 def _invariant_gram(features: FeatureSpace) -> np.ndarray | None:
-    """M, of shape (n, n), or ``None`` for M = 1."""
-    rho = features.representation
-    if rho.is_orthogonal:
-        return None
-    if features.continuous:
-        return _by_forms(features)
-    if not features.complete:
-        where = str(features.space)
-        _, (rho,) = list_elements(features.group, where, features.elements, rho)
-    matrices = rho.dense()
-    gram = np.einsum("gki,gkj->ij", matrices, matrices)
-    return gram * (rho.dimension / np.trace(gram))
-
-
-def _by_forms(features: FeatureSpace) -> np.ndarray:
-    """The mean of ρ(g)ᵀρ(g) over a group whose elements cannot be listed, block by block.
+    """M, of shape (n, n), type by type; ``None`` for M = 1.
 
     Raises
     ------
     NoLengthError
         If the group is not compact on some block.
     """
+    if features.representation.is_orthogonal:
+        return None
     n = features.dimension
     gram = np.zeros((n, n))
     for summand in features.maps_to(features).types.input:

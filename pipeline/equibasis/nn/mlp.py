@@ -7,10 +7,9 @@ import functools
 import itertools
 import operator
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-import numpy as np
 from torch import Tensor, nn
 
 from equibasis.artifact.cache import get_basis
@@ -26,14 +25,14 @@ from equibasis.nn.activations import (
 from equibasis.nn.bilinear import EquivariantBilinear, EquivariantQuadratic
 from equibasis.nn.border import as_vectors
 from equibasis.nn.commuting import Elementwise
-from equibasis.nn.dependence import network_reach
+from equibasis.nn.dependence import check_network
 from equibasis.nn.identity import check_all_weights
 from equibasis.nn.init import activation_gain, variance_preserving_
 from equibasis.nn.interface import EquivariantMap, FeatureSpace, shown
 from equibasis.nn.layers import EquivariantCombine, EquivariantLinear
 from equibasis.nn.normalization import EquivariantBatchNorm, EquivariantLayerNorm
-from equibasis.nn.on_invariants import OnInvariants
-from equibasis.nn.reach import Reach, check_reach
+from equibasis.nn.pooling import OnInvariants
+from equibasis.nn.reach import Reach
 from equibasis.solvers import problem
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.group import Group
@@ -85,15 +84,10 @@ class EquivariantSequential(nn.Module):
         self.array_shape = here.array_shape
         self.layers: nn.Sequential = nn.Sequential()
         for number, layer in enumerate(layers):
-            if isinstance(layer, EquivariantCombine):
+            if isinstance(layer, EquivariantCombine | EquivariantBilinear):
                 raise ModelError(
-                    "EquivariantCombine takes two vectors, h and g: call it in a module of your "
-                    "own, or take its linear layer for h and g joined"
-                )
-            if isinstance(layer, EquivariantBilinear):
-                raise ModelError(
-                    "EquivariantBilinear takes two vectors: call it in a module of your own, or "
-                    "take EquivariantQuadratic, which makes both of one"
+                    f"{type(layer).__name__} takes two vectors: call it in a module of your own, "
+                    "or take its linear layer, or EquivariantQuadratic, for the two in one"
                 )
             if not isinstance(layer, EquivariantMap):
                 free = here.is_trivial and isinstance(layer, nn.Module)
@@ -107,9 +101,16 @@ class EquivariantSequential(nn.Module):
             if here.axes and here.turns is None:  # of kernels of one point
                 here = here.on_grid(here.axes, known)
         self.codomain = here
-        said = _said(list(self.layers))
-        self.reach, *reason = network_reach(list(self.layers), said)
-        check_reach(type(self).__name__, self.domain, here, self.reach, said, *reason)
+        self.reach = check_network(self, self.steps, _said(self.steps))
+
+    @property
+    def steps(self) -> list[Any]:
+        """The layers, and in place of networks of layers theirs."""
+        return [
+            step
+            for layer in self.layers
+            for step in (layer.steps if isinstance(layer, EquivariantSequential) else [layer])
+        ]
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) of the first layer's domain to (..., n') of the last one's codomain.
@@ -129,18 +130,15 @@ class EquivariantSequential(nn.Module):
 def _said(layers: Sequence[Any]) -> Reach:
     """What the layers at both ends, beyond activations, said of themselves when they were built."""
 
-    def of_end(layers: Sequence[Any], features: FeatureSpace, side: str) -> np.ndarray:
+    def of_end(layers: Iterable[Any], side: str) -> Any:
         for layer in layers:
             if hasattr(layer, "reach"):
                 return getattr(layer.reach, side)
             if layer.domain.dimension != layer.codomain.dimension:
                 break
-        return np.ones(features.dimension, dtype=bool)
+        return True
 
-    return Reach(
-        of_end(list(reversed(layers)), layers[-1].codomain, "outputs"),
-        of_end(layers, layers[0].domain, "inputs"),
-    )
+    return Reach(of_end(reversed(layers), "outputs"), of_end(layers, "inputs"))
 
 
 class EquivariantMLP(EquivariantSequential):

@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from equibasis.errors import ModelError
 from equibasis.nn.bias import InvariantBias
 from equibasis.nn.border import check_vectors, number_of
-from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.expansion import BasisExpansion
 from equibasis.nn.identity import IdentifiedWeights
-from equibasis.nn.interface import FeatureSpace, invariants_of, space_of_invariants
+from equibasis.nn.interface import FeatureSpace, with_invariants
 from equibasis.nn.metric import InvariantMetric
-from equibasis.nn.processes import process_count, sum_over_processes
 from equibasis.nn.reach import Reach, check_reach
 from equibasis.nn.tracing import without_autocast
 from equibasis.solvers.basis import Basis
 
 
-class EquivariantLayerNorm(IdentifiedWeights, ExactBuffers):
+class _Norm(IdentifiedWeights):
+    """A scale γ for each invariant block, and a shift β in the span of the invariants."""
+
+    def _begin(self, invariants: FeatureSpace | Basis, eps: float) -> Basis:
+        """Know the space and make the parameters; returns the invariants."""
+        self.domain, basis = with_invariants(invariants, type(self).__name__)
+        self.codomain, self.eps = self.domain, number_of(eps, "eps")
+        self.metric, self.rank = InvariantMetric(self.domain), basis.rank
+        self.scale = nn.Parameter(torch.empty(self.metric.blocks))
+        self.shift = InvariantBias(basis, basis)
+        return basis
+
+    def reset_parameters(self) -> None:
+        """Scales 1 and shift 0."""
+        nn.init.ones_(self.scale)
+        self.shift.reset_parameters()
+
+    def extra_repr(self) -> str:
+        """Space, blocks and ε, for ``repr``."""
+        return f"{self.domain}, {self.metric.blocks} blocks, eps={self.eps}"
+
+    def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
+        """A scale for each block (and what was seen there), and a shift among the invariants."""
+        blocks = f"{self.metric.blocks} blocks, rank {self.rank}"
+        return type(self).__name__, (self.domain,), blocks
+
+
+class EquivariantLayerNorm(_Norm):
     """y = γ_b (x - u⟨u, x⟩) / √(‖x - u⟨u, x⟩‖²/n + ε) + β for one vector x. (..., n) to (..., n).
 
     u is the vector of ones projected on the invariants, at unit length: for permutations,
@@ -40,9 +67,7 @@ class EquivariantLayerNorm(IdentifiedWeights, ExactBuffers):
     ------
     ModelError
         If the basis is not one of invariants, or ε no number from 0 on; or of a single invariant
-        number, which its own mean is taken from.
-    GroupError
-        As `InvariantMetric`.
+        number, which its own mean is taken from; or the group keeps no length.
 
     Warns
     -----
@@ -54,34 +79,20 @@ class EquivariantLayerNorm(IdentifiedWeights, ExactBuffers):
 
     def __init__(self, invariants: FeatureSpace | Basis, eps: float = 1e-5) -> None:
         super().__init__()
-        given, invariants = invariants, invariants_of(invariants, "EquivariantLayerNorm")
-        features = space_of_invariants(given, invariants)
-        self.domain = self.codomain = features
-        self.eps = number_of(eps, "eps")
-        self.metric, self.rank = InvariantMetric(features), invariants.rank
-        axis = _axis(invariants, self.metric)
-        self.reach = _centred_reach(axis)
-        check_reach(
-            "EquivariantLayerNorm",
-            features,
-            features,
-            self.reach,
+        basis = self._begin(invariants, eps)
+        axis = _axis(basis, self.metric)
+        self.reach = check_reach(
+            self,
+            _centred_reach(axis),
             why="a single number is its own mean, which is subtracted",
             way_out="leave it out",
         )
         self.register_exact("axis", axis)
-        self.scale = nn.Parameter(torch.empty(self.metric.blocks))
-        self.shift = InvariantBias(invariants, invariants)
         self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Scales 1 and shift 0."""
-        nn.init.ones_(self.scale)
-        self.shift.reset_parameters()
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., n)."""
-        check_vectors(self, x, self.metric.dimension, self.scale.dtype)
+        check_vectors(self, x, self.scale.dtype)
         channels, along = self.domain.channels, self.domain.along_channels
         u, form = (along(each) for each in self.axis)
         centred = x - (x * form).sum(dim=channels, keepdim=True) * u
@@ -90,17 +101,8 @@ class EquivariantLayerNorm(IdentifiedWeights, ExactBuffers):
         scale = self.scale.index_select(0, self.metric.block)
         return centred / deviation * along(scale) + along(self.shift())
 
-    def extra_repr(self) -> str:
-        """Space and blocks, for ``repr``."""
-        return f"{self.domain}, {self.metric.blocks} blocks, eps={self.eps}"
 
-    def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
-        """A scale for each block, and a shift in the span of the invariants."""
-        blocks = f"{self.metric.blocks} blocks, rank {self.rank}"
-        return "EquivariantLayerNorm", (self.domain,), blocks
-
-
-class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
+class EquivariantBatchNorm(_Norm):
     """y = γ_b (x - μ) / √(v_b + ε) + β over a batch of x. (..., n) to (..., n).
 
     μ is the mean of the batch projected on the invariants, which is the mean of the batch moved
@@ -125,9 +127,7 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
     ------
     ModelError
         If the basis is not one of invariants, ε no number from 0 on or the momentum none from 0 to
-        1; or in training, if a batch is too small.
-    GroupError
-        As `InvariantMetric`.
+        1; or the group keeps no length; or in training, if a batch is too small.
     """
 
     running_mean: Tensor
@@ -142,21 +142,15 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
         momentum: float | None = 0.1,
     ) -> None:
         super().__init__()
-        given, invariants = invariants, invariants_of(invariants, "EquivariantBatchNorm")
-        features = space_of_invariants(given, invariants)
-        self.domain = self.codomain = features
-        self.eps = number_of(eps, "eps")
+        basis = self._begin(invariants, eps)
         self.momentum = None if momentum is None else number_of(momentum, "momentum", most=1.0)
-        self.metric, self.rank = InvariantMetric(features), invariants.rank
-        self.scale = nn.Parameter(torch.empty(self.metric.blocks))
-        self.shift = InvariantBias(invariants, invariants)
-        self.centre = BasisExpansion(invariants)
-        functionals = _coordinates(invariants, self.metric)
+        self.centre = BasisExpansion(basis)
+        functionals = _coordinates(basis, self.metric)
         self.of_equal_orbits = (  # torch has no ε of 0
-            self.eps > 0 and features.permutes and _are_equal_stretches(functionals, self.metric)
+            self.eps > 0 and self.domain.permutes and _are_equal_stretches(functionals, self.metric)
         )
         self.register_exact("functionals", functionals)
-        self.register_buffer("running_mean", torch.empty(invariants.rank))
+        self.register_buffer("running_mean", torch.empty(self.rank))
         self.register_buffer("running_var", torch.empty(self.metric.blocks))
         self.register_buffer("num_batches_tracked", torch.tensor(0))
         self.reset_parameters()
@@ -170,12 +164,11 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
     def reset_parameters(self) -> None:
         """Scales 1, shift 0, nothing seen."""
         self.reset_running_stats()
-        nn.init.ones_(self.scale)
-        self.shift.reset_parameters()
+        super().reset_parameters()
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., n), all axes but that of the channels being the batch."""
-        check_vectors(self, x, self.metric.dimension, self.scale.dtype)
+        check_vectors(self, x, self.scale.dtype)
         if self.of_equal_orbits and not (self.training and process_count() > 1):
             return self._as_plain(x)
         if self.training:
@@ -234,14 +227,36 @@ class EquivariantBatchNorm(IdentifiedWeights, ExactBuffers):
         return mean, variance
 
     def extra_repr(self) -> str:
-        """Space and blocks, for ``repr``."""
-        blocks = f"{self.domain}, {self.metric.blocks} blocks"
-        return f"{blocks}, eps={self.eps}, momentum={self.momentum}"
+        """Space, blocks and numbers, for ``repr``."""
+        return f"{super().extra_repr()}, momentum={self.momentum}"
 
-    def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
-        """A scale for each block and what was seen there, and a shift among the invariants."""
-        blocks = f"{self.metric.blocks} blocks, rank {self.rank}"
-        return "EquivariantBatchNorm", (self.domain,), blocks
+
+def process_count() -> int:
+    """How many processes the default group of `torch.distributed` has; 1 where there is no group.
+
+    >>> process_count()
+    1
+    """
+    there = distributed.is_available() and distributed.is_initialized()
+    return distributed.get_world_size() if there else 1
+
+
+def sum_over_processes(x: Tensor) -> Tensor:
+    """Σ_p x_p over the x of each process p, all of one shape; every process has to ask for it."""
+    total: Tensor = _Sum.apply(x)
+    return total
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.detach().clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return sum_over_processes(gradient)  # the sum is its own adjoint
 
 
 def _count_of_all(count: int, device: torch.device) -> int:
@@ -253,9 +268,10 @@ def _count_of_all(count: int, device: torch.device) -> int:
 
 def _mean(x: Tensor, axes: list[int], count: int) -> Tensor:
     """The mean over some axes, and over all processes, which have ``count`` entries together."""
+    total = x.sum(dim=axes) if axes else x
     if process_count() > 1:
-        return sum_over_processes(x.sum(dim=axes) if axes else x) / count
-    return x.mean(dim=axes) if axes else x
+        total = sum_over_processes(total)
+    return total / count
 
 
 def _are_equal_stretches(functionals: np.ndarray, metric: InvariantMetric) -> bool:

@@ -6,10 +6,12 @@ network that is so as a whole is refused; where a part of it is, a warning names
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,18 +19,7 @@ from equibasis.errors import ModelError
 from equibasis.nn.interface import FeatureSpace
 from equibasis.solvers.basis import Basis
 from equibasis.solvers.tables import OrbitTable
-from equibasis.symmetry.spaces import (
-    FIELDS,
-    Dual,
-    Grid,
-    Named,
-    Power,
-    Product,
-    Space,
-    Sum,
-    V,
-    copies,
-)
+from equibasis.symmetry.spaces import Dual, Grid, Power, Product, Space, Sum, copies
 
 # Entries of an orthonormal basis below this are rounding.
 _NEGLIGIBLE = 1e-9
@@ -87,28 +78,26 @@ class Reach:
 
 
 def check_reach(
-    name: str,
-    domain: FeatureSpace,
-    codomain: FeatureSpace,
+    module: Any,
     reach: Reach,
     said: Reach | None = None,
     why: str = _WHY,
     way_out: str = WAY_OUT,
-) -> None:
+) -> Reach:
     """Raise `ModelError` where nothing is reached, and warn of the parts that are not.
 
     Parameters
     ----------
-    name, domain, codomain
-        What is checked, and its spaces.
+    module
+        What is checked, whose domain and codomain are known.
     reach
-        What is reached.
+        What is reached, which is returned.
     said
         What a layer within has warned of already.
     why, way_out
         Why nothing is reached, if so, and what to do.
     """
-    label = name_of(name, domain, codomain)
+    label = name_of(module)
     if reach.is_nothing:
         raise ModelError(f"{label}: {why}, so the output cannot depend on the input: {way_out}")
     outputs, inputs = ~reach.outputs, ~reach.inputs
@@ -116,8 +105,8 @@ def check_reach(
     if said is not None:
         outputs, inputs = outputs & said.outputs, inputs & said.inputs
     for features, entries, what in (
-        (codomain, outputs, "outputs that do not depend on the input"),
-        (domain, inputs, "inputs that do not count for the output"),
+        (module.codomain, outputs, "outputs that do not depend on the input"),
+        (module.domain, inputs, "inputs that do not count for the output"),
     ):
         if entries.any():
             warnings.warn(
@@ -126,11 +115,12 @@ def check_reach(
                 UnreachedWarning,
                 stacklevel=3,
             )
+    return reach
 
 
-def name_of(name: str, domain: FeatureSpace, codomain: FeatureSpace) -> str:
+def name_of(module: Any) -> str:
     """A layer with its spaces, such as ``EquivariantLinear 6x6 -> 3x3 of c4``."""
-    return f"{name} {domain.space} -> {codomain}"
+    return f"{type(module).__name__} {module.domain.space} -> {module.codomain}"
 
 
 # --- entries in the words of spaces --------------------------------------------------------------
@@ -141,34 +131,24 @@ def in_words(features: FeatureSpace, entries: np.ndarray) -> str:
 
     Such as ``2 of the 3 summands, '2*V' at entries 4 to 9 (counted from 0)``.
     """
-    whole = features.space
-    summands = whole.summands if isinstance(whole, Sum) else (whole,)
-    sizes = _sizes(summands, features.dimension)
-    if sizes is None:  # what V or a regular field is cannot be told from the sum
-        summands, sizes = (whole,), [features.dimension]
-    starts = np.cumsum([0, *sizes])
-    found: list[tuple[Space, bool, int, int, int]] = []  # of summands: full, number, start, end
-    touched = 0
-    for space, start, end in zip(summands, starts[:-1].tolist(), starts[1:].tolist(), strict=True):
-        part = entries[start:end]
-        if not part.any():
-            continue
-        touched += 1
-        full = bool(part.all())
-        if full and found and found[-1][:2] == (space, True) and found[-1][4] == start:
-            _, _, number, first, _ = found.pop()
-            found.append((space, True, number + 1, first, end))
-        else:
-            found.append((space, full, 1, start, end))
-    pieces = [
-        f"'{copies(number, space)}' at {_stretches(entries, start, end)}"
-        if full
-        else f"'{space}' in part, at {_stretches(entries, start, end)}"
-        for space, full, number, start, end in found[:_MOST_LISTED]
-    ]
-    if len(found) > _MOST_LISTED:
-        pieces.append(f"{len(found) - _MOST_LISTED} more")
+    summands, sizes = _sizes(features)
+    # Of each summand how much is meant (a part is only itself), where it starts and ends.
+    rows = []
+    for space, size, end in zip(summands, sizes, np.cumsum(sizes).tolist(), strict=True):
+        part = entries[end - size : end]
+        how = "all" if part.all() else f"from {end - size}" if part.any() else ""
+        rows.append((space, how, end - size, end))
+    pieces = []
+    for (space, how), alike in itertools.groupby(rows, key=lambda row: row[:2]):
+        first, *rest = alike
+        if how:
+            where = _stretches(entries, first[2], (rest or [first])[-1][3])
+            text = f"'{copies(1 + len(rest), space)}'"
+            pieces.append(f"{text} at {where}" if how == "all" else f"{text} in part, at {where}")
+    if len(pieces) > _MOST_LISTED:
+        pieces[_MOST_LISTED:] = [f"{len(pieces) - _MOST_LISTED} more"]
     listed = f"{', '.join(pieces[:-1])} and {pieces[-1]}" if len(pieces) > 1 else pieces[0]
+    touched = sum(how != "" for _, how, *_ in rows)
     of_all = f"{touched} of the {len(summands)} summands, " if len(summands) > 1 else ""
     return f"{of_all}{listed} (counted from 0)"
 
@@ -183,69 +163,38 @@ def _stretches(entries: np.ndarray, start: int, end: int) -> str:
     return ("entry " if one else "entries ") + ", ".join(texts)
 
 
-def _sizes(summands: Sequence[Space], dimension: int) -> list[int] | None:
-    """The dimensions of summands that add up to that of their sum, if there is one answer.
+def _sizes(features: FeatureSpace) -> tuple[tuple[Space, ...], list[int]]:
+    """The summands of a space and their dimensions; the space alone where these are not known.
 
-    How many axes V, or a vector at a point, has is not known from the space alone, nor how many
-    components a regular field has.
+    How many dimensions V has, or a vector at a point, is told by the sum of all alone.
     """
-    kinds = list(dict.fromkeys(summands))
-    if any(map(_is_of_unknown_size, kinds)):
-        return None
-    counts = [summands.count(kind) for kind in kinds]
-    answers: list[dict[Space, int]] = []
-    for axes in range(1, dimension + 1 if any(map(_has_axes, kinds)) else 2):
-        total = 0
-        for components in range(1, dimension + 1 if any(map(_is_regular, kinds)) else 2):
-            sizes = [_size(kind, axes, components) for kind in kinds]
-            total = sum(count * size for count, size in zip(counts, sizes, strict=True))
-            if total == dimension:
-                answers.append(dict(zip(kinds, sizes, strict=True)))
-            if total >= dimension:
-                break
-        if total > dimension and components == 1:
+    space = features.space
+    summands = space.summands if isinstance(space, Sum) else (space,)
+    known = {"scalar": 1, "pseudoscalar": 1}
+    if features.complete:
+        known["regular"] = len(features.elements)
+    for axes in range(1, features.dimension + 1):
+        known |= dict.fromkeys(("V", *_VECTORS), axes)
+        try:
+            of_kind = {kind: _size(kind, known) for kind in set(summands)}
+        except KeyError:  # a representation that only the group knows
             break
-    return [answers[0][kind] for kind in summands] if len(answers) == 1 else None
+        sizes = [of_kind[each] for each in summands]
+        if sum(sizes) == features.dimension:
+            return summands, sizes
+    return (space,), [features.dimension]
 
 
-def _size(space: Space, axes: int, components: int) -> int:
+def _size(space: Space, known: Mapping[str, int]) -> int:
+    """The dimension of a space, from those of representations by name and of fields at a point."""
     if isinstance(space, Grid):
-        if space.field == "regular":
-            return components * space.points
-        if space.field in _VECTORS:
-            return (len(space.shape) or axes) * space.points
-        return space.points
-    if space == V:
-        return axes
+        of_grid = space.field in _VECTORS and space.shape
+        return space.points * (len(space.shape) if of_grid else known[space.field])
     if isinstance(space, Power):
-        size = _size(space.space, axes, components)
+        size = _size(space.space, known)
         return math.comb(size + space.exponent - 1 if space.symmetric else size, space.exponent)
-    sizes = [_size(part, axes, components) for part in _parts(space)]
-    return sum(sizes) if isinstance(space, Sum) else math.prod(sizes)
-
-
-def _has_axes(space: Space) -> bool:
-    if isinstance(space, Grid):
-        return space.field in _VECTORS and not space.shape
-    return space == V or any(map(_has_axes, _parts(space)))
-
-
-def _is_of_unknown_size(space: Space) -> bool:
-    """Whether a representation of any size is in it, beside V."""
-    if isinstance(space, Grid):
-        return space.field not in FIELDS
-    return (isinstance(space, Named) and space != V) or any(map(_is_of_unknown_size, _parts(space)))
-
-
-def _is_regular(space: Space) -> bool:
-    if isinstance(space, Grid):
-        return space.field == "regular"
-    return any(map(_is_regular, _parts(space)))
-
-
-def _parts(space: Space) -> Sequence[Space]:
     if isinstance(space, Sum):
-        return space.summands
+        return sum(_size(part, known) for part in space.summands)
     if isinstance(space, Product):
-        return space.factors
-    return (space.space,) if isinstance(space, (Dual, Power)) else ()
+        return math.prod(_size(factor, known) for factor in space.factors)
+    return _size(space.space, known) if isinstance(space, Dual) else known[str(space)]

@@ -1,20 +1,32 @@
-"""One layer for every size: the coefficients of a layer for n points, taken over to another n."""
+"""Layers for another number of points, and for subgroups: the same coefficients, the same map."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+import functools
+import operator
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from equibasis.errors import ModelError
+from equibasis.errors import GroupError, ModelError
+from equibasis.nn.bias import Bias
+from equibasis.nn.border import check_vectors
+from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.convolution import Convolution
-from equibasis.nn.interface import basis_of, invariants_of, shown
+from equibasis.nn.interface import FeatureSpace, basis_of, features_of, shown
 from equibasis.nn.layers import EquivariantLinear
+from equibasis.solvers import problem
 from equibasis.solvers.basis import Basis
-from equibasis.symmetry.spaces import Grid, Space, Sum
+from equibasis.symmetry.catalog import find_group
+from equibasis.symmetry.constructions import at_elements, restriction, same_representation
+from equibasis.symmetry.group import Group
+from equibasis.symmetry.representations import (
+    Representation,
+)
+from equibasis.symmetry.spaces import Grid, Named, Space, Sum, copies
 
 How: TypeAlias = Literal["sum", "mean"]
 
@@ -22,6 +34,8 @@ Layer = TypeVar("Layer", bound=EquivariantLinear | Convolution)
 
 # Index pairs whose coefficients are compared, at most.
 _MOST_PAIRS = 2**20
+
+_REGULAR = Named("regular")
 
 
 def transfer(
@@ -63,29 +77,23 @@ def transfer(
         raise ModelError(f"how {how!r}: choose {' or '.join(map(repr, get_args(How)))}")
     before, after = layer.basis, basis_of(basis, "equivariant", "a transfer")
     _check_corresponding(before, after)
-    bias = layer.bias
-    scalar = bias.coefficients is not None and bias.expansion is None
-    if bias.expansion is not None:
-        if invariants is None:
-            raise ModelError("the layer has an invariant bias: give the invariants of its output")
-        if len(invariants.space.types.output) != len(before.space.types.output):
-            raise ModelError(f"{invariants!r} does not correspond to the bias of the layer")
-    made = EquivariantLinear(
-        after, "scalar" if scalar else invariants if bias.expansion is not None else None
-    ).to(layer.coefficients)
-    made.start = layer.start
-    for ours, theirs in zip(made.parameters(), layer.parameters(), strict=True):
-        ours.requires_grad_(theirs.requires_grad)
+    of_bias = layer.bias.coefficients
+    bias: Bias = None
+    if layer.bias.expansion is not None:
+        bias = _needed(invariants)
+    elif of_bias is not None:
+        bias = "scalar"
+    made = _alike(layer, EquivariantLinear(after, bias, layer.start))
     with torch.no_grad():
         made.coefficients.copy_(layer.coefficients)
         if how == "mean":
             ratio = _inputs_a_row(before) / _inputs_a_row(after)
             made.coefficients.mul_(torch.from_numpy(ratio).to(made.coefficients))
-        if made.bias.coefficients is not None and bias.coefficients is not None:
-            if made.bias.coefficients.shape != bias.coefficients.shape:
+        if of_bias is not None:
+            if made.bias.coefficients.shape != of_bias.shape:
                 raise ModelError(f"{invariants!r} does not correspond to the bias of the layer")
-            made.bias.coefficients.copy_(bias.coefficients)
-    return made.train(layer.training)
+            made.bias.coefficients.copy_(of_bias)
+    return made
 
 
 def restrict(layer: Layer, basis: Basis, invariants: Basis | None = None) -> Layer:
@@ -112,68 +120,52 @@ def restrict(layer: Layer, basis: Basis, invariants: Basis | None = None) -> Lay
     ModelError
         If W or b is not in the span: the group of the basis is no subgroup, or acts otherwise.
     """
-    if isinstance(layer, Convolution):
-        return _restricted_convolution(layer, basis_of(basis, "equivariant", "a restriction"))
-    if not isinstance(layer, EquivariantLinear):
+    if not isinstance(layer, EquivariantLinear | Convolution):
         raise ModelError(
             f"an EquivariantLinear or a convolution can be restricted, not {shown(layer)}"
         )
     basis_of(basis, "equivariant", "a restriction")
-    bias = layer.bias()
-    if bias is not None and invariants is None:
-        raise ModelError("the layer has a bias: give the invariants of its output")
-    made: Any = EquivariantLinear(basis, None if bias is None else invariants)
-    made.to(layer.coefficients).start = layer.start
-    for ours, theirs in zip(made.parameters(), layer.parameters(), strict=True):
-        ours.requires_grad_(theirs.requires_grad)
+    bias, group = layer.bias(), layer.domain.group
+    if isinstance(layer, Convolution):
+        made = _alike(layer, layer.with_basis(basis))
+        invariants = made.codomain.at_a_point.invariants
+    else:
+        invariants = None if bias is None else _needed(invariants)
+        made = _alike(layer, EquivariantLinear(basis, invariants, layer.start))
+    old, new = _by_group(layer), _by_group(made)
+    if old.shape != new.shape:
+        here, there = tuple(old.shape[1:]), tuple(new.shape[1:])
+        raise ModelError(f"W of {group} is {here}, and of {basis!r} {there}")
     with torch.no_grad():
-        made.coefficients.copy_(_coefficients(layer.weight(), basis, f"W of {layer.domain.group}"))
-        if bias is not None:
-            assert invariants is not None
-            assert made.bias.coefficients is not None
-            found = _coefficients(bias, invariants, f"b of {layer.domain.group}")
-            made.bias.coefficients.copy_(found)
-    return made.train(layer.training)
-
-
-def _restricted_convolution(layer: Any, basis: Basis) -> Any:
-    made = layer.with_basis(basis).to(layer.coefficients)
-    for old, new, what in (
-        (layer.domain.at_a_point, made.domain.at_a_point, "input"),
-        (layer.codomain.at_a_point, made.codomain.at_a_point, "output"),
-    ):
-        if old.dimension != new.dimension:
-            raise ModelError(
-                f"the {what} of {layer.domain.group} is {old}, that of {basis!r} {new}"
-            )
-    if made.kernel_size != layer.kernel_size:
-        raise ModelError(
-            f"kernels of {layer.kernel_size} points are not restricted to {made.kernel_size}"
-        )
-    for ours, theirs in zip(made.parameters(), layer.parameters(), strict=True):
-        ours.requires_grad_(theirs.requires_grad)
-    with torch.no_grad():
-        kernels = layer.weight().unflatten(0, (layer.groups, -1))
-        if layer.transposed:
-            kernels = kernels.transpose(1, 2)
-        found = [_coefficients(each, basis, f"W of {layer.domain.group}") for each in kernels]
+        found = [_coefficients(each, basis, f"W of {group}") for each in old]
         made.coefficients.copy_(torch.cat(found))
-        bias = layer.bias()
-        if bias is not None and made.bias.coefficients is not None:
-            invariants = invariants_of(made.codomain.at_a_point, "a restriction")
-            made.bias.coefficients.copy_(
-                _coefficients(bias, invariants, f"b of {layer.domain.group}")
-            )
-    return made.train(layer.training)
+        if bias is not None:
+            made.bias.coefficients.copy_(_coefficients(bias, invariants, f"b of {group}"))
+    return made
 
 
-def _coefficients(weight: torch.Tensor, basis: Basis, what: str) -> torch.Tensor:
+def _needed(invariants: Basis | None) -> Basis:
+    if invariants is None:
+        raise ModelError("the layer has an invariant bias: give the invariants of its output")
+    return invariants
+
+
+def _alike(layer: Any, made: Any) -> Any:
+    """A layer made from another: on its device, of its dtype, training what that trains."""
+    for ours, theirs in zip(made.parameters(), layer.parameters(), strict=True):
+        ours.requires_grad_(theirs.requires_grad)
+    return made.to(layer.coefficients).train(layer.training)
+
+
+def _by_group(layer: Any) -> torch.Tensor:
+    """The weight of each group of channels, of outputs by inputs as the basis is."""
+    weight: torch.Tensor = layer.weight().unflatten(0, (getattr(layer, "groups", 1), -1))
+    return weight.transpose(1, 2) if getattr(layer, "transposed", False) else weight
+
+
+def _coefficients(weight: torch.Tensor, basis: Any, what: str) -> torch.Tensor:
     """c with Σ cⱼ sⱼ Bⱼ = vec(W)."""
     numbers = weight.detach().cpu().double().numpy().ravel()
-    if numbers.size != basis.space.dimension:
-        raise ModelError(
-            f"{what} has {numbers.size} entries, and {basis!r} {basis.space.dimension}"
-        )
     of_unit = basis.matrix.T @ numbers
     off = float(np.abs(basis.matrix @ of_unit - numbers).max(initial=0.0))
     if off > 1e-5 * max(1e-30, float(np.abs(numbers).max(initial=0.0))):
@@ -224,18 +216,12 @@ def _embedding(small: Space, large: Space) -> np.ndarray | None:
             return None
         if {one.field, other.field} != {"scalar"} or len(one.shape) != len(other.shape):
             return None
-        if any(a > b for a, b in zip(one.shape, other.shape, strict=True)):
+        if np.greater(one.shape, other.shape).any():
             return None
-        found.append(start + _placed(one.shape, other.shape))
-        start += math.prod(other.shape)
+        number = start + np.arange(other.points).reshape(other.shape)
+        found.append(number[tuple(slice(size) for size in one.shape)].ravel())
+        start += other.points
     return np.concatenate(found)
-
-
-def _placed(small: Sequence[int], large: Sequence[int]) -> np.ndarray:
-    if not small:
-        return np.zeros(1, dtype=np.int64)
-    points = np.indices(small).reshape(len(small), -1)
-    return np.asarray(np.ravel_multi_index(tuple(points), tuple(large)))
 
 
 def _inputs_a_row(basis: Basis) -> np.ndarray:
@@ -248,3 +234,117 @@ def _inputs_a_row(basis: Basis) -> np.ndarray:
         for block in basis.blocks
     ]
     return np.concatenate(counts)
+
+
+class Restriction(ExactBuffers):
+    """Fields or vectors of a group G as those of a subgroup H: layers of H may follow.
+
+    The numbers stay. What has the same text for H stays in its place: ``1``, ``vector``, names of
+    representations. ``regular`` of G is ``|G|/|H|`` times ``regular`` of H, one after the other,
+    whose coordinates are put in the order of the elements of H. So the codomain is what layers of H
+    are built for: ``8*regular + vector`` of d4 becomes ``16*regular + vector`` of c4.
+    ``(..., n, *grid)`` to the same shape.
+
+    Parameters
+    ----------
+    features
+        The fields or vectors of G.
+    group
+        H, whose elements have the names that they have in G: a built-in group, or
+        `equibasis.subgroup`. Where G lists generators, some of those.
+
+    Raises
+    ------
+    ModelError
+        If H has other elements, or acts in another way than they do in G; or G is continuous, or
+        lists generators and is to restrict ``regular``, whose coordinates are all elements.
+    GroupError
+        If there is no such group.
+
+    Examples
+    --------
+    >>> import equibasis as eb
+    >>> from equibasis.nn import EquivariantConv2d
+    >>> square = EquivariantConv2d(eb.kernel_basis("d4", "1", "4*regular", 3))
+    >>> print(Restriction(square.codomain, "c2").codomain)
+    16*regular of c2, fields on 2 axes
+    """
+
+    order: Tensor | None
+
+    def __init__(self, features: FeatureSpace | Basis, group: str | Group) -> None:
+        super().__init__()
+        self.domain = features_of(features, "Restriction")
+        self.codomain, order = restricted(self.domain, group)
+        moved = not np.array_equal(order, np.arange(len(order)))
+        self.register_exact("order", order if moved else None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(..., n, *grid)`` -> the same shape."""
+        check_vectors(self, x)
+        return x if self.order is None else x.index_select(self.domain.channels, self.order)
+
+    def extra_repr(self) -> str:
+        """Both groups, for ``repr``."""
+        return f"{self.domain} -> {self.codomain}"
+
+
+def restricted(features: FeatureSpace, group: str | Group) -> tuple[FeatureSpace, np.ndarray]:
+    """The space of a subgroup, and which coordinate of the group each of its coordinates is.
+
+    Raises `ModelError` and `GroupError` as `Restriction`.
+    """
+    smaller = find_group(group)
+    whole = features.space
+    summands = whole.summands if isinstance(whole, Sum) else (whole,)
+    if features.continuous or (_REGULAR in summands and not features.complete):
+        what = "is continuous" if features.continuous else "lists generators only"
+        raise ModelError(
+            f"Restriction: {features.group} {what}, so the elements in {whole} are not known "
+            "by name: take a group that lists its elements"
+        )
+    names = smaller.element_names
+    others = [name for name in names if name not in features.elements]
+    if others or smaller.complete != features.complete:
+        listed = f"elements {', '.join(others[:4])}" if others else smaller.listed
+        raise ModelError(
+            f"{smaller.name} is no subgroup of {features.group} by names of elements: it has "
+            f"{listed}, and {features.group} lists {', '.join(features.elements[:8])}; make it "
+            "with equibasis.subgroup"
+        )
+    places = [features.elements.index(name) for name in names]
+    rho = at_elements(features.representation, places)
+    turns = None if features.turns is None else features.turns[places]
+    try:
+        sizes = {each: problem(smaller, output=each).k for each in {*summands} - {_REGULAR}}
+        sizes[_REGULAR] = len(features.elements)
+        space, order = _by_summands(summands, sizes, rho)
+        made = FeatureSpace.output_of(problem(smaller, output=space))
+        if not same_representation(restriction(rho, order), made.representation):
+            raise GroupError(f"{smaller.name} acts there in another way")
+    except GroupError as error:
+        raise ModelError(
+            f"Restriction: {whole} of {smaller.name} is not that of {features.group} restricted "
+            "(regular ones of both differ but as summands by themselves): choose a subgroup that "
+            "equibasis.subgroup makes, and other spaces"
+        ) from error
+    return made.on_grid(features.axes, turns), order
+
+
+def _by_summands(
+    summands: Sequence[Space], sizes: Mapping[Space, int], rho: Representation
+) -> tuple[Space, np.ndarray]:
+    """The text for H, and the coordinates in its order."""
+    if sum(sizes[each] for each in summands) != rho.dimension:
+        raise GroupError("the dimensions differ")
+    order, parts, start = [], [], 0
+    for each in summands:
+        here = np.arange(start, start + sizes[each])
+        start += sizes[each]
+        if each == _REGULAR:  # coset by coset: h₁x, h₂x, … for the first x of each
+            images = np.stack([move.tocsc()[:, here].indices for move in rho.moves()])
+            _, first = np.unique(images.min(axis=0), return_index=True)
+            here, each = images[:, first].T.ravel(), copies(len(first), _REGULAR)
+        order.append(here)
+        parts.append(each)
+    return functools.reduce(operator.add, parts), np.concatenate(order)

@@ -18,12 +18,10 @@ from matplotlib.ticker import MaxNLocator
 from equibasis.errors import WriteError, file_name
 from equibasis.files import write_bytes
 from equibasis.show.images import (
-    Images,
     Layout,
     layout_of,
     leading_images,
     orbit_image,
-    pixels,
 )
 from equibasis.solvers.basis import Basis
 
@@ -39,8 +37,8 @@ _PANELS = 16
 # A vector with so few entries in a large image is drawn with a dot on each, or none would be seen.
 _FEW = 64
 
-# Pictures of more pixels are drawn smaller: no page shows more.
-_MOST_PIXELS = 2**20
+# Higher or wider pictures are drawn smaller: no page shows more.
+_LARGEST = 2**10
 
 
 @plain_style
@@ -92,12 +90,12 @@ def basis_figure(basis: Basis, count: int | None = None) -> Figure:
         panel.set_axis_off()
     if shown == 0:
         return figure
-    images = leading_images(basis, shown, _MOST_PIXELS)
-    for number, (panel, image) in enumerate(zip(panels, images.values, strict=False), start=1):
+    images, steps = leading_images(basis, shown, _LARGEST, _LARGEST)
+    for number, (panel, image) in enumerate(zip(panels, images, strict=False), start=1):
         if layout.is_line:
             _draw_line(panel, image.ravel())
         else:
-            _draw_image(panel, image, layout, images)
+            _draw_image(panel, image, layout, steps)
         if shown > 1:
             panel.set_title(str(number), fontsize=8)
     return figure
@@ -112,7 +110,7 @@ def orbits_figure(basis: Basis) -> Figure:
     SpaceError
         If the basis is not made of orbits.
     """
-    image, layout = orbit_image(basis, _MOST_PIXELS).colours, layout_of(basis.space)
+    image, layout = orbit_image(basis, _LARGEST, _LARGEST).colours, layout_of(basis.space)
     stretch = min(max(layout.height / layout.width, 0.25), 3.0)
     figure = Figure(figsize=(6, 6 * stretch + 0.6), layout="constrained", facecolor="white")
     title = f"{basis.space}: {basis.rank:,} orbits, one colour each"
@@ -135,25 +133,14 @@ def _wrapped(title: str, figure: Figure) -> str:
     return textwrap.fill(title[:300], max(24, int(12.5 * figure.get_figwidth())))
 
 
-def vector_image(vector: np.ndarray, basis: Basis) -> np.ndarray:
-    """A basis vector as a picture: 14x14 -> 6x6 gives 84 × 84, invariants of 6x6 give 6 × 6.
-
-    Shapes that are no grids are drawn flat, outputs downwards and inputs to the right.
-    """
-    layout = layout_of(basis.space)
-    image = np.empty((layout.height, layout.width))
-    image[pixels(basis.space, np.arange(len(vector)))] = vector
-    return image
-
-
-def _draw_image(panel: Axes, image: np.ndarray, layout: Layout, images: Images) -> None:
+def _draw_image(panel: Axes, image: np.ndarray, layout: Layout, steps: tuple[int, int]) -> None:
     limit = max(float(np.abs(image).max(initial=0.0)), 1e-12)
     scale = Normalize(-limit, limit)
     panel.imshow(image, "RdBu_r", scale, interpolation="nearest", extent=_extent(layout))
     _frame(panel, layout, "0.75", 0.6)
     row, column = np.nonzero(image)
     if len(row) <= _FEW and image.size > 50 * len(row):
-        x, y, colours = images.columns[column], images.rows[row], image[row, column]
+        x, y, colours = steps[1] * column, steps[0] * row, image[row, column]
         panel.scatter(x, y, s=16, c=colours, cmap="RdBu_r", norm=scale, clip_on=False, zorder=3)
 
 

@@ -16,6 +16,9 @@ from equibasis.symmetry.spaces import Shape
 NEGATIVE, POSITIVE = (33, 102, 172), (178, 24, 43)
 _ZEROS = (247, 228)
 
+# Pixels that the narrow side of a picture keeps, where it has them.
+_FEWEST = 16
+
 # So many colours can be told apart.
 _FEW_ORBITS = 24
 
@@ -104,49 +107,38 @@ def _place(shape: Shape, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return row, channel * width + column
 
 
-@dataclass(frozen=True, eq=False)
-class Images:
-    """Some basis vectors as pictures, made smaller where they have too many pixels.
+def leading_images(
+    basis: Basis, count: int, height: int, width: int
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """The first basis vectors as pictures, made smaller where they would be higher or wider.
 
-    Attributes
-    ----------
-    values
-        float64 (vectors, height, width). A pixel that stands for several entries holds the one of
-        the largest magnitude, so that none of a sparse vector is lost.
-    rows, columns
-        Which row and column of the whole picture each of the pixels begins at: int64.
+    Returns
+    -------
+    tuple
+        float64 (vectors, rows, columns); and how many rows and columns of the whole picture each
+        pixel stands for. It holds the entry of the largest magnitude, so that none of a sparse
+        vector is lost.
     """
-
-    values: np.ndarray
-    rows: np.ndarray
-    columns: np.ndarray
-
-
-def leading_images(basis: Basis, count: int, most_pixels: int) -> Images:
-    """The first ``count`` basis vectors, of at most ``most_pixels`` each."""
-    layout = layout_of(basis.space)
-    rows, columns = _steps(layout, most_pixels)
-    row, column, value = _leading_entries(basis, min(count, basis.rank))
+    layout, count = layout_of(basis.space), min(count, basis.rank)
+    down, right = steps = _steps(layout, height, width)
+    rows, columns = -(-layout.height // down), -(-layout.width // right)
+    row, column, value = _leading_entries(basis, count)
     y, x = pixels(basis.space, row)
-    height, width = len(rows), len(columns)
-    place = (column * height + y // rows.step) * width + x // columns.step
-    if rows.step * columns.step > 1:
+    place = (column * rows + y // down) * columns + x // right
+    if down * right > 1:
         order = np.lexsort((row, -np.abs(value), place))
         _, first = np.unique(place[order], return_index=True)
         place, value = place[order][first], value[order][first]
-    images = np.zeros((min(count, basis.rank), height, width))
+    images = np.zeros((count, rows, columns))
     images.ravel()[place] = value
-    return Images(images, np.array(rows, dtype=np.int64), np.array(columns, dtype=np.int64))
+    return images, steps
 
 
-def _steps(layout: Layout, most_pixels: int) -> tuple[range, range]:
-    rows, columns = range(layout.height), range(layout.width)
-    while len(rows) * len(columns) > most_pixels:
-        if len(rows) >= len(columns):
-            rows = range(0, layout.height, 2 * rows.step)
-        else:
-            columns = range(0, layout.width, 2 * columns.step)
-    return rows, columns
+def _steps(layout: Layout, height: int, width: int) -> tuple[int, int]:
+    """Rows and columns to a pixel: as many of both, unless a narrow side would be lost."""
+    step = max(1, -(-layout.height // height), -(-layout.width // width))
+    down = min(step, -(-layout.height // min(_FEWEST, height)))
+    return down, min(step, -(-layout.width // min(_FEWEST, width)))
 
 
 def _leading_entries(basis: Basis, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -158,20 +150,6 @@ def _leading_entries(basis: Basis, count: int) -> tuple[np.ndarray, np.ndarray, 
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
     row, column, value = (np.concatenate(each) for each in zip(*parts, strict=True))
     return row, column, value
-
-
-def shrunk(values: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Images (n, h, w) within a height and width: of each square of pixels, the largest entry."""
-    factor = max(1, -(-values.shape[1] // height), -(-values.shape[2] // width))
-    if factor == 1:
-        return values
-    count, rows, columns = len(values), -(-values.shape[1] // factor), -(-values.shape[2] // factor)
-    padded = np.zeros((count, rows * factor, columns * factor))
-    padded[:, : values.shape[1], : values.shape[2]] = values
-    squares = padded.reshape(count, rows, factor, columns, factor).transpose(0, 1, 3, 2, 4)
-    squares = squares.reshape(count, rows, columns, factor**2)
-    largest = np.abs(squares).argmax(axis=3)[..., None]
-    return np.take_along_axis(squares, largest, axis=3)[..., 0]
 
 
 def value_colours(image: np.ndarray, layout: Layout) -> np.ndarray:
@@ -212,10 +190,10 @@ class OrbitImage:
     colours: np.ndarray
 
 
-def orbit_image(basis: Basis, most_pixels: int) -> OrbitImage:
-    """The orbits of a (signed) permutation basis as a picture, of at most ``most_pixels``.
+def orbit_image(basis: Basis, height: int, width: int) -> OrbitImage:
+    """The orbits of a (signed) permutation basis as a picture of at most this height and width.
 
-    Where there are more, each pixel shows the first of the entries that it stands for.
+    Where there are more entries, each pixel shows the first of those that it stands for.
 
     Raises
     ------
@@ -226,8 +204,10 @@ def orbit_image(basis: Basis, most_pixels: int) -> OrbitImage:
         raise SpaceError(
             f"{basis.space} is not a space of (signed) permutations, so it has no orbits to show"
         )
-    rows, across = _steps(layout_of(basis.space), most_pixels)
-    shown = entries(basis.space, np.array(rows)[:, None], np.array(across))
+    layout = layout_of(basis.space)
+    down, right = _steps(layout, height, width)
+    rows, columns = np.arange(0, layout.height, down), np.arange(0, layout.width, right)
+    shown = entries(basis.space, rows[:, None], columns)
     labels, signs = basis.labels(*np.divmod(shown, basis.space.m))
     colours = _orbit_colours(np.maximum(labels, 0), basis.rank)
     colours = np.where(signs[..., None] < 0, 0.5 * colours, colours)

@@ -13,12 +13,12 @@ import numpy as np
 
 from equibasis.errors import EquibasisError
 from equibasis.linalg.numbers import counted
-from equibasis.show.images import layout_of, leading_images, orbit_image, shrunk, value_colours
+from equibasis.show.images import layout_of, leading_images, orbit_image, value_colours
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.group import Group
 
 # Pixels of a picture, and its width and height on the page.
-_MOST_PIXELS = 2**14
+_LARGEST = 2**7
 _WIDEST = 320
 
 # Basis vectors that are drawn, their width and height at most, and the line between them.
@@ -53,18 +53,11 @@ def group_html(group: Group) -> str:
     representations = ", ".join(
         f"{name} ({rho.dimension})" for name, rho in group.representations.items()
     )
-    acts = (
-        ""
-        if group.transform is None
-        else "arrays"
-        if group.axes is None
-        else (f"arrays of {group.axes} {'axis' if group.axes == 1 else 'axes'}")
-    )
     rows = {
         "name": group.name,
         "order": order,
         group.listed: names + more,
-        "acts on": acts,
+        "axes of arrays": "" if group.transform is None else str(group.axes or "any number"),
         "representations (dimension)": representations,
     }
     return _page("Group", rows)
@@ -86,7 +79,10 @@ def _picture(basis: Basis) -> str:
         return ""
     try:
         if basis.of_orbits and basis.kind == "equivariant":
-            said, colours = "a colour for each orbit", orbit_image(basis, _MOST_PIXELS).colours
+            said, colours = (
+                "a colour for each orbit",
+                orbit_image(basis, _LARGEST, _LARGEST).colours,
+            )
         else:
             said, colours = _first_vectors(basis)
     except EquibasisError:  # it does not fit in memory
@@ -108,10 +104,10 @@ def _picture(basis: Basis) -> str:
 def _first_vectors(basis: Basis) -> tuple[str, np.ndarray]:
     """The first basis vectors beside each other, or, where they are lines, below each other."""
     layout, count = layout_of(basis.space), min(basis.rank, _PANELS)
-    images = leading_images(basis, count, _MOST_PIXELS).values
+    most = _WIDEST if layout.is_line else _PANEL
+    images, _ = leading_images(basis, count, most, most)
     if layout.is_line:
         images = images.reshape(count, 1, -1)
-    images = shrunk(images, _PANEL, _WIDEST if layout.is_line else _PANEL)
     pad = ((0, _GAP), (0, 0), (0, 0)) if layout.is_line else ((0, 0), (0, _GAP), (0, 0))
     panels = [np.pad(value_colours(each, layout), pad, constant_values=_GREY) for each in images]
     joined = np.concatenate(panels, axis=0 if layout.is_line else 1)

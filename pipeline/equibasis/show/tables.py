@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from rich import box
@@ -33,97 +31,37 @@ def description_table(descriptions: list[dict[str, Any]]) -> Table:
     table.add_column("file", style="bold")
     for each in descriptions:
         table.add_column(Text(printable(each["file"])), overflow="fold")
-    for name, value in _PROPERTIES.items():
-        cells = [value(each) for each in descriptions]
+    columns = [_properties(each) for each in descriptions]
+    for name in columns[0]:
+        cells = [each[name] for each in columns]
         if any(cells):
             table.add_row(name, *map(Text, cells))
     return table
 
 
-def _holds(told: dict[str, Any]) -> str:
-    return "invariant vectors" if told["kind"] == "invariant" else "equivariant maps"
-
-
-def _group(told: dict[str, Any]) -> str:
-    if "elements" not in told:
-        return f"{told['group']}, by {counted(len(told['generators']), 'generator')}"
-    return f"{told['group']}, {counted(len(told['elements']), 'element')}"
-
-
-def _side(told: dict[str, Any], side: str) -> str:
-    if side == "input" and told["kind"] == "invariant":
-        return ""
-    count = math.prod(told[f"{side}_shape"])
-    return f"{told[f'{side}_space']}, {counted(count, 'number')}"
-
-
-def _saved(told: dict[str, Any]) -> str:
-    rank, dense = told["rank"], told["dense_parameters"]
-    fewer = f", {dense / rank:,.4g} times fewer" if 0 < rank < dense else ""
-    return f"{rank:,} of {dense:,} dense parameters{fewer}"
-
-
-def _types(told: dict[str, Any], side: str) -> str:
-    if side == "input" and told["kind"] == "invariant":
-        return ""
-    return ", ".join(f"{c:,} of {t:,}" for t, c in told["types"][side])
-
-
-_PROPERTIES: dict[str, Callable[[dict[str, Any]], str]] = {
-    "holds": _holds,
-    "group": _group,
-    "input": lambda told: _side(told, "input"),
-    "output": lambda told: _side(told, "output"),
-    "types of input": lambda told: _types(told, "input"),
-    "types of output": lambda told: _types(told, "output"),
-    "rank": _saved,
-    "rank known by": lambda told: told["checks"]["rank_by"],
-    "solver": lambda told: told["solver"],
-    "matrix": lambda told: (
-        f"{told['nonzeros']:,} non-zeros" + (", in the file too" if told["matrix"] else "")
-    ),
-    "orthonormal to": lambda told: f"{told['checks']['orthonormality_error']:.1g}",
-    "equivariant to": lambda told: f"{told['checks']['equivariance_error']:.1g}",
-    "size": lambda told: decimal(told["bytes"]),
-    "content": lambda told: told["content_sha256"][:16],
-    "besides": lambda told: ", ".join(told["besides"]),
-}
-
-
-@dataclass(frozen=True)
-class Verified:
-    """What came out of verifying a file: what it holds, or the first reason why it does not."""
-
-    file: str
-    holds: str = ""
-    rank: int = 0
-    orthonormality_error: float = 0.0
-    equivariance_error: float = 0.0
-    exact: bool = False
-    reason: str = ""
-
-
-def verification_table(results: list[Verified]) -> Table:
-    """A row for each file: what it holds and how exactly, or why it does not."""
-    failed = sum(bool(each.reason) for each in results)
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        caption=f"{len(results) - failed} hold, {failed} do not" if failed else "all hold",
-    )
-    for name in ("file", "", "holds"):
-        table.add_column(name, overflow="fold")
-    for name in ("rank", "off by"):
-        table.add_column(name, justify="right")
-    for each in results:
-        if each.reason:
-            table.add_row(Text(each.file), "[red]FAILED[/]", Text(each.reason, style="red"))
-            continue
-        error = max(each.orthonormality_error, each.equivariance_error)
-        table.add_row(
-            Text(each.file),
-            "[green]ok[/]",
-            Text(each.holds),
-            f"{each.rank:,}",
-            f"{error:.1g}" + (", proved in whole numbers" if each.exact else ""),
-        )
-    return table
+def _properties(told: dict[str, Any]) -> dict[str, str]:
+    """What is told of a file, each as text; empty where there is nothing to tell."""
+    numbers = {side: math.prod(told[f"{side}_shape"]) for side in ("input", "output")}
+    sides = {s: f"{told[f'{s}_space']}, {counted(n, 'number')}" for s, n in numbers.items()}
+    types = {s: ", ".join(f"{c:,} of {t:,}" for t, c in told["types"][s]) for s in numbers}
+    if invariant := told["kind"] == "invariant":
+        sides["input"] = types["input"] = ""
+    elements, rank, dense = told.get("elements"), told["rank"], told["dense_parameters"]
+    return {
+        "holds": "invariant vectors" if invariant else "equivariant maps",
+        "group": f"{told['group']}, by {counted(len(told['generators']), 'generator')}"
+        if elements is None
+        else f"{told['group']}, {counted(len(elements), 'element')}",
+        **sides,
+        **{f"types of {side}": text for side, text in types.items()},
+        "rank": f"{rank:,} of {dense:,} dense parameters"
+        + (f", {dense / rank:,.4g} times fewer" if 0 < rank < dense else ""),
+        "rank known by": told["checks"]["rank_by"],
+        "solver": told["solver"],
+        "matrix": f"{told['nonzeros']:,} non-zeros" + ", in the file too" * told["matrix"],
+        "orthonormal to": f"{told['checks']['orthonormality_error']:.1g}",
+        "equivariant to": f"{told['checks']['equivariance_error']:.1g}",
+        "size": decimal(told["bytes"]),
+        "content": told["content_sha256"][:16],
+        "besides": ", ".join(told["besides"]),
+    }

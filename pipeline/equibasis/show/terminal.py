@@ -9,21 +9,17 @@ from rich.style import Style
 from rich.text import Text
 
 from equibasis.show.images import (
-    NEGATIVE,
-    POSITIVE,
     Layout,
     layout_of,
     leading_images,
     orbit_image,
-    shrunk,
     value_colours,
 )
 from equibasis.show.screen import is_coloured, screen
 from equibasis.solvers.basis import Basis
 
-# Characters for entries from the largest negative to the largest positive, and for lines.
+# Characters for entries from the largest negative to the largest positive.
 _PLAIN = "=-.+#"
-_UP, _DOWN = " ▁▂▃▄▅▆▇█", " ▔▀█"
 
 # A panel is at least so many columns wide, if the terminal is, and its pixels at most so large.
 _PANEL = 24
@@ -31,7 +27,7 @@ _LARGEST_PIXEL = 4
 _GAP = 2
 
 _MOST_PANELS = 16
-_MOST_PIXELS = 2**20
+_MOST_LINES = 2**10
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -50,25 +46,21 @@ def print_basis(basis: Basis, count: int | None = None, console: Console | None 
     for start in range(0, shown, across):
         _print_row(console, panels[start : start + across], start)
     if shown:
-        console.print(_legend(console, layout_of(basis.space)), soft_wrap=True)
+        console.print(_legend(console), soft_wrap=True)
     if shown < basis.rank:
         more = f"{shown} of {basis.rank:,} vectors: --count N shows more, --out FILE.png draws them"
         console.print(more, soft_wrap=True)
 
 
-def _legend(console: Console, layout: Layout) -> str:
-    if _in_bars(console, layout):
-        return "bars up: positive entries; bars down: negative ones"
-    if is_coloured(console) and not layout.is_line:
+def _legend(console: Console) -> str:
+    if is_coloured(console):
         return "red: positive entries; blue: negative ones; grey: zero"
     return "#  +  .  -  =   large, small, zero, small and negative, large and negative"
 
 
 def _panels_across(console: Console, layout: Layout, wanted: int) -> int:
-    if layout.is_line:
-        needed = _LARGEST_PIXEL * layout.height * layout.width
-    else:
-        needed = layout.width * (1 if is_coloured(console) else 2)
+    needed = layout.height * layout.width if layout.is_line else layout.width
+    needed *= 1 if is_coloured(console) else 2
     room = min(max(needed, _PANEL), console.width) + _GAP
     return max(1, min(wanted, (console.width + _GAP) // room))
 
@@ -76,16 +68,14 @@ def _panels_across(console: Console, layout: Layout, wanted: int) -> int:
 def _panels(console: Console, basis: Basis, wanted: int, width: int) -> list[list[Text]]:
     if not wanted:
         return []
-    layout = layout_of(basis.space)
-    if _in_bars(console, layout):
-        return [_line(values, width) for values in _vectors(basis, wanted, width)]
+    layout, coloured = layout_of(basis.space), is_coloured(console)
+    across = width if coloured else (width + 1) // 2
+    high = across if layout.is_line else max(8, 2 * console.height)
+    images, _ = leading_images(basis, wanted, high, across)
     if layout.is_line:
-        vectors = _vectors(basis, wanted, (width + 1) // 2)
-        return [_characters(values[None]) for values in vectors]
-    if not is_coloured(console):
-        images = _fitting(basis, wanted, (width + 1) // 2, 2 * console.height)
+        images = images.reshape(wanted, 1, -1)
+    if not coloured:
         return [_characters(image) for image in images]
-    images = _fitting(basis, wanted, width, 2 * console.height)
     return [_half_blocks(_enlarged(value_colours(image, layout), width)) for image in images]
 
 
@@ -98,12 +88,11 @@ def print_orbits(basis: Basis, console: Console | None = None) -> None:
         If the basis is not made of orbits.
     """
     console = console or screen()
-    orbits = orbit_image(basis, _MOST_PIXELS)
-    step = max(1, -(-orbits.labels.shape[1] // console.width))
+    orbits = orbit_image(basis, _MOST_LINES, console.width)
     signed, zeros = bool((orbits.signs < 0).any()), bool((orbits.labels < 0).any())
     if is_coloured(console):
         _title(console, basis, "a colour for each orbit")
-        panel = _half_blocks(_enlarged(orbits.colours[::step, ::step], console.width))
+        panel = _half_blocks(_enlarged(orbits.colours, console.width))
         legend = (
             f"one colour: one weight{'; darker: its negative' * signed}{'; white: zero' * zeros}"
         )
@@ -111,18 +100,13 @@ def print_orbits(basis: Basis, console: Console | None = None) -> None:
         _title(console, basis, "a letter for each orbit")
         panel = [
             Text("".join(_LETTERS[n % len(_LETTERS)] if n >= 0 else "." for n in row))
-            for row in orbits.labels[::step, ::step].tolist()
+            for row in orbits.labels.tolist()
         ]
         legend = f"one letter: one weight{', or its negative' * signed}{'; a dot: zero' * zeros}"
         legend += f"; after {_LETTERS[-1]} comes {_LETTERS[0]} again" * (basis.rank > len(_LETTERS))
     console.print(*panel, legend, sep="\n", soft_wrap=True)
-    if step > 1 or orbits.labels.size < basis.space.dimension:
+    if orbits.labels.size < basis.space.dimension:
         console.print("not every entry is shown: --out FILE.png draws more", soft_wrap=True)
-
-
-def _in_bars(console: Console, layout: Layout) -> bool:
-    """Whether vectors are drawn as bars, of characters that not every encoding has."""
-    return layout.is_line and not console.options.ascii_only
 
 
 def _title(console: Console, basis: Basis, what: str) -> None:
@@ -145,11 +129,6 @@ def _print_row(console: Console, panels: list[list[Text]], start: int) -> None:
 
 
 # --- images -------------------------------------------------------------------------------------
-
-
-def _fitting(basis: Basis, count: int, width: int, height: int) -> np.ndarray:
-    """The first basis vectors as images of at most a width and height, in pixels."""
-    return shrunk(leading_images(basis, count, _MOST_PIXELS).values, max(8, height), width)
 
 
 def _enlarged(image: np.ndarray, width: int) -> np.ndarray:
@@ -176,23 +155,3 @@ def _characters(image: np.ndarray) -> list[Text]:
     share = image / max(float(np.abs(image).max(initial=0.0)), 1e-300)
     level = np.sign(share) * (1 + (np.abs(share) > 0.5)) * (np.abs(share) > 1e-12)
     return [Text(" ".join(_PLAIN[int(value) + 2] for value in row)) for row in level]
-
-
-# --- lines --------------------------------------------------------------------------------------
-
-
-def _vectors(basis: Basis, count: int, width: int) -> np.ndarray:
-    images = leading_images(basis, count, _MOST_PIXELS).values
-    return shrunk(images.reshape(len(images), 1, -1), 1, width)[:, 0]
-
-
-def _line(values: np.ndarray, width: int) -> list[Text]:
-    """Bars upwards for positive numbers and, in a second row, downwards for negative ones."""
-    share = values / max(float(np.abs(values).max(initial=0.0)), 1e-300)
-    stretch = max(1, min(_LARGEST_PIXEL, width // max(1, len(values))))
-    up = "".join(_UP[round(8 * max(0.0, value))] * stretch for value in share)
-    down = "".join(_DOWN[round(3 * max(0.0, -value))] * stretch for value in share)
-    return [
-        Text(up, style=Style(color=Color.from_rgb(*POSITIVE))),
-        Text(down, style=Style(color=Color.from_rgb(*NEGATIVE))),
-    ]

@@ -7,11 +7,16 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from equibasis.errors import EquibasisError, GroupError, SolverError, SpaceError
+from equibasis.linalg.memory import refuse_beyond_memory
 from equibasis.solvers import dense, kernel, orbits, projector, svd
-from equibasis.solvers.basis import Basis, make_basis, rank_expected
-from equibasis.solvers.constraints import has_whole_constraints
-from equibasis.solvers.interface import Cost, Solver, check_memory
+from equibasis.solvers.basis import Basis, make_basis
+from equibasis.solvers.constraints import whole_constraints
+from equibasis.solvers.interface import Cost, Solver
+from equibasis.solvers.ranks import expected_rank
+from equibasis.solvers.reynolds import known_rank
 from equibasis.solvers.tables import Table
 from equibasis.symmetry.catalog import find_group
 from equibasis.symmetry.group import Group
@@ -129,10 +134,8 @@ def _order(space: HomSpace) -> int | None:
     """How many elements the generators make; ``None`` for more than can be listed."""
     if space.complete or space.continuous or not orbits.SOLVER.obstacle(space):
         return len(space.elements)
-    try:
-        return int(space.class_characters.sizes.sum())
-    except GroupError:
-        return None
+    known = space.class_characters
+    return None if isinstance(known, GroupError) else int(known.sizes.sum())
 
 
 @dataclass(frozen=True)
@@ -243,10 +246,8 @@ def _types(space: HomSpace, side: str) -> str:
 
 
 def _known_rank(space: HomSpace) -> int | None:
-    """The rank where characters or weights give it."""
-    if space.complete:
-        return rank_expected(space)
-    return space.rank_by_weights if space.continuous else None
+    """The rank where characters, type by type, or weights give it."""
+    return expected_rank(space).rank if space.complete else known_rank(space)
 
 
 def _rank_beforehand(space: HomSpace) -> str:
@@ -255,7 +256,8 @@ def _rank_beforehand(space: HomSpace) -> str:
         return f"{rank:,}, from {'characters' if space.complete else 'weights'}"
     if not space.continuous:
         return "counted when solved: only generators are listed"
-    if all(has_whole_constraints(pair) for pair in _pairs(space).values()):
+    pairs = _pairs(space).values()
+    if all(whole_constraints(pair, np.arange(0)) is not None for pair in pairs):
         held = "held to that of its constraints modulo a prime"
     else:
         held = "and its entries are no fractions, so that null spaces alone tell"
@@ -331,7 +333,9 @@ def _treated(
 
 def _solved(solver: Solver, space: HomSpace, whole: bool, what: str) -> Any:
     """The table of a pair of types, or where a solver treats the ``whole`` space, all tables."""
-    check_memory(solver, space)
+    needed, what_for = solver.cost(space).memory, f"solver {solver.name!r} for {space}"
+    remedy = "choose a smaller space, or another --solver"
+    refuse_beyond_memory(needed, what_for, SolverError, remedy)
     try:
         if whole:
             assert solver.solve_whole is not None

@@ -9,7 +9,7 @@ from equibasis.errors import EquibasisError
 from equibasis.linalg.components import diagonal_blocks
 from equibasis.solvers.basis import TOLERANCE, Basis, check_is_basis
 from equibasis.solvers.blocks import Block
-from equibasis.solvers.tables import MatrixTable, OrbitTable, matrix_of
+from equibasis.solvers.tables import MatrixTable, matrix_of
 from equibasis.symmetry.constructions import same_representation
 from equibasis.symmetry.summands import Summand
 
@@ -82,18 +82,15 @@ def same_summand(a: Summand, b: Summand) -> bool:
 def _same_columns(a: Block, b: Block) -> bool:
     """Whether two tables are seen to be one without a matrix of either."""
     one, other = a.table, b.table
-    if isinstance(one, OrbitTable) and isinstance(other, OrbitTable):
-        # Rows follow from the first where both are moved by one group.
-        moved_alike = one.rows == 1 or (
-            same_representation(a.space.input, b.space.input)
-            and same_representation(a.space.output, b.space.output)
-        )
-        same_labels = np.array_equal(one.labels, other.labels)
-        return moved_alike and same_labels and same_array(one.signs, other.signs)
-    return (
-        isinstance(one, MatrixTable)
-        and isinstance(other, MatrixTable)
-        and np.array_equal(one.values, other.values)
+    if isinstance(one, MatrixTable) or isinstance(other, MatrixTable):
+        values = [each.values for each in (one, other) if isinstance(each, MatrixTable)]
+        return len(values) == 2 and np.array_equal(values[0], values[1])
+    if not (np.array_equal(one.labels, other.labels) and same_array(one.signs, other.signs)):
+        return False
+    # Other rows follow from the first where both are moved by one group.
+    return one.rows == 1 or (
+        same_representation(a.space.input, b.space.input)
+        and same_representation(a.space.output, b.space.output)
     )
 
 

@@ -24,8 +24,10 @@ from equibasis.solvers.tables import (
     OrbitTable,
     Table,
     largest_change,
+    orthonormality_error,
 )
 from equibasis.symmetry.hom_space import HomSpace
+from equibasis.symmetry.representations import signs_of
 from equibasis.symmetry.spaces import Shape
 from equibasis.symmetry.summands import whereabouts
 
@@ -132,20 +134,17 @@ class Basis:
         EquibasisError
             If it does not fit in memory.
         """
-        if isinstance(number, slice):
-            numbers = range(self.rank)[number]
-            self._refuse_beyond_memory(8.0 * len(numbers) * self.space.dimension, "some vectors")
-            if numbers.step == 1:
-                return self._vectors(numbers.start, numbers.stop)
-            return np.concatenate(
-                [self._vectors(0, 0), *(self._vectors(j, j + 1) for j in numbers)]
-            )
-        j = operator.index(number)
-        if not -self.rank <= j < self.rank:
-            raise IndexError(f"{self!r} has no vector {j}")
-        self._refuse_beyond_memory(8.0 * self.space.dimension, "a vector")
-        j %= self.rank
-        return self._vectors(j, j + 1)[0]
+        if not isinstance(number, slice):
+            j = operator.index(number)
+            if not -self.rank <= j < self.rank:
+                raise IndexError(f"{self!r} has no vector {j}")
+            j %= self.rank
+            return self[j : j + 1][0]
+        numbers = range(self.rank)[number]
+        self._refuse_beyond_memory(8.0 * len(numbers) * self.space.dimension, "some vectors")
+        if numbers.step == 1:
+            return self._vectors(numbers.start, numbers.stop)
+        return np.concatenate([self._vectors(0, 0), *(self._vectors(j, j + 1) for j in numbers)])
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """W_0, W_1, …, each of shape (k, m)."""
@@ -285,27 +284,26 @@ class Basis:
         space, rank = self.space, self.rank
         number = label_type(rank)
         size = np.dtype(number).itemsize
-        self._refuse_beyond_memory((size + 1) * space.dimension)
+        self._refuse_beyond_memory(3.0 * (size + 1) * space.dimension)
         labels = np.full((space.k, space.m), -1, dtype=number)
         sizes = np.empty(rank, dtype=np.int64)
         signs = np.ones((space.k, space.m), dtype=np.int8)
         for block in self.blocks:
-            table, d, c = block.table, block.output.multiplicity, block.input.multiplicity
-            assert isinstance(table, OrbitTable)
-            small, turned = block.labels()
-            starts = block.start + np.arange(d * c, dtype=number).reshape(d, c) * table.rank
-            sizes[block.start : block.start + block.rank] = np.tile(table.sizes, d * c)
-            flips = np.ones(small.shape, dtype=np.int8) if turned is None else turned
-            for b in range(d):
-                place = np.ix_(block.output.index[:, b], block.input.index.ravel())
-                part = np.where(small[:, :, None] < 0, -1, small[:, :, None] + starts[b])
-                labels[place] = part.reshape(len(small), -1)
-                part = np.repeat(flips[:, :, None], c, axis=2)
-                if block.output.signs is not None:
-                    part = part * block.output.signs[:, b, None, None]
-                if block.input.signs is not None:
-                    part = part * block.input.signs
-                signs[place] = np.where(small[:, :, None] < 0, 1, part).reshape(len(small), -1)
+            table, output, input_ = block.table, block.output, block.input
+            sizes[block.start : block.start + block.rank] = np.tile(
+                table.sizes, output.multiplicity * input_.multiplicity
+            )
+            small, turned = (  # (t, 1, s, 1), to be followed by copies of both
+                np.ones(1, np.int8) if each is None else each[:, None, :, None]
+                for each in block.labels()
+            )
+            copies = np.arange(output.multiplicity * input_.multiplicity, dtype=number)
+            starts = block.start + table.rank * copies.reshape(-1, 1, input_.multiplicity)
+            found = np.where(small < 0, -1, small + starts)
+            sign = turned * signs_of(output)[:, :, None, None] * signs_of(input_)
+            place = np.ix_(output.index.ravel(), input_.index.ravel())
+            labels[place] = found.reshape(output.index.size, -1)
+            signs[place] = np.where(small < 0, 1, sign).reshape(output.index.size, -1)
         flat = None if (signs > 0).all() else signs.ravel()
         return OrbitColumns(labels.ravel(), sizes, flat)
 
@@ -367,34 +365,11 @@ def make_basis(space: HomSpace, tables: Sequence[Sequence[Table]], solver: str) 
 def measure(basis: Basis) -> Checks:
     """The errors of a basis, each from its definition, each pair of types once."""
     orthonormality = equivariance = 0.0
-    for block in _distinct(basis):
-        orthonormality = max(orthonormality, _orthonormality(block.table))
+    for block in basis.blocks:
+        orthonormality = max(orthonormality, orthonormality_error(block.table))
         equivariance = max(equivariance, largest_change(block.table, block.space.balanced))
     expected = expected_rank(basis.space, basis.tables)
     return Checks(orthonormality, equivariance, expected.rank, expected.by)
-
-
-def _distinct(basis: Basis) -> Iterator[Block]:
-    """One block for each pair of types and table."""
-    seen = set()
-    for block in basis.blocks:
-        key = block.input.type, block.output.type, id(block.table)
-        if key not in seen:
-            seen.add(key)
-            yield block
-
-
-def _orthonormality(table: Table) -> float:
-    if isinstance(table, OrbitTable):
-        norms = table.sizes * (1 / np.sqrt(table.sizes)) ** 2
-        return float(np.abs(norms - 1.0).max(initial=0.0))
-    gram = table.values.T @ table.values
-    return float(np.abs(gram - np.eye(table.rank)).max(initial=0.0))
-
-
-def rank_expected(space: HomSpace, tables: Tables | None = None) -> int:
-    """dim Hom_G(X, Y), found otherwise than by solving for it, where that can be."""
-    return expected_rank(space, tables).rank
 
 
 def check_rank(rank: int, expected: int, by: str = "characters") -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from equibasis.errors import EquibasisError
 from equibasis.solvers.tables import MatrixTable, OrbitTable, Table, all_rows, matrix_of
 from equibasis.symmetry.hom_space import HomSpace
-from equibasis.symmetry.representations import PermutationRepresentation
+from equibasis.symmetry.representations import signs_of
 from equibasis.symmetry.summands import Summand
 
 
@@ -47,11 +47,8 @@ class Block:
 
     def labels(self) -> tuple[np.ndarray, np.ndarray | None]:
         """Labels and signs of all pairs of points, (dim W, dim V), of a table of orbits."""
-        table, input_, output = self.table, self.space.input, self.space.output
-        assert isinstance(table, OrbitTable)
-        assert isinstance(input_, PermutationRepresentation)
-        assert isinstance(output, PermutationRepresentation)
-        return all_rows(table, input_, output, self.space.generating)
+        assert isinstance(self.table, OrbitTable)
+        return all_rows(self.table, self.space)
 
     def entries(
         self, start: int, stop: int
@@ -87,11 +84,7 @@ class Block:
         of `Summand.index`, flattened.
         """
         (t, d), (s, c) = self.output.index.shape, self.input.index.shape
-        signs = np.ones((t, d, s, c), dtype=np.int8)
-        if self.output.signs is not None:
-            signs *= self.output.signs[:, :, None, None]
-        if self.input.signs is not None:
-            signs *= self.input.signs
+        signs = signs_of(self.output)[:, :, None, None] * signs_of(self.input)
         table = self.table
         N = table.values if isinstance(table, MatrixTable) else matrix_of(table, self.space)
         pairs = (part.reshape(t, d, s, c) * signs).transpose(1, 3, 0, 2).reshape(d * c, t * s)

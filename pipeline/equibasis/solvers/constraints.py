@@ -9,46 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from equibasis.linalg.kernel import commutator
 from equibasis.linalg.rational import in_units, units_of, whole_multiples
 from equibasis.symmetry.constructions import algebra_part
 from equibasis.symmetry.hom_space import HomSpace
-
-# Entries that are no more than this share of the largest are rounding.
-_ROUNDING = 1e-13
-
-
-def commutator(
-    on_input: sparse.csr_array, on_output: sparse.csr_array, kept: np.ndarray | None = None
-) -> sparse.csc_array:
-    """W -> ``on_output`` W - W ``on_input``, sparse (km, km), row-major.
-
-    Parameters
-    ----------
-    on_input, on_output
-        Matrices (m, m) and (k, k), of one element or Lie algebra element.
-    kept
-        The coordinates of vec(W) that may be non-zero, ascending int64 (s,): then those columns
-        alone, (km, s). ``None``: all.
-    """
-    m, n = on_input.shape[0], on_input.shape[0] * on_output.shape[0]
-    kept = np.arange(n) if kept is None else kept
-    o, i = np.divmod(kept, m)
-    left, right = sparse.csc_array(on_output)[:, o], sparse.csc_array(on_input.T)[:, i]
-    counts = np.diff(left.indptr), np.diff(right.indptr)
-    columns = [np.repeat(np.arange(len(kept)), count) for count in counts]
-    rows = np.concatenate(
-        [
-            left.indices.astype(np.int64) * m + i[columns[0]],
-            right.indices.astype(np.int64) + m * o[columns[1]],
-        ]
-    )
-    values = np.concatenate([left.data, -right.data])
-    entries = rows, np.concatenate(columns)
-    found = sparse.csc_array((values, entries), shape=(n, len(kept)))
-    if values.dtype == np.float64:
-        found.data[np.abs(found.data) <= _ROUNDING * np.abs(values).max(initial=0.0)] = 0.0
-    found.eliminate_zeros()
-    return found
 
 
 def constraints(space: HomSpace, kept: np.ndarray | None = None) -> Iterator[sparse.csc_array]:
@@ -103,8 +67,6 @@ def whole_constraints(space: HomSpace, kept: np.ndarray | None = None) -> WholeC
     """
     kept = np.arange(space.dimension) if kept is None else kept
     pairs = list(generators(space))
-    if not pairs:
-        return WholeConstraints([], np.ones(len(kept), dtype=np.int64))
     units = units_of([sparse.block_diag(pair, format="csr") for pair in pairs])
     if units is None:
         return None
@@ -120,8 +82,3 @@ def whole_constraints(space: HomSpace, kept: np.ndarray | None = None) -> WholeC
     o, i = np.divmod(kept, space.m)
     common = math.lcm(*np.unique(of_output).tolist())
     return WholeConstraints(found, of_input[i] * (common // of_output[o]))
-
-
-def has_whole_constraints(space: HomSpace) -> bool:
-    """Whether `whole_constraints` are found."""
-    return whole_constraints(space, np.arange(0)) is not None

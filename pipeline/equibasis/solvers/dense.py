@@ -8,9 +8,10 @@ from scipy import sparse
 from equibasis.errors import EquibasisError
 from equibasis.linalg.canonical import canonical_basis
 from equibasis.solvers.interface import Cost, Solver, lists_elements
-from equibasis.solvers.reynolds import dense_reynolds_operator
+from equibasis.solvers.reynolds import reynolds_operator
 from equibasis.solvers.tables import Table, table_of
 from equibasis.symmetry.hom_space import HomSpace
+from equibasis.symmetry.representations import signs_of
 
 # Operator, one Kronecker product, both factors of the SVD with its workspace, and the projector.
 _COPIES = 8
@@ -43,15 +44,11 @@ def solve_whole(space: HomSpace) -> dict[tuple[int, int], Table]:
     rank = 0
     for output in space.types.output:
         for input_ in space.types.input:
-            signs = [
-                1.0 if each.signs is None else each.signs[:, 0].astype(float)
-                for each in (output, input_)
-            ]
             rows = output.index[:, :1] * space.m + input_.index[:, 0]
             part = matrix[rows.ravel()].tocsc()
             kept = part[:, np.diff(part.indptr) > 0]
-            turned = np.broadcast_to(np.outer(*map(np.atleast_1d, signs)), rows.shape).ravel()
-            part = sparse.diags_array(turned) @ kept  # of the points in the order of the type
+            signs = np.outer(signs_of(output)[:, 0], signs_of(input_)[:, 0]).ravel().astype(float)
+            part = sparse.diags_array(signs) @ kept  # of the points in the order of the type
             table = table_of(
                 space.between(input_.type, output.type),
                 canonical_basis(sparse.csr_array(part @ part.T)),
@@ -64,8 +61,7 @@ def solve_whole(space: HomSpace) -> dict[tuple[int, int], Table]:
 
 
 def _canonical(space: HomSpace) -> sparse.csc_array:
-    operator = dense_reynolds_operator(space)
-    vectors, singular_values, _ = np.linalg.svd(operator)
+    vectors, singular_values, _ = np.linalg.svd(reynolds_operator(space).toarray())
     # A projector, orthogonal or not, has no singular value between 0 and 1.
     vectors = vectors[:, singular_values > 0.5]
     return canonical_basis(sparse.csr_array(vectors @ vectors.T))

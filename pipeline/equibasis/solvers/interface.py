@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from equibasis.errors import SolverError
-from equibasis.linalg.memory import refuse_beyond_memory
 from equibasis.solvers.tables import Table
 from equibasis.symmetry.hom_space import HomSpace
 
@@ -65,12 +63,3 @@ def lists_elements(space: HomSpace) -> str | None:
     if space.continuous:
         return f"{space.group} is continuous, so its elements cannot be listed"
     return None
-
-
-def check_memory(solver: Solver, space: HomSpace) -> None:
-    """Raise `SolverError` if a solver would take more memory than is free."""
-    what, remedy = (
-        f"solver {solver.name!r} for {space}",
-        "choose a smaller space, or another --solver",
-    )
-    refuse_beyond_memory(solver.cost(space).memory, what, SolverError, remedy)

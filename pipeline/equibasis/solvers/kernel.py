@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse import csgraph
 from scipy.sparse.linalg import expm_multiply
 
 from equibasis.linalg.canonical import pivoted_cholesky, without_rounding
+from equibasis.linalg.components import touching
 from equibasis.linalg.exact import annihilates, canonical_columns, integral_basis
 from equibasis.linalg.kernel import null_spaces
 from equibasis.solvers.constraints import (
@@ -25,7 +25,7 @@ from equibasis.solvers.constraints import (
     whole_constraints,
 )
 from equibasis.solvers.interface import Cost, Solver, no_obstacle
-from equibasis.solvers.reynolds import hom_dimension
+from equibasis.solvers.reynolds import known_rank
 from equibasis.solvers.tables import MatrixTable, Table, table_of
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.representations import Representation
@@ -50,15 +50,8 @@ def cost(space: HomSpace) -> Cost:
     """The constraints and, where the rank is known, the basis, dense, with what it is made of."""
     n = float(space.dimension)
     entries = n * space.output.order * (space.input.row_entries + space.output.row_entries)
-    columns = n * (_known_rank(space) or 0)
+    columns = n * (known_rank(space) or 0)
     return Cost(60 * entries + 24 * columns, 1e-2 + 4e-7 * entries + 2e-7 * columns)
-
-
-def _known_rank(space: HomSpace) -> int | None:
-    """dim Hom_G(V, W) where it takes no solving and no listing."""
-    if space.complete:
-        return hom_dimension(space)
-    return space.rank_by_weights if space.continuous else None
 
 
 def solve(space: HomSpace) -> Table:
@@ -67,7 +60,7 @@ def solve(space: HomSpace) -> Table:
     Where the generators are made of fractions, or of their square roots as in symmetric powers, it
     is the exact one, each entry rounded once.
     """
-    rank = _known_rank(space)
+    rank = known_rank(space)
     if rank == 0:
         return table_of(space, np.zeros((space.dimension, 0)))
     alive, operator = _operator(space)
@@ -136,12 +129,7 @@ def _canonical(kept: np.ndarray, basis: np.ndarray) -> Iterator[_Part]:
         basis.shape[1],
     )
     factor, pivot = factors[0], pivots[0]
-    pattern = sparse.csr_array(factor)
-    graph = sparse.block_array([[None, pattern], [pattern.T, None]], format="csr")
-    label = csgraph.connected_components(graph, directed=False)[1]
-    of_rows, of_columns = label[: len(kept)], label[len(kept) :]
-    for number in np.unique(of_columns):
-        (rows,), (columns,) = np.nonzero(of_rows == number), np.nonzero(of_columns == number)
+    for rows, columns in touching(sparse.csr_array(factor)):
         yield _Part(kept[rows], factor[np.ix_(rows, columns)], kept[pivot[columns]])
 
 
@@ -215,17 +203,9 @@ def _half_turns(rho: Representation) -> dict[int, np.ndarray]:
     signs = expm_multiply(moves, vectors, traceA=0.0) / vectors
     nearest = np.rint(signs[:, :1])
     off = np.abs(signs - nearest) + 2 * (np.abs(nearest) != 1) + ~antisymmetric[:, None]
-    return {
-        a: signs.astype(np.int8)
-        for a, (error, signs) in enumerate(
-            zip(
-                off.reshape(len(rho.algebra), -1).max(axis=1),
-                nearest.reshape(len(rho.algebra), -1),
-                strict=True,
-            )
-        )
-        if error < _HALF_TURN
-    }
+    count = len(rho.algebra)
+    (found,) = np.nonzero(off.reshape(count, -1).max(axis=1) < _HALF_TURN)
+    return {a: nearest.reshape(count, -1)[a].astype(np.int8) for a in found.tolist()}
 
 
 SOLVER = Solver(

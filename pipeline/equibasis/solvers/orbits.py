@@ -8,20 +8,18 @@ of p = 0.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse import csgraph
 
+from equibasis.linalg.components import leaders
 from equibasis.solvers.interface import Cost, Solver
-from equibasis.solvers.tables import OrbitTable, numbered_by_row, schreier_tree, wrong_moves
+from equibasis.solvers.tables import OrbitTable, WrongMove, numbered_by_row, wrong_moves
 from equibasis.symmetry.hom_space import HomSpace
-from equibasis.symmetry.pair_orbits import double_cover
 from equibasis.symmetry.representations import PermutationRepresentation, signs_of
 
-# Edges that are drawn for each generator, and edges that are added at once where these are too few.
-_DRAWN, _ADDED = 8, 16
+# Rows that are followed for each generator before orbits are joined.
+_ROWS = 4
 
 
 def obstacle(space: HomSpace) -> str | None:
@@ -43,12 +41,7 @@ def cost(space: HomSpace) -> Cost:
 
 def solve(space: HomSpace) -> OrbitTable:
     """The orbits of the pairs (0, q), for two orbit types."""
-    input_, output = space.input, space.output
-    assert isinstance(input_, PermutationRepresentation)
-    assert isinstance(output, PermutationRepresentation)
-    if space.complete:
-        return _by_stabilizer(input_, output)
-    return _by_generators(space)
+    return _by_stabilizer(*space.permutations) if space.complete else _by_generators(space)
 
 
 def _by_stabilizer(
@@ -67,107 +60,40 @@ def _by_stabilizer(
 
 
 def _by_generators(space: HomSpace) -> OrbitTable:
-    """From elements of the stabilizer: along any edge of the orbit of p, and back along a tree.
+    """From every point q in an orbit of its own, joined wherever a generator leads to another.
 
-    Some edges, drawn with a fixed seed, nearly always give all of the stabilizer's orbits. Whether
-    they do is seen where an edge takes a pair into another orbit: then that edge is added.
+    An element moves the pairs of a row p to those of another, both reached from row 0 along a tree:
+    so it joins points of row 0, which some element of the stabilizer does. A few rows nearly always
+    give all of its orbits; where they do not, others are found wrong then.
     Source: Schreier's lemma, e.g. Seress, *Permutation Group Algorithms*, §4.2.
     """
-    tree = _Tree.of(space)
-    label = np.arange(tree.points)
-    draws = np.random.RandomState(0).randint(space.k, size=(_DRAWN, len(tree.generators)))
-    edges = [(0, g) for g in tree.generators]
-    edges += [(int(p), g) for row in draws for p, g in zip(row, tree.generators, strict=True)]
-    while edges:
-        for p, g in edges:
-            label = _joined(label, *tree.around(p, g))
-        table = _table(label, space)
-        edges = [
-            (int(moved.rows[row]), moved.element)
-            for moved in wrong_moves(table, space)
-            for row in np.flatnonzero(moved.wrong.any(axis=1))[:1]
-        ][:_ADDED]
+    table = OrbitTable(space.k, np.arange(space.m, dtype=np.int32))
+    while moves := list(wrong_moves(table, space, _ROWS)):
+        table = _joined(table, moves)
     return table
 
 
-@dataclass(frozen=True, eq=False)
-class _Tree:
-    """Paths from every p of an orbit to p = 0, and what moving along them does to q.
+def _joined(table: OrbitTable, moves: Sequence[WrongMove]) -> OrbitTable:
+    """The table after some orbits are joined, each of which is two, itself and its negative."""
+    rank = table.rank
 
-    Where signs occur, each q is two points, itself and its negative q + t.
+    def number(labels: np.ndarray, signs: np.ndarray) -> np.ndarray:
+        return np.where(labels < 0, 2 * rank, labels + rank * (signs < 0))
 
-    Attributes
-    ----------
-    points
-        t, or 2 t with signs.
-    generators
-        Their positions.
-    along, back
-        Where g takes the points q, and the other way: integers (points,) each.
-    """
-
-    output: PermutationRepresentation
-    points: int
-    generators: tuple[int, ...]
-    along: dict[int, np.ndarray]
-    back: dict[int, np.ndarray]
-    parent: np.ndarray
-    element: np.ndarray
-
-    @staticmethod
-    def of(space: HomSpace) -> _Tree:
-        input_, output = space.input, space.output
-        assert isinstance(input_, PermutationRepresentation)
-        assert isinstance(output, PermutationRepresentation)
-        signed = input_.signs is not None or output.signs is not None
-        along = {
-            g: double_cover(input_.index[g], signs_of(input_)[g]) if signed else input_.index[g]
-            for g in space.generating
-        }
-        parent, element = np.zeros((2, space.k), dtype=np.int64)
-        for g, parents, children in schreier_tree(output, space.generating):
-            parent[children], element[children] = parents, g
-        back = {g: np.argsort(images) for g, images in along.items()}
-        points = 2 * space.m if signed else space.m
-        return _Tree(output, points, space.generating, along, back, parent, element)
-
-    def around(self, p: int, g: int) -> tuple[np.ndarray, np.ndarray]:
-        """Pairs of points q of row 0 that are in one orbit, as (p, q) moves along g."""
-        there = self._turned(self.along[g], g, p)
-        return self._home(p, np.arange(self.points)), self._home(self.output.index[g, p], there)
-
-    def _home(self, p: int, q: np.ndarray) -> np.ndarray:
-        """The points of row 0 that (p, q) are moved to along the tree."""
-        while p:
-            g, above = int(self.element[p]), int(self.parent[p])
-            q = self._turned(self.back[g][q], g, above)
-            p = above
-        return q
-
-    def _turned(self, q: np.ndarray, g: int, p: int) -> np.ndarray:
-        if self.output.signs is None or self.output.signs[g, p] > 0:
-            return q
-        return (q + self.points // 2) % self.points
-
-
-def _table(label: np.ndarray, space: HomSpace) -> OrbitTable:
-    """The table from the lowest point of each orbit."""
-    if len(label) == space.m:
-        return numbered_by_row(label, None, space.k)
-    positive, negative = label[: space.m], label[space.m :]
-    first = np.where(positive == negative, -1, np.minimum(positive, negative))
-    return numbered_by_row(first, np.where(positive < negative, 1, -1), space.k)
-
-
-def _joined(label: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The lowest point of the orbit of each point after some pairs of points are joined."""
-    n = len(label)
-    rows, columns = np.concatenate([np.arange(n), one]), np.concatenate([label, other])
-    graph = sparse.csr_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(n, n))
-    joined: np.ndarray = csgraph.connected_components(graph, directed=False)[1]
-    first = np.full(n, n)
-    np.minimum.at(first, joined, np.arange(n))
-    return first[joined]
+    signs = np.ones(len(table.labels), np.int8) if table.signs is None else table.signs
+    pairs = [
+        (number(move.here, sign), number(move.there, sign * move.turned))
+        for move in moves
+        for sign in (np.ones(1), -np.ones(1))
+    ]
+    lowest = leaders(2 * rank + 1, *(np.concatenate(each) for each in zip(*pairs, strict=True)))
+    positive, negative = (lowest[number(table.labels, s)] for s in (signs, -signs))
+    none = positive == negative
+    _, index, which = np.unique(
+        np.minimum(positive, negative), return_index=True, return_inverse=True
+    )
+    first = np.where(none, -1, index[which])
+    return numbered_by_row(first, np.where(positive < negative, 1, -1), table.rows)
 
 
 SOLVER = Solver("orbits", "the orbits of index pairs; (signed) permutations", obstacle, cost, solve)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +15,7 @@ from equibasis.solvers.orbits import solve as solve_orbits
 from equibasis.solvers.reynolds import hom_dimension
 from equibasis.solvers.tables import Table
 from equibasis.symmetry.hom_space import HomSpace
-from equibasis.symmetry.listing import has_finite_order
-from equibasis.symmetry.representations import PermutationRepresentation
+from equibasis.symmetry.listing import ClassCharacters, has_finite_order
 
 # By what a rank may be known, the strongest first.
 MEANS = ("characters", "orbits", "weights", "rank modulo p", "null spaces")
@@ -52,29 +50,25 @@ def expected_rank(
     says nothing: `verify_basis` finds the orbits anew.
     """
     types = space.types
-    unlisted: GroupError | None = None
-    known: dict[tuple[int, int], int] = {}
-    for output, row in zip(types.output, tables or (), strict=tables is not None):
-        for input_, table in zip(types.input, row, strict=True):
-            known[output.type, input_.type] = table.rank
-    traces = None
-    if not (space.complete or space.continuous or _permuted(*types.representations)):
-        try:
-            traces = space.class_characters
-        except GroupError as error:  # too many to list: each pair on its own
-            unlisted = error
+    known = {
+        (output.type, input_.type): table.rank
+        for output, row in zip(types.output, tables or (), strict=tables is not None)
+        for input_, table in zip(types.input, row, strict=True)
+    }
+    listed = None
+    if not (space.complete or space.continuous or space.is_permuted):
+        listed = space.class_characters  # or why not: then each pair on its own
 
-    @functools.cache
     def of_pair(input_: int, output: int) -> ExpectedRank:
         pair = space.between(input_, output).balanced
         if space.complete:
             return ExpectedRank(hom_dimension(pair), "characters")
-        if traces is not None:
-            return ExpectedRank(traces.product(input_, output), "characters")
+        if isinstance(listed, ClassCharacters):
+            return ExpectedRank(listed.product(input_, output), "characters")
         if space.continuous and (rank := pair.rank_by_weights) is not None:
             return ExpectedRank(rank, "weights")
-        if not _permuted(pair.input, pair.output):
-            return _of_constraints(pair, unlisted)
+        if not pair.is_permuted:
+            return _of_constraints(pair, listed)
         if (input_, output) in known:
             return ExpectedRank(known[input_, output], "orbits")
         return ExpectedRank(solve_orbits(space.between(output, input_)).rank, "orbits")
@@ -86,10 +80,6 @@ def expected_rank(
             rank += output.multiplicity * input_.multiplicity * found.rank
             by = max(by, MEANS.index(found.by))
     return ExpectedRank(rank, MEANS[by])
-
-
-def _permuted(*representations: object) -> bool:
-    return all(isinstance(rho, PermutationRepresentation) for rho in representations)
 
 
 def _of_constraints(space: HomSpace, unlisted: GroupError | None) -> ExpectedRank:

@@ -33,6 +33,13 @@ def hom_dimension(space: HomSpace) -> int:
     return round(mean)
 
 
+def known_rank(space: HomSpace) -> int | None:
+    """dim Hom_G(X, Y) from characters or weights, where it takes no solving and no listing."""
+    if space.complete:
+        return hom_dimension(space)
+    return space.rank_by_weights if space.continuous else None
+
+
 def reynolds_operator(space: HomSpace) -> sparse.csr_array:
     r"""P = 1/|G| Σ ρ₂(g) ⊗ ρ₁(g⁻¹)ᵀ, sparse of shape (km, km), float64.
 
@@ -48,13 +55,3 @@ def reynolds_operator(space: HomSpace) -> sparse.csr_array:
     rows, columns = (np.concatenate([term.coords[axis] for term in terms]) for axis in (0, 1))
     values = np.concatenate([term.data for term in terms]) / order
     return sparse.csr_array((values, (rows, columns)), shape=(space.dimension,) * 2)
-
-
-def dense_reynolds_operator(space: HomSpace) -> np.ndarray:
-    r"""`reynolds_operator` the textbook way, a dense array of shape (km, km), float64."""
-    space = space.enumerated
-    dual = space.input.dual
-    operator = np.zeros((space.dimension,) * 2)
-    for g in range(space.output.order):
-        operator += np.kron(space.output.matrix(g).toarray(), dual.matrix(g).toarray())
-    return operator / space.output.order

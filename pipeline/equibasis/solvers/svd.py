@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import sparse
 
-from equibasis.linalg.canonical import canonical_basis, projector_of
-from equibasis.linalg.components import Blocks, assemble, diagonal_blocks
+from equibasis.linalg.canonical import canonical_of_blocks
+from equibasis.linalg.components import Blocks, diagonal_blocks
 from equibasis.solvers.interface import Cost, Solver, lists_elements
 from equibasis.solvers.reynolds import reynolds_operator
 from equibasis.solvers.tables import Table, table_of
@@ -29,7 +29,7 @@ def cost(space: HomSpace) -> Cost:
 def solve(space: HomSpace) -> Table:
     """Left singular vectors of each block of the Reynolds operator, made canonical."""
     operator = reynolds_operator(space)
-    return table_of(space, canonical_basis(assemble(_projectors(operator), operator.shape[0])))
+    return table_of(space, canonical_of_blocks(_projectors(operator), operator.shape[0]))
 
 
 def _projectors(operator: sparse.csr_array) -> Iterator[Blocks]:
@@ -39,8 +39,8 @@ def _projectors(operator: sparse.csr_array) -> Iterator[Blocks]:
         ranks = (singular_values > 0.5).sum(axis=1)
         for rank in np.unique(ranks[ranks > 0]):
             of_rank = ranks == rank
-            selected = Blocks(blocks.indices[of_rank], blocks.values[of_rank])
-            yield projector_of(selected, rank, vectors[of_rank])
+            kept = vectors[of_rank, :, :rank]
+            yield Blocks(blocks.indices[of_rank], kept @ kept.transpose(0, 2, 1))
 
 
 SOLVER = Solver(

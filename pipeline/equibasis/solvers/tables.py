@@ -15,6 +15,7 @@ from equibasis.linalg.memory import refuse_beyond_memory
 from equibasis.solvers.constraints import commutator
 from equibasis.symmetry.constructions import algebra_part
 from equibasis.symmetry.hom_space import HomSpace
+from equibasis.symmetry.pair_orbits import numbered
 from equibasis.symmetry.representations import PermutationRepresentation, signs_of
 
 # Entries that are treated at once: enough to outweigh a loop in Python, few enough for the cache.
@@ -53,6 +54,8 @@ class OrbitTable:
         _check_array(self.labels, np.int32, 1, "labels")
         if self.signs is not None:
             _check_array(self.signs, np.int8, 1, "signs")
+            if np.array_equal(self.signs, np.ones_like(self.labels)):
+                object.__setattr__(self, "signs", None)
 
     def fits(self, k: int, m: int) -> bool:
         """Whether it is of maps from R^m to R^k."""
@@ -147,12 +150,7 @@ def schreier_tree(
         frontier = np.concatenate([np.zeros(0, dtype=np.int64), *fresh])
 
 
-def all_rows(
-    table: OrbitTable,
-    input_: PermutationRepresentation,
-    output: PermutationRepresentation,
-    generators: Sequence[int],
-) -> tuple[np.ndarray, np.ndarray | None]:
+def all_rows(table: OrbitTable, space: HomSpace) -> tuple[np.ndarray, np.ndarray | None]:
     """Labels and signs of all pairs (p, q), from those of p = 0.
 
     For W in Hom_G, W[index₂[g, p], index₁[g, q]] = signs₂[g, p] signs₁[g, q] W[p, q].
@@ -162,19 +160,19 @@ def all_rows(
     labels, signs
         int16 or int32 (rows, t), and int8 (rows, t) or ``None`` where all are +1.
     """
+    input_, output = space.permutations
     t = input_.dimension
     refuse_beyond_memory(4.0 * table.rows * t, "the table of a pair of orbit types")
     labels = np.empty((table.rows, t), dtype=np.int16 if table.rank < 2**15 else np.int32)
     labels[0] = table.labels
-    signed = any(each.signs is not None for each in (table, input_, output))
     signs = None
-    if signed:
-        signs = np.empty((table.rows, t), dtype=np.int8)
+    if any(each.signs is not None for each in (table, input_, output)):
+        signs = np.ones((table.rows, t), dtype=np.int8)
         signs[0] = 1 if table.signs is None else table.signs
-    inverse = np.argsort(input_.index[list(generators)], axis=1)
-    back = dict(zip(generators, inverse, strict=True))
+    inverse = np.argsort(input_.index[list(space.generating)], axis=1)
+    back = dict(zip(space.generating, inverse, strict=True))
     step, reached = max(1, _AT_ONCE // t), 1
-    for g, parents, children in schreier_tree(output, generators):
+    for g, parents, children in schreier_tree(output, space.generating):
         reached += len(children)
         for start in range(0, len(parents), step):
             parent, child = parents[start : start + step], children[start : start + step]
@@ -197,54 +195,37 @@ def numbered_by_row(first: np.ndarray, signs: np.ndarray | None, rows: int) -> O
 
     ``signs`` int8 (t,) is relative to that point, or ``None``.
     """
-    is_first = first == np.arange(len(first))
-    number = (np.cumsum(is_first) - 1).astype(np.int32)
-    labels = np.where(first < 0, -1, number[first]).astype(np.int32)
+    labels = numbered(first).astype(np.int32)
     if signs is not None:
         signs = np.where(labels < 0, 1, signs).astype(np.int8)
-        if (signs > 0).all():
-            signs = None
     return OrbitTable(rows, labels, signs)
 
 
 def table_of(space: HomSpace, matrix: np.ndarray | sparse.csc_array) -> Table:
     """The table of a canonical basis of Hom_G(V, W), given as a matrix (dim W · dim V, r).
 
+    Its columns, positive at their pivots and ordered by them, are orbits as they first occur.
+
     Raises
     ------
     EquibasisError
         If it is no table of orbits, though V and W are permuted.
     """
-    input_, output = space.input, space.output
-    if not (
-        isinstance(input_, PermutationRepresentation)
-        and isinstance(output, PermutationRepresentation)
-    ):
+    if not space.is_permuted:
         return MatrixTable(matrix if isinstance(matrix, np.ndarray) else matrix.toarray())
     matrix = sparse.csc_array(matrix)
-    t = input_.dimension
-    in_row = sparse.csr_array(matrix[:t])
-    if (np.diff(in_row.indptr) > 1).any():
+    in_row = sparse.csr_array(matrix[: space.m])
+    counts = np.diff(in_row.indptr)
+    if (counts > 1).any():
         raise EquibasisError("the basis of a space of permutations is not made of orbits")
-    entry = np.asarray(in_row.sum(axis=1))
-    column = np.full(t, -1, dtype=np.int64)
-    column[np.diff(in_row.indptr) > 0] = in_row.indices
-    distinct, lowest, which = np.unique(column, return_index=True, return_inverse=True)
-    first = np.where(column < 0, -1, lowest[which])
-    signs = np.sign(entry * entry[np.maximum(first, 0)])
-    table = numbered_by_row(first, np.where(first < 0, 1, signs), output.dimension)
-    # Column j of the matrix is orbit number[j] of the table.
-    number = np.full(matrix.shape[1], -1)
-    number[distinct[distinct >= 0]] = table.labels[lowest[distinct >= 0]]
+    labels = np.full(space.m, -1, dtype=np.int32)
+    labels[counts > 0] = in_row.indices
+    signs = np.where(np.asarray(in_row.sum(axis=1)) < 0, -1, 1).astype(np.int8)
+    table = OrbitTable(space.k, labels, signs)
     rebuilt = matrix_of(table, space)
-    ordered = np.argsort(number, kind="stable")
-    flips = np.sign(entry[lowest[distinct >= 0]])[np.argsort(number[distinct[distinct >= 0]])]
-    if (number < 0).any() or rebuilt.shape != matrix.shape:
+    same = rebuilt.shape == matrix.shape
+    if not same or np.abs((rebuilt - matrix).data).max(initial=0.0) > _ROUNDING:
         raise EquibasisError("the basis of a space of permutations is not made of orbits")
-    flipped = matrix[:, ordered] @ sparse.diags_array(flips)
-    off = float(np.abs((rebuilt - flipped).data).max(initial=0.0))
-    if off > _ROUNDING:
-        raise EquibasisError(f"the basis of a space of permutations is not made of orbits: {off}")
     return table
 
 
@@ -259,10 +240,7 @@ def matrix_of(table: Table, space: HomSpace) -> sparse.csc_array:
     refuse_beyond_memory(BYTES_AN_ENTRY * table.entries, "the matrix of a pair of orbit types")
     if isinstance(table, MatrixTable):
         return sparse.csc_array(table.values)
-    input_, output = space.input, space.output
-    assert isinstance(input_, PermutationRepresentation)
-    assert isinstance(output, PermutationRepresentation)
-    labels, signs = all_rows(table, input_, output, space.generating)
+    labels, signs = all_rows(table, space)
     rows = np.flatnonzero(labels >= 0)
     column = labels.ravel()[rows]
     values = 1.0 / np.sqrt(table.sizes[column])
@@ -272,13 +250,22 @@ def matrix_of(table: Table, space: HomSpace) -> sparse.csc_array:
     return sparse.csc_array((values, (rows, column)), shape=shape)
 
 
+def orthonormality_error(table: Table) -> float:
+    """max |BᵀB - I|."""
+    if isinstance(table, OrbitTable):
+        norms = table.sizes * (1 / np.sqrt(table.sizes)) ** 2
+        return float(np.abs(norms - 1.0).max(initial=0.0))
+    gram = table.values.T @ table.values
+    return float(np.abs(gram - np.eye(table.rank)).max(initial=0.0))
+
+
 def largest_change(table: Table, space: HomSpace) -> float:
     """max |ρ₂(g) W ρ₁(g⁻¹) - W| over columns W and elements g that generate the group.
 
     Of the Lie algebra, max |dρ₂(A) W - W dρ₁(A)| over the largest entry of dρ₁(A) and dρ₂(A).
     """
     if isinstance(table, OrbitTable):
-        return _orbits_changed(table, space)
+        return max((move.error for move in wrong_moves(table, space)), default=0.0)
     if not table.rank:
         return 0.0
     worst, shape = 0.0, (space.k, space.m, table.rank)
@@ -309,65 +296,59 @@ def _moved_by_algebra(table: MatrixTable, space: HomSpace) -> float:
     return worst
 
 
-def _orbits_changed(table: OrbitTable, space: HomSpace) -> float:
-    """The same for orbits: where an element moves a pair into another orbit, or to its negative."""
-    magnitude = np.append(1.0 / np.sqrt(table.sizes), 0.0)
-    worst = 0.0
-    for moved in wrong_moves(table, space):
-        one, other = moved.here[moved.wrong], moved.there[moved.wrong]
-        both = magnitude[one], magnitude[other]
-        off = np.where(one == other, both[0] + both[1], np.maximum(*both))
-        worst = max(worst, float(off.max()))
-    return worst
-
-
 @dataclass(frozen=True, eq=False)
 class WrongMove:
-    """Pairs (p, q), some rows of them, that an element moves elsewhere than a table says.
+    """The pairs of a row p, which an element moves elsewhere than a table says, some of them.
 
     Attributes
     ----------
-    element
-        Its position.
-    rows
-        Which p, int64 (n,).
     here, there
-        The labels of the pairs and of their images, (n, t).
-    wrong
-        Where these differ, or the signs do: bool (n, t).
+        The labels of the pairs and of their images, (t,).
+    turned
+        The signs of the images relative to them, int8 (t,).
+    error
+        The largest, of this row and some after it.
     """
 
-    element: int
-    rows: np.ndarray
     here: np.ndarray
     there: np.ndarray
-    wrong: np.ndarray
+    turned: np.ndarray
+    error: float
 
 
-def wrong_moves(table: OrbitTable, space: HomSpace) -> Iterator[WrongMove]:
+def wrong_moves(table: OrbitTable, space: HomSpace, most: int | None = None) -> Iterator[WrongMove]:
     """Whether every element that generates the group leaves the orbits of a table where they are.
 
     Yields
     ------
     WrongMove
-        For some rows and an element, where it does not.
+        For some rows and an element where it does not, ``most`` times an element.
     """
-    input_, output = space.input, space.output
-    assert isinstance(input_, PermutationRepresentation)
-    assert isinstance(output, PermutationRepresentation)
-    labels, signs = all_rows(table, input_, output, space.generating)
-    signed = any(each is not None for each in (signs, input_.signs, output.signs))
+    input_, output = space.permutations
+    labels, signs = all_rows(table, space)
+    magnitude = np.append(1.0 / np.sqrt(table.sizes), 0.0)
     step = max(1, _AT_ONCE // labels.shape[1])
+    signed = any(each is not None for each in (signs, input_.signs, output.signs))
+    turned = np.broadcast_to(np.int8(1), (step, labels.shape[1]))
     for g in space.generating:
+        found = 0
         for start in range(0, table.rows, step):
-            rows = np.arange(start, min(start + step, table.rows))
+            rows = slice(start, start + step)
             here, images = labels[rows], output.index[g, rows]
             there = labels[images].take(input_.index[g], axis=1)
             wrong = here != there
             if signed:
-                flips = signs_of(input_)[g] * signs_of(output)[g, rows, None]
+                turned = signs_of(input_)[g] * signs_of(output)[g, rows, None]
                 if signs is not None:
-                    flips = flips * signs[rows] * signs[images].take(input_.index[g], axis=1)
-                wrong |= (flips < 0) & (here >= 0)
+                    turned = turned * signs[rows] * signs[images].take(input_.index[g], axis=1)
+                wrong |= (turned < 0) & (here >= 0)
             if wrong.any():
-                yield WrongMove(g, rows, here, there, wrong)
+                row = int(wrong.any(axis=1).argmax())
+                one, other = magnitude[here[wrong]], magnitude[there[wrong]]
+                # A pair is in another orbit, or in its own with the other sign.
+                off = np.where(here[wrong] == there[wrong], one + other, np.maximum(one, other))
+                # Copies: views would keep all of the labels in memory.
+                first = here[row].copy(), there[row].copy(), turned[row].copy()
+                yield WrongMove(*first, float(off.max()))
+                if (found := found + 1) == most:
+                    break

@@ -107,10 +107,14 @@ def _result_or_error(future: Future[Any]) -> Any:
 
 @contextlib.contextmanager
 def own_processes(count: int) -> Iterator[Engine]:
-    """So many processes on this machine, which share the memory that is free."""
+    """So many processes on this machine, which share its memory.
+
+    All of it: what else runs when a sweep is planned may have ended before a job begins, and a job
+    for which too little is free when it begins fails alone.
+    """
     executor = _Apart(count)
     try:
-        yield Engine(executor, count, psutil.virtual_memory().available / count)
+        yield Engine(executor, count, psutil.virtual_memory().total / count)
     except BaseException:  # nobody wants what is still running
         executor.terminate()
         raise
@@ -164,8 +168,9 @@ def dask_cluster(address: str) -> Iterator[Engine]:
     with naming_extras("--scheduler"):
         from distributed import Client
     _check_scheduler(address)
-    for name in ("distributed", "tornado"):  # what goes wrong is told in a line, by us
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    for name in list(logging.root.manager.loggerDict):  # what goes wrong is told in a line, by us
+        if name.partition(".")[0] in ("distributed", "tornado"):  # some have levels of their own
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     client = Client(address, timeout=_CONNECTED, set_as_default=False)
     none = EquibasisError(
         f"the Dask scheduler at {address} has no workers: start some by 'dask worker {address}'"

@@ -1,10 +1,10 @@
-"""The index of a sweep: a row for each job, in their order, as CSV."""
+"""The index of a sweep, a row for each job in their order, and beside the folder its times."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,12 +21,12 @@ COLUMNS = (
     "output",
     "solver",
     "rank",
-    "seconds",
-    "peak_memory",
     "content_sha256",
     "status",
     "reason",
 )
+
+TIMES = ("file", "content_sha256", "seconds", "peak_memory")
 
 
 @dataclass(frozen=True)
@@ -41,36 +41,50 @@ class Result:
     reason: str = ""
 
 
+def times_path(folder: Path) -> Path:
+    """Where the times of a sweep are: beside its folder, in which nothing is of the day."""
+    folder = folder.absolute()
+    return folder.with_name(f"{folder.name}-times.csv")
+
+
 def write_index(folder: Path, jobs: Mapping[str, Job], results: Mapping[str, Result]) -> None:
-    """Write the index, whole or not at all; all but the times follows from jobs and results."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for file, job in jobs.items():
-        result = results.get(file, Result("not begun"))
-        writer.writerow([file, job.group, job.input, job.output, *_cells(job, result)])
-    write_text(folder / NAME, text.getvalue())
+    """Write the index, and the times beside the folder, each whole or not at all."""
+    found = {file: results.get(file, Result("not begun")) for file in jobs}
+    rows = ([file, *_cells(jobs[file], result)] for file, result in found.items())
+    write_text(folder / NAME, _csv(COLUMNS, rows))
+    solved = {file: result.solved for file, result in found.items() if result.solved}
+    timed = (
+        [file, each.content, f"{each.seconds:.3f}", each.peak_memory]
+        for file, each in solved.items()
+        if each.seconds is not None
+    )
+    write_text(times_path(folder), _csv(TIMES, timed))
 
 
 def _cells(job: Job, result: Result) -> list[object]:
+    named = [job.group, job.input, job.output]
     found = result.solved
     if found is None:
-        return [job.solver, "", "", "", "", result.status, result.reason]
-    seconds = "" if found.seconds is None else f"{found.seconds:.3f}"
-    memory = "" if found.peak_memory is None else found.peak_memory
-    return [found.solver, found.rank, seconds, memory, found.content, result.status, ""]
+        return [*named, job.solver, "", "", result.status, result.reason]
+    return [*named, found.solver, found.rank, found.content, result.status, ""]
+
+
+def _csv(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def with_times(folder: Path, kept: Mapping[str, Solved]) -> dict[str, Solved]:
-    """What is kept of a former run, with the times that its index has for the same content."""
+    """What is kept of a former run, with the times that it has noted for the same content."""
     try:
-        rows = list(csv.DictReader(io.StringIO(read_text(folder / NAME))))
+        rows = list(csv.DictReader(io.StringIO(read_text(times_path(folder)))))
         known = {(row["file"], row["content_sha256"]): row for row in rows}
-        return {
-            file: _timed(found, known.get((file, found.content))) for file, found in kept.items()
-        }
-    except (OSError, ValueError, KeyError, csv.Error):  # there is none, or it is no index
-        return dict(kept)
+    except (OSError, ValueError, KeyError, csv.Error):  # there are none, or they are no table
+        known = {}
+    return {file: _timed(found, known.get((file, found.content))) for file, found in kept.items()}
 
 
 def _timed(found: Solved, row: dict[str, str] | None) -> Solved:

@@ -26,7 +26,10 @@ def forecast_table(plan: Plan) -> Table:
     for name in ("rank", "seconds", "memory"):
         table.add_column(name, justify="right")
     table.add_column("", overflow="fold")
-    for name in [*plan.to_solve, *plan.kept, *plan.refused]:
+    why = dict.fromkeys(plan.kept, "there")
+    for reason, names in plan.refusals.items():  # which may be long: once
+        why |= dict.fromkeys(names, "refused: as above") | {names[0]: _cut(f"refused: {reason}")}
+    for name in [*plan.to_solve, *why]:
         job, forecast = plan.jobs[name], plan.forecasts[name]
         known, kept = forecast.prediction, forecast.kept
         cost = None if known is None else known.cost
@@ -38,9 +41,7 @@ def forecast_table(plan: Plan) -> Table:
             "" if rank is None else f"{rank:,}",
             "" if cost is None else f"{cost.seconds:.1g}",
             "" if cost is None else decimal(round(cost.memory)),
-            Text(
-                _cut(f"refused: {forecast.refusal}") if forecast.refusal else "there" * bool(kept)
-            ),
+            Text(why.get(name, "")),
         )
     return table
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +20,25 @@ from equibasis.errors import (
     WriteError,
     cannot_write,
 )
-from equibasis.files import check_writable, is_missing
+from equibasis.files import check_writable, is_missing, locked
 from equibasis.sweep.engines import Engine
-from equibasis.sweep.index import NAME, Result, with_times, write_index
+from equibasis.sweep.index import NAME, Result, times_path, with_times, write_index
 from equibasis.sweep.jobs import Job
 from equibasis.sweep.solving import Forecast, Solved, Task, foretell, solve_task
 from equibasis.symmetry.catalog import find_group, is_built_in
+from equibasis.symmetry.group import Group
 
 # Seconds between writings of the index, so that times are not lost with the process; and how often
 # as long as the last one took.
 _SAVED, _SHARE = 10.0, 20.0
 
+# Bytes of what was built beforehand that are kept for all jobs together.
+_MOST_KEPT = 2**28
+
 # Bytes that a process has before it solves anything.
 _PROCESS = 100e6
 
-# Refusals that are told of one by one.
+# Reasons why jobs are refused that are told, and jobs that are named of each.
 _MOST_TOLD = 5
 
 
@@ -65,6 +69,14 @@ class Plan:
         return {name: each.refusal for name, each in self.forecasts.items() if each.refusal}
 
     @property
+    def refusals(self) -> dict[str, list[str]]:
+        """The reasons why, each with its jobs."""
+        found: dict[str, list[str]] = {}
+        for name, reason in self.refused.items():
+            found.setdefault(reason, []).append(name)
+        return found
+
+    @property
     def kept(self) -> dict[str, Solved]:
         """The jobs whose files are there."""
         return {name: each.kept for name, each in self.forecasts.items() if each.kept}
@@ -91,22 +103,34 @@ def plan(
     EquibasisError
         If the engine fails.
     """
+    groups = {name: _group(name) for name in {job.group: None for job in jobs.values()}}
     tasks: dict[str, Task] = {}
     forecasts: dict[str, Forecast] = {}
     for name, job in jobs.items():
-        try:
-            group = job.group if is_built_in(job.group) else find_group(job.group)
-        except EquibasisError as error:
-            forecasts[name] = Forecast(refusal=str(error))
+        group = groups[job.group]
+        if isinstance(group, EquibasisError):
+            forecasts[name] = Forecast(refusal=str(group))
         else:
             path = (folder / name).absolute()
             tasks[name] = Task(group, job.input, job.output, job.solver, path)
     limit = engine.memory if memory_limit is None else memory_limit
+    room = _MOST_KEPT
     for name, found in _shown("predict", engine, foretell, tasks):
         if isinstance(found, Exception):
             found = Forecast(refusal=_reason(found))
-        forecasts[name] = _bounded(found, limit)
+        if found.built and len(found.built) <= room:
+            room -= len(found.built)
+            tasks[name] = replace(tasks[name], group=jobs[name].group, built=found.built)
+        forecasts[name] = _bounded(replace(found, built=b""), limit)
     return Plan(folder, jobs, tasks, {name: forecasts[name] for name in jobs})
+
+
+def _group(name: str) -> str | Group | EquibasisError:
+    """A group as workers are given it, or why there is none."""
+    try:
+        return name if is_built_in(name) else find_group(name)
+    except EquibasisError as error:
+        return error
 
 
 def _bounded(forecast: Forecast, limit: float | None) -> Forecast:
@@ -126,14 +150,52 @@ def _bounded(forecast: Forecast, limit: float | None) -> Forecast:
 
 def check_fits(plan: Plan) -> None:
     """Raise `ParametersError` naming the jobs that cannot be solved, if there are any."""
-    refused = [f"{plan.jobs[name]}: {reason}" for name, reason in plan.refused.items()]
-    if refused:
-        more = len(refused) - _MOST_TOLD
+    if refusals := plan.refusals:
+        told = [
+            f"{_first([str(plan.jobs[name]) for name in names], ', ')}: {reason}"
+            for reason, names in refusals.items()
+        ]
         raise ParametersError(
-            f"{len(refused)} of {len(plan.jobs)} problems cannot be solved, so none was begun "
-            f"(--skip leaves them out): {'; '.join(refused[:_MOST_TOLD])}"
-            + (f"; and {more} more, which --dry-run lists" if more > 0 else "")
+            f"{len(plan.refused)} of {len(plan.jobs)} problems cannot be solved, so none was begun "
+            f"(--skip leaves them out, --dry-run lists them): {_first(told, '; ')}"
         )
+
+
+def _first(texts: Sequence[str], between: str) -> str:
+    more = len(texts) - _MOST_TOLD
+    return between.join([*texts[:_MOST_TOLD], *([f"and {more} more"] if more > 0 else [])])
+
+
+@contextlib.contextmanager
+def only_sweep(folder: Path) -> Iterator[None]:
+    """Hold the folder of a sweep, by a file beside it, against others that would solve the same.
+
+    Where there are no such locks, others may: files are written whole or not at all.
+
+    Raises
+    ------
+    ParametersError
+        If another sweep holds it.
+    """
+    folder = folder.absolute()
+    with contextlib.ExitStack() as held:
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locked(folder, blocking=False))
+        except TimeoutError as error:
+            raise ParametersError(
+                f"another sweep writes to {folder}: wait for its end, or give another --out"
+            ) from error
+        except OSError:  # whether the folder can be written is seen later
+            pass
+        else:
+            held.callback(_remove, Path(f"{folder}.lock"))
+        yield
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def run(plan: Plan, engine: Engine) -> dict[str, Result]:
@@ -152,7 +214,8 @@ def run(plan: Plan, engine: Engine) -> dict[str, Result]:
         plan.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WriteError(cannot_write(plan.folder, error)) from error
-    check_writable(plan.folder / NAME)
+    for path in (plan.folder / NAME, times_path(plan.folder)):
+        check_writable(path)
     results = {name: Result("skipped", reason=why) for name, why in plan.refused.items()}
     for name, found in with_times(plan.folder, plan.kept).items():
         results[name] = Result("solved", found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ from equibasis.solvers import Prediction, find_solver, prediction, problem, solv
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.hom_space import HomSpace
 
+# Bytes of a space, and of what is known of it, that are kept from its forecast to its solving.
+_MOST_KEPT = 2**18
+
 
 @dataclass(frozen=True)
 class Task:
@@ -31,6 +35,8 @@ class Task:
         As of the job.
     path
         The file to write, which workers and this process see under one name.
+    built
+        The space, pickled, where that is short: what was built to foretell it is not built again.
     """
 
     group: str | Group
@@ -38,9 +44,13 @@ class Task:
     output: str
     solver: str
     path: Path
+    built: bytes = b""
 
     def problem(self) -> HomSpace:
         """The space of maps, built and checked."""
+        if self.built:
+            space: HomSpace = pickle.loads(self.built)
+            return space
         return problem(self.group, input=self.input, output=self.output, workers=1)
 
 
@@ -55,7 +65,8 @@ class Solved:
     content
         Its hash.
     seconds
-        From names to a basis, without writing it; ``None`` where it was solved before.
+        To a basis, from the space or, where none was kept, from names; ``None`` where it was solved
+        before. Writing it is not counted.
     peak_memory
         The most bytes that the process had meanwhile, or as long as it lives where the system does
         not tell.
@@ -70,11 +81,15 @@ class Solved:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is known of a job beforehand: a prediction and what is there, or why it cannot be."""
+    """What is known of a job beforehand: a prediction and what is there, or why it cannot be.
+
+    And what was ``built`` to know it, as in a `Task`.
+    """
 
     prediction: Prediction | None = None
     kept: Solved | None = None
     refusal: str = ""
+    built: bytes = b""
 
 
 def foretell(task: Task) -> Forecast:
@@ -83,7 +98,21 @@ def foretell(task: Task) -> Forecast:
         raise WriteError(f"{task.path} is no file: move it away, or give --out another folder")
     space = task.problem()
     known = prediction(space, find_solver(task.solver))
-    return Forecast(known, _kept(task.path, space))
+    kept = _kept(task.path, space)
+    return Forecast(known, kept, built=b"" if kept else _pickled(space))
+
+
+def _pickled(space: HomSpace) -> bytes:
+    """A space, with what was asked of it; nothing where that is long, whose arrays stay as is."""
+    left = _MOST_KEPT
+
+    def fits(array: pickle.PickleBuffer) -> bool:
+        nonlocal left
+        left -= memoryview(array).nbytes
+        return left >= 0
+
+    content = pickle.dumps(space, 5, buffer_callback=fits)
+    return content if left >= 0 and len(content) <= _MOST_KEPT else b""
 
 
 def _kept(path: Path, space: HomSpace) -> Solved | None:
@@ -112,8 +141,8 @@ def solve_task(task: Task) -> Solved:
         return kept
     basis = solve_space(space, find_solver(task.solver))
     seconds = time.perf_counter() - start
-    save_basis(basis, task.path)
-    return Solved(basis.rank, basis.solver, content_sha256(basis), seconds, _peak())
+    content = save_basis(basis, task.path)
+    return Solved(basis.rank, basis.solver, content, seconds, _peak())
 
 
 def _forget_peak() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -31,12 +31,9 @@ class _Sum:
 
     parts: tuple[tuple[Summand, Representation], ...]
 
-    def __getstate__(self) -> dict[str, object]:
+    def __reduce__(self) -> tuple[type[_Sum], tuple[Any, ...]]:
         """Without what is made when it is asked for."""
-        return {"parts": self.parts}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        object.__setattr__(self, "parts", state["parts"])
+        return type(self), tuple(zip(*self.parts, strict=True))
 
     @property
     def order(self) -> int:
@@ -61,27 +58,25 @@ class _Sum:
 class _SumOfOrbits(_Sum, PermutationRepresentation):
     """(Signed) permutations by their orbit types."""
 
+    parts: tuple[tuple[Summand, PermutationRepresentation], ...]
+
     @cached_property
     def index(self) -> np.ndarray:
         refuse_beyond_memory(8 * self.order * self.dimension)
         index = np.empty((self.order, self.dimension), dtype=np.int64)
         for each, rho in self.parts:
-            assert isinstance(rho, PermutationRepresentation)
             index[:, each.index] = each.index[rho.index]
         return index
 
     @cached_property
     def signs(self) -> np.ndarray | None:
-        if all(each.signs is None and _has_no_signs(rho) for each, rho in self.parts):
+        if all(each.signs is None and rho.signs is None for each, rho in self.parts):
             return None
         refuse_beyond_memory(self.order * self.dimension)
         signs = np.empty((self.order, self.dimension), dtype=np.int8)
         for each, rho in self.parts:
-            assert isinstance(rho, PermutationRepresentation)
-            flips = signs_of(rho)[:, :, None]
-            if each.signs is not None:
-                flips = flips * each.signs * each.signs[rho.index]
-            signs[:, each.index] = flips
+            own = signs_of(each)
+            signs[:, each.index] = signs_of(rho)[:, :, None] * own * own[rho.index]
         return None if (signs > 0).all() else signs
 
 
@@ -92,11 +87,7 @@ class SumOfMatrices(_Sum, MatrixRepresentation):
         """ρ(g) x for x of shape (n, ...)."""
         moved = np.empty_like(x, dtype=np.float64)
         for each, rho in self.parts:
-            signs = (
-                1.0
-                if each.signs is None
-                else each.signs.reshape(*each.index.shape, *[1] * (x.ndim - 1))
-            )
+            signs = signs_of(each).reshape(*each.index.shape, *[1] * (x.ndim - 1))
             moved[each.index] = signs * rho.apply(g, signs * x[each.index])
         return moved
 
@@ -108,8 +99,7 @@ class SumOfMatrices(_Sum, MatrixRepresentation):
         """A matrix of each type, on all its copies."""
         rows, columns, values = [], [], []
         for (each, _), part in zip(self.parts, parts, strict=True):
-            small = part.tocoo()
-            signs = _signs(each)
+            small, signs = part.tocoo(), signs_of(each)
             rows.append(each.index[small.row].ravel())
             columns.append(each.index[small.col].ravel())
             values.append((small.data[:, None] * signs[small.row] * signs[small.col]).ravel())
@@ -123,11 +113,16 @@ class SumOfMatrices(_Sum, MatrixRepresentation):
         small = [algebra_part(rho, count) for _, rho in self.parts]
         return tuple(self._side_by_side([each[a] for each in small]) for a in range(count))
 
-    def moves(self) -> Iterator[sparse.csr_array]:
-        """What a subspace is kept by where ρ keeps it: each ρ(h), and each dρ(A)."""
-        algebra = self.algebra
-        yield from (self.matrix(g) for g in range(self.order - len(algebra)))
-        yield from algebra
+    @property
+    def discrete(self) -> np.ndarray:
+        """Each ρ(h), float64 (L, n, n)."""
+        return self.matrices[: self.order - len(self.algebra)]
+
+    @cached_property
+    def matrices(self) -> np.ndarray:
+        """Each ρ(h), then each exp(dρ(A)), float64 (L + D, n, n)."""
+        refuse_beyond_memory(8 * self.order * self.dimension**2)
+        return np.stack([self.matrix(g).toarray() for g in range(self.order)])
 
     @cached_property
     def inverse(self) -> SumOfMatrices:
@@ -148,21 +143,6 @@ class SumOfMatrices(_Sum, MatrixRepresentation):
         entries = sum(e.index.size * rho.row_entries for e, rho in self.parts)
         return float(entries / self.dimension)
 
-    @cached_property
-    def matrices(self) -> np.ndarray:
-        """All ρ(g), float64 (|G|, n, n)."""
-        refuse_beyond_memory(8 * self.order * self.dimension**2)
-        matrices = np.zeros((self.order, self.dimension, self.dimension))
-        for each, rho in self.parts:
-            signs = _signs(each)
-            for copy, sign in zip(each.index.T, signs.T, strict=True):
-                matrices[:, copy[:, None], copy] = rho.dense() * sign[:, None] * sign
-        return matrices
-
-
-def _has_no_signs(rho: Representation) -> bool:
-    return isinstance(rho, PermutationRepresentation) and rho.signs is None
-
 
 def assembled(
     summands: Sequence[Summand], representations: Sequence[Representation]
@@ -177,17 +157,12 @@ def direct_sum(summands: Sequence[Representation]) -> Representation:
     """ρ₁ ⊕ ρ₂ ⊕ …: block diagonal, the spaces one after the other; the same one may occur often."""
     if len(summands) == 1:
         return summands[0]
-    starts = np.cumsum([0, *(rho.dimension for rho in summands)])
+    starts = np.cumsum([0, *(rho.dimension for rho in summands[:-1])])
     permuted = [rho for rho in summands if isinstance(rho, PermutationRepresentation)]
     if len(permuted) == len(summands):
-        index = np.concatenate(
-            [rho.index + start for rho, start in zip(permuted, starts[:-1], strict=True)], axis=1
-        )
-        if all(rho.signs is None for rho in permuted):
-            return PermutationRepresentation(index)
-        return PermutationRepresentation(index, np.concatenate([*map(signs_of, permuted)], axis=1))
+        return side_by_side(permuted)
     copies: dict[int, list[int]] = {}
-    for rho, start in zip(summands, starts[:-1].tolist(), strict=True):
+    for rho, start in zip(summands, starts.tolist(), strict=True):
         copies.setdefault(id(rho), []).append(start)
     distinct = {id(rho): rho for rho in summands}
     return SumOfMatrices(
@@ -199,6 +174,16 @@ def direct_sum(summands: Sequence[Representation]) -> Representation:
     )
 
 
+def side_by_side(summands: Sequence[PermutationRepresentation]) -> PermutationRepresentation:
+    """The direct sum of (signed) permutations, which are so again."""
+    if len(summands) == 1:
+        return summands[0]
+    starts = np.cumsum([0, *(rho.dimension for rho in summands[:-1])])
+    index = [rho.index + start for rho, start in zip(summands, starts, strict=True)]
+    signs = [signs_of(rho) for rho in summands]
+    return PermutationRepresentation(np.concatenate(index, axis=1), np.concatenate(signs, axis=1))
+
+
 def product(first: Representation, second: Representation) -> Representation:
     """ρ₁ ⊗ ρ₂, the second factor's index fastest; of sums of matrices, type by type."""
     if not any(isinstance(rho, SumOfMatrices) for rho in (first, second)):
@@ -208,12 +193,9 @@ def product(first: Representation, second: Representation) -> Representation:
     for one, rho in _types_of(first):
         for other, tau in _types_of(second):
             index = one.index[:, None, :, None] * second.dimension + other.index[:, None, :]
-            signs = None
-            if one.signs is not None or other.signs is not None:
-                signs = _signs(one)[:, None, :, None] * _signs(other)[:, None, :]
+            signs = signs_of(one)[:, None, :, None] * signs_of(other)[:, None, :]
             shape = rho.dimension * tau.dimension, -1
-            flat = None if signs is None else signs.reshape(shape)
-            summands.append(Summand(len(small), index.reshape(shape), flat))
+            summands.append(Summand(len(small), index.reshape(shape), signs.reshape(shape)))
             small.append(tensor_product(rho, tau))
     return assembled(summands, small)
 
@@ -277,7 +259,3 @@ def _types_of(rho: Representation) -> Sequence[tuple[Summand, Representation]]:
     if isinstance(rho, SumOfMatrices):
         return rho.parts
     return [(Summand(0, np.arange(rho.dimension)[:, None]), rho)]
-
-
-def _signs(summand: Summand) -> np.ndarray:
-    return np.ones(summand.index.shape, np.int8) if summand.signs is None else summand.signs

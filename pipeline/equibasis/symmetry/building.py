@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import psutil
 from scipy import sparse
 
 from equibasis.errors import GroupError, SpaceError, warn
+from equibasis.linalg.memory import refuse_beyond_memory
 from equibasis.linalg.numbers import real_array
 from equibasis.symmetry.assembled import direct_sum, power, product
-from equibasis.symmetry.constructions import (
-    discrete_part,
-    simplest,
-    trivial_representation,
-)
-from equibasis.symmetry.families.products import check_factor, of_factor, share
+from equibasis.symmetry.closure import check_group
+from equibasis.symmetry.constructions import discrete_part, trivial_representation
+from equibasis.symmetry.families.products import of_factor, share
 from equibasis.symmetry.group import Group, check_fits
-from equibasis.symmetry.regular import regular
+from equibasis.symmetry.regular import multiplied, regular
 from equibasis.symmetry.representations import (
     TOLERANCE,
     MatrixRepresentation,
@@ -28,6 +26,7 @@ from equibasis.symmetry.representations import (
     Representation,
     is_signed_permutation,
     signed_permutations,
+    simplest,
 )
 from equibasis.symmetry.spaces import (
     FIELDS,
@@ -49,9 +48,6 @@ _COLUMNS_A_TASK = 256
 
 # One-hot columns beyond this would take hours, as each has as many entries.
 _MOST_COLUMNS = 2**16
-
-# The longest that a regular field may be.
-_MOST_TURNS = 1000
 
 
 def representation(group: Group, space: Space, workers: Workers) -> Representation:
@@ -133,15 +129,7 @@ def _fibre(group: Group, grid: Grid) -> Representation:
     """ρ on the values of a field at a point."""
     if grid.field not in FIELDS:
         return _named(group, grid.field)
-    if grid.shape or group.linear is not None:
-        discrete = _turns(group, grid)
-        algebra = (sparse.csr_array(discrete.shape[1:]),) * len(group.algebra)
-    elif "V" in group.representations:
-        rho = group.representations["V"]
-        algebra = rho.algebra
-        discrete = discrete_part(rho, len(group.algebra))
-    else:
-        _linear(group, None, 0)  # says that nothing is known of vectors
+    discrete, algebra = _on_vectors(group, grid)
     determinants = np.linalg.det(discrete)
     if np.abs(np.abs(determinants) - 1).max(initial=0.0) > 1e-6 or any(
         abs(each.trace()) > TOLERANCE for each in algebra
@@ -150,48 +138,66 @@ def _fibre(group: Group, grid: Grid) -> Representation:
             f"group {group.name!r}: matrices of determinant other than ±1 have no field "
             f"{grid.field!r}: use V"
         )
-    signs = np.rint(determinants)
+    signs = np.rint(determinants)[:, None, None]
     if grid.field == "regular":
         if algebra:
             raise SpaceError(f"group {group.name!r} is continuous: it has no field 'regular'")
-        return _regular_representation(discrete)
+        return multiplied(group.name, str(grid), group.element_names, simplest(discrete))
     if grid.field == "vector":
         return simplest(discrete, algebra)
     if grid.field == "pseudovector":
-        return simplest(discrete * signs[:, None, None], algebra)
-    still = sparse.csr_array((1, 1))
-    return simplest(signs[:, None, None], [still] * len(algebra))
+        return simplest(discrete * signs, algebra)
+    return simplest(signs, [sparse.csr_array((1, 1))] * len(algebra))
 
 
-def _turns(group: Group, grid: Grid) -> np.ndarray:
-    """How vectors on a grid turn, float64 (|G|, axes, axes)."""
-    axes = len(grid.shape) or _axes_at_a_point(group, grid)
-    turns = np.stack([_linear(group, element, axes) for element in group.elements])
+def _on_vectors(group: Group, grid: Grid) -> tuple[np.ndarray, Sequence[sparse.csr_array]]:
+    """How vectors on a grid turn: ρ(h), float64 (L, axes, axes), and dρ(A)."""
+    if group.linear is None and not grid.shape and "V" in group.representations:
+        rho = group.representations["V"]
+        return discrete_part(rho, len(group.algebra)), rho.algebra
+    if group.linear is None:
+        remedy = (
+            "call the representation that vectors are of 'V'"
+            if group.transform is None
+            else "use scalar grids, or give the group its matrices as Group(..., linear=...)"
+        )
+        raise SpaceError(f"group {group.name!r} does not say how vectors turn: {remedy}")
+    axes = len(grid.shape) or group.axes
+    if axes is None:
+        raise SpaceError(
+            f"group {group.name!r} does not say how many axes it has, so {grid} has no number of "
+            f"components: give the point its axes, as in 1x1:{grid.field}"
+        )
+    turns = np.stack([_turn(group, element, axes) for element in group.elements])
     if turns.shape[1:] != (axes, axes):
         raise SpaceError(
             f"group {group.name!r}: how vectors turn on a grid of {axes} axes is not given by "
             f"matrices ({axes}, {axes}) of determinant ±1"
         )
-    return turns
+    return turns, [sparse.csr_array((axes, axes))] * len(group.algebra)
 
 
-def _axes_at_a_point(group: Group, grid: Grid) -> int:
-    """How many components a vector has where no grid says it."""
-    if group.axes is None:
-        raise SpaceError(
-            f"group {group.name!r} does not say how many axes it has, so {grid} has no number of "
-            f"components: give the point its axes, as in 1x1:{grid.field}"
-        )
-    return group.axes
+def _turn(group: Group, element: Any, axes: int) -> np.ndarray:
+    """What a user's function says of how an element turns vectors."""
+    assert group.linear is not None
+    try:
+        matrix = group.linear(element, axes)
+    except Exception as error:  # whatever a user's function raises
+        raise GroupError(
+            f"group {group.name!r}: no matrix for element {element}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    return real_array(matrix, f"group {group.name!r}: the matrix of {element}", GroupError)
 
 
 def _on_points(group: Group, shape: Shape, workers: Workers) -> Representation:
     """ρ on the scalars of a grid."""
     check_fits(group, shape)
-    _refuse_beyond_memory(group, shape)
+    needed = 32.0 * len(group.elements) * math.prod(shape)
+    what = f"group {group.name!r} on {Grid(shape)}"
+    refuse_beyond_memory(needed, what, SpaceError, "choose a smaller grid")
     if group.factors:
         return _on_factors(group, shape, workers)
-    _check_shape_kept(group, shape)
     if group.rearranges:
         return _from_indices(group, shape)
     return _from_one_hots(group, shape, workers)
@@ -206,67 +212,16 @@ def _on_factors(product: Group, shape: Shape, workers: Workers) -> Representatio
             continue
         own = _on_points(factor, shape[starts[number] : starts[number + 1]], workers)
         if factor.complete and not product.complete:
-            check_factor(factor, own)
+            check_group(factor.name, factor.element_names, own)
         rho = tensor_product(rho, of_factor(own, number, product.elements, product.algebra))
     return rho
-
-
-def _refuse_beyond_memory(group: Group, shape: Shape) -> None:
-    """Raise `SpaceError` where the index arrays alone would not fit."""
-    needed, free = 32.0 * len(group.elements) * math.prod(shape), psutil.virtual_memory().available
-    if needed > free:
-        raise SpaceError(
-            f"group {group.name!r} on {Grid(shape)} would take {needed / 2**30:,.0f} GiB "
-            f"({free / 2**30:,.0f} GiB are free): choose a smaller grid"
-        )
-
-
-def _linear(group: Group, element: Any, axes: int) -> np.ndarray:
-    if group.linear is None:
-        remedy = (
-            "call the representation that vectors are of 'V'"
-            if group.transform is None
-            else "use scalar grids, or give the group its matrices as Group(..., linear=...)"
-        )
-        raise SpaceError(f"group {group.name!r} does not say how vectors turn: {remedy}")
-    try:
-        matrix = group.linear(element, axes)
-    except Exception as error:  # whatever a user's function raises
-        raise GroupError(
-            f"group {group.name!r}: no matrix for element {element}: "
-            f"{type(error).__name__}: {error}"
-        ) from error
-    return real_array(matrix, f"group {group.name!r}: the matrix of {element}", GroupError)
-
-
-def _regular_representation(turns: np.ndarray) -> PermutationRepresentation:
-    """The point group, which the ``turns`` (|G|, d, d) generate, permuting its own elements."""
-
-    def key(matrix: np.ndarray) -> bytes:
-        return np.rint(1e6 * matrix).astype(np.int64).tobytes()
-
-    point_group = [np.eye(turns.shape[1])]
-    number = {key(point_group[0]): 0}
-    for one in point_group:  # grows while it is walked: breadth first from the identity
-        for turn in turns:
-            product = turn @ one
-            if key(product) not in number:
-                number[key(product)] = len(point_group)
-                point_group.append(product)
-        if len(point_group) > _MOST_TURNS:
-            raise SpaceError(f"the point group has more than {_MOST_TURNS} elements: too many")
-    # Component h of the image is component g⁻¹ h of what was there.
-    index = [[number[key(np.linalg.inv(turn) @ one)] for one in point_group] for turn in turns]
-    return PermutationRepresentation(np.array(index, dtype=np.int64))
 
 
 def _from_indices(group: Group, shape: Shape) -> PermutationRepresentation:
     """ρ of a group that only rearranges entries, from one transform of the array of indices."""
     points = math.prod(shape)
-    indices, probe = (
-        np.arange(points).reshape(shape),
-        np.random.default_rng(0).standard_normal(shape),
-    )
+    indices = np.arange(points).reshape(shape)
+    probe = np.random.default_rng(0).standard_normal(shape)
     rows = []
     for element in group.elements:
         where = f"element {element}, the array of indices"
@@ -334,17 +289,8 @@ def one_hot_columns(
 
 def _transformed(group: Group, element: Any, array: np.ndarray, where: str) -> np.ndarray:
     """The transform of an array, float64 (*shape), or an error that says where it failed."""
-    shape = array.shape
-    image = _image(group, element, array, where)
-    if image.shape != shape:
-        raise GroupError(
-            f"group {group.name!r}: the transform turned {shape} into {image.shape} at {where}"
-        )
-    return image
-
-
-def _image(group: Group, element: Any, array: np.ndarray, where: str) -> np.ndarray:
     assert group.transform is not None
+    shape = array.shape
     try:
         image = group.transform(array, element)
     except (Exception, SystemExit) as error:  # whatever a user's transform does
@@ -352,18 +298,13 @@ def _image(group: Group, element: Any, array: np.ndarray, where: str) -> np.ndar
             f"group {group.name!r}: the transform failed at {where}: "
             f"{type(error).__name__}: {error}"
         ) from error
-    return real_array(image, f"group {group.name!r}: the transform of {where},", GroupError)
-
-
-def _check_shape_kept(group: Group, shape: Shape) -> None:
-    for element in group.elements:
-        image = _image(group, element, np.zeros(shape), f"element {element}, a zero array")
-        if image.shape != shape:
-            raise SpaceError(
-                f"group {group.name!r} does not act on {Grid(shape)}: {element} turns it "
-                f"into {Grid(image.shape)}; give a shape that every element keeps, "
-                "such as a square grid"
-            )
+    found = real_array(image, f"group {group.name!r}: the transform of {where},", GroupError)
+    if found.shape != shape:
+        raise SpaceError(
+            f"group {group.name!r} does not act on {Grid(shape)}: {element} turns it into "
+            f"{Grid(found.shape)}; give a shape that every element keeps, such as a square grid"
+        )
+    return found
 
 
 def _check_linear(group: Group, shape: Shape, matrices: list[sparse.csr_array]) -> None:

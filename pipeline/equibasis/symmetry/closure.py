@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from equibasis.errors import GroupError
-from equibasis.linalg.nearest import nearest_among
-from equibasis.symmetry.representations import (
-    TOLERANCE,
-    Representation,
-)
+from equibasis.errors import GroupError, TooManyElementsError
+from equibasis.symmetry.pair_orbits import orbit_leaders
+from equibasis.symmetry.representations import TOLERANCE, Representation
+
+# Width of the buckets that signatures are sorted into: far above rounding.
+_BUCKET = 1e-6
 
 # Two elements of a finite group are never so near; powers of an inexact turn are.
 TOO_NEAR = 1e-7
@@ -30,17 +30,50 @@ class Signatures:
         self.representations = representations
         self.probes = [generator.standard_normal((rho.dimension, 2)) for rho in representations]
         length = sum(probe.size for probe in self.probes)
-        # Few coordinates to search among, then all of them to compare.
-        self.shadow = generator.standard_normal((length, 6)) / math.sqrt(length)
+        # One coordinate to search by, then all of them to compare.
+        self.shadow = generator.standard_normal(length) / math.sqrt(length)
 
     def apply(self, g: int, vectors: list[np.ndarray]) -> list[np.ndarray]:
         """ρ(g) on one vector of each representation."""
         return [rho.apply(g, v) for rho, v in zip(self.representations, vectors, strict=True)]
 
-    @staticmethod
-    def flat(vectors: list[np.ndarray]) -> np.ndarray:
-        """One array for all."""
-        return np.concatenate([vector.ravel() for vector in vectors])
+
+class Lookup:
+    """Elements by number, told apart by what they do to the probes, rounding allowed for."""
+
+    def __init__(self, signatures: Signatures) -> None:
+        self.shadow = signatures.shadow
+        self.flats: list[np.ndarray] = []
+        self.buckets: dict[int, list[int]] = {}
+
+    def number(self, vectors: list[np.ndarray]) -> tuple[int, bool]:
+        """The number of an element, and whether it was not known before; it is now."""
+        flat = np.concatenate([vector.ravel() for vector in vectors])
+        place = float(flat @ self.shadow) / _BUCKET
+        if not math.isfinite(place):
+            raise TooManyElementsError(
+                "the generators make ever larger matrices: the group is not finite"
+            )
+        bucket = math.floor(place)
+        near = [other for step in (-1, 0, 1) for other in self.buckets.get(bucket + step, ())]
+        if near:
+            off = np.abs(flat - np.stack([self.flats[other] for other in near])).max(axis=1)
+            distance = off.min() / max(1.0, abs(flat).max())
+            if distance < TOLERANCE:
+                return near[int(off.argmin())], False
+            if distance < TOO_NEAR:
+                raise GroupError(
+                    f"the generators make elements that differ by only {distance:.1g}: the group "
+                    "is not finite, or its matrices are not exact enough"
+                )
+        self.buckets.setdefault(bucket, []).append(len(self.flats))
+        self.flats.append(flat)
+        return len(self.flats) - 1, True
+
+    def nearest(self, number: int) -> tuple[int, float]:
+        """Which of the elements before it one is nearest to, and how far off, relatively."""
+        off = np.abs(np.stack(self.flats[:number]) - self.flats[number]).max(axis=1)
+        return int(off.argmin()), float(off.min() / np.abs(self.flats[0]).max())
 
 
 def check_group(
@@ -62,73 +95,43 @@ def check_group(
         Naming the elements for which it does not hold, and by how much.
     """
     signatures = Signatures(representations)
-    order = len(elements)
-    sent = [signatures.apply(g, signatures.probes) for g in range(order)]
-    flat = np.stack([signatures.flat(vectors) for vectors in sent])
-    scale = np.abs(flat).max()
-    error = float(np.abs(flat[0] - signatures.flat(signatures.probes)).max() / scale)
-    if error > TOLERANCE:
+    known = Lookup(signatures)
+    known.number(signatures.probes)
+    sent = [signatures.apply(g, signatures.probes) for g in range(len(elements))]
+    numbers = np.array([known.number(each)[0] for each in sent])
+    if numbers[0] != 0:
         raise GroupError(
             f"group {name!r}: the first element, {elements[0]}, is not the identity "
-            f"(off by {error:.2g}): list the identity first"
+            f"(off by {known.nearest(1)[1]:.2g}): list the identity first"
         )
     # Elements that act alike are one; each is known by the first that acts so.
-    points = flat @ signatures.shadow
-    first = _first_alike(points, TOLERANCE * scale)
-    distinct = np.unique(first)
-    nearest_of = nearest_among(points[distinct])
-    counts = np.bincount(first, minlength=order)
-    if (uneven := np.flatnonzero((counts > 0) & (counts != counts[0]))).size:
-        most = int(counts.argmax())
-        alike = [elements[int(g)] for g in np.flatnonzero(first == most)[:2]]
+    first, counts = np.unique(numbers, return_index=True, return_counts=True)[1:]
+    if (uneven := np.flatnonzero(counts != counts[0])).size:
+        alike = [elements[int(g)] for g in np.flatnonzero(numbers == counts.argmax())[:2]]
         raise GroupError(
-            f"group {name!r}: {' and '.join(alike)} act alike {counts[most]} times over, but "
-            f"{elements[int(uneven[0])]} does not: list each element once"
+            f"group {name!r}: {' and '.join(alike)} act alike {counts.max()} times over, but "
+            f"{elements[int(first[uneven[0]])]} does not: list each element once"
         )
-    reached = np.zeros(order, dtype=bool)
-    reached[0] = True
+    reached = numbers == 0
     moves: list[np.ndarray] = []
     generating: list[int] = []
-    for g in range(order):
-        if reached[first[g]]:
+    for g in range(len(elements)):
+        if reached[g]:
             continue
-        products = np.stack([signatures.flat(signatures.apply(g, sent[h])) for h in range(order)])
-        nearest = distinct[nearest_of(products @ signatures.shadow)]
-        errors = np.abs(products - flat[nearest]).max(axis=1) / scale
-        if errors.max() > TOLERANCE:
-            h = int(errors.argmax())
+        images = [known.number(signatures.apply(g, each)) for each in sent]
+        if (h := next((h for h, (_, new) in enumerate(images) if new), None)) is not None:
+            nearest, off = known.nearest(images[h][0])
             raise GroupError(
                 f"group {name!r} is not closed: {elements[g]} after {elements[h]} is none of its "
-                f"elements; the nearest, {elements[int(nearest[h])]}, is off by {errors[h]:.2g} "
+                f"elements; the nearest, {elements[int(first[nearest])]}, is off by {off:.2g} "
                 "(interpolated rotations do not compose; a missing element shows here too)"
             )
-        if 0 not in first[nearest]:
+        if all(number for number, _ in images):
             raise GroupError(f"group {name!r} is no group: {elements[g]} has no inverse in it")
         generating.append(g)
-        moves.append(first[nearest])
-        reached = _closure(reached, moves)
+        moves.append(first[[number for number, _ in images]])
+        reached = (orbit_leaders(moves) == 0)[first[numbers]]
     return tuple(generating)
-
-
-def _first_alike(points: np.ndarray, tolerance: float) -> np.ndarray:
-    """For each point, the first one that is the same within a tolerance in every coordinate."""
-    kind = np.zeros(len(points), dtype=np.int64)
-    for coordinate in points.T:
-        order = np.lexsort((coordinate, kind))
-        steps = (np.diff(kind[order]) != 0) | (np.diff(coordinate[order]) > tolerance)
-        kind[order] = np.concatenate([[0], np.cumsum(steps)])
-    _, first, kind = np.unique(kind, return_index=True, return_inverse=True)
-    return first[kind]
-
-
-def _closure(reached: np.ndarray, moves: list[np.ndarray]) -> np.ndarray:
-    reached = reached.copy()
-    count = 0
-    while count < reached.sum():
-        count = reached.sum()
-        for move in moves:
-            reached[move[reached]] = True
-    return reached
 
 
 def products(rho: Representation, listed: Representation) -> np.ndarray:
@@ -145,13 +148,13 @@ def products(rho: Representation, listed: Representation) -> np.ndarray:
         If a product is none of those listed.
     """
     signatures = Signatures([rho])
+    known = Lookup(signatures)
     sent = [listed.apply(h, signatures.probes[0]) for h in range(listed.order)]
-    points = np.stack([each.ravel() for each in sent])
-    nearest_of = nearest_among(points @ signatures.shadow)
-    images = np.empty((rho.order, listed.order), dtype=np.int64)
-    for g in range(rho.order):
-        moved = np.stack([rho.apply(g, each).ravel() for each in sent])
-        images[g] = nearest_of(moved @ signatures.shadow)
-        if np.abs(moved - points[images[g]]).max() > TOO_NEAR * np.abs(moved).max():
-            raise GroupError("the elements listed are not a group: a product is none of them")
-    return images
+    numbers = [known.number([each])[0] for each in sent]
+    count, first = len(known.flats), np.unique(numbers, return_index=True)[1]
+    images = np.array(
+        [[known.number([rho.apply(g, each)])[0] for each in sent] for g in range(rho.order)]
+    )
+    if images.max() >= count:
+        raise GroupError("the elements listed are not a group: a product is none of them")
+    return first[images]

@@ -10,15 +10,15 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse import csgraph
 
+from equibasis.linalg.components import parts
 from equibasis.linalg.memory import refuse_beyond_memory
 from equibasis.symmetry.representations import (
     TOLERANCE,
-    LieRepresentation,
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
-    from_matrices,
     signs_of,
+    simplest,
 )
 
 # How far rounding may move a whole number among the entries of a power.
@@ -32,13 +32,13 @@ def trivial_representation(order: int) -> PermutationRepresentation:
 
 def discrete_part(rho: Representation, count: int) -> np.ndarray:
     """ρ(g) of all elements listed but the last ``count``, float64 (|G| - count, n, n)."""
-    matrices = [rho.matrix(g).toarray() for g in range(rho.order - count)]
-    return np.stack(matrices) if matrices else np.zeros((0, rho.dimension, rho.dimension))
+    matrices = rho.discrete if isinstance(rho, MatrixRepresentation) else rho.dense()
+    return matrices[: rho.order - count]
 
 
 def algebra_part(rho: Representation, count: int) -> tuple[sparse.csr_array, ...]:
     """dρ(A) of the last ``count`` elements listed, zero where ρ has none."""
-    return rho.algebra or (sparse.csr_array((rho.dimension, rho.dimension)),) * count
+    return (*rho.algebra,) or (sparse.csr_array((rho.dimension, rho.dimension)),) * count
 
 
 def simplified(rho: Representation) -> Representation:
@@ -47,21 +47,6 @@ def simplified(rho: Representation) -> Representation:
     if moves or (not rho.algebra and rho.row_entries > 1):
         return rho
     return simplest(discrete_part(rho, len(rho.algebra)), rho.algebra)
-
-
-def simplest(discrete: np.ndarray, algebra: Sequence[sparse.csr_array]) -> Representation:
-    """ρ of discrete elements (L, n, n) and algebra elements, as permutations where it is made so.
-
-    Where the algebra acts by zero, exp A is the identity.
-    """
-    if any(abs(each).max() > 0 for each in algebra):
-        return LieRepresentation(discrete, algebra)
-    n = algebra[0].shape[0] if algebra else discrete.shape[1]
-    still = np.broadcast_to(np.eye(n), (len(algebra), n, n))
-    found = from_matrices(np.concatenate([discrete, still]))
-    if not algebra or isinstance(found, PermutationRepresentation):
-        return found
-    return LieRepresentation(discrete, algebra)
 
 
 def power_of_one(rho: Representation, exponent: int, *, symmetric: bool) -> Representation:
@@ -98,8 +83,7 @@ def power_of_one(rho: Representation, exponent: int, *, symmetric: bool) -> Repr
     # By symmetry each factor gives the same part of a Kronecker sum.
     algebra = [exponent * on_tensors([a, *[one] * (exponent - 1)]) for a in rho.algebra]
     return simplest(
-        np.stack(discrete) if discrete else np.zeros((0, size, size)),
-        [_without_rounding(each) for each in algebra],
+        np.reshape(discrete, (-1, size, size)), [_without_rounding(each) for each in algebra]
     )
 
 
@@ -155,62 +139,49 @@ def _permuted_power(
     images = rho.index[:, indices]
     order = np.argsort(images, axis=2, kind="stable")
     index = np.searchsorted(place, np.take_along_axis(images, order, axis=2) @ steps)
-    signs = np.ones(index.shape, dtype=np.int8)
-    if rho.signs is not None:
-        signs = rho.signs[:, indices].prod(axis=2, dtype=np.int8)
+    signs = signs_of(rho)[:, indices].prod(axis=2, dtype=np.int8)
     if not symmetric:
         for a, b in itertools.combinations(range(exponent), 2):
             signs = np.where(images[:, :, a] > images[:, :, b], -signs, signs)
-    return PermutationRepresentation(index, None if (signs > 0).all() else signs.astype(np.int8))
+    return PermutationRepresentation(index, signs)
 
 
-def at_elements(rho: Representation, positions: Sequence[int]) -> Representation:
-    """ρ of some of the elements listed, in another order or more than once; -1 is the identity."""
-    listed = np.asarray(positions)
-    if isinstance(rho, PermutationRepresentation):
-        index = np.concatenate([rho.index, np.arange(rho.dimension)[None]])[listed]
-        if rho.signs is None:
-            return PermutationRepresentation(index)
-        ones = np.ones((1, rho.dimension), dtype=np.int8)
-        return PermutationRepresentation(index, np.concatenate([rho.signs, ones])[listed])
-    return MatrixRepresentation(np.concatenate([rho.matrices, np.eye(rho.dimension)[None]])[listed])
+def at_elements(
+    rho: Representation, discrete: Sequence[int], algebra: Sequence[int] = ()
+) -> Representation:
+    """ρ of some of the elements listed, in another order or more than once.
 
-
-def lifted(rho: Representation, discrete: Sequence[int], algebra: Sequence[int]) -> Representation:
-    """ρ of a factor, for a product that lists other elements and other algebra elements.
-
-    Positions in what the factor lists; -1 is the identity, and 0 of the algebra.
+    By their positions; -1 is the identity, and 0 among those of the algebra.
     """
+    n = rho.dimension
     if isinstance(rho, PermutationRepresentation):
-        return at_elements(rho, [*discrete, *[-1] * len(algebra)])
-    count, n = len(rho.algebra), rho.dimension
-    elements = np.concatenate([discrete_part(rho, count), np.eye(n)[None]])
-    start = rho.order - count
+        listed = [*discrete, *[-1] * len(algebra)]
+        index = np.concatenate([rho.index, np.arange(n)[None]])
+        signs = np.concatenate([signs_of(rho), np.ones((1, n), dtype=np.int8)])
+        return PermutationRepresentation(index[listed], signs[listed])
+    start = rho.order - len(rho.algebra)
+    elements = np.concatenate([rho.discrete, np.eye(n)[None]])
     still = sparse.csr_array((n, n))
     return simplest(
-        elements[list(discrete)] if len(discrete) else np.zeros((0, n, n)),
-        [still if a < 0 or not count else rho.algebra[a - start] for a in algebra],
+        elements[np.array(discrete, dtype=np.int64)],
+        [rho.algebra[a - start] if a >= start else still for a in algebra],
     )
 
 
 def restriction(rho: Representation, coordinates: np.ndarray) -> Representation:
-    """ρ on the span of some coordinates, ascending, which every ρ(g) keeps."""
-    if len(coordinates) == rho.dimension:
+    """ρ on the span of some coordinates, in any order, which every ρ(g) keeps."""
+    if np.array_equal(coordinates, np.arange(rho.dimension)):
         return rho
     if isinstance(rho, PermutationRepresentation):
-        index = np.searchsorted(coordinates, rho.index[:, coordinates])
-        signs = None if rho.signs is None else rho.signs[:, coordinates]
-        return PermutationRepresentation(index, signs)
+        places = np.zeros(rho.dimension, dtype=rho.index.dtype)
+        places[coordinates] = np.arange(len(coordinates))
+        index = places[rho.index[:, coordinates]]
+        return PermutationRepresentation(index, signs_of(rho)[:, coordinates])
     rows = coordinates[:, None]
-    if rho.algebra:
-        discrete = [rho.matrix(g) for g in range(rho.order - len(rho.algebra))]
-        size = len(coordinates)
-        blocks = [each[rows, coordinates].toarray() for each in discrete]
-        return LieRepresentation(
-            np.stack(blocks) if blocks else np.zeros((0, size, size)),
-            [sparse.csr_array(each[rows, coordinates]) for each in rho.algebra],
-        )
-    return MatrixRepresentation(rho.matrices[:, rows, coordinates])
+    return MatrixRepresentation(
+        rho.discrete[:, rows, coordinates],
+        [sparse.csr_array(each[rows, coordinates]) for each in rho.algebra],
+    )
 
 
 def invariant_coordinates(rho: Representation) -> list[np.ndarray]:
@@ -221,18 +192,16 @@ def invariant_coordinates(rho: Representation) -> list[np.ndarray]:
     pattern = sparse.csr_array((rho.dimension,) * 2)
     for move in rho.moves():
         pattern = pattern + abs(move)
-        count, part = csgraph.connected_components(pattern, directed=False)
+        count, component = csgraph.connected_components(pattern, directed=False)
         if count == 1:
             break
-    order = np.argsort(part, kind="stable")
-    parts = np.split(order, np.cumsum(np.bincount(part, minlength=count))[:-1])
-    return sorted(parts, key=lambda coordinates: int(coordinates[0]))
+    return parts(component)
 
 
-def part_numbers(parts: Sequence[np.ndarray]) -> np.ndarray:
+def part_numbers(partition: Sequence[np.ndarray]) -> np.ndarray:
     """The number of the part that each coordinate is in, of a partition of them. int64 (n,)."""
-    numbers = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-    return numbers[np.argsort(np.concatenate(parts))]
+    numbers = np.repeat(np.arange(len(partition)), [len(part) for part in partition])
+    return numbers[np.argsort(np.concatenate(partition))]
 
 
 def same_representation(a: Representation, b: Representation) -> bool:
@@ -241,12 +210,8 @@ def same_representation(a: Representation, b: Representation) -> bool:
         return False
     if isinstance(a, PermutationRepresentation) and isinstance(b, PermutationRepresentation):
         return np.array_equal(a.index, b.index) and np.array_equal(signs_of(a), signs_of(b))
-    if a.algebra or b.algebra:
-        pairs = zip(*(_all_parts(rho, len(a.algebra or b.algebra)) for rho in (a, b)), strict=True)
-        return all(abs(one - other).max() <= TOLERANCE for one, other in pairs)
-    return np.allclose(a.dense(), b.dense(), rtol=0, atol=TOLERANCE)
-
-
-def _all_parts(rho: Representation, count: int) -> list[sparse.csr_array]:
-    discrete = [rho.matrix(g) for g in range(rho.order - count)]
-    return [*discrete, *algebra_part(rho, count)]
+    count = max(len(a.algebra), len(b.algebra))
+    curves = zip(algebra_part(a, count), algebra_part(b, count), strict=True)
+    return all(abs(one - other).max() <= TOLERANCE for one, other in curves) and np.allclose(
+        discrete_part(a, count), discrete_part(b, count), rtol=0, atol=TOLERANCE
+    )

@@ -52,12 +52,11 @@ class Group:
         ``shape -> reason`` why the group does not act on arrays of this shape, or ``None``; not
         needed for what shows in the shape of the transform, nor for a group of matrices, which
         acts on none.
-    generators
-        Elements that generate all others, where fewer than all are known to; large products use
-        them.
     factors
         Of a direct product, which `equibasis.direct_product` makes: those that act on arrays have
         axes of their own.
+    count
+        ``() -> |G|``, where generators are listed and a formula says how many elements they make.
     algebra
         Lie algebra elements A, where the group is continuous, usually their names: each stands for
         all exp(tA). Such a group is one of matrices, or a product with one.
@@ -74,8 +73,8 @@ class Group:
     linear: Callable[[Any, int], np.ndarray] | None = None
     rearranges: bool = False
     refuses: Callable[[Shape], str | None] | None = field(default=None, repr=False)
-    generators: tuple[Any, ...] | None = None
     factors: tuple[Group, ...] = field(default=(), repr=False)
+    count: Callable[[], int] | None = field(default=None, repr=False)
     algebra: tuple[Any, ...] = ()
     representations: Mapping[str, Representation] = field(
         default_factory=dict, repr=False, hash=False
@@ -87,8 +86,6 @@ class Group:
         object.__setattr__(self, "algebra", self._listed("algebra", self.algebra))
         if not self.elements and not self.algebra:
             raise GroupError(f"group {self.name!r} has no elements: list at least the identity")
-        if self.generators is not None:
-            object.__setattr__(self, "generators", self._listed("generators", self.generators))
         self._check_factors()
         self._check_representations()
         names = self.element_names
@@ -117,7 +114,7 @@ class Group:
                 raise GroupError(
                     f"group {self.name!r}: {name} is True or False, not {getattr(self, name)!r}"
                 )
-        for name in ("transform", "linear", "refuses"):
+        for name in ("transform", "linear", "refuses", "count"):
             function = getattr(self, name)
             if function is not None and not callable(function):
                 raise GroupError(f"group {self.name!r}: {name} is no function but {function!r}")
@@ -205,11 +202,12 @@ class Group:
     def order(self) -> int | float:
         """How many elements there are, ``|G|``; `math.inf` for a continuous group.
 
-        Where only generators are listed, what they generate is counted.
+        Where only generators are listed, a formula says it, as of symmetric groups and of products,
+        or what they generate is counted.
 
         >>> from equibasis import find_group
-        >>> [find_group(name).order for name in ("d4", "s5", "z14*s5", "so3")]
-        [8, 120, 1680, inf]
+        >>> [find_group(name).order for name in ("d4", "s5", "wreath(s5, s3)", "so3")]
+        [8, 120, 10368000, inf]
 
         Raises
         ------
@@ -220,8 +218,8 @@ class Group:
             return math.inf
         if self.complete:
             return len(self.elements)
-        if self.factors:
-            return math.prod(factor.order for factor in self.factors)
+        if self.count is not None:
+            return self.count()
         unknown = f"group {self.name!r} lists generators only, "
         if not self.representations:
             raise GroupError(unknown + "and no representation to count by what they generate")

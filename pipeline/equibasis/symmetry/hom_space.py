@@ -17,7 +17,7 @@ from equibasis.symmetry.building import representation
 from equibasis.symmetry.closure import check_group
 from equibasis.symmetry.constructions import discrete_part, same_representation
 from equibasis.symmetry.group import Group
-from equibasis.symmetry.lie import LieAlgebra, lie_algebra, on_products
+from equibasis.symmetry.lie import LieAlgebra
 from equibasis.symmetry.listing import ClassCharacters, class_characters, list_elements
 from equibasis.symmetry.orbit_types import OrbitTypes, orbit_types
 from equibasis.symmetry.representations import (
@@ -29,8 +29,11 @@ from equibasis.symmetry.representations import (
 from equibasis.symmetry.spaces import SCALAR, Shape, Space, Sum, V, array_shape
 from equibasis.symmetry.summands import Summand
 from equibasis.symmetry.tensor_products import are_same, factors_of, product_of
-from equibasis.symmetry.weights import RankByWeights, rank_by_weights
+from equibasis.symmetry.weights import AlgebraOfTypes, RankByWeights
 from equibasis.symmetry.workers import Workers
+
+# What a space keeps of its parts.
+_OF_PARTS = ("_parts", "balanced")
 
 # The largest norm of a matrix: rounding is multiplied by its square.
 _MOST_NORM = 300.0
@@ -141,16 +144,13 @@ class HomSpace:
     @cached_property
     def _enumerated(self) -> HomSpace | GroupError:
         """The space, or why there is none, which takes as long to find."""
+        if self.continuous:
+            return GroupError(f"{self.group} is continuous, so its elements cannot be listed")
+        types, name = self.types, self.group
         try:
-            return self._with_all_elements()
+            words, small = list_elements(name, str(self), self.elements, *types.representations)
         except GroupError as error:
             return error
-
-    def _with_all_elements(self) -> HomSpace:
-        if self.continuous:
-            raise GroupError(f"{self.group} is continuous, so its elements cannot be listed")
-        types = self.types
-        words, small = list_elements(self.group, str(self), self.elements, *types.representations)
         whole = replace(
             self,
             elements=words,
@@ -161,19 +161,9 @@ class HomSpace:
         vars(whole)["types"] = replace(types, representations=small)
         return whole
 
-    @property
-    def class_characters(self) -> ClassCharacters:
-        """Characters of the small representations, by class, where only generators are listed.
-
-        Raises `GroupError` as `enumerated` does.
-        """
-        if isinstance(self._class_characters, GroupError):
-            raise self._class_characters
-        return self._class_characters
-
     @cached_property
-    def _class_characters(self) -> ClassCharacters | GroupError:
-        """The characters, or why there are none, which takes as long to find."""
+    def class_characters(self) -> ClassCharacters | GroupError:
+        """Characters of the small representations where only generators are listed, or why not."""
         small = self.types.representations
         try:
             return class_characters(self.group, str(self), self.elements, *small)
@@ -189,7 +179,7 @@ class HomSpace:
             self, input_space=V, output_space=V, input=small[input_], output=small[output]
         )
         vars(space)["generating"] = self.generating  # which need not be found again
-        vars(space)["_within"] = self, input_, output
+        vars(space)["_algebra"], vars(space)["_place"] = self._algebra, (input_, output)
         self._parts[input_, output] = space
         return space
 
@@ -223,78 +213,62 @@ class HomSpace:
         vars(whole)["types"] = OrbitTypes(small, (of_input,), (of_output,))
         vars(whole)["generating"] = self.generating
         balanced = whole.between(0, len(small) - 1)
-        vars(balanced)["_asked"] = self
+        if self.continuous:
+            vars(balanced)["rank_by_weights"] = self.rank_by_weights
         return balanced
 
     @cached_property
-    def _within(self) -> tuple[HomSpace, int, int] | None:
-        """The space that this is a part of, and which of its small representations these are."""
+    def _algebra(self) -> AlgebraOfTypes:
+        """The Lie algebra on the small representations; `between` sets that of the whole."""
+        return AlgebraOfTypes(self.elements, self.types.representations, self.continuous)
+
+    @cached_property
+    def _place(self) -> tuple[int, int] | None:
+        """Which of those of a whole the input and the output are."""
         return None  # set by `between`
 
-    @cached_property
-    def _asked(self) -> HomSpace | None:
-        """The space that this is, with other sides."""
-        return None  # set by `balanced`
-
-    @cached_property
-    def _factors(self) -> tuple[tuple[Representation, ...], list[tuple[int, ...]]]:
-        """What the small representations are tensor products of, and of each which of these."""
-        small = self.types.representations
-        found = {id(rho): rho for each in small for rho in factors_of(each)}
-        place = {key: number for number, key in enumerate(found)}
-        products = [tuple(place[id(rho)] for rho in factors_of(each)) for each in small]
-        return tuple(found.values()), products
-
-    @cached_property
-    def _algebra_of_factors(self) -> LieAlgebra:
-        return lie_algebra(self._factors[0], self.continuous)
-
-    @cached_property
+    @property
     def lie_algebra(self) -> LieAlgebra:
         """The Lie algebra of the group, in all of the small representations."""
-        products = self._factors[1]
-        if max(map(len, products)) == 1:
-            return self._algebra_of_factors
-        return on_products(self._algebra_of_factors, products)
+        return self._algebra.algebra
+
+    @property
+    def by_weights(self) -> RankByWeights:
+        """The dimensions that weights give for all pairs of small representations."""
+        return self._algebra.by_weights
 
     @cached_property
     def algebra_basis(self) -> tuple[tuple[sparse.csr_array, sparse.csr_array], ...]:
         """dρ₁(A) and dρ₂(A) for a basis of the Lie algebra."""
-        if self._within is None:
-            found = lie_algebra((self.input, self.output), self.continuous)
-            return tuple((on_input, on_output) for on_input, on_output in found.basis)
-        whole, input_, output = self._within
-        return tuple((each[input_], each[output]) for each in whole.lie_algebra.basis)
-
-    @cached_property
-    def by_weights(self) -> RankByWeights:
-        """The dimensions that weights give for all pairs of small representations."""
-        return rank_by_weights(
-            self.elements, *self._factors, self.continuous, self._algebra_of_factors
-        )
+        found, place = self._algebra, self._place
+        if place is None:
+            both = self.input, self.output
+            found, place = AlgebraOfTypes(self.elements, both, self.continuous), (0, 1)
+        input_, output = place
+        return tuple((each[input_], each[output]) for each in found.algebra.basis)
 
     @cached_property
     def rank_by_weights(self) -> int | None:
         """dim Hom_G(X, Y) from weights, without solving for it; ``None`` where they do not tell."""
-        if self._asked is not None:
-            return self._asked.rank_by_weights
-        if self._within is not None:
-            whole, input_, output = self._within
-            known = whole.by_weights.dimensions
-            return None if known is None else int(known[output, input_])
-        known, types = self.by_weights.dimensions, self.types
+        known = self.by_weights.dimensions
         if known is None:
             return None
+        if self._place is not None:
+            input_, output = self._place
+            return int(known[output, input_])
         return sum(
             o.multiplicity * i.multiplicity * int(known[o.type, i.type])
-            for o in types.output
-            for i in types.input
+            for o in self.types.output
+            for i in self.types.input
         )
 
     def __getstate__(self) -> dict[str, object]:
-        """A part of another space is sent without that, with what it has to ask it for."""
-        if self._within is None:
-            return vars(self)
+        """A part of another space is sent without that, with what it has to ask it for.
+
+        And a space without its parts.
+        """
+        if self._place is None:
+            return {name: each for name, each in vars(self).items() if name not in _OF_PARTS}
         state: dict[str, object] = {each.name: getattr(self, each.name) for each in fields(self)}
         asked = ["generating", *(["algebra_basis", "rank_by_weights"] if self.continuous else [])]
         return state | {name: getattr(self, name) for name in asked}
@@ -313,6 +287,18 @@ class HomSpace:
     def output_shape(self) -> Shape:
         """Shape of the arrays in Y; flat where there is no other."""
         return _shape_of(self.output_space, self.k)
+
+    @property
+    def is_permuted(self) -> bool:
+        """Whether both sides are (signed) permutations."""
+        return all(isinstance(e, PermutationRepresentation) for e in (self.input, self.output))
+
+    @property
+    def permutations(self) -> tuple[PermutationRepresentation, PermutationRepresentation]:
+        """ρ₁ and ρ₂, where both are (signed) permutations."""
+        assert isinstance(self.input, PermutationRepresentation)
+        assert isinstance(self.output, PermutationRepresentation)
+        return self.input, self.output
 
     @property
     def m(self) -> int:
@@ -405,8 +391,12 @@ def hom_space(group: Group, *, input: Space, output: Space, workers: Workers) ->
 def _check_conditioned(name: str, elements: Sequence[str], rho: Representation) -> None:
     if rho.is_orthogonal or rho.order == len(rho.algebra):
         return
-    scales = np.linalg.svd(discrete_part(rho, len(rho.algebra)), compute_uv=False)
-    worst = np.maximum(scales.max(axis=1), 1.0 / np.maximum(scales.min(axis=1), 1e-300))
+    # Singular values of a Kronecker product are products of those of its factors.
+    largest, least = np.ones((2, rho.order - len(rho.algebra)))
+    for factor in factors_of(rho):
+        scales = np.linalg.svd(discrete_part(factor, len(rho.algebra)), compute_uv=False)
+        largest, least = largest * scales.max(axis=1), least * scales.min(axis=1)
+    worst = np.maximum(largest, 1.0 / np.maximum(least, 1e-300))
     if worst.max() > _MOST_NORM:
         raise GroupError(
             f"group {name!r}: the matrix of {elements[int(worst.argmax())]} is not invertible, or "

@@ -7,17 +7,21 @@ dimension δ, and V = R^q ⊗ D with D acting on the second factor alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse import linalg as splinalg
 
 from equibasis.errors import EquibasisError
-from equibasis.symmetry.lie import LieAlgebra, lie_algebra
+from equibasis.linalg.kernel import commutator, projected
+from equibasis.symmetry.lie import lie_algebra
 from equibasis.symmetry.pair_orbits import pair_orbits
-from equibasis.symmetry.representations import PermutationRepresentation, Representation
+from equibasis.symmetry.representations import (
+    MatrixRepresentation,
+    PermutationRepresentation,
+    Representation,
+)
 
 # What counts as zero, or as equal eigenvalues. A map drawn at random that is smaller than this by
 # accident is found by the check, and another is drawn.
@@ -25,9 +29,6 @@ _ZERO = 1e-8
 
 # Maps are drawn at random by fours, until bases are found.
 _SEEDS = range(12)
-
-# Steps of conjugate gradients towards a map that commutes.
-_MOST_STEPS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,9 +111,18 @@ def decompose(representations: Sequence[Representation], continuous: int = 0) ->
         If no bases are found within rounding, or a continuous group is not orthogonal.
     """
     unitary = [_Orthogonal.of(rho) for rho in representations]
-    algebra = lie_algebra(representations, continuous) if continuous else None
+    acting: list[Sequence[sparse.csr_array]] = []
+    if continuous:
+        discrete = range(representations[0].order - continuous)
+        acting += lie_algebra(representations, continuous).basis
+        acting += [[rho.matrix(h) for rho in representations] for h in discrete]
+
+    def draw(source: int, target: int, seed: int) -> np.ndarray:
+        pairs = [(each[source], each[target]) for each in acting]
+        return _random_map(unitary[source].rho, unitary[target].rho, seed, pairs)
+
     for seeds in zip(*[iter(_SEEDS)] * 4, strict=True):
-        found = _decompose(unitary, seeds, algebra, continuous)
+        found = _decompose(unitary, seeds, draw)
         if found is not None:
             return found
     raise EquibasisError("the representations do not fall apart within rounding")
@@ -120,30 +130,23 @@ def decompose(representations: Sequence[Representation], continuous: int = 0) ->
 
 @dataclass(frozen=True, eq=False)
 class _Orthogonal:
-    """A representation, and the change of coordinates that makes it orthogonal, if any."""
+    """A representation in coordinates in which it is orthogonal, and the change to these."""
 
     rho: Representation
-    matrices: np.ndarray | None
-    change: np.ndarray | None
-    back: np.ndarray | None
+    change: np.ndarray | None = None
+    back: np.ndarray | None = None
 
     @staticmethod
     def of(rho: Representation) -> _Orthogonal:
-        if isinstance(rho, PermutationRepresentation):
-            return _Orthogonal(rho, None, None, None)
-        if rho.algebra and not rho.is_orthogonal:
-            raise EquibasisError("irreps of a continuous group are found where it is orthogonal")
         if rho.is_orthogonal:
-            return _Orthogonal(rho, None if rho.algebra else rho.matrices, None, None)
-        metric = np.einsum("gji,gjk->ik", rho.matrices, rho.matrices) / rho.order
-        values, vectors = np.linalg.eigh(metric)
+            return _Orthogonal(rho)
+        if rho.algebra:
+            raise EquibasisError("irreps of a continuous group are found where it is orthogonal")
+        matrices = rho.dense()
+        values, vectors = np.linalg.eigh(np.einsum("gji,gjk->ik", matrices, matrices) / rho.order)
         root = (vectors * np.sqrt(values)) @ vectors.T
         inverse = (vectors / np.sqrt(values)) @ vectors.T
-        return _Orthogonal(rho, root @ rho.matrices @ inverse, root, inverse)
-
-    @property
-    def dimension(self) -> int:
-        return self.rho.dimension
+        return _Orthogonal(MatrixRepresentation(root @ matrices @ inverse), root, inverse)
 
 
 def _scattered(count: int, seed: int) -> np.ndarray:
@@ -152,78 +155,46 @@ def _scattered(count: int, seed: int) -> np.ndarray:
 
 
 def _random_map(
-    representations: Sequence[_Orthogonal],
-    source_: int,
-    target_: int,
+    source: Representation,
+    target: Representation,
     seed: int,
-    algebra: LieAlgebra | None,
-    continuous: int,
+    pairs: Sequence[tuple[sparse.csr_array, sparse.csr_array]],
 ) -> np.ndarray:
-    """Some map that commutes with the group, (t_target, t_source)."""
-    source, target = representations[source_], representations[target_]
+    """Some map that commutes with the group, (t_target, t_source).
+
+    ``pairs`` are the matrices of a continuous group that it has to commute with.
+    """
     shape = target.dimension, source.dimension
-    if algebra is not None:
-        start = _scattered(math.prod(shape), seed).reshape(shape)
-        pairs = [(each[source_], each[target_]) for each in algebra.basis]
-        discrete = range(source.rho.order - continuous)
-        pairs += [(source.rho.matrix(h), target.rho.matrix(h)) for h in discrete]
-        return _nearest_that_commutes(start, pairs)
-    if isinstance(source.rho, PermutationRepresentation) and isinstance(
-        target.rho, PermutationRepresentation
+    if pairs:
+        start = _scattered(math.prod(shape), seed)
+        demanded = sparse.csr_array(sparse.vstack([commutator(*pair) for pair in pairs]))
+        operator = sparse.csr_array(demanded.T @ demanded)
+        return projected(operator, start[:, None]).reshape(shape)
+    if isinstance(source, PermutationRepresentation) and isinstance(
+        target, PermutationRepresentation
     ):
-        orbits = pair_orbits(source.rho, target.rho)
+        orbits = pair_orbits(source, target)
         values = np.append(_scattered(len(orbits.sizes), seed), 0.0)[orbits.labels]
         if orbits.signs is not None:
             values = values * orbits.signs
         return values.reshape(shape)
-    assert source.matrices is not None
-    assert target.matrices is not None
     start = _scattered(math.prod(shape), seed).reshape(shape)
-    terms = target.matrices @ start @ source.matrices.transpose(0, 2, 1)
+    terms = target.dense() @ start @ source.dense().transpose(0, 2, 1)
     return terms.mean(axis=0)
-
-
-def _nearest_that_commutes(
-    start: np.ndarray, pairs: Sequence[tuple[sparse.csr_array, sparse.csr_array]]
-) -> np.ndarray:
-    """The orthogonal projection of a matrix to those W with B W = W A for all pairs (A, B).
-
-    W - Ω⁺ΩW by conjugate gradients, where Ω is the sum of squares of W -> B W - W A.
-    """
-
-    def squared(vector: np.ndarray) -> np.ndarray:
-        matrix = vector.reshape(start.shape)
-        total = np.zeros(start.shape)
-        for a, b in pairs:
-            off = b @ matrix - matrix @ a
-            total += b.T @ off - off @ a.T
-        return total.ravel()
-
-    operator = splinalg.LinearOperator((start.size,) * 2, matvec=squared, dtype=np.float64)
-    vector = start.ravel()
-    for _ in range(2):
-        away, _ = splinalg.cg(operator, squared(vector), rtol=1e-15, maxiter=_MOST_STEPS)
-        vector = vector - away
-    return vector.reshape(start.shape)
 
 
 def _decompose(
     representations: Sequence[_Orthogonal],
     seeds: tuple[int, ...],
-    algebra: LieAlgebra | None,
-    continuous: int,
+    draw: Callable[[int, int, int], np.ndarray],
 ) -> Decomposition | None:
     irreps: list[Irrep] = []
     members: list[list[list[np.ndarray]]] = []  # by kind and irrep: bases of the copies
     for kind in range(len(representations)):
         members.append([[] for _ in irreps])
-        commuting = [
-            _random_map(representations, kind, kind, seed, algebra, continuous) for seed in seeds
-        ]
-        to_known = {
-            known: _random_map(representations, known, kind, seeds[0], algebra, continuous)
-            for known in {irrep.holder for irrep in irreps}
-        }
+        commuting = [draw(kind, kind, seed) for seed in seeds]
+        holders = {irrep.holder for irrep in irreps}
+        to_known = {known: draw(known, kind, seeds[0]) for known in holders}
         to_known[kind] = commuting[0]
         for space in _eigenspaces(commuting[-1]):
             for number, irrep in enumerate(irreps):
@@ -292,17 +263,17 @@ def _assembled(
     multiplicities = np.zeros((len(representations), len(irreps)), dtype=np.int64)
     forward, backward = [], []
     for kind, (rho, of_kind) in enumerate(zip(representations, members, strict=True)):
-        rows = []
+        rows, n = [], rho.rho.dimension
         for number, before in enumerate(order):
             found = of_kind[before] if before < len(of_kind) else []
             multiplicities[kind, number] = len(found)
             if found:
-                shape = rho.dimension, irreps[number].degree, irreps[number].dimension
+                shape = n, irreps[number].degree, irreps[number].dimension
                 stacked = np.stack(found).reshape(len(found), *shape)
-                rows.append(stacked.transpose(3, 2, 0, 1).reshape(-1, rho.dimension))
+                rows.append(stacked.transpose(3, 2, 0, 1).reshape(-1, n))
         analysis = np.concatenate(rows)
         error = np.abs(analysis @ analysis.T - np.eye(len(analysis))).max()
-        if analysis.shape != (rho.dimension,) * 2 or not error <= 1e-10:
+        if analysis.shape != (n, n) or not error <= 1e-10:
             return None
         forward.append(analysis if rho.change is None else analysis @ rho.change)
         backward.append(analysis.T.copy() if rho.back is None else rho.back @ analysis.T)

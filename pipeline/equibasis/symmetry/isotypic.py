@@ -57,10 +57,7 @@ def of_one_kind(space: HomSpace) -> list[Representation]:
         return list(small)
     if all(isinstance(rho, PermutationRepresentation) for rho in small):
         return [at_elements(rho, space.generating or (-1,)) for rho in small]
-    return [
-        rho if isinstance(rho, MatrixRepresentation) else MatrixRepresentation(rho.dense())
-        for rho in space.enumerated.types.representations
-    ]
+    return [MatrixRepresentation(rho.dense()) for rho in space.enumerated.types.representations]
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse import csgraph
 
 from equibasis.errors import GroupError, TooManyElementsError
-from equibasis.linalg.nearest import nearest_among
-from equibasis.symmetry.closure import TOO_NEAR, Signatures
+from equibasis.symmetry.closure import TOO_NEAR, Lookup, Signatures
+from equibasis.symmetry.pair_orbits import numbered, orbit_leaders
 from equibasis.symmetry.representations import (
     TOLERANCE,
     MatrixRepresentation,
@@ -26,9 +24,6 @@ from equibasis.symmetry.tensor_products import factors_of, tensor_product
 # Generators that make more elements than this are not listed: the group is too large, or infinite.
 MOST_ELEMENTS = 20_000
 _MOST_BYTES = 2**30
-
-# Width of the buckets that signatures are sorted into: far above rounding.
-_BUCKET = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,37 +42,16 @@ class Words:
     generator: np.ndarray
     parent: np.ndarray
 
-
-class _Lookup:
-    """Which elements have been met, by their signatures, rounding allowed for."""
-
-    def __init__(self) -> None:
-        self.buckets: dict[int, list[tuple[int, np.ndarray]]] = {}
-        self.count = 0
-
-    def number(self, signatures: Signatures, vectors: list[np.ndarray]) -> tuple[int, bool]:
-        """The number of an element, and whether it was not known before; it is now."""
-        flat = signatures.flat(vectors)
-        place = float(flat @ signatures.shadow[:, 0]) / _BUCKET
-        if not math.isfinite(place):
-            raise TooManyElementsError(
-                "the generators make ever larger matrices: the group is not finite"
-            )
-        bucket = math.floor(place)
-        near = [other for step in (-1, 0, 1) for other in self.buckets.get(bucket + step, ())]
-        if near:
-            off = np.abs(flat - np.stack([other for _, other in near])).max(axis=1)
-            distance = off.min() / max(1.0, abs(flat).max())
-            if distance < TOLERANCE:
-                return near[int(off.argmin())][0], False
-            if distance < TOO_NEAR:
-                raise GroupError(
-                    f"the generators make elements that differ by only {distance:.1g}: the group "
-                    "is not finite, or its matrices are not exact enough"
-                )
-        self.buckets.setdefault(bucket, []).append((self.count, flat))
-        self.count += 1
-        return self.count - 1, True
+    def matrix(self, rho: Representation, element: int) -> np.ndarray:
+        """ρ of an element, multiplied along its word, float64 (n, n)."""
+        letters = []
+        while element:
+            letters.append(int(self.generator[element]))
+            element = int(self.parent[element])
+        product = np.eye(rho.dimension)
+        for g in reversed(letters):
+            product = rho.apply(g, product)
+        return product
 
 
 def words(
@@ -97,18 +71,18 @@ def words(
 
 def _explored(
     name: str, where: str, generators: Sequence[str], representations: Sequence[Representation]
-) -> tuple[Words, _Lookup, Signatures, list[list[np.ndarray]]]:
+) -> tuple[Words, Lookup, Signatures]:
     signatures = Signatures(representations)
     each = 16 * sum(rho.dimension for rho in representations)
     most = min(MOST_ELEMENTS, int(_MOST_BYTES / each) + 1)
-    known = _Lookup()
+    known = Lookup(signatures)
     sent = [signatures.probes]
-    known.number(signatures, sent[0])
+    known.number(sent[0])
     names, by, parent = ["e"], [-1], [-1]
     for position, vectors in enumerate(sent):  # grows while it is walked: breadth first
         for g, generator in enumerate(generators):
             moved = signatures.apply(g, vectors)
-            _, new = known.number(signatures, moved)
+            _, new = known.number(moved)
             if not new:
                 continue
             if len(sent) >= most:
@@ -117,8 +91,7 @@ def _explored(
             names.append(generator if position == 0 else f"{generator} {names[position]}")
             by.append(g)
             parent.append(position)
-    found = Words(tuple(names), np.array(by), np.array(parent))
-    return found, known, signatures, sent
+    return Words(tuple(names), np.array(by), np.array(parent)), known, signatures
 
 
 def _too_many(name: str, where: str, most: int) -> str:
@@ -170,7 +143,7 @@ def _multiplied(rho: Representation, found: Words) -> Representation:
             g, parent = found.generator[i], found.parent[i]
             index[i] = index[parent, rho.index[g]]
             signs[i] = flips[g] * signs[parent, rho.index[g]]
-        return PermutationRepresentation(index, None if rho.signs is None else signs)
+        return PermutationRepresentation(index, signs)
     matrices = np.empty((count, n, n))
     matrices[0] = np.eye(n)
     for i in range(1, count):
@@ -210,8 +183,20 @@ def class_characters(
 ) -> ClassCharacters:
     """Characters of the finite group that generators make, without the matrices of all elements.
 
-    Elements are told apart, and conjugated, by what they do to vectors; only of one element of
-    each class is the matrix made, along its word.
+    Raises as `conjugacy_classes` does.
+    """
+    found, classes = conjugacy_classes(name, where, generators, *representations)
+    first = np.unique(classes, return_index=True)[1].tolist()
+    traces = [[np.trace(found.matrix(rho, each)) for each in first] for rho in representations]
+    return ClassCharacters(np.bincount(classes), np.array(traces))
+
+
+def conjugacy_classes(
+    name: str, where: str, generators: Sequence[str], *representations: Representation
+) -> tuple[Words, np.ndarray]:
+    """Every element that generators make, and the class of each, numbered as they first occur.
+
+    Elements are told apart, and conjugated, by what they do to vectors.
 
     Raises
     ------
@@ -220,48 +205,17 @@ def class_characters(
     GroupError
         If their matrices do not generate a finite group.
     """
-    found, known, signatures, _ = _explored(name, where, generators, representations)
-    count = len(found.names)
-    ends = []
+    found, known, signatures = _explored(name, where, generators, representations)
+    images = []
     for g in range(len(generators)):
         # Of g h g⁻¹ on the probes: first g⁻¹, then h along its word, then g.
-        moved = [
-            [
-                rho.inverse.apply(g, probe)
-                for rho, probe in zip(representations, signatures.probes, strict=True)
-            ]
-        ]
-        for i in range(1, count):
-            moved.append(signatures.apply(int(found.generator[i]), moved[found.parent[i]]))
-        ends.append(
-            [known.number(signatures, signatures.apply(g, vectors))[0] for vectors in moved]
-        )
-    class_ = _joined(ends, count)
-    first = np.unique(class_, return_index=True)[1]
-    traces = np.array(
-        [[_trace(rho, found, int(element)) for element in first] for rho in representations]
-    )
-    return ClassCharacters(np.bincount(class_), traces)
-
-
-def _joined(images: Sequence[Sequence[int] | np.ndarray], count: int) -> np.ndarray:
-    """Orbits of 0 to count - 1 from the images under generators, int64 (count,)."""
-    rows = np.tile(np.arange(count), len(images))
-    entries = rows, np.concatenate([np.zeros(0, np.int64), *images]).astype(np.int64)
-    graph = sparse.csr_array((np.ones(len(rows), np.int8), entries), shape=(count, count))
-    orbits: np.ndarray = csgraph.connected_components(graph, directed=False)[1]
-    return orbits
-
-
-def _trace(rho: Representation, found: Words, element: int) -> float:
-    letters = []
-    while element:
-        letters.append(int(found.generator[element]))
-        element = int(found.parent[element])
-    product = sparse.eye_array(rho.dimension).toarray()
-    for g in reversed(letters):
-        product = rho.apply(g, product)
-    return float(np.trace(product))
+        back = zip(representations, signatures.probes, strict=True)
+        moved = [[rho.inverse.apply(g, probe) for rho, probe in back]]
+        for by, parent in zip(found.generator[1:].tolist(), found.parent[1:], strict=True):
+            moved.append(signatures.apply(by, moved[parent]))
+        conjugates = (signatures.apply(g, vectors) for vectors in moved)
+        images.append(np.array([known.number(each)[0] for each in conjugates]))
+    return found, numbered(orbit_leaders(images))
 
 
 def has_finite_order(matrices: Sequence[sparse.csr_array]) -> bool:
@@ -280,37 +234,3 @@ def has_finite_order(matrices: Sequence[sparse.csr_array]) -> bool:
         return False
     powers = [np.linalg.matrix_power(matrix, int(exponents[found[0]])) for matrix in dense]
     return all(np.abs(power - np.eye(len(power))).max() < TOO_NEAR for power in powers)
-
-
-def conjugacy_classes(
-    generators: Sequence[Representation], listed: Sequence[Representation]
-) -> np.ndarray:
-    """The class of each element of a finite group, int64 (|G|,), classes as they first occur.
-
-    Parameters
-    ----------
-    generators
-        Elements that generate the group, in some representations.
-    listed
-        All elements, in the same representations.
-    """
-    signatures = Signatures(listed)
-    order, probes = listed[0].order, signatures.probes
-    points = np.stack([signatures.flat(signatures.apply(f, probes)) for f in range(order)])
-    nearest_of = nearest_among(points @ signatures.shadow)
-    images = []
-    for g in range(generators[0].order):
-        back = [rho.inverse.apply(g, v) for rho, v in zip(generators, probes, strict=True)]
-        conjugates = np.stack(
-            [
-                signatures.flat(
-                    [
-                        rho.apply(g, v)
-                        for rho, v in zip(generators, signatures.apply(f, back), strict=True)
-                    ]
-                )
-                for f in range(order)
-            ]
-        )
-        images.append(nearest_of(conjugates @ signatures.shadow))
-    return _joined(images, order)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from equibasis.errors import GroupError
-from equibasis.symmetry.assembled import SumOfMatrices
+from equibasis.symmetry.assembled import SumOfMatrices, side_by_side
 from equibasis.symmetry.constructions import invariant_coordinates, restriction, simplified
 from equibasis.symmetry.pair_orbits import orbit_leaders
 from equibasis.symmetry.representations import (
@@ -85,10 +85,8 @@ def _of_side(found: Sequence[_Found], start: int, stop: int) -> tuple[Summand, .
     for number, each in enumerate(found):
         copies = (each.index[0] >= start) & (each.index[0] < stop)
         if copies.any():
-            signs = None if each.signs is None else np.ascontiguousarray(each.signs[:, copies])
-            if signs is not None and (signs > 0).all():
-                signs = None
             index = np.ascontiguousarray(each.index[:, copies]) - start
+            signs = None if each.signs is None else np.ascontiguousarray(each.signs[:, copies])
             summands.append(Summand(number, index, signs))
     return tuple(sorted(summands, key=lambda summand: int(summand.index.min())))
 
@@ -115,7 +113,7 @@ def _summands(sides: Sequence[Representation], *, enumerated: bool) -> list[_Fou
     ]
     if permuted:
         coordinates = np.concatenate([each for each, _ in permuted])
-        whole = _side_by_side([part for _, part in permuted])
+        whole = side_by_side([part for _, part in permuted])
         of_orbits = (_by_stabilizer if enumerated else _by_generators)(whole)
         types += [
             _Found(each.representation, coordinates[each.index], each.signs) for each in of_orbits
@@ -150,18 +148,6 @@ def _equal(a: MatrixRepresentation, b: MatrixRepresentation) -> bool:
     )
 
 
-def _side_by_side(parts: Sequence[PermutationRepresentation]) -> PermutationRepresentation:
-    if len(parts) == 1:
-        return parts[0]
-    starts = np.cumsum([0, *(part.dimension for part in parts[:-1])])
-    index = np.concatenate(
-        [part.index + start for part, start in zip(parts, starts, strict=True)], axis=1
-    )
-    if all(part.signs is None for part in parts):
-        return PermutationRepresentation(index)
-    return PermutationRepresentation(index, np.concatenate([*map(signs_of, parts)], axis=1))
-
-
 def _numbered(rho: PermutationRepresentation, index: np.ndarray, signs: np.ndarray) -> _Found:
     """A type whose points are numbered as the coordinates of its first copy ascend.
 
@@ -184,18 +170,14 @@ def _numbered(rho: PermutationRepresentation, index: np.ndarray, signs: np.ndarr
     first = index[:, 0]
     images = rho.index[:, first]
     moves = np.searchsorted(first, images).clip(max=len(first) - 1)
-    alike = np.array_equal(rho.index[:, index], index[moves])
-    flips = None
-    if rho.signs is not None:
-        flips = rho.signs[:, first]
-        alike = alike and np.array_equal(
-            rho.signs[:, index] * signs, flips[:, :, None] * signs[moves]
-        )
+    flips = signs_of(rho)[:, first]
+    alike = np.array_equal(rho.index[:, index], index[moves]) and (
+        rho.signs is None
+        or np.array_equal(rho.signs[:, index] * signs, flips[:, :, None] * signs[moves])
+    )
     if not alike:
         raise GroupError("the elements listed do not permute coordinates as a group does")
-    flips = None if flips is None or (flips > 0).all() else flips
-    small = PermutationRepresentation(moves, flips)
-    return _Found(small, index, None if (signs > 0).all() else signs)
+    return _Found(PermutationRepresentation(moves, flips), index, signs)
 
 
 # --- all elements -------------------------------------------------------------------------------
@@ -265,30 +247,24 @@ def _by_generators(rho: PermutationRepresentation) -> list[_Found]:
         orbits = order[starts[lengths == length, None] + np.arange(length)]
         tables = _tables(index, signs, place, sign, orbits)
         distinct, first, which = np.unique(tables, axis=0, return_index=True, return_inverse=True)
-        left: list[tuple[np.ndarray, np.ndarray, np.ndarray | None]] = [
-            (table, orbits[which.reshape(-1) == number], None)
-            for number, table in enumerate(distinct)
-        ]
-        left = [left[number] for number in np.argsort(first)]
-        while left:
-            wanted, found, _ = left.pop(0)
-            types.append([found])
-            others, left = left, []
-            for table, alike, every in others:
-                if length > _LONGEST_COMPARED:
-                    left.append((table, alike, every))
-                    continue
-                if every is None:
-                    points = alike[0]
-                    every = _tables_from_every_root(place[index[:, points]], signs[:, points])
+        known: list[tuple[np.ndarray, list[np.ndarray]]] = []
+        for number in np.argsort(first):
+            alike = orbits[which.reshape(-1) == number]
+            points = alike[0]
+            every = distinct[:0]
+            if known and length <= _LONGEST_COMPARED:
+                every = _tables_from_every_root(place[index[:, points]], signs[:, points])
+            for wanted, found in known:
                 (numbers,) = np.nonzero((every == wanted).all(axis=1))
-                if not len(numbers):
-                    left.append((table, alike, every))
-                    continue
-                renumbered, turned = _breadth_first(index, signs, alike[:, numbers].min(axis=1))
-                renumbered = renumbered[np.argsort(leader[renumbered], kind="stable")]
-                sign[renumbered] = turned[renumbered]
-                types[-1].append(renumbered.reshape(alike.shape))
+                if len(numbers):
+                    again, turned = _breadth_first(index, signs, alike[:, numbers].min(axis=1))
+                    again = again[np.argsort(leader[again], kind="stable")]
+                    sign[again] = turned[again]
+                    found.append(again.reshape(alike.shape))
+                    break
+            else:
+                known.append((distinct[number], [alike]))
+        types += [found for _, found in known]
     return [
         _numbered(rho, np.concatenate(orbits).T, sign[np.concatenate(orbits).T]) for orbits in types
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from equibasis.errors import SpaceError
@@ -15,7 +17,7 @@ from equibasis.symmetry.listing import list_elements
 from equibasis.symmetry.representations import (
     PermutationRepresentation,
     Representation,
-    from_matrices,
+    simplest,
 )
 from equibasis.symmetry.tensor_products import tensor_product
 
@@ -44,16 +46,23 @@ def regular(group: Group) -> Representation:
     if group.complete and len(names) == 1:
         return trivial_representation(1)
     rho = _faithful(group)
-    listed = rho
     if not group.complete:
-        _, (listed,) = list_elements(group.name, "its representations", names, rho)
-    images = products(rho, listed)
-    if group.complete and any(len(set(row)) < len(names) for row in images.tolist()):
+        return multiplied(group.name, "its representations", names, rho)
+    images = products(rho, rho)
+    if any(len(set(row)) < len(names) for row in images.tolist()):
         raise SpaceError(
             f"space 'regular': group {group.name!r} has elements that act alike in all of its "
             "representations: give it one that tells them apart, by with_representations"
         )
     return PermutationRepresentation(np.argsort(images, axis=1))
+
+
+def multiplied(
+    name: str, where: str, generators: Sequence[str], rho: Representation
+) -> PermutationRepresentation:
+    """How generators permute the elements that they make, as their matrices ρ tell these apart."""
+    _, (listed,) = list_elements(name, where, generators, rho)
+    return PermutationRepresentation(np.argsort(products(rho, listed), axis=1))
 
 
 def _faithful(group: Group) -> Representation:
@@ -62,7 +71,7 @@ def _faithful(group: Group) -> Representation:
         return direct_sum(list(group.representations.values()))
     if group.linear is not None and group.axes is not None and group.complete:
         what = f"group {group.name!r}: the matrix of an element"
-        return from_matrices(
+        return simplest(
             np.stack([real_array(group.linear(e, group.axes), what) for e in group.elements])
         )
     raise SpaceError(

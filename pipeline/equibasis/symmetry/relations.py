@@ -55,22 +55,18 @@ def check_relations(
     if len(representations) == 1:
         return
     count = max(len(rho.algebra) for rho in representations.values())
-    discrete = {key: discrete_part(rho, count) for key, rho in representations.items()}
-    algebra = {key: algebra_part(rho, count) for key, rho in representations.items()}
-    generators = [
-        _Known(names[g], {key: matrices[g] for key, matrices in discrete.items()})
-        for g in range(len(names) - count)
+    parts = {
+        key: [*discrete_part(rho, count), *(a.toarray() for a in algebra_part(rho, count))]
+        for key, rho in representations.items()
+    }
+    listed = [
+        _Known(word, {key: matrices[number] for key, matrices in parts.items()})
+        for number, word in enumerate(names)
     ]
-    curves = [
-        _Known(
-            names[len(names) - count + a], {key: each[a].toarray() for key, each in algebra.items()}
-        )
-        for a in range(count)
-    ]
+    generators, curves = listed[: len(names) - count], listed[len(names) - count :]
     if generators:
         _check_words(name, generators, faithful)
-    if curves:
-        _check_brackets(name, generators, curves, faithful)
+    _check_brackets(name, generators, curves, faithful)
 
 
 def _check_words(name: str, generators: Sequence[_Known], faithful: str) -> None:
@@ -106,10 +102,7 @@ def _check_brackets(
     basis: list[_Known] = []
     for curve in curves:
         _place(name, faithful, basis, curve)
-    position = 0
-    while position < len(basis):
-        one = basis[position]
-        position += 1
+    for position, one in enumerate(basis):  # grows while it is walked
         for generator in generators:
             moved = {
                 key: h @ one.matrices[key] @ np.linalg.inv(h)
@@ -117,7 +110,7 @@ def _check_brackets(
             }
             word = f"{generator.word} {one.word} {generator.word}⁻¹"
             _place(name, faithful, basis, _Known(word, moved))
-        for other in basis[: position - 1]:
+        for other in basis[:position]:
             bracket = {
                 key: a @ other.matrices[key] - other.matrices[key] @ a
                 for key, a in one.matrices.items()
@@ -130,29 +123,19 @@ def _check_brackets(
 def _place(name: str, faithful: str, basis: list[_Known], new: _Known) -> None:
     """Add an algebra element to the basis, or hold it to the relation that it is of the others."""
     target = new.matrices[faithful].ravel()
-    columns = np.stack([each.matrices[faithful].ravel() for each in basis], 1) if basis else None
-    coefficients = np.zeros(0)
-    left = target
-    if columns is not None:
-        coefficients = np.linalg.lstsq(columns, target, rcond=None)[0]
-        left = target - columns @ coefficients
+    columns = np.reshape([each.matrices[faithful] for each in basis], (-1, len(target))).T
+    coefficients = np.linalg.lstsq(columns, target, rcond=None)[0]
+    left = target - columns @ coefficients
     if np.abs(left).max(initial=0.0) > 1e-8 * max(1.0, np.abs(target).max(initial=0.0)):
         basis.append(new)
         return
-    terms = [
-        f"{_number(c)}{each.word}"
-        for c, each in zip(coefficients, basis, strict=True)
-        if abs(c) > TOLERANCE
-    ]
-    relation = f"{new.word} = {' + '.join(terms) or '0'}"
+    terms = [(c, each) for c, each in zip(coefficients, basis, strict=True) if abs(c) > TOLERANCE]
+    told = " + ".join(f"{_number(c)}{each.word}" for c, each in terms)
     expected = {
-        key: sum(
-            (c * each.matrices[key] for c, each in zip(coefficients, basis, strict=True)),
-            np.zeros_like(matrix),
-        )
+        key: sum((c * each.matrices[key] for c, each in terms), np.zeros_like(matrix))
         for key, matrix in new.matrices.items()
     }
-    _compare(name, faithful, relation, new, expected)
+    _compare(name, faithful, f"{new.word} = {told or '0'}", new, expected)
 
 
 def _number(value: float) -> str:

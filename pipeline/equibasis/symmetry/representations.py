@@ -13,6 +13,7 @@ from scipy import linalg, sparse
 from equibasis.errors import GroupError
 from equibasis.linalg.memory import refuse_beyond_memory
 from equibasis.linalg.numbers import real_array, whole_numbers
+from equibasis.symmetry.summands import Summand
 
 # How far apart two matrices may be and still be called equal: far above rounding (1e-15), far
 # below what interpolation or a wrong transform does (1e-2).
@@ -46,15 +47,16 @@ class PermutationRepresentation:
         if signs is None:
             return
         if type(signs) is not np.ndarray or signs.dtype != np.int8:
-            signs = real_array(signs, "the array of signs of a representation", GroupError)
-            object.__setattr__(self, "signs", np.rint(signs).astype(np.int8))
-            if (signs != self.signs).any():
+            given = real_array(signs, "the array of signs of a representation", GroupError)
+            signs = np.rint(given).astype(np.int8)
+            if (signs != given).any():
                 raise GroupError("the signs of a representation are 1 and -1")
         if signs.shape != self.index.shape:
             raise GroupError(
                 f"the signs of a representation have shape {signs.shape}, its index "
                 f"{self.index.shape}"
             )
+        object.__setattr__(self, "signs", None if (signs == 1).all() else signs)
 
     @cached_property
     def fault(self) -> str | None:
@@ -90,7 +92,7 @@ class PermutationRepresentation:
     def matrix(self, g: int) -> sparse.csr_array:
         """ρ(g) as a sparse matrix (n, n), float64."""
         n = self.dimension
-        values = np.ones(n) if self.signs is None else self.signs[g].astype(np.float64)
+        values = signs_of(self)[g].astype(np.float64)
         return sparse.csr_array((values, self.index[g], np.arange(n + 1)), shape=(n, n))
 
     @property
@@ -109,15 +111,13 @@ class PermutationRepresentation:
     def characters(self) -> np.ndarray:
         """tr ρ(g) for each g, shape (|G|,), float64: fixed points, those with sign -1 taken off."""
         fixed = self.index == np.arange(self.dimension)
-        return (fixed if self.signs is None else fixed * self.signs).sum(axis=1, dtype=np.float64)
+        return (fixed * signs_of(self)).sum(axis=1, dtype=np.float64)
 
     @cached_property
     def inverse(self) -> PermutationRepresentation:
         """g -> ρ(g⁻¹), the elements in the same order."""
-        index = np.argsort(self.index, axis=1).astype(self.index.dtype)
-        if self.signs is None:
-            return PermutationRepresentation(index)
-        return PermutationRepresentation(index, np.take_along_axis(self.signs, index, axis=1))
+        index = np.argsort(self.index, axis=1)
+        return PermutationRepresentation(index, np.take_along_axis(signs_of(self), index, axis=1))
 
     @property
     def dual(self) -> PermutationRepresentation:
@@ -137,24 +137,32 @@ class PermutationRepresentation:
 
 @dataclass(frozen=True, eq=False)
 class MatrixRepresentation:
-    """Any real matrices ρ(g).
+    """Any real matrices ρ(g); of a continuous group, dρ(A) of Lie algebra elements A beside them.
+
+    A map W is equivariant where ρ₂(h) W = W ρ₁(h) and dρ₂(A) W = W dρ₁(A). Whoever walks over the
+    elements listed meets each ρ(h), then each ρ(exp A) = exp(dρ(A)). These generate a subgroup
+    that is Zariski dense in G (an algebraic A does not turn by a rational part of 2π), so that it
+    leaves alone what G does.
 
     Attributes
     ----------
-    matrices
-        float64 of shape (|G|, n, n).
+    discrete
+        Each ρ(h), float64 (L, n, n); L may be 0 where there is an algebra.
+    algebra
+        Each dρ(A), sparse (n, n); none where the group is finite.
     """
 
-    matrices: np.ndarray
+    discrete: np.ndarray
+    algebra: Sequence[sparse.csr_array] = ()
 
     def __post_init__(self) -> None:
-        if type(self.matrices) is not np.ndarray or self.matrices.dtype != np.float64:
+        if type(self.discrete) is not np.ndarray or self.discrete.dtype != np.float64:
             matrices = real_array(
-                self.matrices, "the array of matrices of a representation", GroupError
+                self.discrete, "the array of matrices of a representation", GroupError
             )
-            object.__setattr__(self, "matrices", matrices)
-        shape = self.matrices.shape
-        if len(shape) != 3 or shape[1] != shape[2] or not self.matrices.size:
+            object.__setattr__(self, "discrete", matrices)
+        shape = self.discrete.shape
+        if len(shape) != 3 or shape[1] != shape[2] or not (self.discrete.size or self.algebra):
             raise GroupError(
                 f"the matrices of a representation have shape (|G|, n, n), not {shape}"
             )
@@ -162,34 +170,44 @@ class MatrixRepresentation:
     @cached_property
     def fault(self) -> str | None:
         """Why its entries are no matrices of real numbers; ``None`` where they are."""
-        return None if np.isfinite(self.matrices).all() else "holds NaN or infinity"
+        numbers = [self.discrete, *(each.data for each in self.algebra)]
+        return None if all(np.isfinite(each).all() for each in numbers) else "holds NaN or infinity"
 
     @property
     def order(self) -> int:
         """How many elements are listed, |G| where that is all of them."""
-        return int(self.matrices.shape[0])
+        return len(self.discrete) + len(self.algebra)
 
     @property
     def dimension(self) -> int:
         """n, the size of the space acted on."""
-        return int(self.matrices.shape[1])
+        return int(self.discrete.shape[1])
+
+    @cached_property
+    def matrices(self) -> np.ndarray:
+        """Each ρ(h), then each exp(dρ(A)), float64 (L + D, n, n)."""
+        if not self.algebra:
+            return self.discrete
+        refuse_beyond_memory(8 * self.order * self.dimension**2)
+        curves = [linalg.expm(each.toarray()) for each in self.algebra]
+        return np.concatenate([self.discrete, np.stack(curves)])
 
     def apply(self, g: int, x: np.ndarray) -> np.ndarray:
         """ρ(g) x for x of shape (n, ...)."""
-        return np.tensordot(self.matrices[g], x, axes=1)
+        return np.tensordot(self._at(g), x, axes=1)
 
     def matrix(self, g: int) -> sparse.csr_array:
         """ρ(g) as a sparse matrix (n, n), float64."""
-        return sparse.csr_array(self.matrices[g])
+        return sparse.csr_array(self._at(g))
 
-    @property
-    def algebra(self) -> tuple[sparse.csr_array, ...]:
-        """dρ(A) of the Lie algebra elements listed; none here."""
-        return ()
+    def _at(self, g: int) -> np.ndarray:
+        found: np.ndarray = (self.discrete if g < len(self.discrete) else self.matrices)[g]
+        return found
 
     def moves(self) -> Iterator[sparse.csr_array]:
-        """What a subspace is kept by where ρ keeps it: each ρ(g), and each dρ(A)."""
-        return (self.matrix(g) for g in range(self.order))
+        """What a subspace is kept by where ρ keeps it: each ρ(h), and each dρ(A)."""
+        yield from (self.matrix(h) for h in range(self.order - len(self.algebra)))
+        yield from self.algebra
 
     def dense(self) -> np.ndarray:
         """All ρ(g), float64 (|G|, n, n)."""
@@ -203,110 +221,26 @@ class MatrixRepresentation:
     def inverse(self) -> MatrixRepresentation:
         """g -> ρ(g⁻¹), the elements in the same order; transposes where ρ is orthogonal."""
         if self.is_orthogonal:
-            return MatrixRepresentation(np.ascontiguousarray(self.matrices.transpose(0, 2, 1)))
-        return MatrixRepresentation(np.linalg.inv(self.matrices))
+            discrete = np.ascontiguousarray(self.discrete.transpose(0, 2, 1))
+        else:
+            discrete = np.linalg.inv(self.discrete)
+        return MatrixRepresentation(discrete, [-each for each in self.algebra])
 
     @property
     def dual(self) -> MatrixRepresentation:
-        """g -> ρ(g⁻¹)ᵀ."""
+        """g -> ρ(g⁻¹)ᵀ, A -> -dρ(A)ᵀ."""
         if self.is_orthogonal:
             return self
-        return MatrixRepresentation(np.ascontiguousarray(self.inverse.matrices.transpose(0, 2, 1)))
+        return MatrixRepresentation(
+            np.ascontiguousarray(self.inverse.discrete.transpose(0, 2, 1)),
+            [sparse.csr_array(-each.T) for each in self.algebra],
+        )
 
     @cached_property
     def is_orthogonal(self) -> bool:
-        """Whether ρ(g) ρ(g)ᵀ = 1 for each g listed."""
-        gram = self.matrices @ self.matrices.transpose(0, 2, 1)
-        return bool(np.abs(gram - np.eye(self.dimension)).max() < TOLERANCE)
-
-    @cached_property
-    def row_entries(self) -> float:
-        """How many entries a row of ρ(g) has, on average."""
-        return np.count_nonzero(self.matrices) / (self.order * self.dimension)
-
-
-class LieRepresentation(MatrixRepresentation):
-    """A representation of a group that is given by discrete elements h and Lie algebra elements A.
-
-    A map W is equivariant where ρ₂(h) W = W ρ₁(h) and dρ₂(A) W = W dρ₁(A). Whoever walks over the
-    elements listed meets each ρ(h), then each ρ(exp A) = exp(dρ(A)). These generate a subgroup
-    that is Zariski dense in G (an algebraic A does not turn by a rational part of 2π), so that it
-    leaves alone what G does.
-
-    Parameters
-    ----------
-    discrete
-        ρ(h), float64 (L, n, n); L may be 0.
-    algebra
-        dρ(A), sparse (n, n) each; one at least.
-    """
-
-    def __init__(self, discrete: np.ndarray, algebra: Sequence[sparse.csr_array]) -> None:
-        vars(self)["discrete"] = discrete
-        vars(self)["algebra"] = tuple(algebra)
-
-    @cached_property
-    def discrete(self) -> np.ndarray:
-        """ρ(h), float64 (L, n, n)."""
-        raise AttributeError  # set when it is made
-
-    @cached_property
-    def algebra(self) -> tuple[sparse.csr_array, ...]:
-        """dρ(A) of the Lie algebra elements listed."""
-        raise AttributeError  # set when it is made
-
-    @cached_property
-    def matrices(self) -> np.ndarray:
-        """Each ρ(h), then each exp(dρ(A)), float64 (L + D, n, n)."""
-        refuse_beyond_memory(8 * self.order * self.dimension**2)
-        curves = [linalg.expm(each.toarray()) for each in self.algebra]
-        return np.concatenate([self.discrete, np.stack(curves)])
-
-    def apply(self, g: int, x: np.ndarray) -> np.ndarray:
-        """ρ(g) x for x of shape (n, ...)."""
-        matrix = self.discrete[g] if g < len(self.discrete) else self.matrices[g]
-        return np.tensordot(matrix, x, axes=1)
-
-    def matrix(self, g: int) -> sparse.csr_array:
-        """ρ(g) as a sparse matrix (n, n), float64."""
-        return sparse.csr_array(self.discrete[g] if g < len(self.discrete) else self.matrices[g])
-
-    def moves(self) -> Iterator[sparse.csr_array]:
-        """What a subspace is kept by where ρ keeps it: each ρ(h), and each dρ(A)."""
-        yield from map(sparse.csr_array, self.discrete)
-        yield from self.algebra
-
-    @cached_property
-    def fault(self) -> str | None:
-        """Why its entries are no matrices of real numbers; ``None`` where they are."""
-        numbers = [self.discrete, *(each.data for each in self.algebra)]
-        return None if all(np.isfinite(each).all() for each in numbers) else "holds NaN or infinity"
-
-    @property
-    def order(self) -> int:
-        """How many elements are listed, L + D."""
-        return len(self.discrete) + len(self.algebra)
-
-    @property
-    def dimension(self) -> int:
-        """n, the size of the space acted on."""
-        return int(self.algebra[0].shape[0])
-
-    @cached_property
-    def inverse(self) -> LieRepresentation:
-        """g -> ρ(g⁻¹), the elements in the same order."""
-        return LieRepresentation(np.linalg.inv(self.discrete), [-each for each in self.algebra])
-
-    @property
-    def dual(self) -> LieRepresentation:
-        """g -> ρ(g⁻¹)ᵀ, A -> -dρ(A)ᵀ."""
-        inverse = np.ascontiguousarray(np.linalg.inv(self.discrete).transpose(0, 2, 1))
-        return LieRepresentation(inverse, [sparse.csr_array(-each.T) for each in self.algebra])
-
-    @cached_property
-    def is_orthogonal(self) -> bool:
-        """Whether each ρ(h) is orthogonal and each dρ(A) antisymmetric."""
-        off = [np.abs(each @ each.T - np.eye(self.dimension)).max() for each in self.discrete]
+        """Whether each ρ(h) is orthogonal, and each dρ(A) antisymmetric."""
+        gram = self.discrete @ self.discrete.transpose(0, 2, 1)
+        off = [np.abs(gram - np.eye(self.dimension)).max(initial=0.0)]
         off += [abs(each + each.T).max() for each in self.algebra]
         return bool(max(off) < TOLERANCE)
 
@@ -331,24 +265,33 @@ def _whole_array(index: Any, what: str) -> np.ndarray:
     return np.array(rows, dtype=np.int64)
 
 
-def signs_of(rho: PermutationRepresentation) -> np.ndarray:
-    """Its signs, int8 (|G|, n), ones where it keeps none."""
-    return np.ones(rho.index.shape, dtype=np.int8) if rho.signs is None else rho.signs
+def signs_of(each: PermutationRepresentation | Summand) -> np.ndarray:
+    """Its signs, int8 of the shape of its index, ones where it keeps none; not to be written to."""
+    if each.signs is None:
+        return np.broadcast_to(np.int8(1), each.index.shape)
+    return each.signs
 
 
-def from_matrices(matrices: np.ndarray) -> Representation:
-    """ρ of matrices (|G|, n, n) float64, as (signed) permutations where all of them are."""
-    in_rows = [sparse.csr_array(matrix) for matrix in matrices]
-    if all(map(is_signed_permutation, in_rows)):
-        return signed_permutations(in_rows)
-    return MatrixRepresentation(matrices)
+def simplest(discrete: np.ndarray, algebra: Sequence[sparse.csr_array] = ()) -> Representation:
+    """ρ of discrete elements (L, n, n) and algebra elements, as permutations where it is made so.
+
+    Where the algebra acts by zero, exp A is the identity.
+    """
+    if not any(abs(each).max() > 0 for each in algebra):
+        n = discrete.shape[1]
+        still = np.broadcast_to(np.eye(n), (len(algebra), n, n))
+        in_rows = [sparse.csr_array(matrix) for matrix in np.concatenate([discrete, still])]
+        if all(map(is_signed_permutation, in_rows)):
+            return signed_permutations(in_rows)
+    return MatrixRepresentation(discrete, algebra)
 
 
 def signed_permutations(matrices: list[sparse.csr_array]) -> PermutationRepresentation:
     """The representation of matrices that are signed permutations."""
-    index = np.stack([matrix.indices for matrix in matrices]).astype(np.int64)
-    signs = np.stack([matrix.data for matrix in matrices]).astype(np.int8)
-    return PermutationRepresentation(index, None if (signs == 1).all() else signs)
+    return PermutationRepresentation(
+        np.stack([matrix.indices for matrix in matrices]).astype(np.int64),
+        np.stack([matrix.data for matrix in matrices]).astype(np.int8),
+    )
 
 
 def is_signed_permutation(matrix: sparse.csr_array) -> bool:

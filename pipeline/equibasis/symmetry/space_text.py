@@ -81,8 +81,8 @@ class _Reader:
         if number and self.take("*"):
             return self.at(start, copies, self.number(start, number), self.term())
         if number and self.peek()[0] == "**":
-            self.position = start
-            self.fail(f"{number}** can be a number or a tensor power: write ({number})** for that")
+            why = f"{number}** can be a number or a tensor power: write ({number})** for that"
+            self.fail(why, start)
         self.position = start
         space = self.power()
         while self.take("*"):
@@ -113,13 +113,10 @@ class _Reader:
         if not self.take("**"):
             return space
         start = self.position
-        token, kind = self.peek()
-        if kind != "grid" or "x" in token:
-            self.fail("expected a whole number as power")
-        self.advance()
+        exponent = self.whole_number("expected a whole number as power")
         if self.peek()[0] == "**":
             self.fail("a power of a power can be read in two ways: use brackets")
-        return self.at(start, operator.pow, space, self.number(start, token))
+        return self.at(start, operator.pow, space, exponent)
 
     def atom(self) -> Space:
         start = self.position
@@ -151,12 +148,7 @@ class _Reader:
         """``S, k)`` of ``sym(S, k)`` or ``alt(S, k)``."""
         space = self.in_bracket()
         self.expect(",")
-        place = self.position
-        token, kind = self.peek()
-        if kind != "grid" or "x" in token:
-            self.fail(f"expected a whole number, as in {word}(V, 2)")
-        self.advance()
-        exponent = self.number(place, token)
+        exponent = self.whole_number(f"expected a whole number, as in {word}(V, 2)")
         self.expect(")")
         return self.at(start, space.sym if word == "sym" else space.alt, exponent)
 
@@ -173,13 +165,19 @@ class _Reader:
         self.expect(")")
         return space
 
+    def whole_number(self, otherwise: str) -> int:
+        start = self.position
+        token, kind = self.peek()
+        if kind != "grid" or "x" in token:
+            self.fail(otherwise)
+        self.advance()
+        return self.number(start, token)
+
     def number(self, start: int, digits: str) -> int:
         if len(digits) > _MOST_DIGITS:
-            self.position = start
-            self.fail(f"a number of more than {_MOST_DIGITS} digits")
+            self.fail(f"a number of more than {_MOST_DIGITS} digits", start)
         if digits.startswith("0") and digits != "0":
-            self.position = start
-            self.fail("a number does not start with 0")
+            self.fail("a number does not start with 0", start)
         return int(digits)
 
     def field(self) -> str:
@@ -194,10 +192,9 @@ class _Reader:
 
     def check_known(self, start: int, name: str, also: Sequence[str] = ()) -> None:
         if self.names is not None and name not in self.names:
-            self.position = start
             known = ", ".join(dict.fromkeys([*also, *self.names])) or "no representation by name"
             arrays = "" if also else "; arrays are written as in 14x14"
-            self.fail(f"this group has {known}{arrays}")
+            self.fail(f"this group has {known}{arrays}", start)
 
     def peek(self) -> tuple[str, str]:
         match = _TOKEN.match(self.text, self.position)
@@ -226,12 +223,12 @@ class _Reader:
         try:
             return make(*arguments)
         except SpaceError as error:
-            self.position = start
-            self.fail(str(error))
+            self.fail(str(error), start)
 
-    def fail(self, why: str) -> NoReturn:
-        rest = self.text[self.position :]
-        place = self.position + len(rest) - len(rest.lstrip())
+    def fail(self, why: str, start: int | None = None) -> NoReturn:
+        position = self.position if start is None else start
+        rest = self.text[position:]
+        place = position + len(rest) - len(rest.lstrip())
         raise SpaceError(
             f"space {self.text!r}: {why}, at character {place + 1}: "
             f"{self.text[:place]}»{self.text[place:]}"

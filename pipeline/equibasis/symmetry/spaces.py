@@ -269,10 +269,7 @@ def array_shape(space: Space, dimension: int | None = None) -> Shape | None:
 def _names(space: Space) -> set[str]:
     """The representations whose size only the group knows, by name."""
     if isinstance(space, Grid):
-        plain = space.field in ("scalar", "pseudoscalar") or (
-            space.shape and space.field in ("vector", "pseudovector")
-        )
-        return set() if plain else {f"{space.field} at a point"}
+        return set() if _components(space) is not None else {f"{space.field} at a point"}
     if isinstance(space, Named):
         return {space.name}
     if isinstance(space, (Dual, Power)):
@@ -281,14 +278,19 @@ def _names(space: Space) -> set[str]:
     return set().union(*map(_names, dict.fromkeys(parts)))
 
 
+def _components(grid: Grid) -> Shape | None:
+    """The axes of a field's values; ``None`` where the group alone knows how many there are."""
+    if grid.field in ("scalar", "pseudoscalar"):
+        return ()
+    known = grid.shape and grid.field in ("vector", "pseudovector")
+    return (len(grid.shape),) if known else None
+
+
 def _shape(space: Space, size: int) -> Shape | None:
     """The shape of arrays, where the one representation by name has ``size`` dimensions."""
     if isinstance(space, Grid):
-        components = {"scalar": (), "pseudoscalar": ()}
-        in_axes = {"vector": (len(space.shape),), "pseudovector": (len(space.shape),)}
-        if not space.shape and space.field in in_axes:
-            return (size,)
-        return ({**components, **in_axes}.get(space.field, (size,))) + space.shape
+        components = _components(space)
+        return ((size,) if components is None else components) + space.shape
     if isinstance(space, Named):
         return (size,)
     if isinstance(space, Dual):

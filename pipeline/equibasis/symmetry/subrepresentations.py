@@ -12,12 +12,12 @@ from scipy import sparse
 from equibasis.errors import GroupError, SpaceError
 from equibasis.linalg.numbers import real_array
 from equibasis.symmetry.catalog import find_group
-from equibasis.symmetry.constructions import algebra_part, at_elements, discrete_part, simplest
+from equibasis.symmetry.constructions import algebra_part, at_elements, discrete_part
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.hom_space import HomSpace, hom_space
 from equibasis.symmetry.irreps import decompose
 from equibasis.symmetry.isotypic import of_one_kind
-from equibasis.symmetry.representations import TOLERANCE, Representation
+from equibasis.symmetry.representations import TOLERANCE, Representation, signs_of, simplest
 from equibasis.symmetry.space_text import as_space
 from equibasis.symmetry.spaces import Space
 from equibasis.symmetry.workers import Workers
@@ -82,18 +82,12 @@ def irreps(group: str | Group, space: Space | str | Sequence[int]) -> tuple[Irre
     found = decompose(of_one_kind(maps), maps.continuous)
     copies: list[list[np.ndarray]] = [[] for _ in found.irreps]
     for summand in maps.types.input:
-        start = 0
+        signs = signs_of(summand)
         for number, irrep in enumerate(found.irreps):
-            count = int(found.multiplicities[summand.type, number])
-            size = irrep.degree * irrep.dimension
-            if not count:
-                continue
-            columns = found.backward[summand.type][:, start : start + size * count]
-            start += size * count
+            columns = found.backward[summand.type][:, found.rows(summand.type, number)]
             # (t, δ, q, count) -> (count, t, q δ)
-            apart = columns.reshape(-1, irrep.dimension, irrep.degree, count)
-            small = apart.transpose(3, 0, 2, 1).reshape(count, -1, size)
-            signs = np.ones(summand.index.shape) if summand.signs is None else summand.signs
+            size, count = irrep.degree * irrep.dimension, columns.shape[-1]
+            small = columns.transpose(3, 0, 2, 1).reshape(count, summand.dimension, size)
             for copy in range(summand.multiplicity):
                 placed = np.zeros((count, maps.m, size))
                 placed[:, summand.index[:, copy]] = small * signs[:, copy, None]
@@ -165,7 +159,7 @@ def subrepresentation(
     algebra = on_span(algebra_part(rho, maps.continuous))
     size = columns.shape[1]
     return simplest(
-        np.stack(discrete) if discrete else np.zeros((0, size, size)),
+        np.reshape(discrete, (-1, size, size)),
         [sparse.csr_array(np.where(np.abs(each) < TOLERANCE, 0.0, each)) for each in algebra],
     )
 
@@ -209,19 +203,8 @@ def subgroup(group: str | Group, name: str, elements: Sequence[str]) -> Group:
         name=name,
         elements=tuple(whole.elements[place] for place in discrete),
         algebra=tuple(names[place] for place in curves),
-        generators=None,
+        count=None,
         representations={
-            key: _restricted(rho, discrete, curves, whole)
-            for key, rho in whole.representations.items()
+            key: at_elements(rho, discrete, curves) for key, rho in whole.representations.items()
         },
     )
-
-
-def _restricted(
-    rho: Representation, discrete: Sequence[int], curves: Sequence[int], whole: Group
-) -> Representation:
-    if not whole.algebra:
-        return at_elements(rho, discrete)
-    listed = discrete_part(rho, len(whole.algebra))[list(discrete)]
-    algebra = algebra_part(rho, len(whole.algebra))
-    return simplest(listed, [algebra[place - len(whole.elements)] for place in curves])

@@ -27,6 +27,10 @@ class Summand:
     index: np.ndarray
     signs: np.ndarray | None = None
 
+    def __post_init__(self) -> None:
+        if self.signs is not None and (self.signs == 1).all():
+            object.__setattr__(self, "signs", None)
+
     @property
     def dimension(self) -> int:
         """t, the dimension of V."""

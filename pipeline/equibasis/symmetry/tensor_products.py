@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -18,7 +18,6 @@ from equibasis.symmetry.constructions import (
     trivial_representation,
 )
 from equibasis.symmetry.representations import (
-    LieRepresentation,
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
@@ -26,31 +25,31 @@ from equibasis.symmetry.representations import (
 )
 
 
-class _Product:
-    """A representation on R^n given by its factors; what is large is made when it is asked for."""
+class TensorProduct(MatrixRepresentation):
+    """ρ₁ ⊗ ρ₂ ⊗ …, the last factor's index fastest, given by its factors."""
 
     def __init__(self, factors: Sequence[Representation]) -> None:
         object.__setattr__(self, "factors", tuple(factors))
 
     factors: tuple[Representation, ...]
 
-    def __getstate__(self) -> dict[str, object]:
+    def __reduce__(self) -> tuple[type[TensorProduct], tuple[Sequence[Representation]]]:
         """Without what is made when it is asked for."""
-        return {"factors": self.factors}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        object.__setattr__(self, "factors", state["factors"])
+        return TensorProduct, (self.factors,)
 
     @property
     def order(self) -> int:
+        """How many elements are listed."""
         return self.factors[0].order
 
     @cached_property
     def dimension(self) -> int:
+        """n, the size of the space acted on."""
         return math.prod(rho.dimension for rho in self.factors)
 
     @cached_property
     def fault(self) -> str | None:
+        """Why the entries of a factor are none; ``None`` where they are."""
         return next((rho.fault for rho in self.factors if rho.fault is not None), None)
 
     def apply(self, g: int, x: np.ndarray) -> np.ndarray:
@@ -72,16 +71,43 @@ class _Product:
         """tr ρ(g) for each g, shape (|G|,), float64."""
         return np.prod([rho.characters() for rho in self.factors], axis=0)
 
+    @cached_property
+    def _count(self) -> int:
+        return max(len(rho.algebra) for rho in self.factors)
 
-class TensorProduct(_Product, MatrixRepresentation):
-    """ρ₁ ⊗ ρ₂ ⊗ …, the last factor's index fastest."""
+    @cached_property
+    def discrete(self) -> np.ndarray:
+        """Each ρ(h), float64 (L, n, n)."""
+        return self._multiplied([discrete_part(rho, self._count) for rho in self.factors])
 
     @cached_property
     def matrices(self) -> np.ndarray:
-        """All ρ(g), float64 (|G|, n, n)."""
-        order, n = self.order, self.dimension
-        refuse_beyond_memory(8.0 * order * n**2, f"a tensor product of dimension {n:,}")
-        return functools.reduce(_kronecker, (rho.dense() for rho in self.factors))
+        """Each ρ(h), then each exp(dρ(A)), float64 (L + D, n, n)."""
+        return self._multiplied([rho.dense() for rho in self.factors])
+
+    def _multiplied(self, factors: Sequence[np.ndarray]) -> np.ndarray:
+        """Kronecker products of matrices (N, t, t), one by one: (N, n, n)."""
+        n = self.dimension
+        needed = 8.0 * len(factors[0]) * n**2
+        refuse_beyond_memory(needed, f"a tensor product of dimension {n:,}")
+        return functools.reduce(_kronecker, factors)
+
+    @cached_property
+    def algebra(self) -> tuple[sparse.csr_array, ...]:
+        """dρ(A) of the Lie algebra elements listed: Kronecker sums."""
+        found = algebra_part(self.factors[0], self._count)
+        for rho in self.factors[1:]:
+            right = sparse.eye_array(rho.dimension)
+            found = tuple(
+                sparse.csr_array(
+                    sparse.kron(a, right) + sparse.kron(sparse.eye_array(a.shape[0]), b)
+                )
+                for a, b in zip(found, algebra_part(rho, self._count), strict=True)
+            )
+            for each in found:
+                each.eliminate_zeros()  # where weights add up to 0
+                each.sort_indices()
+        return found
 
     @cached_property
     def inverse(self) -> TensorProduct:
@@ -89,8 +115,8 @@ class TensorProduct(_Product, MatrixRepresentation):
         return TensorProduct([rho.inverse for rho in self.factors])
 
     @property
-    def dual(self) -> MatrixRepresentation:
-        """g -> ρ(g⁻¹)ᵀ."""
+    def dual(self) -> TensorProduct:
+        """g -> ρ(g⁻¹)ᵀ, A -> -dρ(A)ᵀ."""
         return self if self.is_orthogonal else TensorProduct([rho.dual for rho in self.factors])
 
     @cached_property
@@ -100,66 +126,18 @@ class TensorProduct(_Product, MatrixRepresentation):
 
     @cached_property
     def row_entries(self) -> float:
-        """How many entries a row of ρ(g) has, on average."""
+        """How many entries a row of ρ(h), or of dρ(A), has, on average."""
+        if self._count:
+            entries = np.ones(self.order - self._count)
+            for rho in self.factors:
+                entries *= np.count_nonzero(discrete_part(rho, self._count), axis=(1, 2))
+            total = entries.sum() + sum(each.nnz for each in self.algebra)
+            return float(total / (self.order * self.dimension))
         numbers = np.ones(self.order)
         for rho in self.factors:
             if isinstance(rho, MatrixRepresentation):
                 numbers *= np.count_nonzero(rho.matrices, axis=(1, 2)) / rho.dimension
         return float(numbers.mean())
-
-
-class LieTensorProduct(_Product, LieRepresentation):
-    """ρ₁ ⊗ ρ₂ ⊗ … of a continuous group, the last factor's index fastest."""
-
-    @cached_property
-    def _count(self) -> int:
-        return max(len(rho.algebra) for rho in self.factors)
-
-    @cached_property
-    def discrete(self) -> np.ndarray:
-        """ρ(h), float64 (L, n, n)."""
-        length, n = self.order - self._count, self.dimension
-        refuse_beyond_memory(8.0 * length * n**2, f"a tensor product of dimension {n:,}")
-        return functools.reduce(
-            _kronecker, (discrete_part(rho, self._count) for rho in self.factors)
-        )
-
-    @cached_property
-    def algebra(self) -> tuple[sparse.csr_array, ...]:
-        """dρ(A) of the Lie algebra elements listed: Kronecker sums."""
-        found = algebra_part(self.factors[0], self._count)
-        for rho in self.factors[1:]:
-            left, right = sparse.eye_array(found[0].shape[0]), sparse.eye_array(rho.dimension)
-            found = tuple(
-                sparse.csr_array(sparse.kron(a, right) + sparse.kron(left, b))
-                for a, b in zip(found, algebra_part(rho, self._count), strict=True)
-            )
-            for each in found:
-                each.eliminate_zeros()  # where weights add up to 0
-                each.sort_indices()
-        return found
-
-    @cached_property
-    def matrices(self) -> np.ndarray:
-        """Each ρ(h), then each exp(dρ(A)), float64 (L + D, n, n)."""
-        order, n = self.order, self.dimension
-        refuse_beyond_memory(8.0 * order * n**2, f"a tensor product of dimension {n:,}")
-        return functools.reduce(_kronecker, (rho.dense() for rho in self.factors))
-
-    def moves(self) -> Iterator[sparse.csr_array]:
-        """What a subspace is kept by where ρ keeps it: each ρ(h), and each dρ(A)."""
-        yield from (self.matrix(h) for h in range(self.order - self._count))
-        yield from self.algebra
-
-    @cached_property
-    def inverse(self) -> LieTensorProduct:
-        """g -> ρ(g⁻¹), the elements in the same order."""
-        return LieTensorProduct([rho.inverse for rho in self.factors])
-
-    @property
-    def dual(self) -> LieTensorProduct:
-        """g -> ρ(g⁻¹)ᵀ, A -> -dρ(A)ᵀ."""
-        return LieTensorProduct([rho.dual for rho in self.factors])
 
 
 def _kronecker(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -170,7 +148,7 @@ def _kronecker(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def factors_of(rho: Representation) -> tuple[Representation, ...]:
     """The factors of a tensor product; of anything else itself alone."""
-    return rho.factors if isinstance(rho, _Product) else (rho,)
+    return rho.factors if isinstance(rho, TensorProduct) else (rho,)
 
 
 def are_same(first: Representation, second: Representation) -> bool:
@@ -195,19 +173,13 @@ def tensor_product(first: Representation, second: Representation) -> Representat
         second, PermutationRepresentation
     ):
         return _of_permutations(first, second)
-    factors = [*factors_of(first), *factors_of(second)]
-    continuous = any(rho.algebra for rho in factors)
-    return (LieTensorProduct if continuous else TensorProduct)(factors)
+    return TensorProduct([*factors_of(first), *factors_of(second)])
 
 
 def _of_permutations(
     first: PermutationRepresentation, second: PermutationRepresentation
 ) -> PermutationRepresentation:
-    order, n = first.order, first.dimension * second.dimension
+    shape = first.order, first.dimension * second.dimension
     index = first.index[:, :, None] * second.dimension + second.index[:, None, :]
-    signs = None
-    if first.signs is not None or second.signs is not None:
-        signs = (signs_of(first)[:, :, None] * signs_of(second)[:, None, :]).reshape(order, n)
-        if (signs > 0).all():  # those of two factors cancel
-            signs = None
-    return PermutationRepresentation(index.reshape(order, n), signs)
+    signs = signs_of(first)[:, :, None] * signs_of(second)[:, None, :]
+    return PermutationRepresentation(index.reshape(shape), signs.reshape(shape))

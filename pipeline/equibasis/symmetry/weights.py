@@ -20,6 +20,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -27,14 +28,15 @@ from scipy import sparse
 from equibasis.errors import GroupError, TooManyElementsError
 from equibasis.symmetry.constructions import discrete_part
 from equibasis.symmetry.exponentials import Exponentials, IndistinctError, distinct, is_positive
-from equibasis.symmetry.lie import LieAlgebra
-from equibasis.symmetry.listing import conjugacy_classes, has_finite_order, list_elements
+from equibasis.symmetry.lie import LieAlgebra, lie_algebra, on_products
+from equibasis.symmetry.listing import conjugacy_classes, has_finite_order
 from equibasis.symmetry.representations import (
     TOLERANCE,
     MatrixRepresentation,
     Representation,
-    from_matrices,
+    simplest,
 )
+from equibasis.symmetry.tensor_products import factors_of
 
 # Random elements that are tried where the weights at one are too close to be told apart.
 _DRAWS = 8
@@ -71,35 +73,58 @@ class RankByWeights:
     obstacle: str | None = None
 
 
-def rank_by_weights(
-    elements: Sequence[str],
-    representations: Sequence[Representation],
-    products: Sequence[Sequence[int]],
-    continuous: int,
-    algebra: LieAlgebra,
-) -> RankByWeights:
-    """dim Hom_G(V, W) for all pairs of tensor products of some representations of a group.
+@dataclass(frozen=True, eq=False)
+class AlgebraOfTypes:
+    """The Lie algebra of a continuous group on representations that share it, and their weights.
 
-    Parameters
+    Attributes
     ----------
     elements
         Names of what the representations list: discrete elements, then ``continuous`` of the
         algebra.
     representations
-        Those that the products are made of.
-    products
-        Of each product, the positions of its factors among these.
+        Such as those of orbit types.
     continuous
         How many of the last elements are of the Lie algebra.
-    algebra
-        The closed Lie algebra, in all of the representations.
     """
-    try:
-        _check_reductive(algebra)
-        components = _components(elements[: len(elements) - continuous], representations, algebra)
-        return RankByWeights(_mean(components, products, algebra))
-    except GroupError as error:
-        return RankByWeights(None, str(error))
+
+    elements: tuple[str, ...]
+    representations: tuple[Representation, ...]
+    continuous: int
+
+    @cached_property
+    def _factors(self) -> tuple[tuple[Representation, ...], list[tuple[int, ...]]]:
+        """What the representations are tensor products of, and of each which of these."""
+        found = {id(rho): rho for each in self.representations for rho in factors_of(each)}
+        place = {key: number for number, key in enumerate(found)}
+        products = [
+            tuple(place[id(rho)] for rho in factors_of(each)) for each in self.representations
+        ]
+        return tuple(found.values()), products
+
+    @cached_property
+    def _on_factors(self) -> LieAlgebra:
+        return lie_algebra(self._factors[0], self.continuous)
+
+    @cached_property
+    def algebra(self) -> LieAlgebra:
+        """The closed Lie algebra, in all of the representations."""
+        products = self._factors[1]
+        if max(map(len, products)) == 1:
+            return self._on_factors
+        return on_products(self._on_factors, products)
+
+    @cached_property
+    def by_weights(self) -> RankByWeights:
+        """dim Hom_G(V, W) for all pairs of the representations."""
+        factors, products = self._factors
+        names, algebra = self.elements[: len(self.elements) - self.continuous], self._on_factors
+        try:
+            _check_reductive(algebra)
+            components = _components(names, factors, algebra)
+            return RankByWeights(_mean(components, products, algebra))
+        except GroupError as error:
+            return RankByWeights(None, str(error))
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,9 +153,7 @@ def _components(
     one = np.eye(algebra.dimension)
     if not names:
         return [_Component(1, (), one)]
-    discrete = [
-        from_matrices(discrete_part(rho, rho.order - len(names))) for rho in representations
-    ]
+    discrete = [simplest(discrete_part(rho, rho.order - len(names))) for rho in representations]
     for g, name in enumerate(names):
         if not has_finite_order([rho.matrix(g) for rho in discrete]):
             raise GroupError(f"{name} has no finite order: give it as an algebra element instead")
@@ -144,21 +167,17 @@ def _components(
         ]
         acting.append(MatrixRepresentation(np.stack(adjoint)))
     try:
-        _, listed = list_elements("", "", names, *acting)
+        found, classes = conjugacy_classes("", "", names, *acting)
     except TooManyElementsError as error:
         raise GroupError("its discrete elements generate more than can be listed") from error
-    classes = conjugacy_classes(acting, listed)
-    found = []
-    for number, first in enumerate(np.unique(classes, return_index=True)[1]):
-        matrices = tuple(rho.matrix(first).toarray() for rho in listed[: len(discrete)])
-        found.append(
-            _Component(
-                int((classes == number).sum()),
-                matrices if first else (),  # the first is the identity
-                listed[-1].matrix(first).toarray() if algebra.dimension else one,
-            )
-        )
-    return found
+    components = []
+    _, firsts, counts = np.unique(classes, return_index=True, return_counts=True)
+    for first, count in zip(firsts, counts, strict=True):
+        matrices = [found.matrix(rho, int(first)) for rho in acting]
+        adjoint_of = matrices.pop() if algebra.dimension else one
+        # The first is the identity.
+        components.append(_Component(int(count), tuple(matrices) if first else (), adjoint_of))
+    return components
 
 
 def _check_reductive(algebra: LieAlgebra) -> None:

@@ -13,15 +13,13 @@ import numpy as np
 from scipy import sparse
 
 from equibasis.errors import SpaceError
-from equibasis.symmetry.constructions import simplest
 from equibasis.symmetry.representations import (
     PermutationRepresentation,
     Representation,
-    is_signed_permutation,
-    signed_permutations,
     signs_of,
+    simplest,
 )
-from equibasis.symmetry.spaces import Grid, Named, Product, Shape, Space, Sum
+from equibasis.symmetry.spaces import FIELDS, Grid, Named, Product, Shape, Space, Sum
 
 
 def window(fibre: Space, size: Shape) -> Space:
@@ -71,8 +69,8 @@ def fibre_of(space: Space) -> tuple[Space, Shape]:
             raise SpaceError(f"{space} is no window of a field: its grids differ in size")
         return Sum(tuple(found[part][0] for part in space.summands)), sizes.pop()
     if isinstance(space, Grid) and space.shape:
-        named = space.field not in ("scalar", "pseudoscalar", "vector", "pseudovector", "regular")
-        return (Named(space.field) if named else Grid((), space.field)), space.shape
+        known = space.field in FIELDS
+        return (Grid((), space.field) if known else Named(space.field)), space.shape
     if isinstance(space, Product) and isinstance(space.factors[-1], Grid):
         points, rest = space.factors[-1], space.factors[:-1]
         if points.field == "scalar" and points.shape:
@@ -99,16 +97,14 @@ def on_fibre(rho: Representation, points: int) -> Representation:
             and np.array_equal(signs_of(rho), np.repeat(signs, points, axis=1))
         ):
             raise SpaceError("this is no window of a field: points and components move as one")
-        return PermutationRepresentation(index, None if (signs > 0).all() else signs)
+        return PermutationRepresentation(index, signs)
     matrices = []
     for matrix in rho.moves():
         entries = matrix.tocoo()
         first = entries.col % points == 0
         where = entries.row[first] // points, entries.col[first] // points
         matrices.append(sparse.csr_array((entries.data[first], where), shape=(channels,) * 2))
-    if all(map(is_signed_permutation, matrices)):
-        return signed_permutations(matrices)
-    return simplest(np.stack([matrix.toarray() for matrix in matrices]), [])
+    return simplest(np.stack([matrix.toarray() for matrix in matrices]))
 
 
 def on_axes(rho: Representation, size: Shape) -> np.ndarray | None:

@@ -22,9 +22,15 @@ Result = TypeVar("Result")
 # A pool that has to import NumPy in fresh processes takes about this long to be of use (seconds).
 _POOL_START = 0.5
 
-
 # More processes than any machine has cores are a slip of the keyboard.
 _MOST_WORKERS = 1024
+
+
+def cores() -> int:
+    """How many cores this process may run on: `taskset`, or a container, may leave it a few."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Workers:
@@ -51,7 +57,7 @@ class Workers:
         if executor is not None:
             _check_executor(executor, count)
         self._patience = _POOL_START if count is None else 0.0
-        self._count = count or os.cpu_count() or 1
+        self._count = count or cores()
         self._executor = executor
         self._own: Processes | None = None
 

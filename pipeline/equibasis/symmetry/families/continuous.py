@@ -16,12 +16,12 @@ from scipy import sparse
 from equibasis.errors import GroupError
 from equibasis.linalg.canonical import canonical_basis
 from equibasis.linalg.numbers import whole_number
-from equibasis.symmetry.constructions import discrete_part, simplest
+from equibasis.symmetry.constructions import discrete_part, power_of_one
 from equibasis.symmetry.families import CONTINUOUS, family
 from equibasis.symmetry.families.matrices import realify
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.lie import MOST_DIMENSIONS
-from equibasis.symmetry.representations import LieRepresentation, Representation
+from equibasis.symmetry.representations import MatrixRepresentation, Representation, simplest
 
 # The real spins that so3 and o3 have by name beside V, which is that of spin 1.
 _SPINS = (2, 3, 4)
@@ -44,8 +44,10 @@ def _group(
     """The group on V = R^n that Lie algebra elements (n, n) and others generate."""
     discrete = discrete or {}
     n = len(next(iter(algebra.values())))
-    matrices = np.stack([*discrete.values()]) if discrete else np.zeros((0, n, n))
-    rho = simplest(matrices, [sparse.csr_array(each) for each in algebra.values()])
+    rho = simplest(
+        np.reshape([*discrete.values()], (-1, n, n)),
+        [sparse.csr_array(each) for each in algebra.values()],
+    )
     return Group(
         name,
         tuple(discrete),
@@ -140,39 +142,18 @@ def _with_spins(group: Group) -> Group:
 
 
 def _spin(rho: Representation, spin: int) -> Representation:
-    """ρ on the traceless symmetric tensors of R³, in their canonical basis, (2 spin + 1).
-
-    In orthonormal coordinates of symmetric tensors, α₁ + α₂ + α₃ = spin, a matrix A acts as
-    Σ A_ij a_i† a_j, with a_j e_α = √α_j e_{α-j}, and a mirror by the signs of its powers.
-    """
-    chosen = itertools.combinations_with_replacement(range(3), spin)
-    exponents = np.array([[each.count(i) for i in range(3)] for each in chosen])
-    place = {tuple(alpha): number for number, alpha in enumerate(exponents.tolist())}
-
-    def on_tensors(matrix: sparse.csr_array) -> np.ndarray:
-        moved = np.zeros((len(exponents),) * 2)
-        for i, j in zip(*matrix.nonzero(), strict=True):
-            for alpha, column in place.items():
-                image = np.array(alpha)
-                image[j] -= 1
-                image[i] += 1
-                if image[j] >= 0 and i != j:
-                    factor = float(np.sqrt(alpha[j] * image[i]))
-                    moved[place[tuple(image.tolist())], column] += matrix[i, j] * factor
-        return moved
-
-    a, b = map(on_tensors, rho.algebra)
+    """ρ on the traceless symmetric tensors of R³, in their canonical basis, (2 spin + 1)."""
+    powers = power_of_one(rho, spin, symmetric=True)
+    a, b = (each.toarray() for each in powers.algebra)
     # The Casimir element is j (j + 1) on the part of spin j, for j = spin, spin - 2, …
     casimir = -sum(each @ each for each in (a, b, a @ b - b @ a))
-    projector = one = np.eye(len(exponents))
+    projector = one = np.eye(powers.dimension)
     for j in range(spin - 2, -1, -2):
         factor = spin * (spin + 1) - j * (j + 1)
         projector = projector @ (casimir - j * (j + 1) * one) / factor
     columns = canonical_basis(sparse.csr_array(projector)).toarray()
-    mirrors = [np.diagonal(each) ** exponents for each in discrete_part(rho, 2)]
-    discrete = [_rounded(columns.T * each.prod(axis=1) @ columns) for each in mirrors]
-    return LieRepresentation(
-        np.array(discrete).reshape(-1, 2 * spin + 1, 2 * spin + 1),
+    return MatrixRepresentation(
+        _rounded(columns.T @ discrete_part(powers, 2) @ columns),
         [sparse.csr_array(_rounded(columns.T @ each @ columns)) for each in (a, b)],
     )
 

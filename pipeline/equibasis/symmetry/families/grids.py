@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from equibasis.errors import GroupError
-from equibasis.linalg.numbers import whole_number
 from equibasis.symmetry.families import ARRAYS, FEW, GROUPS, family
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.representations import PermutationRepresentation
@@ -103,13 +101,13 @@ def _grid_group(name: str, moves: Iterable[Move], axes: int | None, **more: Any)
     return Group(name, tuple(moves), _move, axes, linear=_move_matrix, rearranges=True, **more)
 
 
-def _point_group(name: str, moves: Iterable[Move], axes: int, **more: Any) -> Group:
+def _point_group(name: str, moves: Iterable[Move], axes: int) -> Group:
     """A group of moves without shifts, whose V are the vectors of its grids."""
     moves = tuple(moves)
     index = np.array([move.axes for move in moves])
     signs = np.where([move.mirrored for move in moves], -1, 1).astype(np.int8)
-    vectors = PermutationRepresentation(index, None if (signs > 0).all() else signs)
-    return _grid_group(name, moves, axes, representations={"V": vectors}, **more)
+    vectors = PermutationRepresentation(index, signs)
+    return _grid_group(name, moves, axes, representations={"V": vectors})
 
 
 GROUPS.update(
@@ -120,15 +118,10 @@ GROUPS.update(
             "reversal", (Move("+x", (0,), (False,), (0,)), Move("-x", (0,), (True,), (0,))), 1
         ),
         _point_group("c2", _ROTATIONS[::2], 2),
-        _point_group("c4", _ROTATIONS, 2, generators=_ROTATIONS[1:2]),
+        _point_group("c4", _ROTATIONS, 2),
         _point_group("d1", (_ROTATIONS[0], _REFLECTIONS[0]), 2),
         _point_group("d2", _ROTATIONS[::2] + _REFLECTIONS[::2], 2),
-        _point_group(
-            "d4",
-            _ROTATIONS + _REFLECTIONS,
-            2,
-            generators=(_ROTATIONS[1], _REFLECTIONS[0]),
-        ),
+        _point_group("d4", _ROTATIONS + _REFLECTIONS, 2),
         _grid_group("p4", (_ROTATIONS[1], *_SHIFTS), 2, complete=False),
         _grid_group("p4m", (_ROTATIONS[1], _REFLECTIONS[0], *_SHIFTS), 2, complete=False),
         _point_group("o", _cube_moves(reflections=False), 3),
@@ -140,7 +133,6 @@ GROUPS.update(
 @family("z{n}", ARRAYS)
 def cyclic_group(order: int) -> Group:
     """``z{n}``: the shifts of a sequence in a circle; its length divides n. V is one of n."""
-    order = whole_number(order, "the order of a cyclic group", least=1, error=GroupError)
     listed = np.arange(order) if order <= FEW else np.ones(1, dtype=np.int64)
     moves = [Move(f"s{step}", (0,), (False,), (step,)) for step in listed.tolist()]
     shifted = PermutationRepresentation((np.arange(order) - listed[:, None]) % order)
@@ -150,7 +142,7 @@ def cyclic_group(order: int) -> Group:
         1,
         complete=order <= FEW,
         refuses=partial(_refuses_shifts, order),
-        generators=tuple(moves[1:2]) if order <= FEW else None,
+        count=None if order <= FEW else partial(int, order),
         representations={"V": shifted},
     )
 

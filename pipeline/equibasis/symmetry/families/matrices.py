@@ -11,11 +11,10 @@ from scipy import sparse
 
 from equibasis.errors import GroupError
 from equibasis.linalg.numbers import real_array, whole_numbers
-from equibasis.symmetry.constructions import simplest
 from equibasis.symmetry.families import named
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.relations import check_relations
-from equibasis.symmetry.representations import Representation
+from equibasis.symmetry.representations import simplest
 
 Generators: TypeAlias = Mapping[str, Any] | Sequence[Any]
 
@@ -161,10 +160,11 @@ def _of_representations(
     for each, of_each in matrices.items():
         _check_sizes(name if each == "V" else f"{name}, {each}", of_each, discrete)
     _scale(matrices.values(), curves)
-    made = {
-        each: _representation([of_each[g] for g in discrete], [of_each[a] for a in curves])
-        for each, of_each in matrices.items()
-    }
+    made = {}
+    for each, of_each in matrices.items():
+        n = len(of_each[every[0]])
+        stacked = np.reshape([of_each[g] for g in discrete], (-1, n, n))
+        made[each] = simplest(stacked, [sparse.csr_array(of_each[a]) for a in curves])
     if faithful is not None:
         faithful = first if faithful == "the first" else faithful
         if faithful not in made:
@@ -246,11 +246,3 @@ def _scale(representations: Iterable[dict[str, np.ndarray]], curves: Sequence[st
             factor, largest = 2 * factor, largest / 2
         for each in every:
             each[curve] = each[curve] / factor
-
-
-def _representation(
-    discrete: Sequence[np.ndarray], algebra: Sequence[np.ndarray]
-) -> Representation:
-    size = len((*discrete, *algebra)[0])
-    stacked = np.stack(discrete) if discrete else np.zeros((0, size, size))
-    return simplest(stacked, [sparse.csr_array(each) for each in algebra])

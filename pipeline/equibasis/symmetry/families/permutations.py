@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from equibasis.errors import GroupError
-from equibasis.linalg.numbers import shortened, whole_number, whole_numbers
+from equibasis.linalg.numbers import shortened, whole_numbers
 from equibasis.symmetry.families import ARRAYS, family, named
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.representations import PermutationRepresentation
@@ -88,29 +90,33 @@ def _first_fault(images: Sequence[int], degree: int) -> str:
 @family("s{n}", ARRAYS)
 def symmetric_group(degree: int) -> Group:
     """``s{n}``: all permutations of n points, from one exchange and one cycle."""
-    degree = whole_number(degree, "the degree of a symmetric group", least=1, error=GroupError)
     points = list(range(degree))
-    return permutation_group(
+    made = permutation_group(
         f"s{degree}",
         {
             "swap": [*points[:2][::-1], *points[2:]],
             "cycle": [*points[1:], 0],
         },
     )
+    return replace(made, count=partial(math.factorial, degree))
 
 
 @family("a{n}", ARRAYS)
 def alternating_group(degree: int) -> Group:
     """``a{n}``: the even permutations of n points, from a cycle of three and a longest one."""
-    degree = whole_number(degree, "the degree of an alternating group", least=1, error=GroupError)
     points = list(range(degree))
     if degree < 3:
         return permutation_group(f"a{degree}", {"e": points})
     still = 1 - degree % 2  # a cycle is even where its length is odd
-    return permutation_group(
+    made = permutation_group(
         f"a{degree}",
         {
             "cycle3": [1, 2, 0, *points[3:]],
             "cycle": [*points[:still], *points[still + 1 :], still],
         },
     )
+    return replace(made, count=partial(_half_factorial, degree))
+
+
+def _half_factorial(degree: int) -> int:
+    return math.factorial(degree) // 2

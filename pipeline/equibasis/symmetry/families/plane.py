@@ -8,11 +8,9 @@ from functools import partial
 
 import numpy as np
 
-from equibasis.errors import GroupError
-from equibasis.linalg.numbers import whole_number
 from equibasis.symmetry.families import FEW, MATRICES, family
 from equibasis.symmetry.group import Group
-from equibasis.symmetry.representations import from_matrices
+from equibasis.symmetry.representations import simplest
 from equibasis.symmetry.spaces import Shape
 
 _MIRROR = np.diag([1.0, -1.0])
@@ -66,23 +64,20 @@ def rotations_and_reflections(order: int) -> Group:
 
 
 def _of_plane(letter: str, n: int, mirrors: Sequence[bool]) -> Group:
-    n = whole_number(n, "the order of a group of turns", least=1, error=GroupError)
     complete = n * len(mirrors) <= FEW
     if complete:
         listed = [(step, mirror) for mirror in mirrors for step in range(n)]
-        generators = [(1 % n, False), *[(0, True)] * (len(mirrors) - 1)]
     else:
         listed = [(1, False), *[(0, True)] * (len(mirrors) - 1)]
-        generators = listed
     matrices = [turn(Fraction(k, n)) @ (_MIRROR if m else np.eye(2)) for k, m in listed]
     return Group(
         f"{letter}{n}",
         tuple(_name(n, *each) for each in listed),
         None,
         complete=complete,
-        generators=tuple(_name(n, *each) for each in generators),
         refuses=partial(_refuses_arrays, n),
-        representations={"V": from_matrices(np.stack(matrices) + 0.0)},
+        count=None if complete else partial(int, n * len(mirrors)),
+        representations={"V": simplest(np.stack(matrices) + 0.0)},
     )
 
 

@@ -13,7 +13,7 @@ from scipy import linalg
 from equibasis.symmetry.families import CRYSTALS, GROUPS, MATRICES, family
 from equibasis.symmetry.families.plane import turn
 from equibasis.symmetry.group import Group
-from equibasis.symmetry.representations import from_matrices
+from equibasis.symmetry.representations import simplest
 from equibasis.symmetry.spaces import Shape
 
 # What the entries of all these matrices are, up to sign: each is rounded once.
@@ -122,15 +122,12 @@ def _listed(
         if matrix.tobytes() not in found:
             found[matrix.tobytes()] = word, matrix
             queue += [((g, *word), _rounded(h @ matrix)) for g, h in enumerate(generators)]
-    names = [call(*each) for each in found.values()]
-    given = [call(*found[_rounded(each).tobytes()]) for each in generators]
     return Group(
         name,
-        tuple(names),
+        tuple(call(*each) for each in found.values()),
         None,
-        generators=tuple(given) or None,
         refuses=partial(_other, name.lower()),
-        representations={"V": from_matrices(np.stack([matrix for _, matrix in found.values()]))},
+        representations={"V": simplest(np.stack([matrix for _, matrix in found.values()]))},
     )
 
 

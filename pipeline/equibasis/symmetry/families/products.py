@@ -15,11 +15,10 @@ from scipy import linalg
 from equibasis.errors import GroupError, SpaceError
 from equibasis.symmetry.assembled import direct_sum
 from equibasis.symmetry.closure import check_group
-from equibasis.symmetry.constructions import at_elements, lifted
+from equibasis.symmetry.constructions import at_elements
 from equibasis.symmetry.families import FEW, built_in
 from equibasis.symmetry.group import Group, shape_text
-from equibasis.symmetry.listing import list_elements
-from equibasis.symmetry.representations import PermutationRepresentation, Representation
+from equibasis.symmetry.representations import Representation
 from equibasis.symmetry.spaces import Shape
 
 Factors: TypeAlias = tuple[Group, ...]
@@ -79,10 +78,6 @@ def product_group(*factors: Group) -> Group:
         for number, group in enumerate(factors)
         for position in range(len(group.algebra))
     ]
-    if not complete:
-        for group in factors:
-            if group.complete and group.representations and built_in(group.name) is not group:
-                check_factor(group, direct_sum([*group.representations.values()]))
     on_arrays = [group for group in factors if group.transform is not None]
     axes = [group.axes for group in on_arrays if group.axes is not None]
     all_axes = sum(axes) if len(axes) == len(on_arrays) else None
@@ -97,9 +92,14 @@ def product_group(*factors: Group) -> Group:
         rearranges=all(group.rearranges for group in on_arrays),
         refuses=partial(_refuses, factors) if on_arrays else None,
         factors=factors,
+        count=partial(_order, factors),
         algebra=tuple(algebra),
         representations=_representations(name, factors, elements, algebra),
     )
+
+
+def _order(factors: Factors) -> int:
+    return math.prod(int(group.order) for group in factors)
 
 
 def _taken_apart(group: Group) -> Factors:
@@ -136,50 +136,29 @@ def of_factor(
 ) -> Representation:
     """A representation of one factor, for what the product lists."""
     positions = [[dict(e.moves).get(number, -1) for e in each] for each in (elements, algebra)]
-    return lifted(rho, *positions)
+    return at_elements(rho, *positions)
 
 
 def generating_positions(group: Group) -> tuple[int, ...]:
-    """Where in the list of a group's elements those stand that generate it, as it says.
+    """Where in the list of a group's elements some stand that generate it.
+
+    Of an own group that acts on arrays, whose representations may tell less than arrays do, all
+    but the identity.
 
     Raises
     ------
     GroupError
-        If its generators are not among its elements.
+        If its elements are said to be all of a group, and are not.
     """
-    if not group.complete or len(group.elements) == 1:
-        return tuple(range(len(group.elements)))
-    if group.generators is None:
-        return tuple(range(1, len(group.elements)))
-    for generator in group.generators:
-        if generator not in group.elements:
-            raise GroupError(
-                f"group {group.name!r}: the generator {generator} is none of its elements"
-            )
-    return tuple(map(group.elements.index, group.generators)) or (0,)
-
-
-def check_factor(factor: Group, rho: Representation) -> None:
-    """Check that a factor is the group that it lists, and that its generators make all of it.
-
-    The product lists generators alone, so that nobody looks at the others later.
-    """
-    check_group(factor.name, factor.element_names, rho)
-    if factor.generators is None:
-        return
-    positions = generating_positions(factor)
-    names = [factor.element_names[position] for position in positions]
-    made, _ = list_elements(factor.name, "its axes", names, at_elements(rho, positions))
-    arrays = [rho.index] if isinstance(rho, PermutationRepresentation) else [rho.matrices.round(9)]
-    if isinstance(rho, PermutationRepresentation) and rho.signs is not None:
-        arrays.append(rho.signs)
-    rows = np.hstack([array.reshape(len(factor.elements), -1) for array in arrays])
-    there = len(np.unique(rows, axis=0))
-    if len(made) != there:
-        raise GroupError(
-            f"group {factor.name!r}: its generators {', '.join(names[:4])} make {len(made)} of its "
-            f"{there} elements: give others, or none"
-        )
+    count = len(group.elements)
+    if not group.complete or count == 1:
+        return tuple(range(count))
+    if group.representations:
+        rho = direct_sum([*group.representations.values()])
+        found = check_group(group.name, group.element_names, rho)
+        if group.transform is None or built_in(group.name) is group:
+            return found or (0,)
+    return tuple(range(1, count))
 
 
 def _together(factors: Factors, moves: tuple[tuple[int, int], ...]) -> Together:
@@ -219,9 +198,7 @@ def _takes_more(group: Group) -> bool:
 def _refusal(factors: Factors, shape: Shape, starts: tuple[int, ...]) -> str | None:
     """Why a factor does not act on its share of the axes."""
     for group, start, end in zip(factors, starts, starts[1:], strict=False):
-        takes = group.transform is not None and group.refuses is not None
-        reason = group.refuses(shape[start:end]) if takes and group.refuses else None
-        if reason:
+        if group.transform and group.refuses and (reason := group.refuses(shape[start:end])):
             return reason
     return None
 

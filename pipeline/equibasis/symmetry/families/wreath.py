@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse import csgraph
 
 from equibasis.errors import GroupError
 from equibasis.linalg.memory import refuse_beyond_memory
 from equibasis.symmetry.families.products import generating_positions
 from equibasis.symmetry.group import Group, shape_text
+from equibasis.symmetry.pair_orbits import orbit_leaders
 from equibasis.symmetry.representations import PermutationRepresentation
 from equibasis.symmetry.spaces import Shape
 
@@ -36,7 +36,7 @@ def wreath_group(inner: Group, outer: Group) -> Group:
     refuse_beyond_memory(32.0 * m * n * (len(points) + len(blocks)), f"{name} on {m}x{n}")
     whole = np.arange(m * n).reshape(m, n)
     index: dict[str, np.ndarray] = {}
-    for block in _one_of_each_orbit(blocks):
+    for block in np.unique(orbit_leaders(list(blocks))):
         for generator in generating_positions(inner):
             moved = whole.copy()
             moved[block] = whole[block][points[generator]]
@@ -51,6 +51,7 @@ def wreath_group(inner: Group, outer: Group) -> Group:
         complete=False,
         rearranges=True,
         refuses=partial(_refuses_other_shapes, (m, n)),
+        count=partial(_order, inner, outer),
         representations={"V": PermutationRepresentation(np.stack([*index.values()]))},
     )
 
@@ -66,12 +67,16 @@ def _permutations(name: str, group: Group) -> np.ndarray:
     return rho.index
 
 
-def _one_of_each_orbit(index: np.ndarray) -> list[int]:
-    size = index.shape[1]
-    rows = np.tile(np.arange(size), len(index))
-    moves = sparse.csr_array((np.ones(index.size), (rows, index.ravel())), shape=(size, size))
-    _, orbit = csgraph.connected_components(moves, directed=False)
-    return np.unique(orbit, return_index=True)[1].tolist()
+def _order(inner: Group, outer: Group) -> int:
+    """|inner|^m |outer|, both counted as permutations of their points."""
+    m = outer.representations["V"].dimension
+    return _permutations_of(inner) ** m * _permutations_of(outer)
+
+
+def _permutations_of(group: Group) -> int:
+    if group.complete:
+        return len(np.unique(_permutations(group.name, group), axis=0))
+    return int(replace(group, representations={"V": group.representations["V"]}).order)
 
 
 def _rearranged(index: Mapping[str, np.ndarray], array: np.ndarray, generator: str) -> np.ndarray:
