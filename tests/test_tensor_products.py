@@ -10,6 +10,7 @@ import by_hand
 import equibasis as eb
 from equibasis.solvers import prediction, problem
 from equibasis.symmetry.constructions import power_of_one
+from equibasis.symmetry.lie import lie_algebra
 from equibasis.symmetry.representations import MatrixRepresentation
 from equibasis.symmetry.tensor_products import TensorProduct, tensor_product
 
@@ -92,6 +93,13 @@ def test_of_large_powers_of_a_group_with_mirrors_no_matrices_are_made():
     space = problem("o1,3", input="V**6", output="V**2")
     assert prediction(space).rank == 105  # the pairings of eight vectors, 7!!
     assert not {"discrete", "matrices"} & vars(space.input).keys()
+
+
+def test_what_takes_more_memory_than_there_is_is_refused_where_a_side_is_not_in_factors():
+    n = 10**6
+    rho = MatrixRepresentation(np.zeros((0, n, n)), [sparse.csr_array(sparse.eye_array(n))])
+    with pytest.raises(eb.EquibasisError, match="Lie algebra on 1,000,000 dimensions would take"):
+        lie_algebra([rho], 1)
 
 
 def test_a_product_of_far_from_orthogonal_factors_is_refused():

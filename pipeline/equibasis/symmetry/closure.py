@@ -56,11 +56,10 @@ class Lookup:
             )
         bucket = math.floor(place)
         near = [other for step in (-1, 0, 1) for other in self.buckets.get(bucket + step, ())]
-        if near:
-            off = np.abs(flat - np.stack([self.flats[other] for other in near])).max(axis=1)
-            distance = off.min() / max(1.0, abs(flat).max())
+        for other in near:
+            distance = np.abs(flat - self.flats[other]).max() / max(1.0, np.abs(flat).max())
             if distance < TOLERANCE:
-                return near[int(off.argmin())], False
+                return other, False
             if distance < TOO_NEAR:
                 raise GroupError(
                     f"the generators make elements that differ by only {distance:.1g}: the group "
@@ -112,13 +111,15 @@ def check_group(
             f"group {name!r}: {' and '.join(alike)} act alike {counts.max()} times over, but "
             f"{elements[int(first[uneven[0]])]} does not: list each element once"
         )
+    together = [np.stack(each, axis=1) for each in zip(*sent, strict=True)]
     reached = numbers == 0
     moves: list[np.ndarray] = []
     generating: list[int] = []
     for g in range(len(elements)):
         if reached[g]:
             continue
-        images = [known.number(signatures.apply(g, each)) for each in sent]
+        moved = signatures.apply(g, together)
+        images = [known.number([each[:, h] for each in moved]) for h in range(len(elements))]
         if (h := next((h for h, (_, new) in enumerate(images) if new), None)) is not None:
             nearest, off = known.nearest(images[h][0])
             raise GroupError(

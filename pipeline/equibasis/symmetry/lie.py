@@ -13,6 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from equibasis.errors import GroupError
+from equibasis.linalg.memory import refuse_beyond_memory
 from equibasis.symmetry.constructions import algebra_part
 from equibasis.symmetry.representations import Representation
 
@@ -124,8 +125,13 @@ def lie_algebra(representations: Sequence[Representation], continuous: int) -> L
     ------
     GroupError
         If its dimension exceeds `MOST_DIMENSIONS`.
+    EquibasisError
+        If matrices of such dimensions would not fit in memory.
     """
     sizes = tuple(rho.dimension for rho in representations)
+    # SciPy keeps a number for each column while it multiplies.
+    what = f"the Lie algebra on {max(sizes):,} dimensions"
+    refuse_beyond_memory(8.0 * sum(n * n for n in sizes), what)
     discrete = range(representations[0].order - continuous)
     moves = [[rho.matrix(g) for rho in representations] for g in discrete]
     back = [[rho.inverse.matrix(g) for rho in representations] for g in discrete]
