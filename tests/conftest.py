@@ -134,20 +134,23 @@ def sign_to_trivial() -> eb.HomSpace:
 
 
 # Files that take long, the longest first: they begin in this order, so that no process is left with
-# one of them when the others are done.
+# one of them when the others are done. The first makes what the third waits for.
 LONG = [
     "dependencies",
-    "import",
-    "audit",
-    "crash",
-    "streams",
     "deploy",
-    "bilinear",
     "pipeline",
-    "lock",
+    "streams",
+    "crash",
+    "bilinear",
+    "audit",
     "fields",
-    "reuse",
+    "current_folder",
+    "fabric",
     "cache",
+    "sweep",
+    "lock",
+    "reuse",
+    "sharing",
 ]
 
 

@@ -160,8 +160,9 @@ def _load(names: Sequence[str]) -> None:
     import importlib
 
     for name in names:
-        importlib.import_module(name)
-    atexit._clear()  # what takes long at the end of each command, and is done for by the process's
+        with contextlib.suppress(ImportError):  # other versions have other modules
+            importlib.import_module(name)
+    atexit._clear()  # of what was imported: it would take long at the end of each command
     gc.freeze()
 
 

@@ -17,7 +17,7 @@ import fork_server
 
 # Processes of pytest-xdist share a server.
 _XDIST = os.environ.get("PYTEST_XDIST_TESTRUNUID")
-_SERVER = Path(tempfile.gettempdir(), f"equibasis-forks-{_XDIST or uuid.uuid4().hex}")
+_SERVER = Path(tempfile.gettempdir(), f"equibasis-{(_XDIST or uuid.uuid4().hex)[:12]}")
 
 
 @functools.cache

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -53,7 +54,8 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def dvc_is_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
     """What `audit` runs in this process; the command ``equibasis audit`` finds its own DVC."""
-    monkeypatch.setattr("equibasis.audit.run.program", lambda name, _: str(forks.served() / name))
+    forked = SimpleNamespace(which=lambda name, path: str(forks.served() / name))
+    monkeypatch.setattr("equibasis.audit.run.shutil", forked)
 
 
 def verdicts(found: Audit) -> dict[tuple[str, str], str]:

@@ -26,6 +26,7 @@ from equibasis.audit.lock import (
     Stage,
     current_stages,
     defined_stages,
+    opened,
     recorded_stages,
 )
 from equibasis.audit.run import reproduce, why
@@ -91,7 +92,8 @@ def audit(
         status = git(project, "status", "--porcelain", "--", ".", environment=nobody)
         clone = clean_clone(project, commit, temporary, nobody)
         environment = stage_environment(project, clone, temporary)
-        stages = defined_stages(clone)
+        with opened(clone) as repo:
+            stages = defined_stages(repo)
         chosen = _chosen(stages, only)
         (clone / LOCK).unlink()
         log = reproduce(clone, environment, list(chosen) if only else [], len(chosen))
@@ -128,8 +130,9 @@ def audit_lock(repository: str | os.PathLike[str] = ".") -> Audit:
         if not (project / needed).exists():
             raise AuditError(f"cannot audit {project}: there is no {needed}")
     recorded = _readable(f"{project / LOCK}", (project / LOCK).read_text(encoding="utf-8"))
-    stages = defined_stages(project)
-    return Audit(None, 0, [*differences(recorded, current_stages(project), stages, project)])
+    with opened(project) as repo:
+        stages, current = defined_stages(repo), current_stages(repo)
+    return Audit(None, 0, [*differences(recorded, current, stages, project)])
 
 
 def _project(repository: str | os.PathLike[str]) -> Path:

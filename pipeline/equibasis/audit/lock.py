@@ -7,7 +7,7 @@ import math
 import os
 import posixpath
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,18 +114,17 @@ def opened(project: Path) -> Iterator[Any]:
             raise AuditError(f"DVC cannot read the pipeline: {reason}") from error
 
 
-def defined_stages(project: Path) -> dict[str, Stage]:
+def defined_stages(repo: Any) -> dict[str, Stage]:
     """The stages that dvc.yaml defines; raises `AuditError`."""
-    with opened(project) as repo:
-        return {
-            stage.name: Stage(
-                Path(os.path.relpath(stage.wdir, repo.root_dir)).as_posix(),
-                tuple(out.def_path for out in stage.outs),
-                tuple(out.def_path for out in stage.outs if out.is_metric),
-                _tolerance(stage),
-            )
-            for stage in _pipeline(repo)
-        }
+    return {
+        stage.name: Stage(
+            Path(os.path.relpath(stage.wdir, repo.root_dir)).as_posix(),
+            tuple(out.def_path for out in stage.outs),
+            tuple(out.def_path for out in stage.outs if out.is_metric),
+            _tolerance(stage),
+        )
+        for stage in _pipeline(repo)
+    }
 
 
 def _tolerance(stage: Any) -> dict[str, dict[str, float]]:
@@ -152,7 +151,7 @@ def _pipeline(repo: Any) -> list[Any]:
     return [stage for stage in repo.index.stages if stage.path_in_repo == "dvc.yaml"]
 
 
-def current_stages(project: Path) -> dict[str, Any]:
+def current_stages(repo: Any) -> dict[str, Any]:
     """The stages as dvc.lock would record them if all outputs were made of what is there now.
 
     Commands, parameters and files are those of the working tree. What only a run can tell is
@@ -161,31 +160,35 @@ def current_stages(project: Path) -> dict[str, Any]:
     """
     from dvc.stage.serialize import to_single_stage_lockfile
 
-    tracked = [project / name for name in git(project, "ls-files", "-z").split("\0") if name]
-    in_git = {each for path in tracked for each in (path, *path.parents)}
+    project = Path(repo.root_dir)
+    in_git = _with_parents(
+        project / name for name in git(project, "ls-files", "-z").split("\0") if name
+    )
+    kept = {Path(out.fs_path): out for out in repo.index.outs if out.use_cache}
+    around = _with_parents(kept)
+    hashes: dict[str, tuple[Any, Any]] = {}
     stages = {}
-    with opened(project) as repo:
-        kept = {Path(out.fs_path): out for out in repo.index.outs if out.use_cache}
-        hashes: dict[str, tuple[Any, Any]] = {}
-        for stage in _pipeline(repo):
-            for item in [*stage.deps, *stage.outs]:
-                path = Path(item.fs_path)
-                if path in kept:
-                    item.meta, item.hash_info = kept[path].meta, kept[path].hash_info
-                elif _is_made_or_elsewhere(item, kept):
-                    pass
-                elif item.IS_DEPENDENCY or path in in_git:
-                    _look_again(repo, item, hashes)
-            stages[stage.name] = dict(to_single_stage_lockfile(stage))
+    for stage in _pipeline(repo):
+        for item in [*stage.deps, *stage.outs]:
+            path = Path(item.fs_path)
+            if path in kept:
+                item.meta, item.hash_info = kept[path].meta, kept[path].hash_info
+            elif _is_made_or_elsewhere(item, kept, around):
+                pass
+            elif item.IS_DEPENDENCY or path in in_git:
+                _look_again(repo, item, hashes)
+        stages[stage.name] = dict(to_single_stage_lockfile(stage))
     return stages
 
 
-def _is_made_or_elsewhere(item: Any, outputs: Collection[Path]) -> bool:
-    """Whether a dependency or output is, holds, or is in what a stage or DVC keeps; or no file."""
+def _with_parents(paths: Iterable[Path]) -> set[Path]:
+    return {each for path in paths for each in (path, *path.parents)}
+
+
+def _is_made_or_elsewhere(item: Any, outputs: Collection[Path], around: Set[Path]) -> bool:
+    """Whether a dependency or output is in what a stage or DVC keeps, or around it; or no file."""
     path = Path(item.fs_path)
-    return not item.is_in_repo or any(
-        path == each or path in each.parents or each in path.parents for each in outputs
-    )
+    return not item.is_in_repo or path in around or any(each in outputs for each in path.parents)
 
 
 def _look_again(repo: Any, item: Any, hashes: dict[str, tuple[Any, Any]]) -> None:
