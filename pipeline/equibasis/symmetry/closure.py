@@ -8,11 +8,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from equibasis.errors import GroupError, TooManyElementsError
+from equibasis.symmetry.constructions import discrete_part
 from equibasis.symmetry.pair_orbits import orbit_leaders
 from equibasis.symmetry.representations import TOLERANCE, Representation
+from equibasis.symmetry.tensor_products import factors_of
 
 # Width of the buckets that signatures are sorted into: far above rounding.
 _BUCKET = 1e-6
+
+# The largest norm of a matrix: rounding is multiplied by its square.
+_MOST_NORM = 300.0
 
 # Two elements of a finite group are never so near; powers of an inexact turn are.
 TOO_NEAR = 1e-7
@@ -159,3 +164,20 @@ def products(rho: Representation, listed: Representation) -> np.ndarray:
     if images.max() >= count:
         raise GroupError("the elements listed are not a group: a product is none of them")
     return first[images]
+
+
+def check_conditioned(name: str, elements: Sequence[str], rho: Representation) -> None:
+    """Raise `GroupError` where a matrix is not invertible, or far from orthogonal."""
+    if rho.order == len(rho.algebra) or rho.is_orthogonal:
+        return
+    # Singular values of a Kronecker product are products of those of its factors.
+    largest, least = np.ones((2, rho.order - len(rho.algebra)))
+    for factor in factors_of(rho):
+        scales = np.linalg.svd(discrete_part(factor, len(rho.algebra)), compute_uv=False)
+        largest, least = largest * scales.max(axis=1), least * scales.min(axis=1)
+    worst = np.maximum(largest, 1.0 / np.maximum(least, 1e-300))
+    if worst.max() > _MOST_NORM:
+        raise GroupError(
+            f"group {name!r}: the matrix of {elements[int(worst.argmax())]} is not invertible, or "
+            "so far from orthogonal that rounding would spoil the result: change coordinates"
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
@@ -14,8 +13,8 @@ from equibasis.errors import GroupError, SpaceError
 from equibasis.linalg.numbers import whole_number
 from equibasis.symmetry.assembled import assembled, direct_sum
 from equibasis.symmetry.building import representation
-from equibasis.symmetry.closure import check_group
-from equibasis.symmetry.constructions import discrete_part, same_representation
+from equibasis.symmetry.closure import check_conditioned, check_group
+from equibasis.symmetry.constructions import same_representation
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.lie import LieAlgebra
 from equibasis.symmetry.listing import ClassCharacters, class_characters, list_elements
@@ -34,9 +33,6 @@ from equibasis.symmetry.workers import Workers
 
 # What a space keeps of its parts.
 _OF_PARTS = ("_parts", "balanced")
-
-# The largest norm of a matrix: rounding is multiplied by its square.
-_MOST_NORM = 300.0
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -384,21 +380,5 @@ def hom_space(group: Group, *, input: Space, output: Space, workers: Workers) ->
     if group.complete:
         _ = space.generating  # checks that the elements are a group
     for rho in space.types.representations:
-        _check_conditioned(group.name, names, rho)
+        check_conditioned(group.name, names, rho)
     return space
-
-
-def _check_conditioned(name: str, elements: Sequence[str], rho: Representation) -> None:
-    if rho.is_orthogonal or rho.order == len(rho.algebra):
-        return
-    # Singular values of a Kronecker product are products of those of its factors.
-    largest, least = np.ones((2, rho.order - len(rho.algebra)))
-    for factor in factors_of(rho):
-        scales = np.linalg.svd(discrete_part(factor, len(rho.algebra)), compute_uv=False)
-        largest, least = largest * scales.max(axis=1), least * scales.min(axis=1)
-    worst = np.maximum(largest, 1.0 / np.maximum(least, 1e-300))
-    if worst.max() > _MOST_NORM:
-        raise GroupError(
-            f"group {name!r}: the matrix of {elements[int(worst.argmax())]} is not invertible, or "
-            "so far from orthogonal that rounding would spoil the result: change coordinates"
-        )
