@@ -404,17 +404,17 @@ def test_queued_experiments_run_side_by_side_each_the_code_that_it_was_made_with
         package = solving / "pipeline" / "equibasis" / "__init__.py"
         package.write_text(DEED.format(meeting=str(meeting), text=text), encoding="utf-8")
 
-    texts = ["one", "two"]
+    texts = ["one", "two", "three", "four", "five", "six"]
     for text in texts:
         change_code(text)
         run(solving, "dvc", "exp", "run", "--queue", "--name", f"exp-{text}")
-    change_code("three")  # what the tree has when the queue runs is another code yet
+    change_code("seven")  # what the tree has when the queue runs is another code yet
     try:  # `dvc queue start`, and waiting
         run(solving, "dvc", "exp", "run", "--run-all", "--jobs", "2")
     finally:
         run(solving, "dvc", "queue", "stop", "--kill")
-    run(solving, "dvc", "exp", "run", "--temp", "--name", "exp-three")
-    for text in [*texts, "three"]:
+    run(solving, "dvc", "exp", "run", "--temp", "--name", "exp-seven")
+    for text in [*texts, "seven"]:
         made = DVCFileSystem(str(solving), rev=f"exp-{text}")
         assert made.read_text("bases/equivariant/code.txt") == text
 

@@ -37,6 +37,7 @@ ALLOWED = {
     ("docs/reproducible.md", "0.1%"): "a tolerance of the audit, in its code",
     ("docs/tutorials/audit.md", "0.1%"): "the same",
     ("docs/reuse.md", "1GB"): "the size of the cache unless set, in its code",
+    ("docs/scale.md", "256 kB"): "up to which a sweep keeps what it built, in its code",
     ("docs/spaces.md", "0.866"): "an angle that is not exact enough",
     ("docs/file-format.md", "1e-12"): "a tolerance, in the code of the canonical basis",
     ("docs/file-format.md", "1e-9"): "the same",
