@@ -89,15 +89,7 @@ def test_a_pool_serves_several_rounds_and_then_ends():
         first = set(pool.map(process_of, [(0,)] * 8, "first"))
         second = set(pool.map(process_of, [(0,)] * 8, "second"))
         assert len(first | second) <= 2
-    assert not any(alive(process) for process in first | second)
-
-
-def alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    assert not any(psutil.pid_exists(process) for process in first | second)
 
 
 @pytest.mark.parametrize("count", [0, -1])
@@ -225,5 +217,5 @@ if __name__ == "__main__":
 def test_workers_end_with_a_parent_that_was_killed(python, tmp_path) -> None:
     (tmp_path / "script.py").write_text(KILLED, encoding="utf-8")
     worker = int(python("script.py").out)  # where its streams are closed, the worker has gone too
-    psutil.wait_procs([psutil.Process(worker)] if alive(worker) else [], timeout=5)
-    assert not alive(worker)
+    psutil.wait_procs([psutil.Process(worker)] if psutil.pid_exists(worker) else [], timeout=5)
+    assert not psutil.pid_exists(worker)
