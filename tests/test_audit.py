@@ -270,15 +270,23 @@ def reasons_of(other: Path, scripts: list[str]) -> list[str]:
     return [each.reason for each in sorted(found.findings, key=lambda each: each.stage)]
 
 
-def test_a_stage_that_fails_is_told_with_its_own_last_words(other: Path) -> None:
+@pytest.mark.parametrize("shell", [None, "/bin/bash"])  # DVC runs stages with it; sh without
+def test_a_stage_that_fails_is_told_with_its_own_last_words(
+    other: Path, shell: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shell is None:
+        monkeypatch.delenv("SHELL", raising=False)
+    else:
+        monkeypatch.setenv("SHELL", shell)
     killed = f"print('epoch 3', flush=True)\nimport os\nos.kill(os.getpid(), {int(signal.SIGKILL)})"
     reasons = {
         "raise ValueError('no squares')": "it exited with 1: ValueError: no squares",
         "raise SystemExit('no squares')": "it exited with 1: no squares",
         "raise SystemExit(3)": "it exited with 3: it printed nothing",
+        "raise SystemExit(200)": "it exited with 200: it printed nothing",
         "print('WARNING: odd'); raise SystemExit('no squares')": "it exited with 1: no squares",
-        "print('done')": "output 'bases/failing_4.txt' does not exist",
-        killed: "it exited with -9: epoch 3",
+        "print('done')": "output 'bases/failing_5.txt' does not exist",
+        killed: "it was ended by SIGKILL: epoch 3",
     }
     assert reasons_of(other, list(reasons)) == list(reasons.values())
 

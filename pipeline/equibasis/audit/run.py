@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from equibasis.errors import AuditError
 _BEGINS = re.compile(r"Running stage '(.+)':")
 _DONE = re.compile(r"(Updating lock file |WARNING: Stages? .* will be skipped )")
 _FAILED = re.compile(r"ERROR: failed to reproduce ")
-_EXITED = re.compile(r"exited with -?\d+$")
+_EXITED = re.compile(r"exited with (-?\d+)$")
 
 
 def reproduce(
@@ -112,4 +113,20 @@ def complaint(lines: Sequence[str]) -> str:
         for line in told[: failures[-1]]
         if not _BEGINS.match(line) and not line.startswith("> ")
     ]
-    return f"it {exited[0]}: {own[-1] if own else 'it printed nothing'}"
+    how, own = _ended(int(exited[1]), own)
+    return f"it {how}: {own[-1] if own else 'it printed nothing'}"
+
+
+def _ended(status: int, own: list[str]) -> tuple[str, list[str]]:
+    """How a stage ended, and its own lines: of a signal, without what a shell says of it.
+
+    A signal is told as −n, where the shell became the command, and as 128 + n, where it waited.
+    """
+    try:
+        number = signal.Signals(-status if status < 0 else status - 128)
+    except ValueError:
+        return f"exited with {status}", own
+    said = signal.strsignal(number)
+    if said and own and re.search(rf"^(.*\s)?{re.escape(said)}\b", own[-1]):
+        own = own[:-1]
+    return f"was ended by {number.name}", own
