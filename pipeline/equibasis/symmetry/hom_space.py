@@ -120,7 +120,7 @@ class HomSpace:
         """
         if not self.complete:
             return tuple(range(len(self.elements)))
-        return check_group(self.group, self.elements, *self.types.representations)
+        return (*check_group(self.group, self.elements, *self.types.representations),)
 
     @property
     def enumerated(self) -> HomSpace:

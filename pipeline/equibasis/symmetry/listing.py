@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from equibasis.errors import GroupError, TooManyElementsError
-from equibasis.symmetry.closure import TOO_NEAR, Lookup, Signatures
+from equibasis.symmetry.closure import TOO_NEAR, Elements
 from equibasis.symmetry.pair_orbits import numbered, orbit_leaders
 from equibasis.symmetry.representations import (
     TOLERANCE,
@@ -36,11 +36,14 @@ class Words:
         Products of names of generators, ``e`` for the identity.
     generator, parent
         Element i is generator ``generator[i]`` times element ``parent[i]``; -1 for the identity.
+    products
+        Which element each generator times each element is, int64 (generators, elements).
     """
 
     names: tuple[str, ...]
     generator: np.ndarray
     parent: np.ndarray
+    products: np.ndarray
 
     def matrix(self, rho: Representation, element: int) -> np.ndarray:
         """ρ of an element, multiplied along its word, float64 (n, n)."""
@@ -66,23 +69,17 @@ def words(
     GroupError
         If their matrices do not generate a finite group.
     """
-    return _explored(name, where, generators, representations)[0]
-
-
-def _explored(
-    name: str, where: str, generators: Sequence[str], representations: Sequence[Representation]
-) -> tuple[Words, Lookup, Signatures]:
-    signatures = Signatures(representations)
+    known = Elements(representations)
     each = 16 * sum(rho.dimension for rho in representations)
     most = min(MOST_ELEMENTS, int(_MOST_BYTES / each) + 1)
-    known = Lookup(signatures)
-    sent = [signatures.probes]
-    known.number(sent[0])
+    sent = [known.probes]
     names, by, parent = ["e"], [-1], [-1]
+    products: list[int] = []
     for position, vectors in enumerate(sent):  # grows while it is walked: breadth first
         for g, generator in enumerate(generators):
-            moved = signatures.apply(g, vectors)
-            _, new = known.number(moved)
+            moved = known.apply(g, vectors)
+            number, new = known.number(moved)
+            products.append(number)
             if not new:
                 continue
             if len(sent) >= most:
@@ -91,7 +88,8 @@ def _explored(
             names.append(generator if position == 0 else f"{generator} {names[position]}")
             by.append(g)
             parent.append(position)
-    return Words(tuple(names), np.array(by), np.array(parent)), known, signatures
+    table = np.array(products, dtype=np.int64).reshape(len(names), -1).T
+    return Words(tuple(names), np.array(by), np.array(parent), table)
 
 
 def _too_many(name: str, where: str, most: int) -> str:
@@ -196,8 +194,6 @@ def conjugacy_classes(
 ) -> tuple[Words, np.ndarray]:
     """Every element that generators make, and the class of each, numbered as they first occur.
 
-    Elements are told apart, and conjugated, by what they do to vectors.
-
     Raises
     ------
     TooManyElementsError
@@ -205,16 +201,15 @@ def conjugacy_classes(
     GroupError
         If their matrices do not generate a finite group.
     """
-    found, known, signatures = _explored(name, where, generators, representations)
+    found = words(name, where, generators, *representations)
+    left, by, parent = (each.tolist() for each in (found.products, found.generator, found.parent))
     images = []
-    for g in range(len(generators)):
-        # Of g h g⁻¹ on the probes: first g⁻¹, then h along its word, then g.
-        back = zip(representations, signatures.probes, strict=True)
-        moved = [[rho.inverse.apply(g, probe) for rho, probe in back]]
-        for by, parent in zip(found.generator[1:].tolist(), found.parent[1:], strict=True):
-            moved.append(signatures.apply(by, moved[parent]))
-        conjugates = (signatures.apply(g, vectors) for vectors in moved)
-        images.append(np.array([known.number(each)[0] for each in conjugates]))
+    for moves in left:
+        # Of g h g⁻¹: first h g⁻¹ along the word of h, from g⁻¹ on, then g.
+        after = [moves.index(0)]
+        for i in range(1, len(moves)):
+            after.append(left[by[i]][after[parent[i]]])
+        images.append(np.array(moves)[after])
     return found, numbered(orbit_leaders(images))
 
 

@@ -9,11 +9,11 @@ import numpy as np
 from equibasis.errors import SpaceError
 from equibasis.linalg.numbers import real_array
 from equibasis.symmetry.assembled import direct_sum
-from equibasis.symmetry.closure import products
+from equibasis.symmetry.closure import check_group
 from equibasis.symmetry.constructions import trivial_representation
 from equibasis.symmetry.families.products import of_factor
 from equibasis.symmetry.group import Group
-from equibasis.symmetry.listing import list_elements
+from equibasis.symmetry.listing import list_elements, words
 from equibasis.symmetry.representations import (
     PermutationRepresentation,
     Representation,
@@ -48,21 +48,25 @@ def regular(group: Group) -> Representation:
     rho = _faithful(group)
     if not group.complete:
         return multiplied(group.name, "its representations", names, rho)
-    images = products(rho, rho)
-    if any(len(set(row)) < len(names) for row in images.tolist()):
+    moves = check_group(group.name, names, rho)
+    if not moves or any(len(set(each.tolist())) < len(names) for each in moves.values()):
         raise SpaceError(
             f"space 'regular': group {group.name!r} has elements that act alike in all of its "
             "representations: give it one that tells them apart, by with_representations"
         )
-    return PermutationRepresentation(np.argsort(images, axis=1))
+    generating = PermutationRepresentation(np.argsort([*moves.values()], axis=1))
+    _, (every,) = list_elements(group.name, "itself", [names[g] for g in moves], generating)
+    assert isinstance(every, PermutationRepresentation)
+    as_listed = np.argsort(every.index.argmin(axis=1))  # by what becomes of the identity
+    return PermutationRepresentation(every.index[as_listed])
 
 
 def multiplied(
     name: str, where: str, generators: Sequence[str], rho: Representation
 ) -> PermutationRepresentation:
     """How generators permute the elements that they make, as their matrices ρ tell these apart."""
-    _, (listed,) = list_elements(name, where, generators, rho)
-    return PermutationRepresentation(np.argsort(products(rho, listed), axis=1))
+    found = words(name, where, generators, rho)
+    return PermutationRepresentation(np.argsort(found.products, axis=1))
 
 
 def _faithful(group: Group) -> Representation:
