@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
@@ -157,7 +158,7 @@ def generating_positions(group: Group) -> tuple[int, ...]:
         rho = direct_sum([*group.representations.values()])
         found = check_group(group.name, group.element_names, rho)
         if group.transform is None or built_in(group.name) is group:
-            return found or (0,)
+            return (*found,) or (0,)
     return tuple(range(1, count))
 
 
@@ -171,49 +172,34 @@ def _together(factors: Factors, moves: tuple[tuple[int, int], ...]) -> Together:
 # --- which axes are whose -----------------------------------------------------------------------
 
 
-def _shares(factors: Factors, axes: int) -> Iterator[tuple[int, ...]]:
-    """Where the axes of each factor start, and their number, for each way to share them out."""
-    least = [_least_axes(group) for group in factors]
-    free = axes - sum(least)
-    several = [_takes_more(group) for group in factors]
-    if free < 0 or (not any(several) and free):
-        return
-    for more in itertools.product(range(free + 1), repeat=sum(several)):
+def _ways(factors: Factors, shape: Shape) -> dict[tuple[int, ...], str | None]:
+    """Each way to share the axes out: where those of each factor start, and their number.
+
+    With the reason why a factor does not act on its own, if one does not.
+    """
+    least = [0 if group.transform is None else group.axes or 1 for group in factors]
+    free = len(shape) - sum(least)
+    any_number = [group.transform is not None and group.axes is None for group in factors]
+    found = {}
+    for more in itertools.product(*(range(free + 1) if each else (0,) for each in any_number)):
         if sum(more) == free:
-            left = iter(more)
-            counts = [a + next(left) if b else a for a, b in zip(least, several, strict=True)]
-            yield (0, *itertools.accumulate(counts))
-
-
-def _least_axes(group: Group) -> int:
-    if group.transform is None:
-        return 0
-    return 1 if group.axes is None else group.axes
-
-
-def _takes_more(group: Group) -> bool:
-    return group.transform is not None and group.axes is None
-
-
-def _refusal(factors: Factors, shape: Shape, starts: tuple[int, ...]) -> str | None:
-    """Why a factor does not act on its share of the axes."""
-    for group, start, end in zip(factors, starts, starts[1:], strict=False):
-        if group.transform and group.refuses and (reason := group.refuses(shape[start:end])):
-            return reason
-    return None
+            starts = (0, *itertools.accumulate(map(operator.add, least, more)))
+            own = zip(factors, itertools.pairwise(starts), strict=True)
+            refusals = (g.refuses(shape[a:b]) for g, (a, b) in own if g.transform and g.refuses)
+            found[starts] = next(filter(None, refusals), None)
+    return found
 
 
 def _refuses(factors: Factors, shape: Shape) -> str | None:
-    shares = list(_shares(factors, len(shape)))
-    reasons = [_refusal(factors, shape, starts) for starts in shares]
-    fitting = [starts for starts, reason in zip(shares, reasons, strict=True) if reason is None]
+    ways = _ways(factors, shape)
+    fitting = [starts for starts, reason in ways.items() if reason is None]
     if len(fitting) == 1:
         return None
-    if not shares:
+    if not ways:
         acting = sum(group.transform is not None for group in factors)
         return f"it has {len(shape)} axes for {acting} factors"
     if not fitting:
-        return reasons[0]
+        return next(iter(ways.values()))
     one, other = (_shared_text(factors, shape, starts) for starts in fitting[:2])
     return (
         f"its axes can be shared out in two ways, {one} or {other}: say how many a group takes by "
@@ -231,15 +217,13 @@ def share(factors: Factors, shape: Shape) -> tuple[int, ...]:
     """
     if reason := _refuses(factors, shape):
         raise SpaceError(f"a product of groups does not act on {shape_text(shape)}: {reason}")
-    return next(
-        starts for starts in _shares(factors, len(shape)) if not _refusal(factors, shape, starts)
-    )
+    return next(starts for starts, reason in _ways(factors, shape).items() if reason is None)
 
 
 def _shared_text(factors: Factors, shape: Shape, starts: tuple[int, ...]) -> str:
     return " and ".join(
         f"{group.name} on {shape_text(shape[start:end])}"
-        for group, start, end in zip(factors, starts, starts[1:], strict=False)
+        for group, (start, end) in zip(factors, itertools.pairwise(starts), strict=True)
         if group.transform is not None
     )
 
@@ -250,10 +234,9 @@ def _shared_text(factors: Factors, shape: Shape, starts: tuple[int, ...]) -> str
 def _transformed(factors: Factors, array: np.ndarray, element: Together) -> np.ndarray:
     starts = share(factors, array.shape)
     for number, position in element.moves:
-        if factors[number].transform is None:
-            continue
-        own = factors[number].elements[position]
-        array = _along(factors[number], own, array, starts[number], starts[number + 1])
+        factor, (start, end) = factors[number], starts[number : number + 2]
+        if factor.transform is not None:
+            array = _along(factor, factor.elements[position], array, start, end)
     return array
 
 
@@ -270,11 +253,9 @@ def _along(factor: Group, element: Any, array: np.ndarray, start: int, end: int)
 
 def _turned(factors: Factors, element: Together, axes: int) -> np.ndarray:
     """How vectors turn: block diagonal, each factor's components along its own axes."""
-    blocks = [np.eye(_least_axes(group)) for group in factors]
+    blocks = [np.eye(0 if group.transform is None else group.axes or 0) for group in factors]
     for number, position in element.moves:
         group = factors[number]
-        if group.transform is None:
-            continue
-        assert group.linear is not None
-        blocks[number] = group.linear(group.elements[position], group.axes or 0)
+        if group.transform is not None and group.linear is not None:
+            blocks[number] = group.linear(group.elements[position], group.axes or 0)
     return linalg.block_diag(*blocks)
