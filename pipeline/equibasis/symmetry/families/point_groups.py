@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from fractions import Fraction
 from functools import partial
 
@@ -13,7 +13,8 @@ from scipy import linalg
 from equibasis.symmetry.families import CRYSTALS, GROUPS, MATRICES, family
 from equibasis.symmetry.families.plane import turn
 from equibasis.symmetry.group import Group
-from equibasis.symmetry.representations import simplest
+from equibasis.symmetry.listing import list_elements
+from equibasis.symmetry.representations import MatrixRepresentation, simplest
 from equibasis.symmetry.spaces import Shape
 
 # What the entries of all these matrices are, up to sign: each is rounded once.
@@ -77,10 +78,11 @@ def crystal_class(name: str) -> Group:
     They are called as in the International Tables, by what becomes of coordinates: ``-y x z``; in
     trigonal and hexagonal classes of those along a, b and c, ``-y x-y z``.
     """
-    generators = _CLASSES[name]
+    generators = _CLASSES[name] or (np.eye(3),)
     whole = all(np.isin(each, (-1.0, 0.0, 1.0)).all() for each in generators)
-    axes = np.eye(3) if whole else _HEXAGONAL
-    return _listed(name, generators, lambda _, matrix: _coordinates(axes, matrix))
+    return _listed(
+        name, dict(zip("abc", generators, strict=False)), np.eye(3) if whole else _HEXAGONAL
+    )
 
 
 for _name in _CLASSES:
@@ -90,13 +92,13 @@ for _name in _CLASSES:
 @family("i", MATRICES)
 def icosahedral_group() -> Group:
     """``i``: the 60 rotations of an icosahedron with twofold axes x, y and z."""
-    return _icosahedral("i", {"C2": _Z2, "C5": _fivefold()})
+    return _listed("i", {"C2": _Z2, "C5": _fivefold()})
 
 
 @family("ih", MATRICES)
 def full_icosahedral_group() -> Group:
     """``ih``: the same, with the inversion; 120 elements."""
-    return _icosahedral("ih", {"C2": _Z2, "C5": _fivefold(), "-1": _I})
+    return _listed("ih", {"C2": _Z2, "C5": _fivefold(), "-1": _I})
 
 
 def _fivefold() -> np.ndarray:
@@ -105,29 +107,21 @@ def _fivefold() -> np.ndarray:
     return np.array([[small, -large, half], [large, half, small], [-half, small, large]])
 
 
-def _icosahedral(name: str, generators: Mapping[str, np.ndarray]) -> Group:
-    words = [*generators]
-    return _listed(name, [*generators.values()], lambda word, matrix: _word(words, word))
-
-
 def _listed(
-    name: str,
-    generators: Sequence[np.ndarray],
-    call: Callable[[tuple[int, ...], np.ndarray], str],
+    name: str, generators: Mapping[str, np.ndarray], axes: np.ndarray | None = None
 ) -> Group:
-    """All products, breadth first from the identity; ``call(word, matrix)`` is their name."""
-    found: dict[bytes, tuple[tuple[int, ...], np.ndarray]] = {}
-    queue: list[tuple[tuple[int, ...], np.ndarray]] = [((), np.eye(3))]
-    for word, matrix in queue:  # grows while it is walked
-        if matrix.tobytes() not in found:
-            found[matrix.tobytes()] = word, matrix
-            queue += [((g, *word), _rounded(h @ matrix)) for g, h in enumerate(generators)]
+    """All products, breadth first from the identity; called by generators, or along some axes."""
+    given = MatrixRepresentation(np.stack([*generators.values()]))
+    names, (every,) = list_elements(name, "V", [*generators], given)
+    matrices = _rounded(every.dense())
+    if axes is not None:
+        names = tuple(_coordinates(axes, matrix) for matrix in matrices)
     return Group(
         name,
-        tuple(call(*each) for each in found.values()),
+        names,
         None,
         refuses=partial(_other, name.lower()),
-        representations={"V": simplest(np.stack([matrix for _, matrix in found.values()]))},
+        representations={"V": simplest(matrices)},
     )
 
 
@@ -136,10 +130,10 @@ def _other(name: str, shape: Shape) -> str | None:
     return f"{name} is the group of that name that does" if name in GROUPS else None
 
 
-def _rounded(matrix: np.ndarray) -> np.ndarray:
+def _rounded(matrices: np.ndarray) -> np.ndarray:
     """Each entry as the nearest of those that there are; no negative zeros."""
-    nearest = np.abs(np.abs(matrix)[..., None] - _ENTRIES).argmin(axis=-1)
-    return np.copysign(_ENTRIES[nearest], matrix) + 0.0
+    nearest = np.abs(np.abs(matrices)[..., None] - _ENTRIES).argmin(axis=-1)
+    return np.copysign(_ENTRIES[nearest], matrices) + 0.0
 
 
 def _coordinates(axes: np.ndarray, matrix: np.ndarray) -> str:
@@ -149,7 +143,3 @@ def _coordinates(axes: np.ndarray, matrix: np.ndarray) -> str:
 
 def _term(coefficient: int, letter: str) -> str:
     return {0: "", 1: f"+{letter}", -1: f"-{letter}"}[int(coefficient)]
-
-
-def _word(names: Sequence[str], word: tuple[int, ...]) -> str:
-    return " ".join(names[g] for g in word) or "e"
