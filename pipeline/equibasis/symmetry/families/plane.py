@@ -76,7 +76,7 @@ def _of_plane(letter: str, n: int, mirrors: Sequence[bool]) -> Group:
         None,
         complete=complete,
         refuses=partial(_refuses_arrays, n),
-        count=None if complete else partial(int, n * len(mirrors)),
+        count=partial(int, n * len(mirrors)),
         representations={"V": simplest(np.stack(matrices) + 0.0)},
     )
 
