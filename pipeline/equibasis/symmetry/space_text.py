@@ -23,8 +23,10 @@ _WORDS = {"trivial": SCALAR, "scalar": SCALAR} | {
     field: Grid((), field) for field in ("pseudoscalar", "vector", "pseudovector")
 }
 
+# A number is no shape and has no field: beside * it is a count, and alone a sequence.
 _TOKEN = re.compile(
-    r"\s*(?:(?P<grid>[0-9]+(?:x[0-9]+)*)|(?P<word>[A-Za-z_][A-Za-z0-9_]*)|(?P<mark>\*\*|[*+():,]))"
+    r"\s*(?:(?P<number>[0-9]+(?![0-9x]|\s*:))|(?P<grid>[0-9]+(?:x[0-9]+)*)"
+    r"|(?P<word>[A-Za-z_][A-Za-z0-9_]*)|(?P<mark>\*\*|[*+():,]))"
 )
 
 
@@ -77,36 +79,28 @@ class _Reader:
 
     def term(self) -> Space:
         start = self.position
-        number = self.bare_number()
-        if number and self.take("*"):
-            return self.at(start, copies, self.number(start, number), self.term())
-        if number and self.peek()[0] == "**":
-            why = f"{number}** can be a number or a tensor power: write ({number})** for that"
-            self.fail(why, start)
-        self.position = start
+        number, kind = self.peek()
+        if kind == "number":
+            self.advance()
+            if self.take("*"):
+                return self.at(start, copies, self.number(start, number), self.term())
+            if self.peek()[0] == "**":
+                why = f"{number}** can be a number or a tensor power: write ({number})** for that"
+                self.fail(why, start)
+            self.position = start
         space = self.power()
         while self.take("*"):
             space = space * self.factor()
         return space
 
     def factor(self) -> Space:
-        start = self.position
-        number = self.bare_number()
-        self.position = start
-        if number:
+        number, kind = self.peek()
+        if kind == "number":
             self.fail(
                 f"*{number} can be copies or a tensor product with a sequence: write the count "
                 f"first, {number}*, or *({number})"
             )
         return self.power()
-
-    def bare_number(self) -> str:
-        """Pass over a number that is neither a shape nor has a field; empty where there is none."""
-        token, kind = self.peek()
-        if kind != "grid" or "x" in token:
-            return ""
-        self.advance()
-        return "" if self.peek()[0] == ":" else token
 
     def power(self) -> Space:
         space = self.atom()
@@ -121,7 +115,7 @@ class _Reader:
     def atom(self) -> Space:
         start = self.position
         token, kind = self.peek()
-        if kind == "grid":
+        if kind in ("number", "grid"):
             self.advance()
             shape = tuple(self.number(start, size) for size in token.split("x"))
             field = self.field() if self.take(":") else "scalar"
@@ -168,7 +162,7 @@ class _Reader:
     def whole_number(self, otherwise: str) -> int:
         start = self.position
         token, kind = self.peek()
-        if kind != "grid" or "x" in token:
+        if kind != "number":
             self.fail(otherwise)
         self.advance()
         return self.number(start, token)
