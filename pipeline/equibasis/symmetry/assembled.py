@@ -1,4 +1,4 @@
-"""Sums of representations, of which what is large is made when it is asked for."""
+"""Sums of representations, and products and powers of them, type by type."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from scipy import sparse
 from equibasis.linalg.memory import refuse_beyond_memory
 from equibasis.symmetry.constructions import algebra_part, power_of_one
 from equibasis.symmetry.representations import (
+    Composed,
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
@@ -23,33 +24,17 @@ from equibasis.symmetry.summands import Summand
 from equibasis.symmetry.tensor_products import product_of, tensor_product
 
 
-class _Sum:
-    """A representation on R^n given by its types; what is large is made when it is asked for."""
+class _Sum(Composed):
+    """A representation on R^n given by its types."""
 
-    def __init__(self, summands: Sequence[Summand], small: Sequence[Representation]) -> None:
-        object.__setattr__(self, "parts", tuple(zip(summands, small, strict=True)))
-
-    parts: tuple[tuple[Summand, Representation], ...]
-
-    def __reduce__(self) -> tuple[type[_Sum], tuple[Any, ...]]:
-        """Without what is made when it is asked for."""
-        return type(self), tuple(zip(*self.parts, strict=True))
-
-    @property
-    def order(self) -> int:
-        return self.parts[0][1].order
+    @cached_property
+    def parts(self) -> list[tuple[Summand, Representation]]:
+        """Each type, and where its copies are."""
+        return list(zip(*self.how, self.small, strict=True))
 
     @cached_property
     def dimension(self) -> int:
         return sum(each.index.size for each, _ in self.parts)
-
-    @cached_property
-    def fault(self) -> str | None:
-        return next((rho.fault for _, rho in self.parts if rho.fault is not None), None)
-
-    @property
-    def is_orthogonal(self) -> bool:
-        return all(rho.is_orthogonal for _, rho in self.parts)
 
     def characters(self) -> np.ndarray:
         return np.sum([each.multiplicity * rho.characters() for each, rho in self.parts], axis=0)
@@ -58,7 +43,7 @@ class _Sum:
 class _SumOfOrbits(_Sum, PermutationRepresentation):
     """(Signed) permutations by their orbit types."""
 
-    parts: tuple[tuple[Summand, PermutationRepresentation], ...]
+    parts: list[tuple[Summand, PermutationRepresentation]]  # type: ignore[assignment]
 
     @cached_property
     def index(self) -> np.ndarray:
@@ -125,19 +110,6 @@ class SumOfMatrices(_Sum, MatrixRepresentation):
         return np.stack([self.matrix(g).toarray() for g in range(self.order)])
 
     @cached_property
-    def inverse(self) -> SumOfMatrices:
-        """g -> ρ(g⁻¹), the elements in the same order."""
-        return self._of_each([rho.inverse for _, rho in self.parts])
-
-    @property
-    def dual(self) -> SumOfMatrices:
-        """g -> ρ(g⁻¹)ᵀ: the sum of the duals."""
-        return self if self.is_orthogonal else self._of_each([rho.dual for _, rho in self.parts])
-
-    def _of_each(self, small: Sequence[Representation]) -> SumOfMatrices:
-        return SumOfMatrices([each for each, _ in self.parts], small)
-
-    @cached_property
     def row_entries(self) -> float:
         """How many entries a row of ρ(g) has, on average."""
         entries = sum(e.index.size * rho.row_entries for e, rho in self.parts)
@@ -150,7 +122,7 @@ def assembled(
     """ρ on R^n from its orbit types: the other way round."""
     small = [representations[each.type] for each in summands]
     permuted = all(isinstance(rho, PermutationRepresentation) for rho in small)
-    return (_SumOfOrbits if permuted else SumOfMatrices)(summands, small)
+    return (_SumOfOrbits if permuted else SumOfMatrices)(small, summands)
 
 
 def direct_sum(summands: Sequence[Representation]) -> Representation:
@@ -165,13 +137,11 @@ def direct_sum(summands: Sequence[Representation]) -> Representation:
     for rho, start in zip(summands, starts.tolist(), strict=True):
         copies.setdefault(id(rho), []).append(start)
     distinct = {id(rho): rho for rho in summands}
-    return SumOfMatrices(
-        [
-            Summand(number, np.arange(rho.dimension)[:, None] + np.array(copies[key]))
-            for number, (key, rho) in enumerate(distinct.items())
-        ],
-        list(distinct.values()),
-    )
+    types = [
+        Summand(number, np.arange(rho.dimension)[:, None] + np.array(copies[key]))
+        for number, (key, rho) in enumerate(distinct.items())
+    ]
+    return SumOfMatrices([*distinct.values()], types)
 
 
 def side_by_side(summands: Sequence[PermutationRepresentation]) -> PermutationRepresentation:

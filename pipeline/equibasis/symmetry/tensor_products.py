@@ -18,6 +18,7 @@ from equibasis.symmetry.constructions import (
     trivial_representation,
 )
 from equibasis.symmetry.representations import (
+    Composed,
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
@@ -25,43 +26,24 @@ from equibasis.symmetry.representations import (
 )
 
 
-class TensorProduct(MatrixRepresentation):
+class TensorProduct(Composed, MatrixRepresentation):
     """ρ₁ ⊗ ρ₂ ⊗ …, the last factor's index fastest, given by its factors."""
-
-    def __init__(self, factors: Sequence[Representation]) -> None:
-        object.__setattr__(self, "factors", tuple(factors))
-
-    factors: tuple[Representation, ...]
-
-    def __reduce__(self) -> tuple[type[TensorProduct], tuple[Sequence[Representation]]]:
-        """Without what is made when it is asked for."""
-        return TensorProduct, (self.factors,)
-
-    @property
-    def order(self) -> int:
-        """How many elements are listed."""
-        return self.factors[0].order
 
     @cached_property
     def dimension(self) -> int:
         """n, the size of the space acted on."""
-        return math.prod(rho.dimension for rho in self.factors)
-
-    @cached_property
-    def fault(self) -> str | None:
-        """Why the entries of a factor are none; ``None`` where they are."""
-        return next((rho.fault for rho in self.factors if rho.fault is not None), None)
+        return math.prod(rho.dimension for rho in self.small)
 
     def apply(self, g: int, x: np.ndarray) -> np.ndarray:
         """ρ(g) x for x of shape (n, ...), factor by factor."""
         moved = x
-        for rho in self.factors:  # each time the first axis is moved, and becomes the last
+        for rho in self.small:  # each time the first axis is moved, and becomes the last
             moved = rho.apply(g, moved.reshape(rho.dimension, -1)).T
         return np.ascontiguousarray(moved.reshape(-1, self.dimension).T).reshape(x.shape)
 
     def matrix(self, g: int) -> sparse.csr_array:
         """ρ(g) as a sparse matrix (n, n), float64."""
-        parts = [rho.matrix(g) for rho in self.factors]
+        parts = [rho.matrix(g) for rho in self.small]
         entries = math.prod(float(part.nnz) for part in parts)
         refuse_beyond_memory(24 * entries, f"a tensor product of dimension {self.dimension:,}")
         product = functools.reduce(sparse.kron, parts)
@@ -69,21 +51,21 @@ class TensorProduct(MatrixRepresentation):
 
     def characters(self) -> np.ndarray:
         """tr ρ(g) for each g, shape (|G|,), float64."""
-        return np.prod([rho.characters() for rho in self.factors], axis=0)
+        return np.prod([rho.characters() for rho in self.small], axis=0)
 
     @cached_property
     def _count(self) -> int:
-        return max(len(rho.algebra) for rho in self.factors)
+        return max(len(rho.algebra) for rho in self.small)
 
     @cached_property
     def discrete(self) -> np.ndarray:
         """Each ρ(h), float64 (L, n, n)."""
-        return self._multiplied([discrete_part(rho, self._count) for rho in self.factors])
+        return self._multiplied([discrete_part(rho, self._count) for rho in self.small])
 
     @cached_property
     def matrices(self) -> np.ndarray:
         """Each ρ(h), then each exp(dρ(A)), float64 (L + D, n, n)."""
-        return self._multiplied([rho.dense() for rho in self.factors])
+        return self._multiplied([rho.dense() for rho in self.small])
 
     def _multiplied(self, factors: Sequence[np.ndarray]) -> np.ndarray:
         """Kronecker products of matrices (N, t, t), one by one: (N, n, n)."""
@@ -95,8 +77,8 @@ class TensorProduct(MatrixRepresentation):
     @cached_property
     def algebra(self) -> tuple[sparse.csr_array, ...]:
         """dρ(A) of the Lie algebra elements listed: Kronecker sums."""
-        found = algebra_part(self.factors[0], self._count)
-        for rho in self.factors[1:]:
+        found = algebra_part(self.small[0], self._count)
+        for rho in self.small[1:]:
             right = sparse.eye_array(rho.dimension)
             found = tuple(
                 sparse.csr_array(
@@ -110,31 +92,16 @@ class TensorProduct(MatrixRepresentation):
         return found
 
     @cached_property
-    def inverse(self) -> TensorProduct:
-        """g -> ρ(g⁻¹), the elements in the same order."""
-        return TensorProduct([rho.inverse for rho in self.factors])
-
-    @property
-    def dual(self) -> TensorProduct:
-        """g -> ρ(g⁻¹)ᵀ, A -> -dρ(A)ᵀ."""
-        return self if self.is_orthogonal else TensorProduct([rho.dual for rho in self.factors])
-
-    @cached_property
-    def is_orthogonal(self) -> bool:
-        """Whether every factor is."""
-        return all(rho.is_orthogonal for rho in self.factors)
-
-    @cached_property
     def row_entries(self) -> float:
         """How many entries a row of ρ(h), or of dρ(A), has, on average."""
         if self._count:
             entries = np.ones(self.order - self._count)
-            for rho in self.factors:
+            for rho in self.small:
                 entries *= np.count_nonzero(discrete_part(rho, self._count), axis=(1, 2))
             total = entries.sum() + sum(each.nnz for each in self.algebra)
             return float(total / (self.order * self.dimension))
         numbers = np.ones(self.order)
-        for rho in self.factors:
+        for rho in self.small:
             if isinstance(rho, MatrixRepresentation):
                 numbers *= np.count_nonzero(rho.matrices, axis=(1, 2)) / rho.dimension
         return float(numbers.mean())
@@ -148,7 +115,7 @@ def _kronecker(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def factors_of(rho: Representation) -> tuple[Representation, ...]:
     """The factors of a tensor product; of anything else itself alone."""
-    return rho.factors if isinstance(rho, TensorProduct) else (rho,)
+    return rho.small if isinstance(rho, TensorProduct) else (rho,)
 
 
 def are_same(first: Representation, second: Representation) -> bool:
