@@ -58,22 +58,6 @@ _DIRECTION = np.exp(0.7j)
 
 
 @dataclass(frozen=True, eq=False)
-class RankByWeights:
-    """Dimensions of spaces of equivariant maps, or why they are not known beforehand.
-
-    Attributes
-    ----------
-    dimensions
-        dim Hom_G(V_b, V_a) for representations V: int64 (t, t); ``None`` where it is not known.
-    obstacle
-        Why not, in words that end a sentence; ``None`` where it is known.
-    """
-
-    dimensions: np.ndarray | None
-    obstacle: str | None = None
-
-
-@dataclass(frozen=True, eq=False)
 class AlgebraOfTypes:
     """The Lie algebra of a continuous group on representations that share it, and their weights.
 
@@ -109,22 +93,21 @@ class AlgebraOfTypes:
     @cached_property
     def algebra(self) -> LieAlgebra:
         """The closed Lie algebra, in all of the representations."""
-        products = self._factors[1]
-        if max(map(len, products)) == 1:
+        factors, products = self._factors
+        if products == [(number,) for number in range(len(factors))]:
             return self._on_factors
         return on_products(self._on_factors, products)
 
     @cached_property
-    def by_weights(self) -> RankByWeights:
-        """dim Hom_G(V, W) for all pairs of the representations."""
+    def by_weights(self) -> np.ndarray | GroupError:
+        """dim Hom_G(V_b, V_a) for representations V, int64 (t, t), or why it is not known."""
         factors, products = self._factors
         names, algebra = self.elements[: len(self.elements) - self.continuous], self._on_factors
         try:
             _check_reductive(algebra)
-            components = _components(names, factors, algebra)
-            return RankByWeights(_mean(components, products, algebra))
+            return _mean(_components(names, factors, algebra), products, algebra)
         except GroupError as error:
-            return RankByWeights(None, str(error))
+            return error
 
 
 @dataclass(frozen=True, eq=False)
