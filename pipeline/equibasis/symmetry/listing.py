@@ -17,7 +17,6 @@ from equibasis.symmetry.representations import (
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
-    signs_of,
 )
 from equibasis.symmetry.tensor_products import factors_of, tensor_product
 
@@ -131,22 +130,16 @@ def _multiplied(rho: Representation, found: Words) -> Representation:
     if len(factors_of(rho)) > 1:
         factors = (_multiplied(each, found) for each in factors_of(rho))
         return functools.reduce(tensor_product, factors)
-    count, n = len(found.names), rho.dimension
-    if isinstance(rho, PermutationRepresentation):
-        index = np.empty((count, n), dtype=np.int64)
-        signs = np.ones((count, n), dtype=np.int8)
-        index[0] = np.arange(n)
-        flips = signs_of(rho)
-        for i in range(1, count):
-            g, parent = found.generator[i], found.parent[i]
-            index[i] = index[parent, rho.index[g]]
-            signs[i] = flips[g] * signs[parent, rho.index[g]]
-        return PermutationRepresentation(index, signs)
-    matrices = np.empty((count, n, n))
-    matrices[0] = np.eye(n)
-    for i in range(1, count):
-        matrices[i] = rho.apply(int(found.generator[i]), matrices[found.parent[i]])
-    return MatrixRepresentation(matrices)
+    # A (signed) permutation moves the numbers 1 to n, as ρ(g) moves x.
+    permuted = isinstance(rho, PermutationRepresentation)
+    one = np.arange(1, rho.dimension + 1) if permuted else np.eye(rho.dimension)
+    every = np.empty((len(found.names), *one.shape), dtype=one.dtype)
+    every[0] = one
+    for i in range(1, len(every)):
+        every[i] = rho.apply(int(found.generator[i]), every[found.parent[i]])
+    if permuted:
+        return PermutationRepresentation(np.abs(every) - 1, np.sign(every).astype(np.int8))
+    return MatrixRepresentation(every)
 
 
 @dataclass(frozen=True, eq=False)

@@ -94,17 +94,17 @@ class TensorProduct(Composed, MatrixRepresentation):
     @cached_property
     def row_entries(self) -> float:
         """How many entries a row of ρ(h), or of dρ(A), has, on average."""
-        if self._count:
-            entries = np.ones(self.order - self._count)
-            for rho in self.small:
-                entries *= np.count_nonzero(discrete_part(rho, self._count), axis=(1, 2))
-            total = entries.sum() + sum(each.nnz for each in self.algebra)
-            return float(total / (self.order * self.dimension))
-        numbers = np.ones(self.order)
-        for rho in self.small:
-            if isinstance(rho, MatrixRepresentation):
-                numbers *= np.count_nonzero(rho.matrices, axis=(1, 2)) / rho.dimension
-        return float(numbers.mean())
+        entries = np.prod([_entries(rho, self._count) for rho in self.small], axis=0)
+        total = entries.sum() + sum(each.nnz for each in self.algebra)
+        return float(total / (self.order * self.dimension))
+
+
+def _entries(rho: Representation, count: int) -> np.ndarray:
+    """How many entries each ρ(h) has, of all elements but the last ``count``."""
+    if isinstance(rho, PermutationRepresentation):
+        return np.full(rho.order - count, rho.dimension)
+    found: np.ndarray = np.count_nonzero(rho.discrete, axis=(1, 2))
+    return found
 
 
 def _kronecker(first: np.ndarray, second: np.ndarray) -> np.ndarray:
