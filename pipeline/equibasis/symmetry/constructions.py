@@ -25,9 +25,9 @@ from equibasis.symmetry.representations import (
 _ROUNDING = 1e-12
 
 
-def trivial_representation(order: int) -> PermutationRepresentation:
-    """ρ(g) = 1 on the scalars R¹, for ``order`` elements."""
-    return PermutationRepresentation(np.zeros((order, 1), dtype=np.int64))
+def trivial_representation(order: int, dimension: int = 1) -> PermutationRepresentation:
+    """ρ(g) = 1 on R^n, by default the scalars, for ``order`` elements."""
+    return PermutationRepresentation(np.broadcast_to(np.arange(dimension), (order, dimension)))
 
 
 def discrete_part(rho: Representation, count: int) -> np.ndarray:

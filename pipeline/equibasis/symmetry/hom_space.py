@@ -14,7 +14,7 @@ from equibasis.linalg.numbers import whole_number
 from equibasis.symmetry.assembled import assembled, direct_sum
 from equibasis.symmetry.building import representation
 from equibasis.symmetry.closure import check_conditioned, check_group
-from equibasis.symmetry.constructions import same_representation
+from equibasis.symmetry.constructions import same_representation, trivial_representation
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.lie import LieAlgebra
 from equibasis.symmetry.listing import ClassCharacters, class_characters, list_elements
@@ -310,13 +310,10 @@ class HomSpace:
         """Hom_G(X ⊕ R^count, Y), where ``count`` numbers after X stay as they are."""
         if count == 0:
             return self
-        trivial = PermutationRepresentation(
-            np.broadcast_to(np.arange(count), (len(self.elements), count))
-        )
         return replace(
             self,
             input_space=self.input_space + (SCALAR if count == 1 else Sum((SCALAR,) * count)),
-            input=direct_sum([self.input, trivial]),
+            input=direct_sum([self.input, trivial_representation(len(self.elements), count)]),
         )
 
     def acts_like(self, other: HomSpace) -> bool:

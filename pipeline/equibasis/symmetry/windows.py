@@ -149,8 +149,6 @@ def turned_points(turns: np.ndarray, size: Shape) -> PermutationRepresentation:
 
 def _point_sources(rho: Representation, points: int) -> np.ndarray:
     """From where each element brings what it has at each point, int64 (|G|, points)."""
-    if isinstance(rho, PermutationRepresentation):
-        return rho.index[:, :points] % points
     sources = []
     for matrix in rho.moves():
         entries = abs(sparse.csr_array(matrix[:points])).tocoo()
