@@ -13,7 +13,7 @@ from scipy import sparse
 from equibasis.errors import GroupError, SpaceError, warn
 from equibasis.linalg.memory import refuse_beyond_memory
 from equibasis.linalg.numbers import real_array
-from equibasis.symmetry.assembled import direct_sum, power, product
+from equibasis.symmetry.assembled import direct_sum, power, tensor_product
 from equibasis.symmetry.closure import check_group
 from equibasis.symmetry.constructions import discrete_part, trivial_representation
 from equibasis.symmetry.families.products import of_factor, share
@@ -40,7 +40,6 @@ from equibasis.symmetry.spaces import (
     Space,
     Sum,
 )
-from equibasis.symmetry.tensor_products import tensor_product
 from equibasis.symmetry.workers import Workers
 
 # One-hot columns that one task transforms: enough to outweigh sending it, few enough to share.
@@ -70,7 +69,7 @@ def representation(group: Group, space: Space, workers: Workers) -> Representati
     if isinstance(space, Product):
         rho = representation(group, space.factors[0], workers)
         for factor in space.factors[1:]:
-            rho = product(rho, representation(group, factor, workers))
+            rho = tensor_product(rho, representation(group, factor, workers))
         return rho
     if isinstance(space, Dual):
         return representation(group, space.space, workers).dual

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from equibasis.errors import GroupError, TooManyElementsError
+from equibasis.symmetry.assembled import factors_of
 from equibasis.symmetry.constructions import discrete_part
 from equibasis.symmetry.pair_orbits import orbit_leaders
 from equibasis.symmetry.representations import TOLERANCE, Representation
-from equibasis.symmetry.tensor_products import factors_of
 
 # Width of the buckets that signatures are sorted into: far above rounding.
 _BUCKET = 1e-6

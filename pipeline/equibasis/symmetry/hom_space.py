@@ -11,7 +11,7 @@ from scipy import sparse
 
 from equibasis.errors import GroupError, SpaceError
 from equibasis.linalg.numbers import whole_number
-from equibasis.symmetry.assembled import assembled, direct_sum
+from equibasis.symmetry.assembled import are_same, assembled, direct_sum, factors_of, product_of
 from equibasis.symmetry.building import representation
 from equibasis.symmetry.closure import check_conditioned, check_group
 from equibasis.symmetry.constructions import same_representation, trivial_representation
@@ -26,7 +26,6 @@ from equibasis.symmetry.representations import (
     Representation,
 )
 from equibasis.symmetry.spaces import SCALAR, Shape, Space, Sum, V, array_shape
-from equibasis.symmetry.tensor_products import are_same, factors_of, product_of
 from equibasis.symmetry.weights import AlgebraOfTypes
 from equibasis.symmetry.workers import Workers
 

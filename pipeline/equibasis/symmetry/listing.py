@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from equibasis.errors import GroupError, TooManyElementsError
+from equibasis.symmetry.assembled import factors_of, tensor_product
 from equibasis.symmetry.closure import TOO_NEAR, Elements
 from equibasis.symmetry.pair_orbits import numbered, orbit_leaders
 from equibasis.symmetry.representations import (
@@ -18,7 +19,6 @@ from equibasis.symmetry.representations import (
     PermutationRepresentation,
     Representation,
 )
-from equibasis.symmetry.tensor_products import factors_of, tensor_product
 
 # Generators that make more elements than this are not listed: the group is too large, or infinite.
 MOST_ELEMENTS = 20_000

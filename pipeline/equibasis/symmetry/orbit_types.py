@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from equibasis.errors import GroupError
-from equibasis.symmetry.assembled import SumOfMatrices, side_by_side
+from equibasis.symmetry.assembled import SumOfMatrices, are_same, side_by_side
 from equibasis.symmetry.constructions import invariant_coordinates, restriction, simplified
 from equibasis.symmetry.pair_orbits import orbit_leaders
 from equibasis.symmetry.representations import (
@@ -23,7 +23,6 @@ from equibasis.symmetry.representations import (
     signs_of,
 )
 from equibasis.symmetry.summands import Summand
-from equibasis.symmetry.tensor_products import are_same
 
 # Matrices of two summands that differ by no more are equal: rounding of their making.
 _EQUAL = 1e-12

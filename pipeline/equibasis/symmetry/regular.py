@@ -8,7 +8,7 @@ import numpy as np
 
 from equibasis.errors import SpaceError
 from equibasis.linalg.numbers import real_array
-from equibasis.symmetry.assembled import direct_sum
+from equibasis.symmetry.assembled import direct_sum, tensor_product
 from equibasis.symmetry.closure import check_group
 from equibasis.symmetry.constructions import trivial_representation
 from equibasis.symmetry.families.products import of_factor
@@ -19,7 +19,6 @@ from equibasis.symmetry.representations import (
     Representation,
     simplest,
 )
-from equibasis.symmetry.tensor_products import tensor_product
 
 
 def regular(group: Group) -> Representation:

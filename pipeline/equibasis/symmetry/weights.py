@@ -26,6 +26,7 @@ import numpy as np
 from scipy import sparse
 
 from equibasis.errors import GroupError, TooManyElementsError
+from equibasis.symmetry.assembled import factors_of
 from equibasis.symmetry.constructions import discrete_part
 from equibasis.symmetry.exponentials import Exponentials, IndistinctError, distinct, is_positive
 from equibasis.symmetry.lie import LieAlgebra, lie_algebra, on_products
@@ -36,7 +37,6 @@ from equibasis.symmetry.representations import (
     Representation,
     simplest,
 )
-from equibasis.symmetry.tensor_products import factors_of
 
 # Random elements that are tried where the weights at one are too close to be told apart.
 _DRAWS = 8
