@@ -17,16 +17,13 @@ from equibasis.symmetry.families import (  # noqa: F401
     MATRICES,
     built_in,
     continuous,
+    finite,
     grids,
     numbers_in,
     permutations,
-    plane,
-    point_groups,
-    signed,
 )
 from equibasis.symmetry.families.generator_files import FILE_ENDINGS, read_group
-from equibasis.symmetry.families.products import product_group
-from equibasis.symmetry.families.wreath import wreath_group
+from equibasis.symmetry.families.products import product_group, wreath_group
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.user_module import import_module
 

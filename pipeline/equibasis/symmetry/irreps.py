@@ -1,11 +1,13 @@
 """Irreducible representations: how small representations fall apart, in matching bases.
 
 An irreducible real representation V is q copies of R, C or H: its own maps are D = R, C or H, of
-dimension δ, and V = R^q ⊗ D with D acting on the second factor alone.
+dimension δ, and V = R^q ⊗ D with D acting on the second factor alone. By Schur's lemma a map that
+commutes with G sends copies of an irrep to copies of the same irrep, by a matrix over D.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +17,8 @@ from scipy import sparse
 
 from equibasis.errors import EquibasisError
 from equibasis.linalg.kernel import commutator, projected
+from equibasis.symmetry.constructions import at_elements
+from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.lie import lie_algebra
 from equibasis.symmetry.pair_orbits import pair_orbits
 from equibasis.symmetry.representations import (
@@ -278,3 +282,86 @@ def _assembled(
         forward.append(analysis if rho.change is None else analysis @ rho.change)
         backward.append(analysis.T.copy() if rho.back is None else rho.back @ analysis.T)
     return Decomposition(tuple(irreps), multiplicities, tuple(forward), tuple(backward))
+
+
+# --- symmetry-adapted coordinates of orbit types --------------------------------------------------
+
+
+# The longest orbit that is decomposed, by dense matrices of its size.
+LONGEST_ORBIT = 128
+
+# More types than this are not compared with one another.
+MOST_TYPES = 64
+
+# From this length on, a Fourier transform is faster than a matrix.
+_SHORTEST_FOURIER = 32
+
+
+def isotypic(space: HomSpace) -> Decomposition | None:
+    """Bases of the small representations of X and Y in which they fall apart into irreps.
+
+    ``None`` where an orbit is longer than `LONGEST_ORBIT`, where there are many types, or where
+    rounding hides how a representation falls apart.
+    """
+    small = space.types.representations
+    if len(small) > MOST_TYPES or max(rho.dimension for rho in small) > LONGEST_ORBIT:
+        return None
+    try:
+        return decompose(of_one_kind(space), space.continuous)
+    except (EquibasisError, np.linalg.LinAlgError):
+        return None
+
+
+def of_one_kind(space: HomSpace) -> list[Representation]:
+    """The small representations as `decompose` takes them.
+
+    All permutations, of generators alone; or all matrices, of all elements; or as they are, where
+    the group is continuous.
+    """
+    small = space.types.representations
+    if space.continuous:
+        return list(small)
+    if all(isinstance(rho, PermutationRepresentation) for rho in small):
+        return [at_elements(rho, space.generating or (-1,)) for rho in small]
+    return [MatrixRepresentation(rho.dense()) for rho in space.enumerated.types.representations]
+
+
+@dataclass(frozen=True, eq=False)
+class Torus:
+    """An orbit that is a torus of shifts.
+
+    Attributes
+    ----------
+    cycles
+        The orders of the shifts.
+    points
+        The points of the orbit, row-major in the exponents of the shifts, from point 0: int64 (t,).
+    """
+
+    cycles: tuple[int, ...]
+    points: np.ndarray
+
+
+def torus(space: HomSpace) -> Torus | None:
+    """The torus, where X and Y are copies of one orbit type and the group is its shifts."""
+    (rho, *others) = space.types.representations
+    if others or not isinstance(rho, PermutationRepresentation) or rho.signs is not None:
+        return None
+    if rho.dimension < _SHORTEST_FOURIER:
+        return None
+    moves = rho.index[list(space.generating)]
+    if any(not np.array_equal(a[b], b[a]) for a, b in itertools.combinations(moves, 2)):
+        return None
+    cycles: list[int] = []
+    points = np.zeros(1, dtype=np.int64)
+    for move in moves:
+        layers = [points]
+        inside = set(points.tolist())
+        while not set((image := move[layers[-1]]).tolist()) & inside:
+            layers.append(image)
+        if not np.array_equal(image, points):
+            return None  # the generators are not independent
+        if len(layers) > 1:
+            cycles.append(len(layers))
+            points = np.stack(layers, axis=1).ravel()
+    return Torus(tuple(cycles), points) if len(points) == rho.dimension else None

@@ -15,8 +15,7 @@ from equibasis.symmetry.catalog import find_group
 from equibasis.symmetry.constructions import algebra_part, at_elements, discrete_part
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.hom_space import HomSpace, hom_space
-from equibasis.symmetry.irreps import decompose
-from equibasis.symmetry.isotypic import of_one_kind
+from equibasis.symmetry.irreps import decompose, of_one_kind
 from equibasis.symmetry.representations import TOLERANCE, Representation, signs_of, simplest
 from equibasis.symmetry.space_text import as_space
 from equibasis.symmetry.spaces import Space

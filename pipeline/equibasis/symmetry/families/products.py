@@ -1,12 +1,12 @@
-"""Direct products, each factor acting on axes of its own, or on its representations by name."""
+"""Direct products, each factor acting on axes of its own or by name; wreath products."""
 
 from __future__ import annotations
 
 import itertools
 import math
 import operator
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -14,12 +14,14 @@ import numpy as np
 from scipy import linalg
 
 from equibasis.errors import GroupError, SpaceError
+from equibasis.linalg.memory import refuse_beyond_memory
 from equibasis.symmetry.assembled import direct_sum
 from equibasis.symmetry.closure import check_group
 from equibasis.symmetry.constructions import at_elements
 from equibasis.symmetry.families import FEW, built_in
 from equibasis.symmetry.group import Group, shape_text
-from equibasis.symmetry.representations import Representation
+from equibasis.symmetry.pair_orbits import orbit_leaders
+from equibasis.symmetry.representations import PermutationRepresentation, Representation
 from equibasis.symmetry.spaces import Shape
 
 Factors: TypeAlias = tuple[Group, ...]
@@ -259,3 +261,78 @@ def _turned(factors: Factors, element: Together, axes: int) -> np.ndarray:
         if group.transform is not None and group.linear is not None:
             blocks[number] = group.linear(group.elements[position], group.axes or 0)
     return linalg.block_diag(*blocks)
+
+
+# --- wreath products ------------------------------------------------------------------------------
+
+
+def wreath_group(inner: Group, outer: Group) -> Group:
+    """``wreath(inner, outer)``, acting on arrays (m, n), m blocks of n points.
+
+    ``inner`` permutes the n points of each block, independently of the other blocks, and
+    ``outer`` the m blocks. It lists generators.
+
+    Raises
+    ------
+    GroupError
+        If one is no group of permutations.
+    EquibasisError
+        If its generators would not fit in memory.
+    """
+    name = f"wreath({inner.name}, {outer.name})"
+    points, blocks = (_permutations(name, group) for group in (inner, outer))
+    m, n = blocks.shape[1], points.shape[1]
+    refuse_beyond_memory(32.0 * m * n * (len(points) + len(blocks)), f"{name} on {m}x{n}")
+    whole = np.arange(m * n).reshape(m, n)
+    index: dict[str, np.ndarray] = {}
+    for block in np.unique(orbit_leaders(list(blocks))):
+        for generator in generating_positions(inner):
+            moved = whole.copy()
+            moved[block] = whole[block][points[generator]]
+            index[f"{inner.element_names[generator]} in block {block}"] = moved.ravel()
+    for generator in generating_positions(outer):
+        index[f"blocks {outer.element_names[generator]}"] = whole[blocks[generator]].ravel()
+    return Group(
+        name,
+        tuple(index),
+        partial(_rearranged, index),
+        2,
+        complete=False,
+        rearranges=True,
+        refuses=partial(_refuses_other_shapes, (m, n)),
+        count=partial(_order_of_wreath, inner, outer),
+        representations={"V": PermutationRepresentation(np.stack([*index.values()]))},
+    )
+
+
+def _permutations(name: str, group: Group) -> np.ndarray:
+    """How the elements listed move points, (elements, points)."""
+    rho = group.representations.get("V")
+    if not isinstance(rho, PermutationRepresentation) or rho.signs is not None:
+        raise GroupError(
+            f"group {name!r}: {group.name} is no group of permutations, as s3, z4, and those of "
+            "permutation_group and of files are"
+        )
+    return rho.index
+
+
+def _order_of_wreath(inner: Group, outer: Group) -> int:
+    """|inner|^m |outer|, both counted as permutations of their points."""
+    m = outer.representations["V"].dimension
+    return _permutations_of(inner) ** m * _permutations_of(outer)
+
+
+def _permutations_of(group: Group) -> int:
+    if group.complete:
+        return len(np.unique(_permutations(group.name, group), axis=0))
+    return int(replace(group, representations={"V": group.representations["V"]}).order)
+
+
+def _rearranged(index: Mapping[str, np.ndarray], array: np.ndarray, generator: str) -> np.ndarray:
+    return array.ravel()[index[generator]].reshape(array.shape)
+
+
+def _refuses_other_shapes(wanted: Shape, shape: Shape) -> str | None:
+    if shape == wanted:
+        return None
+    return f"it has {wanted[0]} blocks of {wanted[1]} points, {shape_text(wanted)}"
