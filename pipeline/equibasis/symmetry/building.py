@@ -17,7 +17,7 @@ from equibasis.symmetry.assembled import direct_sum, power, tensor_product
 from equibasis.symmetry.closure import check_group
 from equibasis.symmetry.constructions import discrete_part, trivial_representation
 from equibasis.symmetry.families.products import of_factor, share
-from equibasis.symmetry.group import Group, check_fits
+from equibasis.symmetry.group import Group, check_fits, turns
 from equibasis.symmetry.regular import multiplied, regular
 from equibasis.symmetry.representations import (
     TOLERANCE,
@@ -167,26 +167,7 @@ def _on_vectors(group: Group, grid: Grid) -> tuple[np.ndarray, Sequence[sparse.c
             f"group {group.name!r} does not say how many axes it has, so {grid} has no number of "
             f"components: give the point its axes, as in 1x1:{grid.field}"
         )
-    turns = np.stack([_turn(group, element, axes) for element in group.elements])
-    if turns.shape[1:] != (axes, axes):
-        raise SpaceError(
-            f"group {group.name!r}: how vectors turn on a grid of {axes} axes is not given by "
-            f"matrices ({axes}, {axes}) of determinant ±1"
-        )
-    return turns, [sparse.csr_array((axes, axes))] * len(group.algebra)
-
-
-def _turn(group: Group, element: Any, axes: int) -> np.ndarray:
-    """What a user's function says of how an element turns vectors."""
-    assert group.linear is not None
-    try:
-        matrix = group.linear(element, axes)
-    except Exception as error:  # whatever a user's function raises
-        raise GroupError(
-            f"group {group.name!r}: no matrix for element {element}: "
-            f"{type(error).__name__}: {error}"
-        ) from error
-    return real_array(matrix, f"group {group.name!r}: the matrix of {element}", GroupError)
+    return turns(group, axes), [sparse.csr_array((axes, axes))] * len(group.algebra)
 
 
 def _on_points(group: Group, shape: Shape, workers: Workers) -> Representation:

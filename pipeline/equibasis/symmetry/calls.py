@@ -49,15 +49,12 @@ class Call:
         except Exception as error:
             return Raised(error, traceback.format_exc())
 
-    def sent(self) -> _Sent:
-        """The call as other processes have it; raises what pickling it raises."""
+    def __reduce__(self) -> tuple[type[_Sent], tuple[bytes, list[str], dict[str, str]]]:
+        """As other processes have it, a `_Sent`; raises what pickling it raises."""
         modules = _modules_of_the_user(self.folders)
         sources = {module.__name__: _source_sha256(module) for module in modules}
-        return _Sent(_pickled((self.function, self.arguments), modules), self.folders, sources)
-
-    def __reduce__(self) -> tuple[type[_Sent], tuple[bytes, list[str], dict[str, str]]]:
-        sent = self.sent()
-        return _Sent, (sent.content, sent.folders, sent.sources)
+        content = _pickled((self.function, self.arguments), modules)
+        return _Sent, (content, self.folders, sources)
 
 
 @dataclass(frozen=True)

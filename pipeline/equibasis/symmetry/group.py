@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from equibasis.errors import GroupError, SpaceError, TooManyElementsError
-from equibasis.linalg.numbers import counted, whole_number
+from equibasis.linalg.numbers import counted, real_array, whole_number
 from equibasis.symmetry.listing import words
 from equibasis.symmetry.representations import (
     MatrixRepresentation,
@@ -276,3 +276,25 @@ def check_fits(group: Group, shape: Shape) -> None:
 def shape_text(shape: Shape) -> str:
     """``14x14`` for (14, 14)."""
     return "x".join(map(str, shape)) or "1"
+
+
+def turns(group: Group, axes: int) -> np.ndarray:
+    """How each element turns vectors, as `Group.linear` says, float64 (elements, axes, axes)."""
+    assert group.linear is not None
+    found = []
+    for element in group.elements:
+        try:
+            matrix = group.linear(element, axes)
+        except Exception as error:  # whatever a user's function raises
+            raise GroupError(
+                f"group {group.name!r}: no matrix for element {element}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        what = f"group {group.name!r}: the matrix of {element}"
+        found.append(real_array(matrix, what, GroupError))
+        if found[-1].shape != (axes, axes):
+            raise SpaceError(
+                f"group {group.name!r}: how vectors turn on a grid of {axes} axes is not given by "
+                f"matrices ({axes}, {axes}) of determinant ±1"
+            )
+    return np.stack(found)

@@ -20,7 +20,6 @@ from equibasis.symmetry.lie import LieAlgebra
 from equibasis.symmetry.listing import ClassCharacters, class_characters, list_elements
 from equibasis.symmetry.orbit_types import OrbitTypes, orbit_types
 from equibasis.symmetry.representations import (
-    TOLERANCE,
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
@@ -94,7 +93,7 @@ class HomSpace:
             raise SpaceError(
                 f"{what} has dimension {rho.dimension}, but {space} has {math.prod(shape)}"
             )
-        if space == SCALAR and not _is_trivial(rho):
+        if space == SCALAR and not same_representation(rho, trivial_representation(rho.order)):
             raise SpaceError(f"{what} is not trivial, as on the scalars it is: use another space")
 
     @cached_property
@@ -334,10 +333,6 @@ class HomSpace:
         if self.kind == "invariant":
             return f"{self.group}: invariants of {self.output_space}"
         return f"{self.group}: {self.input_space} -> {self.output_space}"
-
-
-def _is_trivial(rho: Representation) -> bool:
-    return all(abs(each.sum() - 1) <= TOLERANCE for each in map(rho.matrix, range(rho.order)))
 
 
 def _shape_of(space: Space, dimension: int) -> Shape:

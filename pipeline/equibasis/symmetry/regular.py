@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from equibasis.errors import SpaceError
-from equibasis.linalg.numbers import real_array
 from equibasis.symmetry.assembled import direct_sum, tensor_product
 from equibasis.symmetry.closure import check_group
 from equibasis.symmetry.constructions import trivial_representation
 from equibasis.symmetry.families.products import of_factor
-from equibasis.symmetry.group import Group
+from equibasis.symmetry.group import Group, turns
 from equibasis.symmetry.listing import list_elements, words
 from equibasis.symmetry.representations import (
     PermutationRepresentation,
@@ -73,10 +72,7 @@ def _faithful(group: Group) -> Representation:
     if group.representations:
         return direct_sum(list(group.representations.values()))
     if group.linear is not None and group.axes is not None and group.complete:
-        what = f"group {group.name!r}: the matrix of an element"
-        return simplest(
-            np.stack([real_array(group.linear(e, group.axes), what) for e in group.elements])
-        )
+        return simplest(turns(group, group.axes))
     raise SpaceError(
         f"space 'regular': group {group.name!r} has no representation by name that tells its "
         "elements apart: give it one, by with_representations"

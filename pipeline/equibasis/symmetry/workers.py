@@ -142,9 +142,11 @@ class Processes(ProcessPoolExecutor):
 
         Where Python pickles it later, in a thread of the pool, the pool may never end.
         """
-        work = fn.sent() if isinstance(fn, Call) else fn
+        if isinstance(fn, Call):
+            make, parts = fn.__reduce__()
+            fn = make(*parts)
         with _environment(), off_the_path():
-            return super().submit(work, *args, **kwargs)
+            return super().submit(fn, *args, **kwargs)
 
     def terminate(self) -> None:
         """End the processes now, whatever they are doing."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy import linalg
@@ -216,13 +216,8 @@ def _listed(
     matrices = _rounded(every.dense())
     if axes is not None:
         names = tuple(_coordinates(axes, matrix) for matrix in matrices)
-    return Group(
-        name,
-        names,
-        None,
-        refuses=partial(_other, name.lower()),
-        representations={"V": simplest(matrices)},
-    )
+    refuses, vectors = partial(_other, name.lower()), simplest(matrices)
+    return Group(name, names, None, refuses=refuses, representations={"V": vectors})
 
 
 def _other(name: str, shape: Shape) -> str | None:
@@ -263,18 +258,16 @@ def hyperoctahedral_group(degree: int) -> Group:
         "negate": (points, [-1, *one[1:]]),
     }
     if degree > FEW or _order(degree) > FEW:
-        generated = _signed(f"b{degree}", [*of_name], [*of_name.values()], complete=False)
-        return replace(generated, count=partial(_order, degree))
-    listed = [
-        (index, signs)
+        return _signed(f"b{degree}", of_name, complete=False, count=partial(_order, degree))
+    listed = {
+        " ".join(str(sign * (image + 1)) for image, sign in zip(index, signs, strict=True)): (
+            index,
+            signs,
+        )
         for index in itertools.permutations(points)
         for signs in itertools.product((1, -1), repeat=degree)
-    ]
-    names = [
-        " ".join(str(sign * (image + 1)) for image, sign in zip(*each, strict=True))
-        for each in listed
-    ]
-    return _signed(f"b{degree}", names, listed)
+    }
+    return _signed(f"b{degree}", listed)
 
 
 def _order(degree: int) -> int:
@@ -282,20 +275,12 @@ def _order(degree: int) -> int:
 
 
 def _signed(
-    name: str,
-    elements: Sequence[str],
-    listed: Sequence[tuple[Sequence[int], Sequence[int]]],
-    complete: bool = True,
+    name: str, elements: Mapping[str, tuple[Sequence[int], Sequence[int]]], **more: Any
 ) -> Group:
     """(ρ(g) x)[i] = signs[i] x[index[i]]."""
-    index, signs = (np.array(each) for each in zip(*listed, strict=True))
-    return Group(
-        name,
-        tuple(elements),
-        None,
-        complete=complete,
-        representations={"V": PermutationRepresentation(index, signs.astype(np.int8))},
-    )
+    index, signs = (np.array(each) for each in zip(*elements.values(), strict=True))
+    vectors = PermutationRepresentation(index, signs.astype(np.int8))
+    return Group(name, tuple(elements), None, representations={"V": vectors}, **more)
 
 
 @family("q8", MATRICES)
@@ -310,5 +295,4 @@ def quaternion_group() -> Group:
     minus = {
         f"-{unit}": (index, tuple(-s for s in signs)) for unit, (index, signs) in units.items()
     }
-    every = {**units, **minus}
-    return _signed("q8", [*every], [*every.values()])
+    return _signed("q8", {**units, **minus})
