@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from scipy import sparse
@@ -114,7 +115,7 @@ def decompose(representations: Sequence[Representation], continuous: int = 0) ->
     EquibasisError
         If no bases are found within rounding, or a continuous group is not orthogonal.
     """
-    unitary = [_Orthogonal.of(rho) for rho in representations]
+    unitary = [_orthogonal(rho) for rho in representations]
     acting: list[Sequence[sparse.csr_array]] = []
     if continuous:
         discrete = range(representations[0].order - continuous)
@@ -123,34 +124,28 @@ def decompose(representations: Sequence[Representation], continuous: int = 0) ->
 
     def draw(source: int, target: int, seed: int) -> np.ndarray:
         pairs = [(each[source], each[target]) for each in acting]
-        return _random_map(unitary[source].rho, unitary[target].rho, seed, pairs)
+        return _random_map(unitary[source][0], unitary[target][0], seed, pairs)
 
     for seeds in zip(*[iter(_SEEDS)] * 4, strict=True):
-        found = _decompose(unitary, seeds, draw)
-        if found is not None:
+        if (found := _decompose(unitary, seeds, draw)) is not None:
             return found
     raise EquibasisError("the representations do not fall apart within rounding")
 
 
-@dataclass(frozen=True, eq=False)
-class _Orthogonal:
-    """A representation in coordinates in which it is orthogonal, and the change to these."""
+# A representation in coordinates in which it is orthogonal, the change to these, and back.
+_Orthogonal: TypeAlias = tuple[Representation, np.ndarray | None, np.ndarray | None]
 
-    rho: Representation
-    change: np.ndarray | None = None
-    back: np.ndarray | None = None
 
-    @staticmethod
-    def of(rho: Representation) -> _Orthogonal:
-        if rho.is_orthogonal:
-            return _Orthogonal(rho)
-        if rho.algebra:
-            raise EquibasisError("irreps of a continuous group are found where it is orthogonal")
-        matrices = rho.dense()
-        values, vectors = np.linalg.eigh(np.einsum("gji,gjk->ik", matrices, matrices) / rho.order)
-        root = (vectors * np.sqrt(values)) @ vectors.T
-        inverse = (vectors / np.sqrt(values)) @ vectors.T
-        return _Orthogonal(MatrixRepresentation(root @ matrices @ inverse), root, inverse)
+def _orthogonal(rho: Representation) -> _Orthogonal:
+    if rho.is_orthogonal:
+        return rho, None, None
+    if rho.algebra:
+        raise EquibasisError("irreps of a continuous group are found where it is orthogonal")
+    matrices = rho.dense()
+    values, vectors = np.linalg.eigh(np.einsum("gji,gjk->ik", matrices, matrices) / rho.order)
+    root = (vectors * np.sqrt(values)) @ vectors.T
+    inverse = (vectors / np.sqrt(values)) @ vectors.T
+    return MatrixRepresentation(root @ matrices @ inverse), root, inverse
 
 
 def _scattered(count: int, seed: int) -> np.ndarray:
@@ -193,9 +188,8 @@ def _decompose(
     draw: Callable[[int, int, int], np.ndarray],
 ) -> Decomposition | None:
     irreps: list[Irrep] = []
-    members: list[list[list[np.ndarray]]] = []  # by kind and irrep: bases of the copies
+    members: dict[tuple[int, int], list[np.ndarray]] = {}  # by kind and irrep: bases of the copies
     for kind in range(len(representations)):
-        members.append([[] for _ in irreps])
         commuting = [draw(kind, kind, seed) for seed in seeds]
         holders = {irrep.holder for irrep in irreps}
         to_known = {known: draw(known, kind, seeds[0]) for known in holders}
@@ -204,14 +198,14 @@ def _decompose(
             for number, irrep in enumerate(irreps):
                 matched = _matched(space, to_known[irrep.holder], irrep)
                 if matched is not None:
-                    members[kind][number].append(matched)
+                    members.setdefault((kind, number), []).append(matched)
                     break
             else:
                 new = _new_irrep(kind, space, commuting)
                 if new is None:
                     return None
+                members[kind, len(irreps)] = [new.copy]
                 irreps.append(new)
-                members[kind].append([new.copy])
     return _assembled(representations, irreps, members)
 
 
@@ -259,19 +253,18 @@ def _new_irrep(kind: int, space: np.ndarray, commuting: Sequence[np.ndarray]) ->
 def _assembled(
     representations: Sequence[_Orthogonal],
     irreps: Sequence[Irrep],
-    members: Sequence[Sequence[Sequence[np.ndarray]]],
+    members: Mapping[tuple[int, int], Sequence[np.ndarray]],
 ) -> Decomposition | None:
     # Irreps of one size follow on one another, so that they can be multiplied at once.
     order = sorted(range(len(irreps)), key=lambda n: (irreps[n].dimension, irreps[n].degree))
     irreps = [irreps[number] for number in order]
     multiplicities = np.zeros((len(representations), len(irreps)), dtype=np.int64)
     forward, backward = [], []
-    for kind, (rho, of_kind) in enumerate(zip(representations, members, strict=True)):
-        rows, n = [], rho.rho.dimension
+    for kind, (rho, change, back) in enumerate(representations):
+        rows, n = [], rho.dimension
         for number, before in enumerate(order):
-            found = of_kind[before] if before < len(of_kind) else []
-            multiplicities[kind, number] = len(found)
-            if found:
+            if found := members.get((kind, before)):
+                multiplicities[kind, number] = len(found)
                 shape = n, irreps[number].degree, irreps[number].dimension
                 stacked = np.stack(found).reshape(len(found), *shape)
                 rows.append(stacked.transpose(3, 2, 0, 1).reshape(-1, n))
@@ -279,8 +272,8 @@ def _assembled(
         error = np.abs(analysis @ analysis.T - np.eye(len(analysis))).max()
         if analysis.shape != (n, n) or not error <= 1e-10:
             return None
-        forward.append(analysis if rho.change is None else analysis @ rho.change)
-        backward.append(analysis.T.copy() if rho.back is None else rho.back @ analysis.T)
+        forward.append(analysis if change is None else analysis @ change)
+        backward.append(analysis.T.copy() if back is None else back @ analysis.T)
     return Decomposition(tuple(irreps), multiplicities, tuple(forward), tuple(backward))
 
 
