@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -67,10 +68,8 @@ def representation(group: Group, space: Space, workers: Workers) -> Representati
             _warn_of_equal_grids(group, space)
         return direct_sum([of_part[part] for part in space.summands])
     if isinstance(space, Product):
-        rho = representation(group, space.factors[0], workers)
-        for factor in space.factors[1:]:
-            rho = tensor_product(rho, representation(group, factor, workers))
-        return rho
+        factors = (representation(group, factor, workers) for factor in space.factors)
+        return functools.reduce(tensor_product, factors)
     if isinstance(space, Dual):
         return representation(group, space.space, workers).dual
     if isinstance(space, Power):

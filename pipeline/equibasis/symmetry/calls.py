@@ -10,7 +10,7 @@ import sys
 import sysconfig
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,15 +99,24 @@ class _Sent:
         return Call(function, arguments)()
 
 
+# Held while cloudpickle, which has one list for all threads, is told of the user's modules.
+_registering = threading.Lock()
+
+
 def _pickled(content: object, modules: list[ModuleType]) -> bytes:
     """By value what others cannot import, lambdas and functions of notebooks, or of ``modules``.
 
     That takes cloudpickle, and values that can be pickled; else by the names of functions.
     """
-    with contextlib.suppress(Exception):  # whatever is reached from a function
+    with contextlib.suppress(Exception), _registering:  # whatever is reached from a function
         import cloudpickle
 
-        with _by_value(modules):
+        known = cloudpickle.list_registry_pickle_by_value()
+        with contextlib.ExitStack() as registered:
+            for module in modules:
+                if module.__name__ not in known:
+                    cloudpickle.register_pickle_by_value(module)
+                    registered.callback(cloudpickle.unregister_pickle_by_value, module)
             return cloudpickle.dumps(content)
     return pickle.dumps(content)
 
@@ -128,27 +137,6 @@ def packed(value: object, most: int) -> bytes:
 def unpacked(content: bytes) -> Any:
     """What was `packed` by this process, or by one that works for it."""
     return pickle.loads(content)
-
-
-# Held while cloudpickle, which has one list for all threads, is told of the user's modules.
-_registering = threading.Lock()
-
-
-@contextlib.contextmanager
-def _by_value(modules: list[ModuleType]) -> Iterator[None]:
-    """Inside it, cloudpickle sends what is defined in ``modules`` by value."""
-    import cloudpickle
-
-    with _registering:
-        known = cloudpickle.list_registry_pickle_by_value()
-        new = [module for module in modules if module.__name__ not in known]
-        for module in new:
-            cloudpickle.register_pickle_by_value(module)
-        try:
-            yield
-        finally:
-            for module in new:
-                cloudpickle.unregister_pickle_by_value(module)
 
 
 # --- modules of the user's, which change while workers live -------------------------------------

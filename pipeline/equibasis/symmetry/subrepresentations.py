@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy import sparse
@@ -21,11 +21,8 @@ from equibasis.symmetry.space_text import as_space
 from equibasis.symmetry.spaces import Space
 from equibasis.symmetry.workers import Workers
 
-_TYPES: dict[int, Literal["real", "complex", "quaternionic"]] = {
-    1: "real",
-    2: "complex",
-    4: "quaternionic",
-}
+# By the dimension of what commutes with it.
+_TYPES: dict[int, Any] = {1: "real", 2: "complex", 4: "quaternionic"}
 
 
 @dataclass(frozen=True, eq=False)

@@ -216,15 +216,14 @@ def _mean(
             total = sum(
                 each.count * _traces(each, products, algebra, generator) for each in components
             ) / sum(each.count for each in components)
+            break
         except IndistinctError:
             if draw == _DRAWS - 1:
                 raise
-            continue
-        found = np.rint(total.real)
-        if (off := np.abs(total - found).max(initial=0.0)) > _WHOLE:
-            raise GroupError(f"its characters sum to no whole number (off by {off:.2g})")
-        return found.astype(np.int64)
-    raise AssertionError
+    found = np.rint(total.real)
+    if (off := np.abs(total - found).max(initial=0.0)) > _WHOLE:
+        raise GroupError(f"its characters sum to no whole number (off by {off:.2g})")
+    return found.astype(np.int64)
 
 
 def _traces(
