@@ -6,9 +6,8 @@ import functools
 import itertools
 import math
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -17,6 +16,7 @@ from equibasis.linalg.memory import refuse_beyond_memory
 from equibasis.symmetry.constructions import (
     algebra_part,
     discrete_part,
+    multi_indices,
     power_of_one,
     trivial_representation,
 )
@@ -319,7 +319,6 @@ def power(rho: Representation, exponent: int, *, symmetric: bool) -> Representat
     copies = _consecutive(rho)
     if copies is None:
         return power_of_one(rho, exponent, symmetric=symmetric)
-    choose = itertools.combinations_with_replacement if symmetric else itertools.combinations
     found: dict[tuple[tuple[int, int], ...], list[list[int]]] = {}
     for chosen in itertools.combinations_with_replacement(copies, exponent):
         runs = [(next(equal), 1 + len(list(equal))) for _, equal in itertools.groupby(chosen)]
@@ -328,23 +327,19 @@ def power(rho: Representation, exponent: int, *, symmetric: bool) -> Representat
             found.setdefault(key, []).append([start for start, _ in chosen])
     of_id = {id(small): small for _, small in copies}
     steps = rho.dimension ** np.arange(exponent - 1, -1, -1)
-    places = _combinations(rho.dimension, exponent, choose) @ steps
+    places = multi_indices(rho.dimension, exponent, symmetric=symmetric) @ steps
     summands, powers = [], []
     for number, (key, starts) in enumerate(found.items()):
         factors = [(of_id[small], count) for small, count in key]
         own = np.zeros((1, 0), dtype=np.int64)
         for small, count in factors:
-            more = _combinations(small.dimension, count, choose)
+            more = multi_indices(small.dimension, count, symmetric=symmetric)
             own = np.hstack([np.repeat(own, len(more), axis=0), np.tile(more, (len(own), 1))])
         index = np.searchsorted(places, (own[:, None] + np.array(starts)) @ steps)
         summands.append(Summand(number, index))
         parts = [power_of_one(small, count, symmetric=symmetric) for small, count in factors]
         powers.append(product_of(parts, rho.order))
     return assembled(summands, powers)
-
-
-def _combinations(n: int, exponent: int, choose: Callable[..., Iterable[Any]]) -> np.ndarray:
-    return np.array(list(choose(range(n), exponent)), dtype=np.int64).reshape(-1, exponent)
 
 
 def _consecutive(rho: Representation) -> list[tuple[int, Representation]] | None:

@@ -122,42 +122,33 @@ class _Reader:
             return self.at(start, Grid, shape, field)
         if token == "(":
             self.advance()
-            return self.rest_of_bracket()
+            return self.bracket(start)
         if kind != "word":
             self.fail("expected a shape such as 14x14, a number, V, dual(...) or a bracket")
         self.advance()
-        if token == "dual":
+        if token in ("dual", "sym", "alt"):
             self.expect("(")
-            return self.rest_of_bracket().dual
-        if token in ("sym", "alt"):
-            self.expect("(")
-            return self.power_of_bracket(start, token)
+            return self.bracket(start, token)
         if token in _WORDS:
             return _WORDS[token]
         named = self.at(start, Named, token)
         self.check_known(start, token)
         return named
 
-    def power_of_bracket(self, start: int, word: str) -> Space:
-        """``S, k)`` of ``sym(S, k)`` or ``alt(S, k)``."""
-        space = self.in_bracket()
-        self.expect(",")
-        exponent = self.whole_number(f"expected a whole number, as in {word}(V, 2)")
-        self.expect(")")
-        return self.at(start, space.sym if word == "sym" else space.alt, exponent)
-
-    def in_bracket(self) -> Space:
+    def bracket(self, start: int, word: str = "") -> Space:
+        """What follows on the bracket of ``(S)``, ``dual(S)``, ``sym(S, k)`` or ``alt(S, k)``."""
         self.nested += 1
         if self.nested > _MOST_NESTED:
             self.fail(f"more than {_MOST_NESTED} brackets in brackets")
-        space = self.sum()
+        space, exponent = self.sum(), 0
         self.nested -= 1
-        return space
-
-    def rest_of_bracket(self) -> Space:
-        space = self.in_bracket()
+        if word in ("sym", "alt"):
+            self.expect(",")
+            exponent = self.whole_number(f"expected a whole number, as in {word}(V, 2)")
         self.expect(")")
-        return space
+        if word in ("sym", "alt"):
+            return self.at(start, getattr(space, word), exponent)
+        return space.dual if word else space
 
     def whole_number(self, otherwise: str) -> int:
         start = self.position

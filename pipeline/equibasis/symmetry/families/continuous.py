@@ -105,10 +105,8 @@ def _orthogonal(
     _check_size(name, n, n * (n - 1) // 2, least=2)
     algebra = {}
     for i, j in itertools.pairwise(range(n)):
-        if j == p:
-            algebra[_label("K", i, j)] = _boost(n, i, j)
-        else:
-            algebra[_label("L", i, j)] = _turn(n, i, j)
+        letter, make = ("K", _boost) if j == p else ("L", _turn)
+        algebra[_label(letter, i, j)] = make(n, i, j)
     mirrors = {each: _mirror(n, *coordinates) for each, coordinates in (mirrored or {}).items()}
     return matrix_group(name, mirrors or None, algebra=algebra)
 
