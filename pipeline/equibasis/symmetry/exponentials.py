@@ -73,11 +73,6 @@ class Exponentials:
     exponents: np.ndarray
     coefficients: np.ndarray
 
-    @staticmethod
-    def one() -> Exponentials:
-        """The number 1, e⁰."""
-        return Exponentials(np.zeros(1), np.ones(1, dtype=np.complex128))
-
     def less_shifted(self, factor: complex, shift: float, most: float) -> Exponentials:
         """(1 - factor e^shift) times it, without the terms whose exponents exceed ``most``."""
         exponents, place = distinct(np.concatenate([self.exponents, self.exponents + shift]))

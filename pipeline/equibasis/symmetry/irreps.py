@@ -349,8 +349,7 @@ def torus(space: HomSpace) -> Torus | None:
     points = np.zeros(1, dtype=np.int64)
     for move in moves:
         layers = [points]
-        inside = set(points.tolist())
-        while not set((image := move[layers[-1]]).tolist()) & inside:
+        while (image := move[layers[-1]])[0] not in points:  # cosets are equal or disjoint
             layers.append(image)
         if not np.array_equal(image, points):
             return None  # the generators are not independent

@@ -95,12 +95,6 @@ class LieAlgebra:
             parts.append(_all_products(sparse.csr_array(moved), inverse.reshape(1, -1)))
         return sparse.csr_array(sparse.hstack(parts))
 
-    def conjugation(
-        self, matrices: Sequence[sparse.csr_array], inverses: Sequence[sparse.csr_array]
-    ) -> np.ndarray:
-        """Ad h in the basis: column b has the coordinates of h A_b h⁻¹."""
-        return self.coordinates(self.conjugated(matrices, inverses))[0].T
-
     @cached_property
     def transposition(self) -> np.ndarray | None:
         """A -> Aᵀ in the basis, (d, d); ``None`` where the algebra is not closed under it."""

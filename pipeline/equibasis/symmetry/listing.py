@@ -44,6 +44,11 @@ class Words:
     parent: np.ndarray
     products: np.ndarray
 
+    @property
+    def regular(self) -> PermutationRepresentation:
+        """How generators permute the elements: ρ(g) e_h = e_{gh}."""
+        return PermutationRepresentation(np.argsort(self.products, axis=1))
+
     def matrix(self, rho: Representation, element: int) -> np.ndarray:
         """ρ of an element, multiplied along its word, float64 (n, n)."""
         letters = []

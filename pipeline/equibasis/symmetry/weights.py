@@ -142,12 +142,11 @@ def _components(
             raise GroupError(f"{name} has no finite order: give it as an algebra element instead")
     acting = list(discrete)
     if algebra.dimension:
-        adjoint = [
-            algebra.conjugation(
-                [rho.matrix(g) for rho in discrete], [rho.inverse.matrix(g) for rho in discrete]
-            )
-            for g in range(len(names))
-        ]
+        adjoint = []
+        for g in range(len(names)):
+            both = ([each.matrix(g) for each in (rho, rho.inverse)] for rho in discrete)
+            moved = algebra.conjugated(*zip(*both, strict=True))
+            adjoint.append(algebra.coordinates(moved)[0].T)
         acting.append(MatrixRepresentation(np.stack(adjoint)))
     try:
         found, classes = conjugacy_classes("", "", names, *acting)
@@ -261,7 +260,7 @@ def _traces(
     np.add.at(characters, (row, place), np.concatenate(factors))
     roots = roots / scale
     positive = is_positive(roots)
-    denominator = Exponentials.one()
+    denominator = Exponentials(np.zeros(1), np.ones(1, dtype=np.complex128))  # the number 1
     reach = float(exponents[-1] - exponents[0]) + 1e-6
     for number in np.argsort(-roots[positive], kind="stable"):
         root, turn = roots[positive][number], turns[positive][number]
