@@ -19,7 +19,7 @@ from equibasis.symmetry.representations import (
     PermutationRepresentation,
     Representation,
 )
-from equibasis.symmetry.spaces import Named, Shape
+from equibasis.symmetry.spaces import Grid, Named, Shape
 
 Transform: TypeAlias = Callable[[np.ndarray, Any], Any]
 
@@ -239,16 +239,11 @@ def check_fits(group: Group, shape: Shape) -> None:
     if group.axes is not None and len(shape) != group.axes:
         raise SpaceError(
             f"group {group.name!r} acts on arrays of {group.axes} "
-            f"{'axis' if group.axes == 1 else 'axes'}, not on {shape_text(shape)}"
+            f"{'axis' if group.axes == 1 else 'axes'}, not on {Grid(shape)}"
         )
     reason = group.refuses(shape) if group.refuses else None
     if reason:
-        raise SpaceError(f"group {group.name!r} does not act on {shape_text(shape)}: {reason}")
-
-
-def shape_text(shape: Shape) -> str:
-    """``14x14`` for (14, 14)."""
-    return "x".join(map(str, shape)) or "1"
+        raise SpaceError(f"group {group.name!r} does not act on {Grid(shape)}: {reason}")
 
 
 def turns(group: Group, axes: int) -> np.ndarray:

@@ -39,12 +39,13 @@ class Space:
     """A real vector space with a linear action of any group that fits it."""
 
     __array_ufunc__ = None  # so that NumPy's numbers leave 2 * space to us
+    apart = False
 
     def __add__(self, other: Space) -> Space:
         if not isinstance(other, Space):
             return NotImplemented
         mine, others = _summands(self), _summands(other)
-        apart = _apart(self) or _apart(other) or any(map(_is_plain, {*mine} & {*others}))
+        apart = self.apart or other.apart or any(map(_is_plain, {*mine} & {*others}))
         return Sum(mine + others, apart)
 
     def __mul__(self, other: Space) -> Space:
@@ -244,7 +245,7 @@ def copies(count: int, space: Space) -> Space:
         raise SpaceError(
             f"{shortened(count)}*{_bracketed(space)}: a number of copies is 1 to {most:,} here"
         )
-    return space if count == 1 else Sum(_summands(space) * count, _apart(space))
+    return space if count == 1 else Sum(_summands(space) * count, space.apart)
 
 
 def array_shape(space: Space, dimension: int | None = None) -> Shape | None:
@@ -309,10 +310,6 @@ def _summands(space: Space) -> tuple[Space, ...]:
 
 def _factors(space: Space) -> tuple[Space, ...]:
     return space.factors if isinstance(space, Product) else (space,)
-
-
-def _apart(space: Space) -> bool:
-    return isinstance(space, Sum) and space.apart
 
 
 def _is_plain(space: Space) -> bool:
