@@ -16,7 +16,6 @@ from equibasis.symmetry.building import representation
 from equibasis.symmetry.closure import check_conditioned, check_group
 from equibasis.symmetry.constructions import same_representation, trivial_representation
 from equibasis.symmetry.group import Group
-from equibasis.symmetry.lie import LieAlgebra
 from equibasis.symmetry.listing import ClassCharacters, class_characters, list_elements
 from equibasis.symmetry.orbit_types import OrbitTypes, orbit_types
 from equibasis.symmetry.representations import (
@@ -216,11 +215,6 @@ class HomSpace:
         )
         algebra = AlgebraOfTypes(self.elements, types.representations, self.continuous)
         return algebra, of_input, of_output
-
-    @property
-    def lie_algebra(self) -> LieAlgebra:
-        """The Lie algebra of the group, in all of the small representations."""
-        return self._in_types[0].algebra
 
     @property
     def by_weights(self) -> np.ndarray | GroupError:

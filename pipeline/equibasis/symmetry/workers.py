@@ -85,11 +85,8 @@ class Workers:
         self, function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]], what: str
     ) -> Iterator[Result]:
         """``function(*task)`` for each task, in order; a progress bar, ``what``, after 2 s."""
-        bar = tqdm(total=len(tasks), desc=what, delay=2, disable=None, leave=False)
-        with bar:
-            for result in self._results(function, tasks):
-                bar.update()
-                yield result
+        results, count = self._results(function, tasks), len(tasks)
+        yield from tqdm(results, what, count, delay=2, disable=None, leave=False)
 
     def _results(
         self, function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]]

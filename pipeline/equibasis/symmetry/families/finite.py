@@ -104,14 +104,11 @@ def _refuses_arrays(n: int, shape: Shape) -> str:
         return "use trivial"
     if len(shape) == 1:
         return f"a sequence does not turn; z{n} shifts it in a circle"
+    angle = f"{360 // n}°" if 360 % n == 0 else f"360°/{n}"
     return (
-        f"a turn by {_degrees(n)} takes no square grid of points to itself; c2, c4, d1, d2 and d4 "
-        "act on images"
+        f"a turn by {angle} takes no square grid of points to itself; c2, c4, d1, d2 and d4 act on "
+        "images"
     )
-
-
-def _degrees(n: int) -> str:
-    return f"{360 // n}°" if 360 % n == 0 else f"360°/{n}"
 
 
 # --- point groups of space ------------------------------------------------------------------------
