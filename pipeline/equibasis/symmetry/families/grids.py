@@ -51,12 +51,8 @@ def _move(array: np.ndarray, move: Move) -> np.ndarray:
 
 def _move_matrix(move: Move, axes: int) -> np.ndarray:
     """How vectors turn: the signed permutation matrix of the axes, (axes, axes)."""
-    matrix = np.zeros((axes, axes))
-    for new, (old, mirrored) in enumerate(
-        zip(move.axes or range(axes), move.mirrored or (False,) * axes, strict=True)
-    ):
-        matrix[new, old] = -1.0 if mirrored else 1.0
-    return matrix
+    signs = np.where(move.mirrored or [False] * axes, -1.0, 1.0)
+    return signs[:, None] * np.eye(axes)[list(move.axes or range(axes))] + 0.0
 
 
 def _quarter(name: str, turns: int, mirror: bool = False) -> Move:
