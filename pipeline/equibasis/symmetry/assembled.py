@@ -136,9 +136,6 @@ def direct_sum(summands: Sequence[Representation]) -> Representation:
     if len(summands) == 1:
         return summands[0]
     starts = np.cumsum([0, *(rho.dimension for rho in summands[:-1])])
-    permuted = [rho for rho in summands if isinstance(rho, PermutationRepresentation)]
-    if len(permuted) == len(summands):
-        return side_by_side(permuted)
     copies: dict[int, list[int]] = {}
     for rho, start in zip(summands, starts.tolist(), strict=True):
         copies.setdefault(id(rho), []).append(start)
@@ -147,17 +144,7 @@ def direct_sum(summands: Sequence[Representation]) -> Representation:
         Summand(number, np.arange(rho.dimension)[:, None] + np.array(copies[key]))
         for number, (key, rho) in enumerate(distinct.items())
     ]
-    return SumOfMatrices([*distinct.values()], types)
-
-
-def side_by_side(summands: Sequence[PermutationRepresentation]) -> PermutationRepresentation:
-    """The direct sum of (signed) permutations, which are so again."""
-    if len(summands) == 1:
-        return summands[0]
-    starts = np.cumsum([0, *(rho.dimension for rho in summands[:-1])])
-    index = [rho.index + start for rho, start in zip(summands, starts, strict=True)]
-    signs = [signs_of(rho) for rho in summands]
-    return PermutationRepresentation(np.concatenate(index, axis=1), np.concatenate(signs, axis=1))
+    return assembled(types, [*distinct.values()])
 
 
 # --- tensor products ----------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from equibasis.errors import GroupError
-from equibasis.symmetry.assembled import SumOfMatrices, are_same, direct_sum, side_by_side
+from equibasis.symmetry.assembled import SumOfMatrices, are_same, direct_sum
 from equibasis.symmetry.constructions import invariant_coordinates, restriction, simplified
 from equibasis.symmetry.pair_orbits import orbit_leaders
 from equibasis.symmetry.representations import (
@@ -108,7 +108,8 @@ def _summands(rho: Representation, *, enumerated: bool) -> list[_Found]:
     ]
     if permuted:
         coordinates = np.concatenate([each for each, _ in permuted])
-        whole = side_by_side([part for _, part in permuted])
+        whole = direct_sum([part for _, part in permuted])
+        assert isinstance(whole, PermutationRepresentation)
         of_orbits = (_by_stabilizer if enumerated else _by_generators)(whole)
         types += [
             _Found(each.representation, coordinates[each.index], each.signs) for each in of_orbits
