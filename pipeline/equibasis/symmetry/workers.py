@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from multiprocessing.context import BaseContext
-from types import TracebackType
 from typing import Any, TypeVar, cast
 
 from tqdm import tqdm
@@ -70,12 +69,7 @@ class Workers:
     def __enter__(self) -> Workers:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._own is not None:
             if kind is not None and not issubclass(kind, Exception):  # interrupted, or asked to end
                 self._own.terminate()
