@@ -103,6 +103,12 @@ def test_the_algebra_is_closed(algebra, discrete, dimension):
     np.testing.assert_allclose(gram, np.eye(dimension), atol=1e-13)
 
 
+def test_a_space_and_itself_have_one_algebra():
+    basis = space(lie.group(lie.so(3)), 1, 1).algebra_basis
+    assert len(basis) == 3
+    assert all(one is other for one, other in basis)
+
+
 @settings(max_examples=10)
 @given(st.integers(0, 2**16))
 def test_the_adjoint_action_is_one_of_the_algebra(seed):

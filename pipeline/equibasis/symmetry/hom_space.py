@@ -16,7 +16,7 @@ from equibasis.symmetry.building import representation
 from equibasis.symmetry.closure import check_conditioned, check_group
 from equibasis.symmetry.constructions import same_representation, trivial_representation
 from equibasis.symmetry.group import Group
-from equibasis.symmetry.listing import ClassCharacters, class_characters, list_elements
+from equibasis.symmetry.listing import ClassCharacters, conjugacy_classes, list_elements
 from equibasis.symmetry.orbit_types import OrbitTypes, orbit_types
 from equibasis.symmetry.representations import (
     MatrixRepresentation,
@@ -26,9 +26,6 @@ from equibasis.symmetry.representations import (
 from equibasis.symmetry.spaces import SCALAR, Shape, Space, Sum, V, array_shape
 from equibasis.symmetry.weights import AlgebraOfTypes
 from equibasis.symmetry.workers import Workers
-
-# What a space keeps of its parts.
-_OF_PARTS = ("_parts", "balanced")
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -158,9 +155,12 @@ class HomSpace:
         """Characters of the small representations where only generators are listed, or why not."""
         small = self.types.representations
         try:
-            return class_characters(self.group, str(self), self.elements, *small)
+            found, classes = conjugacy_classes(self.group, str(self), self.elements, *small)
         except GroupError as error:
             return error
+        firsts = np.unique(classes, return_index=True)[1].tolist()
+        traces = [[np.trace(found.matrix(rho, first)) for first in firsts] for rho in small]
+        return ClassCharacters(np.bincount(classes), np.array(traces))
 
     def between(self, input_: int, output: int) -> HomSpace:
         """Hom_G(V, W) for two of the small representations; the same object each time."""
@@ -246,7 +246,8 @@ class HomSpace:
 
     def __getstate__(self) -> dict[str, object]:
         """Without its parts; a part without the others, with what it has to ask them for."""
-        state = {name: each for name, each in vars(self).items() if name not in _OF_PARTS}
+        parts = ("_parts", "balanced")
+        state = {name: each for name, each in vars(self).items() if name not in parts}
         if "_in_types" in state and "types" not in state:
             del state["_in_types"]
             if self.continuous:

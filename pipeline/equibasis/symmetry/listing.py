@@ -174,19 +174,6 @@ class ClassCharacters:
         return round(mean)
 
 
-def class_characters(
-    name: str, where: str, generators: Sequence[str], *representations: Representation
-) -> ClassCharacters:
-    """Characters of the finite group that generators make, without the matrices of all elements.
-
-    Raises as `conjugacy_classes` does.
-    """
-    found, classes = conjugacy_classes(name, where, generators, *representations)
-    first = np.unique(classes, return_index=True)[1].tolist()
-    traces = [[np.trace(found.matrix(rho, each)) for each in first] for rho in representations]
-    return ClassCharacters(np.bincount(classes), np.array(traces))
-
-
 def conjugacy_classes(
     name: str, where: str, generators: Sequence[str], *representations: Representation
 ) -> tuple[Words, np.ndarray]:
