@@ -184,16 +184,7 @@ class TensorProduct(Composed, MatrixRepresentation):
     @cached_property
     def discrete(self) -> np.ndarray:
         """Each ρ(h), float64 (L, n, n)."""
-        return self._multiplied([discrete_part(rho, self._count) for rho in self.small])
-
-    @cached_property
-    def matrices(self) -> np.ndarray:
-        """Each ρ(h), then each exp(dρ(A)), float64 (L + D, n, n)."""
-        return self._multiplied([rho.dense() for rho in self.small])
-
-    def _multiplied(self, factors: Sequence[np.ndarray]) -> np.ndarray:
-        """Kronecker products of matrices (N, t, t), one by one: (N, n, n)."""
-        n = self.dimension
+        n, factors = self.dimension, [discrete_part(rho, self._count) for rho in self.small]
         needed = 8.0 * len(factors[0]) * n**2
         refuse_beyond_memory(needed, f"a tensor product of dimension {n:,}")
         return functools.reduce(_kronecker, factors)
