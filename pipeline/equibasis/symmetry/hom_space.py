@@ -191,12 +191,10 @@ class HomSpace:
         cut, here = int(sides.argmin()), len(left)
         if sides[cut] >= sides[here]:
             return self
-        if cut < here:
-            right = (*(rho.dual for rho in left[cut:]), *right)
-        else:
-            left = (*left, *(rho.dual for rho in right[: cut - here]))
-        output = product_of(left[:cut], self.output.order)
-        input_ = product_of(right[max(0, cut - here) :], self.output.order)
+        moved = max(0, cut - here)
+        of_output = *left[:cut], *(rho.dual for rho in right[:moved])
+        of_input = *(rho.dual for rho in left[cut:]), *right[moved:]
+        input_, output = (product_of(each, self.output.order) for each in (of_input, of_output))
         small = (input_,) if are_same(input_, output) else (input_, output)
         balanced = replace(self, input_space=V, output_space=V, input=input_, output=output)
         algebra = AlgebraOfTypes(self.elements, small, self.continuous)
