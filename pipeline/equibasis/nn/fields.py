@@ -16,7 +16,7 @@ from equibasis.nn.grids import check_axes_alike, check_centred, sizes_of, turned
 from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.interface import FeatureSpace, features_of
 from equibasis.solvers.basis import Basis
-from equibasis.symmetry.assembled import product
+from equibasis.symmetry.assembled import tensor_product
 from equibasis.symmetry.constructions import invariant_coordinates, part_numbers
 from equibasis.symmetry.windows import turned_points, window
 
@@ -282,7 +282,7 @@ class FieldsToVectors(nn.Module):
                 "give the domain or codomain of a convolution with larger ones"
             )
         check_axes_alike(fields, name, self.size)
-        rho = product(fields.representation, turned_points(fields.turns, self.size))
+        rho = tensor_product(fields.representation, turned_points(fields.turns, self.size))
         self.codomain = FeatureSpace(
             fields.group, fields.elements, window(fields.space, self.size), rho, fields.complete
         )

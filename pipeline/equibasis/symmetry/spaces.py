@@ -254,58 +254,44 @@ def array_shape(space: Space, dimension: int | None = None) -> Shape | None:
     product have their axes one after the other. Where one representation is called by name, the
     ``dimension`` of the space tells how large that is.
     """
-    names = _names(space)
-    if not names:
-        return _shape(space, 0) or (() if space == SCALAR else None)
-    if dimension is None or len(names) > 1:
+    by_name: set[str] = set()
+    shape = _shape(space, 1, by_name)
+    if not by_name:
+        return shape or (() if space == SCALAR else None)
+    if dimension is None or len(by_name) > 1:
         return None
     for size in range(1, dimension + 1):
-        shape = _shape(space, size)
+        shape = _shape(space, size, by_name)
         if shape is None or math.prod(shape) >= dimension:
             return shape if shape is not None and math.prod(shape) == dimension else None
     return None
 
 
-def _names(space: Space) -> set[str]:
-    """The representations whose size only the group knows, by name."""
+def _shape(space: Space, size: int, by_name: set[str]) -> Shape | None:
+    """The shape of arrays, where representations ``by_name``, which are added, have this size."""
     if isinstance(space, Grid):
-        return set() if _components(space) is not None else {f"{space.field} at a point"}
+        if space.field in ("scalar", "pseudoscalar"):
+            return space.shape
+        if space.shape and space.field in ("vector", "pseudovector"):
+            return (len(space.shape), *space.shape)
+        by_name.add(f"{space.field} at a point")
+        return (size, *space.shape)
     if isinstance(space, Named):
-        return {space.name}
-    if isinstance(space, (Dual, Power)):
-        return _names(space.space)
-    parts = space.summands if isinstance(space, Sum) else _factors(space)
-    return set().union(*map(_names, dict.fromkeys(parts)))
-
-
-def _components(grid: Grid) -> Shape | None:
-    """The axes of a field's values; ``None`` where the group alone knows how many there are."""
-    if grid.field in ("scalar", "pseudoscalar"):
-        return ()
-    known = grid.shape and grid.field in ("vector", "pseudovector")
-    return (len(grid.shape),) if known else None
-
-
-def _shape(space: Space, size: int) -> Shape | None:
-    """The shape of arrays, where the one representation by name has ``size`` dimensions."""
-    if isinstance(space, Grid):
-        components = _components(space)
-        return ((size,) if components is None else components) + space.shape
-    if isinstance(space, Named):
+        by_name.add(space.name)
         return (size,)
     if isinstance(space, Dual):
-        return _shape(space.space, size)
+        return _shape(space.space, size, by_name)
     if isinstance(space, Power):
-        inner = _shape(space.space, size)
+        inner = _shape(space.space, size, by_name)
         if inner is None:
             return None
         n, k = math.prod(inner), space.exponent
         return (math.comb(n + k - 1 if space.symmetric else n, k),)
     if isinstance(space, Product):
-        parts = [_shape(factor, size) for factor in space.factors]
+        parts = [_shape(factor, size, by_name) for factor in space.factors]
         return None if None in parts else tuple(itertools.chain(*(part or () for part in parts)))
     runs = _runs(_summands(space))
-    of_one = _shape(runs[0][1], size) if len(runs) == 1 else None
+    of_one = _shape(runs[0][1], size, by_name) if len(runs) == 1 else None
     return None if of_one is None else (runs[0][0], *of_one)
 
 
