@@ -349,16 +349,12 @@ def measure(basis: Basis) -> Checks:
     return Checks(orthonormality, equivariance, expected.rank, expected.by)
 
 
-def check_rank(rank: int, expected: int, by: str = "characters") -> None:
-    """Raise `EquibasisError` unless the rank is the one that the group gives."""
+def check_errors(rank: int, checks: Checks) -> None:
+    """Raise `EquibasisError` unless the rank is the expected one and the errors are rounding."""
+    expected, by = checks.rank_expected, checks.rank_by
     if rank != expected:
         gives = "gives" if by.startswith("rank") else "give"
         raise EquibasisError(f"the rank is {rank}, but the {by} {gives} {expected}")
-
-
-def check_errors(rank: int, checks: Checks) -> None:
-    """Raise `EquibasisError` unless the rank is the expected one and the errors are rounding."""
-    check_rank(rank, checks.rank_expected, checks.rank_by)
     for what, error in (
         ("the columns are not orthonormal", checks.orthonormality_error),
         ("the columns are not equivariant", checks.equivariance_error),
