@@ -282,7 +282,7 @@ def test_where_no_orbit_is_the_picture_is_white_and_negative_signs_are_darker() 
     assert (image.colours[image.labels < 0] == 255).all()
     places = entries(basis.space, *np.indices(image.labels.shape))
     for orbit in range(basis.rank):
-        signs = basis.columns.signs[places][image.labels == orbit]
+        signs = basis.columns[1][places][image.labels == orbit]
         light = image.colours[image.labels == orbit].sum(axis=1)
         if (signs < 0).any():
             assert light[signs < 0].max() < light[signs > 0].min()
