@@ -19,9 +19,8 @@ from equibasis.nn.commuting import (
 )
 from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.interface import EquivariantMap, FeatureSpace, features_of, shown
-from equibasis.nn.metric import InvariantMetric, NoLengthError
+from equibasis.nn.metric import InvariantBlocks, InvariantMetric, NoLengthError
 from equibasis.solvers.basis import Basis
-from equibasis.symmetry.constructions import invariant_coordinates, part_numbers
 
 
 class Pointwise(nn.Module):
@@ -134,25 +133,21 @@ class GatedActivation(IdentifiedWeights):
         If the gate is not one function of each number alone, or constant.
     """
 
-    block: Tensor
-
     def __init__(self, features: FeatureSpace | Basis, gate: Elementwise | None = None) -> None:
         super().__init__()
         space = features_of(features, "GatedActivation")
-        parts = invariant_coordinates(space.representation)
-        self.blocks = len(parts)
+        self.parts = InvariantBlocks(space)
+        self.blocks = self.parts.blocks
         gates = space.scalars(self.blocks)
         self.domain, self.codomain = space + gates, space
         self.gate = _gate(gate, gates)
-        self.register_exact("block", part_numbers(parts))
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n + blocks) -> (..., n)."""
-        n = self.block.shape[0]
         check_vectors(self, x)
-        axis = self.domain.channels
+        n, axis = self.codomain.dimension, self.domain.channels
         gates = self.gate(x.narrow(axis, n, self.blocks))
-        return x.narrow(axis, 0, n) * gates.index_select(axis, self.block)
+        return x.narrow(axis, 0, n) * self.parts.spread(gates)
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """A gate for each block, made by the weights before it."""
