@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
@@ -26,7 +27,7 @@ from equibasis.symmetry.group import Group
 from equibasis.symmetry.representations import (
     Representation,
 )
-from equibasis.symmetry.spaces import Grid, Named, Space, Sum, copies
+from equibasis.symmetry.spaces import Grid, Named, Shape, Space, Sum, copies
 
 How: TypeAlias = Literal["sum", "mean"]
 
@@ -185,19 +186,14 @@ def _check_corresponding(before: Basis, after: Basis) -> None:
         raise ModelError(f"{why}: a transfer is for permutations of points")
     if small.rank != large.rank:
         raise ModelError(f"{why}: their ranks are {before.rank} and {after.rank}")
-    sides = [
-        _embedding(getattr(small.space, side), getattr(large.space, side))
-        for side in ("output_space", "input_space")
-    ]
-    if any(side is None for side in sides):
+    outputs = _embedding(small.space.output_space, large.space.output_space)
+    inputs = _embedding(small.space.input_space, large.space.input_space)
+    if outputs is None or inputs is None:
         raise ModelError(f"{why}: their spaces are not the same but for the number of points")
     pairs = small.space.dimension
     generator = np.random.default_rng(0)
     chosen = np.arange(pairs) if pairs <= _MOST_PAIRS else generator.integers(0, pairs, _MOST_PAIRS)
     o, i = np.divmod(chosen, small.space.m)
-    outputs, inputs = sides
-    assert outputs is not None
-    assert inputs is not None
     one, other = small.labels(o, i), large.labels(outputs[o], inputs[i])
     if not all(map(np.array_equal, one, other)):
         raise ModelError(f"{why}: the group orders their index pairs in different ways")
@@ -205,23 +201,23 @@ def _check_corresponding(before: Basis, after: Basis) -> None:
 
 def _embedding(small: Space, large: Space) -> np.ndarray | None:
     """Where each coordinate of a space is in the larger one; ``None`` if they are not alike."""
-    ones, others = (
-        space.summands if isinstance(space, Sum) else (space,) for space in (small, large)
-    )
-    if len(ones) != len(others):
+    ones, others = map(_shapes, (small, large))
+    if ones is None or others is None or list(map(len, ones)) != list(map(len, others)):
         return None
     found, start = [], 0
     for one, other in zip(ones, others, strict=True):
-        if not (isinstance(one, Grid) and isinstance(other, Grid)):
-            return None
-        if {one.field, other.field} != {"scalar"} or len(one.shape) != len(other.shape):
-            return None
-        if np.greater(one.shape, other.shape).any():
-            return None
-        number = start + np.arange(other.points).reshape(other.shape)
-        found.append(number[tuple(slice(size) for size in one.shape)].ravel())
-        start += other.points
-    return np.concatenate(found)
+        number = start + np.arange(math.prod(other)).reshape(other)
+        found.append(number[tuple(map(slice, one))])
+        start += number.size
+    alike = [each.shape for each in found] == ones
+    return np.concatenate([each.ravel() for each in found]) if alike else None
+
+
+def _shapes(space: Space) -> list[Shape] | None:
+    """Those of the summands, where they are numbers on grids."""
+    summands = space.summands if isinstance(space, Sum) else (space,)
+    grids = [each for each in summands if isinstance(each, Grid) and each.field == "scalar"]
+    return [each.shape for each in grids] if len(grids) == len(summands) else None
 
 
 def _inputs_a_row(basis: Basis) -> np.ndarray:
