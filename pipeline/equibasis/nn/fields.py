@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
@@ -269,9 +270,8 @@ class FieldsToVectors(nn.Module):
             )
         check_axes_alike(fields, name, self.size)
         rho = product(fields.representation, turned_points(fields.turns, self.size))
-        self.codomain = FeatureSpace(
-            fields.group, fields.elements, window(fields.space, self.size), rho, fields.complete
-        )
+        space = window(fields.space, self.size)
+        self.codomain = replace(fields.at_a_point, space=space, representation=rho)
 
     def forward(self, x: Any) -> Tensor:
         """``(..., n, *grid)`` -> (..., n·N)."""

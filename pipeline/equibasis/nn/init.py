@@ -104,28 +104,18 @@ def _parts(basis: Basis, coefficients: Tensor) -> list[tuple[Block, Tensor]]:
 
 def _by_irreps(basis: Basis, block: Block, found: Decomposition) -> np.ndarray:
     """White noise (r,) -> coefficients (r,), by the entries of each irrep."""
-    types = basis.space.types
-    of_inputs = found.multiplicities[[each.type for each in types.input]]
-    shared = np.atleast_1d((of_inputs > 0).any(axis=0))
-    target, sides = block.output.type, (block.output.type, block.input.type)
-    occurs = np.array(
-        [all(found.multiplicities[each, n] for each in sides) for n in range(len(shared))]
-    )
-    scales = []
-    for number in np.flatnonzero(occurs):
-        delta = found.irreps[number].dimension
-        inputs = sum(
-            each.multiplicity * found.multiplicities[each.type, number] for each in types.input
-        )
-        entries = delta * math.prod(found.multiplicities[each, number] for each in sides)
-        scales.append(np.full(entries, 1 / math.sqrt(inputs * delta)))
-    rows = [
-        terms.reshape(-1, block.table.rank) for terms in block_transforms(block, found).values()
+    inputs = basis.space.types.input
+    times = sum(each.multiplicity * found.multiplicities[each.type] for each in inputs)
+    transforms = block_transforms(block, found)
+    rows = [terms.reshape(-1, block.table.rank) for terms in transforms.values()]
+    scales = [
+        np.full(len(entries), 1 / math.sqrt(times[number] * found.irreps[number].dimension))
+        for number, entries in zip(transforms, rows, strict=True)
     ]
     reached = sum(
-        irrep.degree * irrep.dimension * found.multiplicities[target, number]
+        irrep.degree * irrep.dimension * found.multiplicities[block.output.type, number]
         for number, irrep in enumerate(found.irreps)
-        if shared[number]
+        if times[number]
     )
     scale = math.sqrt(block.output.dimension / reached) * np.concatenate(scales)
     # As many entries as coefficients, by Schur's lemma.
