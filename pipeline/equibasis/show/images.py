@@ -99,9 +99,9 @@ def leading_images(
     Returns
     -------
     tuple
-        float64 (vectors, rows, columns); and how many rows and columns of the whole picture each
-        pixel stands for. It holds the entry of the largest magnitude, so that none of a sparse
-        vector is lost.
+        float64 (vectors, rows, columns), lines as rows; and how many rows and columns of the whole
+        picture each pixel stands for. It holds the entry of the largest magnitude, so that none of
+        a sparse vector is lost.
     """
     layout, count = layout_of(basis.space), min(count, basis.rank)
     down, right = steps = _steps(layout, height, width)
@@ -118,7 +118,7 @@ def leading_images(
         place, value = place[order][first], value[order][first]
     images = np.zeros((count, rows, columns))
     images.ravel()[place] = value
-    return images, steps
+    return images.reshape(count, 1, -1) if layout.is_line else images, steps
 
 
 def _steps(layout: Layout, height: int, width: int) -> tuple[int, int]:
