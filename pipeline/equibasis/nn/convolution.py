@@ -21,7 +21,6 @@ from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.init import variance_preserving_
 from equibasis.nn.interface import FeatureSpace, basis_of, shown
 from equibasis.nn.reach import Reach, check_reach
-from equibasis.nn.remembered import remembered
 from equibasis.nn.tracing import without_autocast
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.windows import fibre_of, on_axes, on_fibre
@@ -267,7 +266,6 @@ class EquivariantConvTranspose3d(Convolution):
     transposed = True
 
 
-@remembered
 def _ends(basis: Basis) -> tuple[tuple[int, ...], FeatureSpace, FeatureSpace]:
     """The size of the kernels, and the fields at both ends."""
     space = basis.space

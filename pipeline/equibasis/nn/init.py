@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from typing import Protocol, runtime_checkable
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -13,7 +14,6 @@ from equibasis.errors import ModelError
 from equibasis.linalg.numbers import whole_number
 from equibasis.nn.border import number_of
 from equibasis.nn.interface import shown
-from equibasis.nn.remembered import remembered
 from equibasis.nn.schur import block_transforms
 from equibasis.solvers.basis import Basis
 from equibasis.solvers.blocks import Block
@@ -22,6 +22,9 @@ from equibasis.symmetry.isotypic import isotypic
 
 # Numbers that an activation is tried on to find its gain: their scatter is below a percent.
 _SAMPLES = 2**17
+
+# Kept as long as the basis that they are of, which they do not refer to.
+_MIXINGS: WeakKeyDictionary[Basis, list[np.ndarray]] = WeakKeyDictionary()
 
 
 @runtime_checkable
@@ -81,16 +84,17 @@ def whiten_(layer: LinearLayer) -> None:
             part.copy_(part @ torch.from_numpy(mixed).to(part))
 
 
-@remembered
 def _mixings(basis: Basis) -> list[np.ndarray]:
-    """For each block the matrix (r, r) that whitens its coefficients."""
-    orthogonal = all(rho.is_orthogonal for rho in basis.space.types.representations)
-    found = isotypic(basis.space) if orthogonal else None
-    return [
-        _as_whole(basis, block) if found is None else _by_irreps(basis, block, found)
-        for block in basis.blocks
-        if block.rank
-    ]
+    """For each block the matrix (r, r) that whitens its coefficients; made once for each basis."""
+    if basis not in _MIXINGS:
+        orthogonal = all(rho.is_orthogonal for rho in basis.space.types.representations)
+        found = isotypic(basis.space) if orthogonal else None
+        _MIXINGS[basis] = [
+            _as_whole(basis, block) if found is None else _by_irreps(basis, block, found)
+            for block in basis.blocks
+            if block.rank
+        ]
+    return _MIXINGS[basis]
 
 
 def _parts(basis: Basis, coefficients: Tensor) -> list[tuple[Block, Tensor]]:
