@@ -181,16 +181,11 @@ class FieldUpsample(nn.Module):
     def forward(self, x: Any) -> Tensor:
         """``(batch, n, *grid)`` -> ``(batch, n, *grid')``."""
         check_vectors(self, x, batches=1)
-        axes = self.domain.axes
-        if self.mode == "nearest":  # functional.interpolate rounds, for scales such as 41
-            for axis, count in zip(range(-axes, 0), self.scale, strict=True):
-                x = x.repeat_interleave(count, dim=axis)
-            return x
-        batch = isinstance(x, fx.Proxy) or x.ndim > axes + 1
+        batch = isinstance(x, fx.Proxy) or x.ndim > self.domain.axes + 1
         factors = [float(count) for count in self.scale]
-        y = functional.interpolate(
-            x if batch else x[None], scale_factor=factors, mode=self.mode, align_corners=False
-        )
+        # Torch's plain "nearest" takes points at their edges, and rounds, for scales such as 41.
+        mode = "nearest-exact" if self.mode == "nearest" else self.mode
+        y = functional.interpolate(x if batch else x[None], scale_factor=factors, mode=mode)
         return y if batch else y[0]
 
     def extra_repr(self) -> str:

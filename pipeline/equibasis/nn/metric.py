@@ -48,7 +48,7 @@ class InvariantBlocks(ExactBuffers):
         parts = invariant_coordinates(features.representation)
         sizes = np.array([len(part) for part in parts])
         order = np.argsort(sizes, kind="stable")
-        self.features, self.dimension, self.blocks = features, features.dimension, len(parts)
+        self.features, self.blocks = features, len(parts)
         self.counts = [(int(size), int((sizes == size).sum())) for size in np.unique(sizes)]
         by_size = np.concatenate([parts[number] for number in order])
         self.register_exact("block", part_numbers(parts))
