@@ -225,7 +225,7 @@ def activation_for(features: FeatureSpace | Basis) -> AnyActivation:
     kinds = _suitable(space)
     try:
         if len(kinds) == 1:
-            return _made(*kinds, space)
+            return _made(next(iter(kinds)), space)
         parts = [(each, _made(kind, space.part(each))) for kind, each in kinds.items()]
         return DirectSumActivation(space, parts)
     except NoLengthError:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from equibasis.errors import ModelError
 from equibasis.nn.interface import FeatureSpace
-from equibasis.symmetry.assembled import SumOfMatrices
 from equibasis.symmetry.constructions import invariant_coordinates, restriction
+from equibasis.symmetry.orbit_types import invariant_parts
 from equibasis.symmetry.representations import TOLERANCE, PermutationRepresentation, Representation
 
 Elementwise: TypeAlias = Callable[[Tensor], Tensor]
@@ -42,19 +42,13 @@ _DRAWS = 3
 
 def entries_by_block(rho: Representation) -> list[tuple[np.ndarray, np.ndarray | None]]:
     """Each finest invariant set of coordinates with the `_monomial_entries` of ρ on it."""
-    if isinstance(rho, SumOfMatrices) and all(each.signs is None for each, _ in rho.parts):
-        return [
-            (copy[coordinates], entries)
-            for summand, small in rho.parts
-            for coordinates, entries in entries_by_block(small)
-            for copy in summand.index.T
-        ]
-    blocks = invariant_coordinates(rho)
-    if isinstance(rho, PermutationRepresentation) and rho.signs is None:
-        return [(coordinates, np.ones(1)) for coordinates in blocks]
-    return [
-        (coordinates, _monomial_entries(restriction(rho, coordinates))) for coordinates in blocks
-    ]
+    found = []
+    for coordinates, part in invariant_parts(rho):
+        permutes = isinstance(part, PermutationRepresentation) and part.signs is None
+        for block in invariant_coordinates(part):
+            entries = np.ones(1) if permutes else _monomial_entries(restriction(part, block))
+            found.append((coordinates[block], entries))
+    return found
 
 
 def _monomial_entries(rho: Representation) -> np.ndarray | None:

@@ -98,7 +98,7 @@ def _summands(sides: Sequence[Representation], *, enumerated: bool) -> list[_Fou
     found: list[tuple[MatrixRepresentation, list[np.ndarray]]] = []
     start = 0
     for rho in sides:
-        for coordinates, part in sorted(_parts(rho), key=lambda each: int(each[0].min())):
+        for coordinates, part in sorted(invariant_parts(rho), key=lambda each: int(each[0].min())):
             if isinstance(part, PermutationRepresentation):
                 permuted.append((coordinates + start, part))
                 continue
@@ -122,7 +122,7 @@ def _summands(sides: Sequence[Representation], *, enumerated: bool) -> list[_Fou
     return sorted(types, key=lambda each: int(each.index[:, 0].min()))
 
 
-def _parts(rho: Representation) -> list[tuple[np.ndarray, Representation]]:
+def invariant_parts(rho: Representation) -> list[tuple[np.ndarray, Representation]]:
     """Invariant coordinates with ρ on them; those that are permuted may be several orbits."""
     if isinstance(rho, PermutationRepresentation):
         return [(np.arange(rho.dimension), rho)]
@@ -130,7 +130,7 @@ def _parts(rho: Representation) -> list[tuple[np.ndarray, Representation]]:
         return [
             (copy[coordinates], _with_signs(part, signs[coordinates]))
             for summand, small in rho.parts
-            for coordinates, part in _parts(small)
+            for coordinates, part in invariant_parts(small)
             for copy, signs in zip(summand.index.T, signs_of(summand).T, strict=True)
         ]
     return [
