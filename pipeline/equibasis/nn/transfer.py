@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import operator
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
@@ -27,7 +26,7 @@ from equibasis.symmetry.group import Group
 from equibasis.symmetry.representations import (
     Representation,
 )
-from equibasis.symmetry.spaces import Grid, Named, Shape, Space, Sum, copies
+from equibasis.symmetry.spaces import Grid, Named, Space, Sum, copies
 
 How: TypeAlias = Literal["sum", "mean"]
 
@@ -201,23 +200,20 @@ def _check_corresponding(before: Basis, after: Basis) -> None:
 
 def _embedding(small: Space, large: Space) -> np.ndarray | None:
     """Where each coordinate of a space is in the larger one; ``None`` if they are not alike."""
-    ones, others = map(_shapes, (small, large))
-    if ones is None or others is None or list(map(len, ones)) != list(map(len, others)):
-        return None
-    found, start = [], 0
-    for one, other in zip(ones, others, strict=True):
-        number = start + np.arange(math.prod(other)).reshape(other)
-        found.append(number[tuple(map(slice, one))])
-        start += number.size
-    alike = [each.shape for each in found] == ones
-    return np.concatenate([each.ravel() for each in found]) if alike else None
+    ones, others = map(_coordinates, (small, large))
+    place = {each: number for number, each in enumerate(others)}
+    found = [place.get(each, -1) for each in ones]
+    alike = ones and others and ones[-1][0] == others[-1][0] and -1 not in found
+    return np.array(found) if alike else None
 
 
-def _shapes(space: Space) -> list[Shape] | None:
-    """Those of the summands, where they are numbers on grids."""
+def _coordinates(space: Space) -> list[tuple[int, ...]]:
+    """The number of the summand and the index there, where all are numbers on grids; else none."""
     summands = space.summands if isinstance(space, Sum) else (space,)
-    grids = [each for each in summands if isinstance(each, Grid) and each.field == "scalar"]
-    return [each.shape for each in grids] if len(grids) == len(summands) else None
+    shapes = [each.shape for each in summands if isinstance(each, Grid) and each.field == "scalar"]
+    if len(shapes) < len(summands):
+        return []
+    return [(n, *index) for n, shape in enumerate(shapes) for index in np.ndindex(shape)]
 
 
 def _inputs_a_row(basis: Basis) -> np.ndarray:
