@@ -175,9 +175,9 @@ def _sizes(features: FeatureSpace) -> tuple[tuple[Space, ...], list[int]]:
     for axes in range(1, features.dimension + 1):
         known |= dict.fromkeys(_VECTORS, axes)
         shapes = {each: shape_where(each, known) for each in set(summands)}
-        sizes = [0 if (shape := shapes[each]) is None else math.prod(shape) for each in summands]
-        if not all(sizes):  # a representation that only the group knows
+        if None in shapes.values():  # a representation that only the group knows
             break
+        sizes = [math.prod(shapes[each] or ()) for each in summands]
         if sum(sizes) == features.dimension:
             return summands, sizes
     return (space,), [features.dimension]
