@@ -49,7 +49,7 @@ def record(told: pathlib.Path, command: str) -> None:
 
     read: set[str] = set()
     load = parameters.load_parameters
-    parameters.load_parameters = lambda *path: Recorded(load(*path), read)  # type: ignore[assignment,return-value]
+    parameters.load_parameters = lambda *path: Recorded(load(*path), read)  # type: ignore[assignment]
 
     def tell() -> None:
         files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
