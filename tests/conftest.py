@@ -10,8 +10,6 @@ import os
 # by libraries as they are loaded, here and in the processes that tests start.
 for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
-# Hundreds of processes import the package: the first compiles it for all.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import contextlib
 import signal
@@ -20,6 +18,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+# Hundreds of processes import the package, and pytest rewrites the assertions of each module: the
+# first compiles for all.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 import hypothesis
 import numpy as np

@@ -141,9 +141,7 @@ def together(base: Path, killed: object) -> tuple[dict[str, Any], eb.EquibasisEr
     project(base / "by two", devices=2)
     shutil.copytree(base / "by one, then two", base / "by one only", symlinks=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            strategies, "DDPStrategy", lambda start_method, **options: forking(**options)
-        )
+        patch.setattr(strategies, "DDPStrategy", lambda start_method, **options: forking(**options))
         with pytest.raises(eb.ModelError) as caught:
             launch(Train(device="cpu", devices=2), in_two_processes, str(base))
     return torch.load(base / "found.pt"), caught.value
