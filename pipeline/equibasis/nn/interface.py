@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -71,6 +72,11 @@ class FeatureSpace:
         group = space.group, space.elements
         return cls(*group, space.output_space, space.output, space.complete, space.continuous)
 
+    @classmethod
+    def ends_of(cls, space: HomSpace) -> tuple[FeatureSpace, FeatureSpace]:
+        """X and Y."""
+        return cls.input_of(space), cls.output_of(space)
+
     def maps_to(self, other: FeatureSpace) -> HomSpace:
         """Hom_G of this space and another of the same group."""
         return HomSpace(
@@ -84,7 +90,7 @@ class FeatureSpace:
             continuous=self.continuous,
         )
 
-    @property
+    @cached_property
     def invariants(self) -> Basis:
         """The invariant vectors of the space, solved for."""
         return solve_space(self.scalars(1).maps_to(self))
@@ -93,7 +99,7 @@ class FeatureSpace:
         """Fields of these vectors."""
         return replace(self, axes=axes, turns=turns)
 
-    @property
+    @cached_property
     def at_a_point(self) -> FeatureSpace:
         """The vectors that fields have at each point."""
         return self.on_grid(0, None)

@@ -172,11 +172,9 @@ def _random_map(
     if isinstance(source, PermutationRepresentation) and isinstance(
         target, PermutationRepresentation
     ):
-        orbits = pair_orbits(source, target)
-        values = np.append(_scattered(len(orbits.sizes), seed), 0.0)[orbits.labels]
-        if orbits.signs is not None:
-            values = values * orbits.signs
-        return values.reshape(shape)
+        labels, signs = pair_orbits(source, target)
+        values = np.append(_scattered(labels.max() + 1, seed), 0.0)[labels]
+        return (values * signs).reshape(shape)
     start = _scattered(math.prod(shape), seed).reshape(shape)
     terms = target.dense() @ start @ source.dense().transpose(0, 2, 1)
     return terms.mean(axis=0)

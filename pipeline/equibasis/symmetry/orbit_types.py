@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from equibasis.errors import GroupError
 from equibasis.symmetry.assembled import SumOfMatrices, are_same, direct_sum
@@ -93,7 +94,7 @@ def _summands(rho: Representation, *, enumerated: bool) -> list[_Found]:
     """The types of a representation."""
     permuted: list[tuple[np.ndarray, PermutationRepresentation]] = []
     found: list[tuple[MatrixRepresentation, list[np.ndarray]]] = []
-    for coordinates, part in sorted(_parts(rho), key=lambda each: int(each[0].min())):
+    for coordinates, part in sorted(invariant_parts(rho), key=lambda each: int(each[0].min())):
         if isinstance(part, PermutationRepresentation):
             permuted.append((coordinates, part))
             continue
@@ -117,21 +118,32 @@ def _summands(rho: Representation, *, enumerated: bool) -> list[_Found]:
     return sorted(types, key=lambda each: int(each.index[:, 0].min()))
 
 
-def _parts(rho: Representation) -> list[tuple[np.ndarray, Representation]]:
+def invariant_parts(rho: Representation) -> list[tuple[np.ndarray, Representation]]:
     """Invariant coordinates with ρ on them; those that are permuted may be several orbits."""
     if isinstance(rho, PermutationRepresentation):
         return [(np.arange(rho.dimension), rho)]
     if isinstance(rho, SumOfMatrices):
         return [
-            (copy[coordinates], part)
+            (copy[coordinates], _with_signs(part, signs[coordinates]))
             for summand, small in rho.parts
-            for coordinates, part in _parts(small)
-            for copy in summand.index.T
+            for coordinates, part in invariant_parts(small)
+            for copy, signs in zip(summand.index.T, signs_of(summand).T, strict=True)
         ]
     return [
         (coordinates, simplified(restriction(rho, coordinates)))
         for coordinates in invariant_coordinates(rho)
     ]
+
+
+def _with_signs(rho: Representation, signs: np.ndarray) -> Representation:
+    """D ρ(g) D for a diagonal matrix D of signs; ρ itself for D = 1."""
+    if (signs > 0).all():
+        return rho
+    if isinstance(rho, PermutationRepresentation):
+        return PermutationRepresentation(rho.index, signs_of(rho) * signs * signs[rho.index])
+    diagonal = sparse.diags_array(signs.astype(np.float64))
+    algebra = [sparse.csr_array(diagonal @ each @ diagonal) for each in rho.algebra]
+    return MatrixRepresentation(rho.discrete * np.outer(signs, signs), algebra)
 
 
 def _equal(a: MatrixRepresentation, b: MatrixRepresentation) -> bool:

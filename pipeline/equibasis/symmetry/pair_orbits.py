@@ -6,18 +6,22 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from equibasis.linalg.columns import OrbitColumns
 from equibasis.linalg.components import leaders
 from equibasis.symmetry.representations import PermutationRepresentation, signs_of
 
 
 def pair_orbits(
     input_: PermutationRepresentation, output: PermutationRepresentation
-) -> OrbitColumns:
+) -> tuple[np.ndarray, np.ndarray]:
     """Hom_G(X, Y) as orbits of pairs (o, i), row-major, under the generators alone.
 
     Every pair is two points, itself, p, and its negative, p + n; a pair in one orbit with its own
     negative gives nothing.
+
+    Returns
+    -------
+    labels, signs
+        The orbit of each pair, -1 for none, and its sign in it, ±1: int64 (n,) and int8 (n,).
     """
     n = output.dimension * input_.dimension
     moves = []
@@ -28,7 +32,7 @@ def pair_orbits(
     positive, negative = orbit_leaders(moves).reshape(2, n)
     labels = numbered(np.where(positive == negative, -1, np.minimum(positive, negative)))
     signs = np.where(positive <= negative, 1, -1).astype(np.int8)
-    return OrbitColumns(labels, np.bincount(labels[labels >= 0]), signs)
+    return labels, signs
 
 
 def orbit_leaders(permutations: Sequence[np.ndarray]) -> np.ndarray:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -255,44 +256,71 @@ def array_shape(space: Space, dimension: int | None = None) -> Shape | None:
     product have their axes one after the other. Where one representation is called by name, the
     ``dimension`` of the space tells how large that is.
     """
-    by_name: set[str] = set()
-    shape = _shape(space, 1, by_name)
-    if not by_name:
-        return shape or (() if space == SCALAR else None)
-    if dimension is None or len(by_name) > 1:
+    names = _names(space)
+    if not names:
+        return shape_where(space, {}) or (() if space == SCALAR else None)
+    if dimension is None or len(names) > 1:
         return None
     for size in range(1, dimension + 1):
-        shape = _shape(space, size, by_name)
+        shape = shape_where(space, dict.fromkeys(names, size))
         if shape is None or math.prod(shape) >= dimension:
             return shape if shape is not None and math.prod(shape) == dimension else None
     return None
 
 
-def _shape(space: Space, size: int, by_name: set[str]) -> Shape | None:
-    """The shape of arrays, where representations ``by_name``, which are added, have this size."""
+def _names(space: Space) -> set[str]:
+    """The representations whose size only the group knows, by name."""
     if isinstance(space, Grid):
-        if space.field in ("scalar", "pseudoscalar"):
-            return space.shape
-        if space.shape and space.field in ("vector", "pseudovector"):
-            return (len(space.shape), *space.shape)
-        by_name.add(f"{space.field} at a point")
-        return (size, *space.shape)
+        return set() if _components(space) is not None else {_value(space)}
     if isinstance(space, Named):
-        by_name.add(space.name)
-        return (size,)
+        return {space.name}
+    if isinstance(space, (Dual, Power)):
+        return _names(space.space)
+    parts = space.summands if isinstance(space, Sum) else _factors(space)
+    return set().union(*map(_names, dict.fromkeys(parts)))
+
+
+def _components(grid: Grid) -> Shape | None:
+    """The axes of a field's values; ``None`` where the group alone knows how many there are."""
+    if grid.field in ("scalar", "pseudoscalar"):
+        return ()
+    known = grid.shape and grid.field in ("vector", "pseudovector")
+    return (len(grid.shape),) if known else None
+
+
+def _value(grid: Grid) -> str:
+    """What the group knows of a field, as a name."""
+    return f"{grid.field} at a point"
+
+
+def shape_where(space: Space, sizes: Mapping[str, int]) -> Shape | None:
+    """The shape of arrays, where representations by name, and vectors at a point, have these sizes.
+
+    ``None`` for a sum of several spaces, or where a size is missing.
+
+    >>> shape_where(Grid((2, 2)) * Named("V"), {"V": 3})
+    (2, 2, 3)
+    """
+    if isinstance(space, Grid):
+        components = _components(space)
+        if components is None and _value(space) in sizes:
+            components = (sizes[_value(space)],)
+        return None if components is None else components + space.shape
+    if isinstance(space, Named):
+        return (sizes[space.name],) if space.name in sizes else None
     if isinstance(space, Dual):
-        return _shape(space.space, size, by_name)
+        return shape_where(space.space, sizes)
     if isinstance(space, Power):
-        inner = _shape(space.space, size, by_name)
+        inner = shape_where(space.space, sizes)
         if inner is None:
             return None
         n, k = math.prod(inner), space.exponent
         return (math.comb(n + k - 1 if space.symmetric else n, k),)
     if isinstance(space, Product):
-        parts = [_shape(factor, size, by_name) for factor in space.factors]
+        parts = [shape_where(factor, sizes) for factor in space.factors]
         return None if None in parts else tuple(itertools.chain(*(part or () for part in parts)))
     runs = _runs(_summands(space))
-    of_one = _shape(runs[0][1], size, by_name) if len(runs) == 1 else None
+    of_one = shape_where(runs[0][1], sizes) if len(runs) == 1 else None
     return None if of_one is None else (runs[0][0], *of_one)
 
 
