@@ -77,10 +77,9 @@ def power_of_one(rho: Representation, exponent: int, *, symmetric: bool) -> Repr
             moved = _along(factor, moved, axis, n, exponent)
         return sparse.csr_array(tensors.T @ moved)
 
-    one = sparse.csr_array(sparse.eye_array(n))
     discrete = [on_tensors([rho.matrix(g)] * exponent).toarray() for g in range(rho.order - count)]
     # By symmetry each factor gives the same part of a Kronecker sum.
-    algebra = [exponent * on_tensors([a, *[one] * (exponent - 1)]) for a in rho.algebra]
+    algebra = [exponent * on_tensors([a]) for a in rho.algebra]
     return simplest(
         np.reshape(discrete, (-1, size, size)), [_without_rounding(each) for each in algebra]
     )
