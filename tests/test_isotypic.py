@@ -11,8 +11,7 @@ import torch
 import equibasis as eb
 from equibasis.nn.layers import by_irreps
 from equibasis.nn.schur import SchurMap, block_transforms
-from equibasis.symmetry.irreps import Decomposition
-from equibasis.symmetry.isotypic import LONGEST_ORBIT, isotypic, torus
+from equibasis.symmetry.irreps import LONGEST_ORBIT, Decomposition, isotypic, torus
 from test_layers import LAYERS, PROBLEMS, Problem
 
 # The quaternion group, permuting its own eight elements, and as the units of H = R⁴.

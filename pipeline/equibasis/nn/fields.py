@@ -17,7 +17,7 @@ from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.interface import FeatureSpace, features_of
 from equibasis.nn.metric import InvariantBlocks
 from equibasis.solvers.basis import Basis
-from equibasis.symmetry.assembled import product
+from equibasis.symmetry.assembled import tensor_product
 from equibasis.symmetry.windows import turned_points, window
 
 Sizes: TypeAlias = int | Sequence[int]
@@ -264,7 +264,7 @@ class FieldsToVectors(nn.Module):
                 "give the domain or codomain of a convolution with larger ones"
             )
         check_axes_alike(fields, name, self.size)
-        rho = product(fields.representation, turned_points(fields.turns, self.size))
+        rho = tensor_product(fields.representation, turned_points(fields.turns, self.size))
         space = window(fields.space, self.size)
         self.codomain = replace(fields.at_a_point, space=space, representation=rho)
 

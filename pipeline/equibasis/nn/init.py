@@ -17,8 +17,7 @@ from equibasis.nn.interface import shown
 from equibasis.nn.schur import block_transforms
 from equibasis.solvers.basis import Basis
 from equibasis.solvers.blocks import Block
-from equibasis.symmetry.irreps import Decomposition
-from equibasis.symmetry.isotypic import isotypic
+from equibasis.symmetry.irreps import Decomposition, isotypic
 
 # Numbers that an activation is tried on to find its gain: their scatter is below a percent.
 _SAMPLES = 2**17

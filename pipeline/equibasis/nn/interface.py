@@ -13,7 +13,7 @@ from equibasis.errors import ModelError
 from equibasis.linalg.numbers import whole_number
 from equibasis.solvers import solve_space
 from equibasis.solvers.basis import Basis
-from equibasis.symmetry.assembled import direct_sum, product
+from equibasis.symmetry.assembled import direct_sum, tensor_product
 from equibasis.symmetry.constructions import invariant_coordinates, restriction, same_representation
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.representations import PermutationRepresentation, Representation
@@ -163,7 +163,7 @@ class FeatureSpace:
     def __mul__(self, other: FeatureSpace) -> FeatureSpace:
         """The tensor product of two spaces of one group, the second's coordinates fastest."""
         self._check_alike(other, "product")
-        rho = product(self.representation, other.representation)
+        rho = tensor_product(self.representation, other.representation)
         return replace(self, space=self.space * other.space, representation=rho)
 
     def _check_alike(self, other: FeatureSpace, what: str) -> None:

@@ -36,7 +36,7 @@ class _Adjoint(torch.autograd.Function):
 
 
 def is_plain(*tensors: Tensor) -> bool:
-    """Whether tensors are numbers in memory, not part of a trace, of `torch.func` or of tangents."""
+    """Whether tensors are numbers in memory: no trace, nothing of `torch.func`, no tangents."""
     functorch = torch._C._functorch
     return not (
         torch.compiler.is_compiling()
