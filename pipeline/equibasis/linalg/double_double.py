@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 # Splits a float64 into two halves of 26 bits each.
 _SPLITTER = 2.0**27 + 1
@@ -32,7 +33,7 @@ class DoubleDouble:
     low: np.ndarray
 
     @staticmethod
-    def of(numbers: np.ndarray) -> DoubleDouble:
+    def of(numbers: ArrayLike) -> DoubleDouble:
         """Numbers that float64 holds exactly."""
         high = np.array(numbers, dtype=np.float64)
         return DoubleDouble(high, np.zeros_like(high))
