@@ -263,7 +263,7 @@ def _rank_beforehand(space: HomSpace) -> str:
         held = "held to that of its constraints modulo a prime"
     else:
         held = "and its entries are no fractions, so that null spaces alone tell"
-    return f"counted when solved: {space.by_weights.obstacle}; {held}"
+    return f"counted when solved: {space.by_weights}; {held}"
 
 
 def _size(count: float) -> str:
