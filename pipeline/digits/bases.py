@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from digits.config import BasisKey, ClassifierConfig, ModelConfig, bases_needed
+from equibasis.artifact.cache import problem_sha256
 from equibasis.artifact.store import basis_path, content_sha256, load_basis
 from equibasis.errors import BasisFileError
 from equibasis.files import is_missing
@@ -80,11 +81,13 @@ def load_basis_for(
     wanted = (group_name(group), as_space(input), as_space(output))
     if (basis.group, basis.space.input_space, basis.space.output_space) != wanted:
         raise BasisFileError(f"{path} holds {basis.space}: make the right one with '{command}'")
-    if is_built_in(group) and not basis.space.acts_like(problem(group, input=input, output=output)):
-        raise BasisFileError(
-            f"{path} holds {basis.space}, but of another group than the built-in {basis.group}: "
-            f"make the right one with '{command}'"
-        )
+    if is_built_in(group):
+        space = problem(group, input=input, output=output)
+        if problem_sha256(basis.space) != problem_sha256(space):
+            raise BasisFileError(
+                f"{path} holds {basis.space}, but of another group than the built-in "
+                f"{basis.group}: make the right one with '{command}'"
+            )
     return basis
 
 

@@ -64,8 +64,7 @@ class BasisExpansion(ExactBuffers):
         for number, block in enumerate(basis.blocks):
             table = matrix_of(block.table, block.space).toarray() * np.sqrt(block.table.sizes)
             self.register_exact(f"table{number}", table.T)
-            copies = block.output.multiplicity * block.input.multiplicity
-            self.tables.append((block.start, block.rank, copies, block.table.rank))
+            self.tables.append((block.start, block.rank, block.copies, block.table.rank))
             output, input_ = block.output, block.input
             shape = output.multiplicity, input_.multiplicity, output.dimension, input_.dimension
             numbers = start + np.arange(math.prod(shape)).reshape(shape).transpose(2, 0, 3, 1)

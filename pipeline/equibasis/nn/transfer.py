@@ -219,11 +219,7 @@ def _coordinates(space: Space) -> list[tuple[int, ...]]:
 def _inputs_a_row(basis: Basis) -> np.ndarray:
     """How many inputs of an output share each coefficient, float64 (r,)."""
     counts = [
-        np.tile(
-            block.table.sizes / block.output.dimension,
-            block.output.multiplicity * block.input.multiplicity,
-        )
-        for block in basis.blocks
+        np.tile(block.table.sizes / block.output.dimension, block.copies) for block in basis.blocks
     ]
     return np.concatenate(counts)
 

@@ -307,18 +307,6 @@ class HomSpace:
             input=direct_sum([self.input, trivial_representation(len(self.elements), count)]),
         )
 
-    def acts_like(self, other: HomSpace) -> bool:
-        """Whether the same elements act alike on both sides, whatever group and spaces are called.
-
-        What a basis is of: a user's group may have the name of another.
-        """
-        return (
-            (self.elements, self.complete, self.continuous)
-            == (other.elements, other.complete, other.continuous)
-            and same_representation(self.input, other.input)
-            and same_representation(self.output, other.output)
-        )
-
     def __repr__(self) -> str:
         return f"HomSpace({self})"
 
