@@ -145,7 +145,7 @@ def test_without_a_revision_the_newest_is_taken(published):
 
 
 def test_without_a_repository_the_one_around_here_is_meant(published, monkeypatch):
-    monkeypatch.chdir(published / "docs")
+    monkeypatch.chdir(published / "groups")
     assert eb.load_basis(BASIS, rev="v1").rank == 21
 
 
