@@ -392,7 +392,7 @@ def test_where_a_scheduler_is_killed_one_line_says_so_and_the_sweep_goes_on_with
 ) -> None:
     pytest.importorskip("distributed")
     jobs_of("groups: [c4]\ninputs: [1, 3x3]\noutputs: [3x3, 4x4]", tmp_path)
-    sweep = [sys.executable, "-m", "equibasis", "sweep", "sweep.yaml", "--out", "bases"]
+    sweep = ["equibasis", "sweep", "sweep.yaml", "--out", "bases"]
     with subprocess.Popen(
         [sys.executable, "-c", CLUSTER], cwd=tmp_path, stdout=subprocess.PIPE, text=True
     ) as cluster:
