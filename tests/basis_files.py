@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import struct
+import tempfile
 from pathlib import Path
 
 import h5py
@@ -61,6 +63,18 @@ BASES = {
 
 def saved(basis: eb.Basis, path: Path) -> Path:
     eb.save_basis(basis, path)
+    return path
+
+
+@functools.cache
+def content_of(name: str) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        return saved(BASES[name](), Path(folder, "basis.h5")).read_bytes()
+
+
+def file_of(name: str, path: Path) -> Path:
+    """A file with one of `BASES`, saved once and copied."""
+    path.write_bytes(content_of(name))
     return path
 
 

@@ -10,8 +10,6 @@ import os
 # by libraries as they are loaded, here and in the processes that tests start.
 for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
-# Hundreds of processes import the package: the first compiles it for all.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import contextlib
 import signal
@@ -20,6 +18,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+# Hundreds of processes import the package, and pytest rewrites the assertions of each module: the
+# first compiles for all.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 import hypothesis
 import numpy as np
@@ -105,16 +108,23 @@ def write_module(tmp_path, monkeypatch) -> Callable[[str, str], None]:
         sys.modules.pop(path.stem, None)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def c4_basis() -> eb.Basis:
     return eb.solve(group="c4", input="6x6", output="3x3")
 
 
+@pytest.fixture(scope="session")
+def c4_content(c4_basis, tmp_path_factory) -> bytes:
+    path = tmp_path_factory.mktemp("c4") / "c4_6x6_to_3x3.h5"
+    eb.save_basis(c4_basis, path)
+    return path.read_bytes()
+
+
 @pytest.fixture
-def c4_file(c4_basis, tmp_path) -> Path:
+def c4_file(c4_content, tmp_path) -> Path:
     """A basis file as `solve` writes it: sparse, C4, 6x6 -> 3x3, rank 81."""
     path = tmp_path / "c4_6x6_to_3x3.h5"
-    eb.save_basis(c4_basis, path)
+    path.write_bytes(c4_content)
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import shutil
 import subprocess
 import sys
@@ -130,11 +131,19 @@ def killed(base: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def together(base: Path, killed: object) -> tuple[dict[str, Any], eb.EquibasisError]:
-    """What two processes found, in one go, and the error that the second of them ended with."""
+    """What two processes found, in one go, and the error that the second of them ended with.
+
+    They are forks, which need not import what this one has; those of the command are fresh ones.
+    """
+    from lightning_fabric import strategies
+
+    forking = functools.partial(strategies.DDPStrategy, start_method="fork")
     project(base / "by two", devices=2)
     shutil.copytree(base / "by one, then two", base / "by one only", symlinks=True)
-    with pytest.raises(eb.ModelError) as caught:
-        launch(Train(device="cpu", devices=2), in_two_processes, str(base))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(strategies, "DDPStrategy", lambda start_method, **options: forking(**options))
+        with pytest.raises(eb.ModelError) as caught:
+            launch(Train(device="cpu", devices=2), in_two_processes, str(base))
     return torch.load(base / "found.pt"), caught.value
 
 

@@ -35,23 +35,26 @@ def test_a_mutation_is_the_same_each_time(tmp_path):
         assert (one.kind, one.content) == (other.kind, other.content)
 
 
-@pytest.mark.parametrize(
-    ("fault", "said"),
-    [
-        ("import os; os.abort()", "ended the process"),
-        ("while True: pass", "took more than 2 s"),
-        ("bytearray(2**34)", "MemoryError"),
-        ("raise KeyError('what')", "KeyError"),
-        ("return fuzz.eb.solve(group='c2', output='2x2')", "accepted, and not equal"),
-    ],
-)
-def test_whatever_a_reader_could_do_wrong_is_noticed(tmp_path, fault, said):
-    """The harness itself, on readers that are broken in each of these ways."""
-    (tmp_path / "broken.py").write_text(BROKEN.format(fault=fault), encoding="utf-8")
+FAULTS = {
+    "import os; os.abort()": "ended the process",
+    "while True: pass": "took more than 2 s",
+    "bytearray(2**34)": "MemoryError",
+    "raise KeyError('what')": "KeyError",
+    "return fuzz.eb.solve(group='c2', output='2x2')": "accepted, and not equal",
+}
+
+
+def test_whatever_a_reader_could_do_wrong_is_noticed(tmp_path):
+    """The harness itself, on a reader that is broken in each of these ways, one after the other."""
+    (tmp_path / "broken.py").write_text(BROKEN, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, tmp_path / "broken.py"], capture_output=True, text=True, timeout=300
     )
-    assert said in done.stdout, done.stderr
+    report, *wrong = done.stdout.splitlines()
+    assert f"2 of {len(FAULTS) + 2} mutations of 1 basis files survived" in report, done.stderr
+    for number, (told, said) in enumerate(zip(wrong, FAULTS.values(), strict=True), start=1):
+        assert told.startswith(f"mutation {number}")
+        assert said in told
 
 
 BROKEN = f"""
@@ -64,24 +67,27 @@ fuzz.originals = lambda folder: originals(folder, ["permutations"])
 fuzz.__file__ = __file__
 fuzz._SECONDS = 2
 honest = fuzz.eb.load_basis
+FAULTS = {list(FAULTS)!r}
 
 
 def load_basis(path):
-    if b"broken" not in open(path, "rb").read():
+    content = open(path, "rb").read()
+    if not content.startswith(b"broken"):
         return honest(path)
-    {{fault}}
+    names = {{"fuzz": fuzz}}
+    exec("def broken():\\n    " + FAULTS[int(content[6:])], names)
+    return names["broken"]()
 
 
 def mutation(files, number):
-    global mutated
-    mutated = fuzz.Mutation(files[0], "flipped", b"broken" if number == 1 else b"")
-    return mutated
+    content = b"broken%d" % (number - 1) if 0 < number <= len(FAULTS) else b""
+    return fuzz.Mutation(files[0], "flipped", content)
 
 
 fuzz.eb.load_basis = load_basis
 fuzz.mutation = mutation
 if "--worker" in sys.argv:
     sys.exit(fuzz.main())
-report = fuzz.run(4, processes=1)
-print(report, *report.wrong)
+report = fuzz.run(len(FAULTS) + 2, processes=1)
+print(report, *report.wrong, sep="\\n")
 """

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +17,7 @@ import equibasis as eb
 from basis_files import (
     BASES,
     edit,
+    file_of,
     fixed,
     headers,
     mended,
@@ -30,12 +29,21 @@ from basis_files import (
 from equibasis.artifact.normalise import import_basis
 from equibasis.artifact.plain_hdf5 import PlainFile
 from equibasis.artifact.store import describe, verify_file
+from in_forks import in_forks
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory) -> bytes:
+    basis = eb.solve(group="c4", input="3x3", output="2x2")
+    return saved(basis, tmp_path_factory.mktemp("small") / "basis.h5").read_bytes()
 
 
 @pytest.fixture
-def file(tmp_path) -> Path:
+def file(content, tmp_path) -> Path:
     """Of c4: 3x3 -> 2x2."""
-    return saved(eb.solve(group="c4", input="3x3", output="2x2"), tmp_path / "basis.h5")
+    path = tmp_path / "basis.h5"
+    path.write_bytes(content)
+    return path
 
 
 # --- the reader reads what the HDF5 library reads -----------------------------------------------
@@ -43,7 +51,7 @@ def file(tmp_path) -> Path:
 
 @pytest.mark.parametrize("name", BASES)
 def test_the_reader_finds_what_h5py_finds(tmp_path, name):
-    path = saved(BASES[name](), tmp_path / "basis.h5")
+    path = file_of(name, tmp_path / "basis.h5")
     with h5py.File(path) as theirs, PlainFile(path) as ours:
         paths = ["/"]
         theirs.visit(lambda found: paths.append(f"/{found}"))
@@ -273,28 +281,40 @@ def test_two_names_of_one_dataset_cannot_claim_the_file_twice(file):
 # --- attributes ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("libver", ["earliest", "v108", "latest"])
-@pytest.mark.parametrize(
-    ("where", "count", "of_links"),
-    [("/", 1, False), ("/group", 7, False), ("/group", 9, True), ("/tables/labels", 40_000, False)],
-)
-def test_more_than_hdf5_keeps_in_a_header_is_named_for_import(
-    file, tmp_path, where, count, of_links, libver
-):
-    """Beyond eight attributes or links, and large ones, HDF5 keeps them in a heap."""
-    before, names = file.read_bytes(), range(1 if count > 9 else count)
+MANY = [
+    ("/", 1, False),
+    ("/group", 7, False),
+    ("/input", 9, True),
+    ("/tables/labels", 40_000, False),
+]
 
+
+def with_many(where: str, count: int, of_links: bool) -> Callable[[h5py.File], None]:
     def change(opened: h5py.File) -> None:
-        for number in names:
+        for number in range(1 if count > 9 else count):
             if of_links:
                 opened[f"{where}/{number}"] = h5py.SoftLink("/nowhere")
             else:
                 opened[where].attrs[f"remark {number}"] = np.zeros(count)
 
-    edit(file, change, libver)
+    return change
+
+
+@pytest.mark.parametrize("libver", ["earliest", "v108", "latest"])
+@pytest.mark.parametrize(("where", "count", "of_links"), MANY)
+def test_more_than_hdf5_keeps_in_a_header_is_named_for_import(file, where, count, of_links, libver):
+    """Beyond eight attributes or links, and large ones, HDF5 keeps them in a heap."""
+    edit(file, with_many(where, count, of_links), libver)
     assert f": {where} has more than fits in its header; if another program rewrote" in refusal(
         file
     )
+
+
+@pytest.mark.parametrize("libver", ["earliest", "v108", "latest"])
+def test_and_an_import_leaves_it_out(file, tmp_path, libver):
+    before = file.read_bytes()
+    for each in MANY:
+        edit(file, with_many(*each), libver)
     import_basis(file, tmp_path / "out.h5")
     assert (tmp_path / "out.h5").read_bytes() == before
 
@@ -407,13 +427,12 @@ import resource, sys, tempfile
 import equibasis as eb
 from equibasis.artifact.export import export_basis
 from equibasis.artifact.store import describe, verify_file
+from in_forks import in_forks
 from equibasis.show.figures import basis_figure, orbits_figure
 from equibasis.solvers.angle import subspace_angle
 
 small = eb.solve(group="c4", input="2x2", output="2x2")  # everything is imported
 basis_figure(small), orbits_figure(small), small.matrix
-used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + 600 * 2**20,) * 2)
 
 def tried(what, call):
     try:
@@ -424,28 +443,37 @@ def tried(what, call):
     except MemoryError:  # of which the command makes one line
         print(what, "memory")
 
-path = sys.argv[1]
-basis = eb.load_basis(path)
-print("load ok")
-tried("inspect", lambda: describe(path))
-tried("verify", lambda: verify_file(path))
-tried("show", lambda: basis_figure(basis))
-if basis.of_orbits:
-    tried("orbits", lambda: orbits_figure(basis))
-tried("diff", lambda: subspace_angle(basis, eb.load_basis(path)))
-with tempfile.TemporaryDirectory() as folder:
-    tried("save", lambda: eb.save_basis(basis, folder + "/again.h5"))
-    tried("export", lambda: export_basis(basis, folder + "/out.npz"))
+def used(path):
+    there = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (there + 600 * 2**20,) * 2)
+    basis = eb.load_basis(path)
+    print("load ok")
+    tried("inspect", lambda: describe(path))
+    tried("verify", lambda: verify_file(path))
+    tried("show", lambda: basis_figure(basis))
+    if basis.of_orbits:
+        tried("orbits", lambda: orbits_figure(basis))
+    tried("diff", lambda: subspace_angle(basis, eb.load_basis(path)))
+    with tempfile.TemporaryDirectory() as folder:
+        tried("save", lambda: eb.save_basis(basis, folder + "/again.h5"))
+        tried("export", lambda: export_basis(basis, folder + "/out.npz"))
 """
 
 
-def within_limits(path: Path) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def within_limits(tmp_path_factory) -> dict[str, dict[str, str]]:
     """What each use of a file comes to in a process that may take 600 MiB more than it has."""
-    done = subprocess.run(
-        [sys.executable, "-c", LIMITED, path], capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    return dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("limits memory as Linux does")
+    folder = tmp_path_factory.mktemp("large")
+    paths = [forged(folder / f"{name}.h5", **made) for name, (made, _) in LARGE.items()]
+    assert max(path.stat().st_size for path in paths) < 10**6
+    group = eb.Group("alike", tuple(range(4_000)), lambda x, g: x, rearranges=True)
+    paths.append(saved(eb.solve(group=group, output="2"), folder / "alike.h5"))
+    found = in_forks([f"used({str(path)!r})" for path in paths], folder, before=LIMITED)
+    assert [outcome.status for outcome in found] == [0] * len(paths), found
+    said = [dict(line.split(" ", 1) for line in outcome.out.splitlines()) for outcome in found]
+    return dict(zip((path.stem for path in paths), said, strict=True))
 
 
 def forged(
@@ -552,12 +580,9 @@ LARGE = {
 }
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="limits memory as Linux does")
-@pytest.mark.parametrize(("made", "expected"), LARGE.values(), ids=LARGE)
-def test_a_small_file_of_something_large_takes_little_memory(tmp_path, made, expected):
-    path = forged(tmp_path / "large.h5", **made)
-    assert path.stat().st_size < 10**6
-    said = within_limits(path)
+@pytest.mark.parametrize("name", LARGE)
+def test_a_small_file_of_something_large_takes_little_memory(within_limits, name):
+    (made, expected), said = LARGE[name], within_limits[name]
     assert said.keys() - {"orbits"} == {
         "load",
         "inspect",
@@ -585,12 +610,8 @@ def test_a_stored_matrix_is_held_against_its_size_before_the_basis_is_made_a_mat
     eb.load_basis(path)
 
 
-def test_elements_that_all_act_alike_are_checked_in_little_memory(tmp_path):
-    group = eb.Group("alike", tuple(range(4_000)), lambda x, g: x, rearranges=True)
-    path = saved(eb.solve(group=group, output="2"), tmp_path / "basis.h5")
-    verify_file(path)
-    if Path("/proc/self/statm").exists():
-        assert within_limits(path)["verify"] == "ok"
+def test_elements_that_all_act_alike_are_checked_in_little_memory(within_limits):
+    assert within_limits["alike"]["verify"] == "ok"
 
 
 # --- the file says one thing of itself and is another -------------------------------------------

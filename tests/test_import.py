@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +21,7 @@ import pytest
 import by_hand
 import equibasis as eb
 import forks
-from basis_files import BASES, edit, fixed, rehash, replaced, saved
+from basis_files import edit, file_of, fixed, rehash, replaced
 from equibasis.artifact import foreign_hdf5, normalise, store
 from equibasis.artifact.normalise import import_basis
 
@@ -36,7 +38,7 @@ KINDS = ["slanted", "rank 0", "sums"]
 
 @pytest.fixture(params=KINDS)
 def file(request, tmp_path) -> Path:
-    return saved(BASES[request.param](), tmp_path / "basis.h5")
+    return file_of(request.param, tmp_path / "basis.h5")
 
 
 @pytest.fixture
@@ -98,7 +100,7 @@ REPACKED = [
 @tool("h5repack")
 @pytest.mark.parametrize("options", REPACKED, ids=lambda options: options or "none")
 def test_what_h5repack_has_rewritten_holds_the_same_basis(tmp_path, options):
-    path = saved(BASES["generators and signs"](), tmp_path / "basis.h5")
+    path = file_of("generators and signs", tmp_path / "basis.h5")
     done = subprocess.run(
         ["h5repack", *options.split(), path, tmp_path / "packed.h5"],
         capture_output=True,
@@ -136,7 +138,7 @@ def test_every_basis_survives_h5copy(file, tmp_path):
     [("earliest", {"userblock_size": 1024}), ("v110", {}), ("latest", {"track_order": True})],
 )
 def test_what_h5py_has_copied_holds_the_same_basis(tmp_path, libver, options):
-    path = saved(BASES["signs"](), tmp_path / "basis.h5")
+    path = file_of("signs", tmp_path / "basis.h5")
     versions = (libver, "latest")
     with (
         h5py.File(path) as source,
@@ -208,7 +210,7 @@ def test_what_a_script_has_written_again_holds_the_same_basis(file, tmp_path, co
 @pytest.mark.parametrize("change", ["index", "elements"])
 def test_an_entry_in_another_type_among_plain_ones_holds_the_same_basis(tmp_path, change):
     """Only what is in the file's own layout is read directly; the rest is named for import."""
-    path = saved(BASES["permutations"](), tmp_path / "basis.h5")
+    path = file_of("permutations", tmp_path / "basis.h5")
     other = shutil.copy(path, tmp_path / "other.h5")
 
     def as_int64(opened: h5py.File) -> None:
@@ -225,7 +227,7 @@ def test_an_entry_in_another_type_among_plain_ones_holds_the_same_basis(tmp_path
 
 
 def test_strings_padded_with_blanks_are_the_same(tmp_path):
-    path = saved(BASES["permutations"](), tmp_path / "basis.h5")
+    path = file_of("permutations", tmp_path / "basis.h5")
     other = Path(shutil.copy(path, tmp_path / "other.h5"))
 
     def change(opened: h5py.File) -> None:
@@ -476,7 +478,7 @@ def test_changed_content_is_refused_in_one_line_and_nothing_is_written(
 
 
 def test_a_basis_that_does_not_hold_is_not_imported_however_well_hashed(tmp_path):
-    path = saved(BASES["slanted"](), tmp_path / "slanted.h5")
+    path = file_of("slanted", tmp_path / "slanted.h5")
     edit(path, lambda opened: (opened["tables/values"].__setitem__(0, 0.25), rehash(opened)))
     eb.load_basis(path)
     with pytest.raises(eb.BasisFileError, match=r": the columns are not orthonormal"):
@@ -485,7 +487,7 @@ def test_a_basis_that_does_not_hold_is_not_imported_however_well_hashed(tmp_path
 
 
 def test_generators_of_no_finite_group_are_refused_before_their_elements_are_sought(tmp_path):
-    path = saved(BASES["generators of matrices"](), tmp_path / "basis.h5")
+    path = file_of("generators of matrices", tmp_path / "basis.h5")
 
     def change(opened: h5py.File) -> None:
         opened["types/matrices"][0] *= 1.5
@@ -616,11 +618,16 @@ def test_sizes_beyond_the_memory_that_is_free_are_refused(c4_file, tmp_path, mon
 def test_a_chunk_larger_than_memory_is_one_line(c4_file, tmp_path):
     """Declared in a small file, and stored as a few compressed bytes."""
     size = 3 * 2**28
+    deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    mebibyte = deflate.compress(bytes(2**20)) + deflate.flush(zlib.Z_FULL_FLUSH)
+    checksum = struct.pack(">I", size % 65521 << 16 | 1)
+    zeros = b"\x78\x9c" + mebibyte * (size // 2**20) + b"\x03\x00" + checksum
 
     def change(opened: h5py.File) -> None:
         del opened["tables/labels"]
         options = {"chunks": (size // 4,), "maxshape": (None,), "compression": "gzip"}
-        opened.create_dataset("tables/labels", (8,), "i4", **options)[:] = 1
+        data = opened.create_dataset("tables/labels", (8,), "i4", **options)
+        data.id.write_direct_chunk((0,), zeros)
 
     edit(c4_file, change)
     assert c4_file.stat().st_size < 2**21

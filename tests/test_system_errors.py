@@ -22,6 +22,7 @@ from digits.weights import load_autoencoder
 from equibasis.artifact.export import export_basis
 from equibasis.files import write_text
 from equibasis.show.figures import basis_figure, save_figure
+from in_forks import in_forks
 
 if os.name != "posix":
     pytest.skip("system errors as POSIX has them", allow_module_level=True)
@@ -45,8 +46,7 @@ def limited(what: int, most: int) -> Iterator[None]:
 @contextlib.contextmanager
 def no_more_files() -> Iterator[None]:
     """A process that may not open another file."""
-    gc.collect()  # which may close files that nobody holds any more
-    gc.disable()
+    gc.disable()  # or else it may close files that nobody holds any more
     try:
         free = os.dup(0)
         os.close(free)
@@ -185,17 +185,6 @@ def test_what_may_not_be_read_is_told_by_commands_and_stages(as_nobody_special, 
     eb.save_basis(basis, tmp_path / "b.h5")
     (tmp_path / "cache").mkdir()
 
-    def run(*arguments: object) -> tuple[int, str]:
-        done = subprocess.run(
-            [*as_nobody_special, sys.executable, PIPELINE, *map(str, arguments)],
-            cwd=tmp_path,
-            env=os.environ | {"EQUIBASIS_CACHE": str(tmp_path / "cache")},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.returncode, done.stderr
-
     cases = {
         "data/digits.h5": (["train", "standard"], "cannot read data/digits.h5: Permission denied"),
         "params.yaml": (["prepare"], "cannot read params.yaml: Permission denied"),
@@ -205,22 +194,38 @@ def test_what_may_not_be_read_is_told_by_commands_and_stages(as_nobody_special, 
             ["cache", "ls"],
             f"cannot look into the cache {tmp_path}/cache: Permission denied",
         ),
+        ".": (
+            ["solve", "c.h5", "--group", "c4", "--output", "3x3"],
+            "cannot write c.h5: Permission denied; name a file in a folder that you may write to",
+        ),
     }
-    for name, (arguments, says) in cases.items():
-        mode = (tmp_path / name).stat().st_mode
-        (tmp_path / name).chmod(0)
-        assert run(*arguments) == (2, f"equibasis: {says}\n")
-        (tmp_path / name).chmod(mode)
-    tmp_path.chmod(0o500)
-    try:
-        assert run("solve", "c.h5", "--group", "c4", "--output", "3x3") == (
-            2,
-            "equibasis: cannot write c.h5: Permission denied; name a file in a folder that you "
-            "may write to\n",
-        )
-    finally:
-        tmp_path.chmod(0o700)
+    found = in_forks(
+        [f"refused({name!r}, {arguments!r})" for name, (arguments, _) in cases.items()],
+        tmp_path,
+        before=REFUSED,
+        python=[*as_nobody_special, sys.executable],
+        environment=os.environ | {"EQUIBASIS_CACHE": str(tmp_path / "cache")},
+    )
+    for outcome, (_, says) in zip(found, cases.values(), strict=True):
+        assert (outcome.status, outcome.err) == (2, f"equibasis: {says}\n")
 
+
+# A command where something may not be read, or nothing be written.
+REFUSED = f"""
+import os, runpy, sys
+sys.path.insert(0, {str(PIPELINE)!r})
+import equibasis as eb
+eb.solve(group="c4", output="2x2")
+
+def refused(name, arguments):
+    mode = os.stat(name).st_mode
+    os.chmod(name, 0o500 if name == "." else 0)
+    sys.argv = [{str(PIPELINE)!r}, *arguments]
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    finally:
+        os.chmod(name, mode)
+"""
 
 HOLDING = """
 import sys, h5py
@@ -252,7 +257,7 @@ BASIS = eb.solve(group="c4", output="3x3")
 
 
 def lock(path: Path) -> None:
-    with checkpoints.alone(path, "testing"):
+    with checkpoints.alone(path.with_suffix(""), "testing"):
         pass
 
 
