@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 import equibasis as eb
 from digit_models import from_bases
 from digits.config import MODELS, AutoencoderConfig, bases_needed
+from encoded import Encoded
 from equibasis.nn import (
     EquivariantCombine,
     EquivariantLinear,
@@ -242,8 +243,7 @@ def onnx_outputs(program: Any, path: Path, batches: list[Tensor]) -> list[Tensor
 
 @pytest.mark.parametrize(
     ("name", "plain"),
-    [(name, False) for name in ("norms of a batch", "equivariant_attention")]
-    + [(name, True) for name in ("gated", "a classifier")],
+    [("norms of a batch", False)] + [(name, True) for name in ("gated", "a classifier")],
 )
 def test_onnxruntime_gives_the_outputs_for_any_batch(
     name: str, plain: bool, tmp_path: Path
@@ -352,26 +352,11 @@ def test_data_parallel_falls_through_where_there_is_no_device(name: str) -> None
     assert_same(output_of(nn.DataParallel(network), x), output_of(network, x))
 
 
-class Encoded(Dataset):
-    """Images as a network sees them: the network goes to the workers with the data."""
-
-    def __init__(self, network: nn.Module, images: Tensor) -> None:
-        self.network, self.images = network, images
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> Tensor:
-        with torch.no_grad():
-            return self.network(self.images[index])
-
-
-@pytest.mark.parametrize("method", ["spawn"])
-def test_workers_of_a_loader_run_networks(method: str) -> None:
+def test_workers_of_a_loader_run_networks() -> None:
     network = EquivariantMLP(["6x6", "4x4:vector", "3x3"], "d4").eval()
     images = torch.rand(4, 36)
     loader = DataLoader(
-        Encoded(network, images), batch_size=2, num_workers=1, multiprocessing_context=method
+        Encoded(network, images), batch_size=2, num_workers=1, multiprocessing_context="spawn"
     )
     assert_same(torch.cat(list(loader)), output_of(network, images))
 
@@ -406,10 +391,11 @@ def test_gradients_for_each_example_agree_with_one_at_a_time() -> None:
 
 
 def test_what_onnxruntime_computes_turns_with_the_image(tmp_path: Path) -> None:
-    network = export(autoencoder("equivariant"))
-    x = inputs_of(network, 3)
-    turned = turn(x)
-    found, moved = onnx_outputs(network, tmp_path / "network.onnx", [x, turned])
+    network = autoencoder("equivariant_attention")
+    few, x = (inputs_of(network, batch) for batch in BATCHES)
+    of_few, found, moved = onnx_outputs(network, tmp_path / "network.onnx", [few, x, turn(x)])
+    assert_same(of_few, output_of(network, few))
+    assert_same(found, output_of(network, x))
     assert_same(moved, turn(found))
     assert not torch.allclose(moved, found)
 
