@@ -91,7 +91,7 @@ FIBRES = [
 def fields(name: str, fibre: str) -> FeatureSpace:
     """As a convolution makes them."""
     group = GROUPS[name]
-    basis = eb.kernel_basis(group, fibre, fibre, (1,) * AXES[name])
+    basis = eb.kernel_basis(group, fibre, fibre, (3,) * AXES[name])
     return CONVOLUTIONS[AXES[name]](basis).codomain
 
 
