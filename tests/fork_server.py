@@ -69,32 +69,35 @@ OF_STAGES = (
 # --- who asks -------------------------------------------------------------------------------------
 
 
-def ask(
+def begin(
     server: str,
     command: Sequence[str],
     folder: str,
     environment: Mapping[str, str],
     streams: Sequence[int],
-    timeout: float | None = None,
-) -> int:
-    """The status of a command that is served, or minus the number of the signal that ended it.
+) -> tuple[int, socket.socket]:
+    """Begin a command that is served: its process, and what its status can be read from."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(os.path.join(server, "stages" if _is_stage(command) else "plain"))
+    asked = json.dumps([*command, folder, dict(environment)]).encode()
+    socket.send_fds(connection, [b"%10d" % len(asked)], list(streams))
+    connection.sendall(asked)
+    return status(connection), connection
 
-    Raises `TimeoutError`, and ends the command, after ``timeout`` seconds.
+
+def status(connection: socket.socket) -> int:
+    """The next number that is told: a process, and then its status when it has ended.
+
+    A status below 0 is minus the number of the signal that ended the process. Raises `TimeoutError`
+    after the connection's timeout, if it has one.
     """
-    kind = "stages" if _is_stage(command) else "plain"
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(timeout)
-        connection.connect(os.path.join(server, kind))
-        asked = json.dumps([*command, folder, dict(environment)]).encode()
-        socket.send_fds(connection, [b"%10d" % len(asked)], list(streams))
-        connection.sendall(asked)
-        with connection.makefile() as answers:
-            process = int(answers.readline())
-            try:
-                return int(answers.readline())
-            except TimeoutError:
-                os.kill(process, 9)
-                raise
+    told = b""
+    while not told.endswith(b"\n"):
+        part = connection.recv(1)
+        if not part:
+            raise ConnectionError("the server has gone")
+        told += part
+    return int(told)
 
 
 def _is_stage(command: Sequence[str]) -> bool:
@@ -106,13 +109,14 @@ def _be(server: str, *command: str) -> NoReturn:
     """One of the programs that are served, to whoever started this process."""
     if command[0] == "python" and not _is_stage(command):
         os.execv(sys.executable, [sys.executable, *command[1:]])  # which is as quick
-    status = ask(server, command, os.getcwd(), os.environ, (0, 1, 2))
-    if status < 0:
+    _, connection = begin(server, command, os.getcwd(), os.environ, (0, 1, 2))
+    ended = status(connection)
+    if ended < 0:
         import signal
 
-        signal.signal(-status, signal.SIG_DFL)
-        os.kill(os.getpid(), -status)
-    sys.exit(status)
+        signal.signal(-ended, signal.SIG_DFL)
+        os.kill(os.getpid(), -ended)
+    sys.exit(ended)
 
 
 # --- the server -----------------------------------------------------------------------------------

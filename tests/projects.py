@@ -59,6 +59,8 @@ USUAL = PARAMETERS | {
 
 CLASSIFIERS: list[str] = PARAMETERS["classify"]["run"]  # type: ignore[index,assignment]
 
+NO_STAGE_NEEDS = ("benchmarks", "docs", "examples", "tests")
+
 
 class FailedError(Exception):
     """A command that had to succeed, and what it printed."""
@@ -141,16 +143,20 @@ def copy_of_this_project(
     parameters: dict[str, Any] = PARAMETERS,
     lock: bool = False,
     code_as_one: bool = False,
+    whole: bool = False,
     **stages: Any,
 ) -> Path:
     """What Git tracks or would track of this project, with these parameters, committed.
 
-    Its dvc.lock is left out unless ``lock``. With ``code_as_one`` each stage depends on all code as
-    one folder: DVC takes seconds a stage to write down hundreds of dependencies. ``stages``
-    replaces definitions in dvc.yaml; those set to None are left out, and so are all plots.
+    What no stage needs is left out unless ``whole``, and dvc.lock unless ``lock``. With
+    ``code_as_one`` each stage depends on all code as one folder: DVC takes seconds a stage to write
+    down hundreds of dependencies. ``stages`` replaces definitions in dvc.yaml; those set to None
+    are left out, and so are all plots.
     """
     listed = run(REPOSITORY, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for name in filter(None, listed.split("\0")):
+        if name.partition("/")[0] in NO_STAGE_NEEDS and not whole:
+            continue
         if (REPOSITORY / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(REPOSITORY / name, folder / name)
@@ -201,19 +207,6 @@ def flipped(digest: str) -> str:
 
 # --- this project, run once for all tests ---------------------------------------------------------
 
-# What each Python process of a run has imported, told at its end under the name of its command.
-TELLING = """
-import atexit, json, os, pathlib, sys
-
-def tell():
-    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    name = " ".join(sys.argv[1:]) + ".json"
-    pathlib.Path(os.environ["TOLD"], name).write_text(json.dumps([each for each in files if each]))
-
-if sys.argv[0] == "pipeline":
-    atexit.register(tell)
-"""
-
 
 @dataclass(frozen=True)
 class FirstRun:
@@ -223,6 +216,7 @@ class FirstRun:
     printed: str
     complaints: str
     imported: dict[str, list[str]]  # by a stage's command: files of the project, as posix paths
+    read: dict[str, list[str]]  # by a stage's command: the names of parameters
 
 
 def first_run(factory: pytest.TempPathFactory) -> FirstRun:
@@ -246,7 +240,7 @@ def first_run(factory: pytest.TempPathFactory) -> FirstRun:
 def _run_for_the_first_time(base: Path) -> FirstRun:
     folder, told = base / "project", base / "told"
     told.mkdir()
-    (told / "sitecustomize.py").write_text(TELLING, encoding="utf-8")
+    shutil.copy2(REPOSITORY / "tests" / "telling.py", told / "sitecustomize.py")
     copy_of_this_project(folder, USUAL, code_as_one=True)
     done = attempt(
         folder, "dvc", "repro",
@@ -255,15 +249,19 @@ def _run_for_the_first_time(base: Path) -> FirstRun:
     if done.returncode:
         raise FailedError(f"{done.stdout}{done.stderr}")
     commit(folder, "Results")
+    found = {
+        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in told.glob("*.json")
+    }
     imported = {
-        path.stem: [
+        command: [
             Path(file).relative_to(folder).as_posix()
-            for file in json.loads(path.read_text(encoding="utf-8"))
+            for file in each["imported"]
             if Path(file).is_relative_to(folder)
         ]
-        for path in told.glob("*.json")
+        for command, each in found.items()
     }
-    return FirstRun(folder, done.stdout, done.stderr, imported)
+    read = {command: each["read"] for command, each in found.items()}
+    return FirstRun(folder, done.stdout, done.stderr, imported, read)
 
 
 # --- a small project of another kind -------------------------------------------------------------

@@ -610,7 +610,7 @@ TRAINING = """
 from pathlib import Path
 from digits import checkpoints
 for sys.argv[1] in sys.argv[1:]:
-    with checkpoints.alone(Path("training.lock"), "training"):
+    with checkpoints.alone(Path("training"), "training"):
         print("begun")
 """
 

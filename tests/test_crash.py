@@ -5,6 +5,7 @@ Samples of kills: `make crash` has more.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -20,10 +21,13 @@ from pathlib import Path
 import h5py
 import pytest
 import yaml
+from dvc.repo import Repo
 
 import equibasis as eb
+import forks
 from crash import crash_repro, crash_solve
 from digit_models import meaningless_digits
+from digits.cli import main
 from digits.data import save_digits
 from digits.parameters import load_parameters
 from digits.stages import train
@@ -31,11 +35,12 @@ from equibasis.files import write_text, writing
 from projects import (
     PARAMETERS,
     REPOSITORY,
+    USUAL,
     attempt,
     environment,
     finish,
-    first_run,
     run,
+    solved_project,
     stages_here,
 )
 
@@ -61,10 +66,9 @@ def test_solve_killed_at_any_moment_leaves_the_older_file_or_the_new_one(tmp_pat
 
 @posix
 def test_repro_killed_at_any_moment_makes_the_same_files_the_next_time(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    tmp_path: Path,
 ) -> None:
-    clone = tmp_path / "project"
-    shutil.copytree(first_run(tmp_path_factory).folder, clone, symlinks=True)
+    clone = solved_project(tmp_path / "project", USUAL)
     left = crash_repro(clone, kills=2, seed=7, stages=["equivariant", "invariant"])
     assert left["next run fine"] == 2
 
@@ -169,18 +173,22 @@ def results(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in paths if p.is_file()}
 
 
+def training(folder: Path, model: str, said: Path) -> forks.Running:
+    """A process that trains a model, and prints to a file."""
+    with said.open("w", encoding="utf-8") as stdout:
+        command = ["python", str(PIPELINE), "train", model]
+        return forks.Running(command, folder, environment(folder), stdout)
+
+
 def kill_at_checkpoint(folder: Path) -> None:
     """Train until a checkpoint is there, and kill -9."""
     saved = folder / ".equibasis" / "checkpoints" / "standard_augmented.safetensors"
-    with subprocess.Popen(
-        [sys.executable, PIPELINE, "train", "standard_augmented"], cwd=folder,
-        env=environment(folder), stdout=subprocess.DEVNULL,
-    ) as process:  # fmt: skip
+    with training(folder, "standard_augmented", folder / "said.txt") as process:
         while not saved.exists():
             assert process.poll() is None
             time.sleep(0.002)
-        process.kill()
-    assert process.returncode < 0
+        process.send_signal(signal.SIGKILL)
+        assert process.wait(60) == -signal.SIGKILL
 
 
 @posix
@@ -211,28 +219,26 @@ def test_a_second_run_of_one_training_waits_for_the_first(
 ) -> None:
     folder = training_project(tmp_path / "project", digits_file, epochs=40)
     saved = folder / ".equibasis" / "checkpoints" / "standard.safetensors"
-    with subprocess.Popen(
-        [sys.executable, PIPELINE, "train", "standard"], cwd=folder,
-        env=environment(folder), stdout=subprocess.PIPE, text=True,
-    ) as first, stages_here(folder), ThreadPoolExecutor(1) as pool:  # fmt: skip
-        try:
-            while not saved.exists():
-                assert first.poll() is None
-                time.sleep(0.002)
-            first.send_signal(signal.SIGSTOP)  # with most of its epochs to go
-            second, said = pool.submit(train.run, load_parameters(), "standard"), ""
-            while "waiting for another process that is training standard" not in said:
-                assert not second.done()
-                time.sleep(0.01)
-                said += capsys.readouterr().out
-            assert (first.poll(), second.done(), saved.exists()) == (None, False, True)
-            first.send_signal(signal.SIGCONT)
-            printed = first.communicate(timeout=120)[0]
-            second.result(timeout=120)
-        finally:
-            first.kill()
-    assert first.returncode == 0
-    assert "waiting" not in printed + capsys.readouterr().out
+    printed = tmp_path / "printed.txt"
+    with (
+        stages_here(folder),
+        ThreadPoolExecutor(1) as pool,
+        training(folder, "standard", printed) as first,
+    ):
+        while not saved.exists():
+            assert first.poll() is None
+            time.sleep(0.002)
+        first.send_signal(signal.SIGSTOP)  # with most of its epochs to go
+        second, said = pool.submit(train.run, load_parameters(), "standard"), ""
+        while "waiting for another process that is training standard" not in said:
+            assert not second.done()
+            time.sleep(0.01)
+            said += capsys.readouterr().out
+        assert (first.poll(), second.done(), saved.exists()) == (None, False, True)
+        first.send_signal(signal.SIGCONT)
+        assert first.wait(120) == 0
+        second.result(timeout=120)
+    assert "waiting" not in printed.read_text(encoding="utf-8") + capsys.readouterr().out
     (curve,) = folder.glob("reports/curves/standard/plots/metrics/train_mse.tsv")
     assert len(curve.read_text(encoding="utf-8").splitlines()) == 1 + 40
 
@@ -301,18 +307,9 @@ def test_a_list_of_locks_cut_short_or_of_dead_processes_is_removed(project: Path
 
 
 def test_while_dvc_is_at_work_nothing_is_mended(project: Path) -> None:
-    script = (
-        "import time, dvc.repo\nwith dvc.repo.Repo().lock:\n print(1, flush=True)\n time.sleep(99)"
-    )
     (project / "dvc.lock").write_text("", encoding="utf-8")
-    with subprocess.Popen(
-        [sys.executable, "-c", script], cwd=project, env=environment(project),
-        stdout=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        assert process.stdout is not None
-        assert process.stdout.readline() == "1\n"
+    with Repo(str(project)) as repo, repo.lock:
         assert run(project, "equibasis", "mend") == ""
-        process.kill()
     assert (project / "dvc.lock").exists()
     assert "cut short" in run(project, "equibasis", "mend")
 
@@ -363,21 +360,17 @@ def test_a_full_disk_keeps_the_older_file(small_disk: Path) -> None:
     assert names(small_disk) == ["basis.h5"]
 
 
-# The equibasis command, with no file to grow beyond a number of bytes; a fork for each number.
-LIMITED = """
-import os, resource, sys
-sys.dont_write_bytecode = True  # which Python would leave cut short, for all that follow
-from digits.cli import main
-limits = sys.argv.pop(1).split(",")
-if sys.argv[1] == "train":
-    import torch._dynamo  # which in torch 2.8 writes a file of its own
-    import digits.stages.train
-for most in limits:
-    if os.fork() == 0:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (int(most), -1))
-        main()
-    assert os.waitstatus_to_exitcode(os.wait()[1]) == 2
-"""
+@contextlib.contextmanager
+def no_file_beyond(most: int) -> Iterator[None]:
+    """No file can grow beyond so many bytes."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @posix
@@ -390,14 +383,25 @@ for most in limits:
     ],
 )
 def test_a_file_that_cannot_grow_is_one_clear_error_and_leaves_no_part(
-    limits: list[int], command: list[str], digits_file: Path, tmp_path: Path
+    limits: list[int],
+    command: list[str],
+    digits_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = training_project(tmp_path / "project", digits_file, epochs=20)
     before = (folder / "data" / "digits.h5").read_bytes()
-    done = attempt(folder, sys.executable, "-c", LIMITED, ",".join(map(str, limits)), *command)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("\n") == done.stderr.count("cannot write") == len(limits)
-    assert "unexpected" not in done.stderr
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # it would be cut short, for all to come
+    monkeypatch.setattr(sys, "argv", ["pipeline", *command])
+    for most in limits:
+        capsys.readouterr()
+        with stages_here(folder), no_file_beyond(most), pytest.raises(SystemExit) as exit_:
+            main()
+        complaint = capsys.readouterr().err
+        assert exit_.value.code == 2
+        assert complaint.count("\n") == complaint.count("cannot write") == 1
+        assert "unexpected" not in complaint
     assert not list(folder.rglob("*.tmp"))
     assert not list((folder / "models").iterdir())
     assert not (folder / "basis.h5").exists()

@@ -204,27 +204,19 @@ nonsense of nobody
 """
 
 
-@pytest.mark.parametrize("ending", ["png", "svg"])
-def test_a_style_in_the_current_folder_changes_no_picture_and_runs_no_tex(tmp_path, ending):
+def test_a_style_in_the_current_folder_changes_no_picture_and_runs_no_tex(tmp_path):
     prepared(tmp_path)
-    command = [
-        sys.executable,
-        "-m",
-        "equibasis",
-        "show",
-        "a.h5",
-        "--view",
-        "vectors",
-        "--count",
-        "2",
-        "--out",
-    ]
-    assert run(tmp_path, *command, f"plain.{ending}").status == 0
+
+    def draw(name: str) -> list[bytes]:
+        pictures = [f"{name}.{ending}" for ending in ("png", "svg")]
+        lines = [f"show a.h5 --view vectors --count 2 --out {picture}" for picture in pictures]
+        outcome = run(tmp_path, sys.executable, "-c", ONE_BY_ONE, tmp_path, *lines)
+        assert (outcome.status, outcome.err) == (0, "status 0\n" * 2)
+        return [(tmp_path / picture).read_bytes() for picture in pictures]
+
+    plain = draw("plain")
     (tmp_path / "matplotlibrc").write_text(STYLE)
-    outcome = run(tmp_path, *command, f"styled.{ending}")
-    assert (outcome.status, outcome.err) == (0, "")
-    plain, styled = ((tmp_path / f"{name}.{ending}").read_bytes() for name in ("plain", "styled"))
-    assert plain == styled
+    assert draw("styled") == plain
 
 
 # --- groups of the user's own ---------------------------------------------------------------------

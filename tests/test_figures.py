@@ -28,10 +28,8 @@ from digits.figures import (
 )
 from digits.results import label
 from digits.stages.report import results_table
-from equibasis.show import images
-from equibasis.show import images as pictures
 from equibasis.show.figures import COLOURS, basis_figure, orbits_figure, save_figure
-from equibasis.show.images import entries, layout_of, leading_images, orbit_image
+from equibasis.show.images import layout_of, leading_images, orbit_image
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 
@@ -181,7 +179,7 @@ def test_a_figure_is_not_saved_to_a_folder_that_is_not_there(tmp_path: Path) -> 
 def vector_image(vector: np.ndarray, basis: eb.Basis) -> np.ndarray:
     layout = layout_of(basis.space)
     image = np.empty((layout.height, layout.width))
-    image[images.pixels(basis.space, np.arange(len(vector)))] = vector
+    image[layout.pixels(np.arange(len(vector)))] = vector
     return image
 
 
@@ -247,10 +245,10 @@ def test_colours_are_symmetric_about_zero() -> None:
 )
 def test_an_entry_s_place_in_the_picture_and_back(problem: tuple[str, ...]) -> None:
     space = eb.solve(**problem).space
-    rows, columns = pictures.pixels(space, np.arange(space.dimension))
     layout = layout_of(space)
+    rows, columns = layout.pixels(np.arange(space.dimension))
     assert (rows.max() + 1, columns.max() + 1) == (layout.height, layout.width)
-    np.testing.assert_array_equal(entries(space, rows, columns), np.arange(space.dimension))
+    np.testing.assert_array_equal(layout.entries(rows, columns), np.arange(space.dimension))
 
 
 def test_turning_the_picture_of_all_orbits_leaves_it_as_it_is() -> None:
@@ -279,9 +277,9 @@ def test_where_no_orbit_is_the_picture_is_white_and_negative_signs_are_darker() 
     basis = eb.solve("d4", input="5x5:pseudoscalar", output="5x5")
     image = orbit_image(basis, 100, 100)
     assert (image.colours[image.labels < 0] == 255).all()
-    places = entries(basis.space, *np.indices(image.labels.shape))
+    places = layout_of(basis.space).entries(*np.indices(image.labels.shape))
     for orbit in range(basis.rank):
-        signs = basis.columns.signs[places][image.labels == orbit]
+        signs = basis.columns[1][places][image.labels == orbit]
         light = image.colours[image.labels == orbit].sum(axis=1)
         if (signs < 0).any():
             assert light[signs < 0].max() < light[signs > 0].min()

@@ -11,9 +11,8 @@ import torch
 import equibasis as eb
 from equibasis.nn.layers import by_irreps
 from equibasis.nn.schur import SchurMap, block_transforms
-from equibasis.symmetry.irreps import Decomposition
-from equibasis.symmetry.isotypic import LONGEST_ORBIT, isotypic, torus
-from test_layers import PROBLEMS, Problem
+from equibasis.symmetry.irreps import LONGEST_ORBIT, Decomposition, isotypic, torus
+from test_layers import LAYERS, PROBLEMS, Problem
 
 # The quaternion group, permuting its own eight elements, and as the units of H = R⁴.
 Q8 = eb.permutation_group("q8", {"i": [1, 4, 3, 6, 5, 0, 7, 2], "j": [2, 7, 4, 1, 6, 3, 0, 5]})
@@ -151,7 +150,7 @@ def test_orbits_that_are_too_long_have_no_irreps() -> None:
     assert by_irreps(basis) is None
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", [*LAYERS, *MORE])
 def test_a_map_by_its_irreps_is_the_map(name: str) -> None:
     basis = solved(name)
     found = by_irreps(basis)

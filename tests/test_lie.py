@@ -14,7 +14,7 @@ from scipy import linalg, sparse
 import by_hand
 import equibasis as eb
 from equibasis.solvers import explanation
-from equibasis.symmetry.assembled import assembled, power
+from equibasis.symmetry.assembled import assembled, power, tensor_product
 from equibasis.symmetry.constructions import same_representation
 from equibasis.symmetry.lie import lie_algebra
 from equibasis.symmetry.orbit_types import orbit_types
@@ -22,7 +22,6 @@ from equibasis.symmetry.representations import (
     MatrixRepresentation,
     PermutationRepresentation,
 )
-from equibasis.symmetry.tensor_products import tensor_product
 
 TURN = np.array([[0.0, -1.0], [1.0, 0.0]])
 FLIP = np.diag([-1.0, 1.0, 1.0])

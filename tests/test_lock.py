@@ -384,7 +384,7 @@ def test_what_cannot_be_checked_is_refused_in_one_line(
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """This project with its dvc.lock and params.yaml, committed anew."""
     folder = tmp_path_factory.mktemp("recorded") / "project"
-    copy_of_this_project(folder)
+    copy_of_this_project(folder, whole=True)
     for name in ("dvc.lock", "params.yaml"):
         shutil.copy2(REPOSITORY / name, folder / name)
     commit(folder)

@@ -65,6 +65,22 @@ def test_the_types_assembled_are_the_representation_again_for_every_element(spac
         np.testing.assert_allclose(again.characters(), rho.characters(), rtol=0, atol=1e-10)
 
 
+def test_so_are_the_types_of_what_was_assembled_of_types_with_signs():
+    """As bases are read: a swap, the same with both signs changed, and a mirror in the plane."""
+    swap = np.array([[0, 1], [1, 0]])
+    permuted = [
+        PermutationRepresentation(swap, np.array([[1, 1], [sign, sign]])) for sign in (1, -1)
+    ]
+    mirror = np.array([[0.5, 0.75**0.5], [0.75**0.5, -0.5]])
+    rho = direct_sum([*permuted, MatrixRepresentation(np.stack([np.eye(2), mirror]))])
+    for _ in range(3):
+        types = orbit_types(rho, rho, enumerated=True)
+        assert any(each.signs is not None for each in types.output)
+        again = assembled(types.output, types.representations)
+        np.testing.assert_allclose(again.dense(), rho.dense(), rtol=0, atol=1e-12)
+        rho = again
+
+
 @given(any_space)
 def test_each_copy_moves_as_its_type_does(space):
     """ρ(g) on copy a is S V(g) S, with the signs S of its coordinates."""

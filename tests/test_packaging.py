@@ -98,7 +98,7 @@ def test_every_python_that_is_promised_is_checked(metadata):
 
 def test_a_source_distribution_holds_all_that_tests_and_the_pipeline_need(tmp_path):
     pytest.importorskip("setuptools", "77")
-    project = copy_of_this_project(tmp_path / "project", lock=True)
+    project = copy_of_this_project(tmp_path / "project", lock=True, whole=True)
     (project / ".dvc" / "config.local").write_text("[core]\n")  # where passwords of remotes are
     code = f"import setuptools.build_meta as b; b.build_sdist({str(tmp_path)!r})"
     run(project, sys.executable, "-c", code)

@@ -556,6 +556,7 @@ def test_it_is_seen_whatever_the_device_the_dtype_and_the_context(mode: Any) -> 
         (OH, "V + V*V", [0, 1, 2], "1 of the 2 summands, 'V' at entries 0 to 2"),
         (OH, "4*V + 1", range(6, 12), "2 of the 5 summands, '2*V' at entries 6 to 11"),
         (OH, "4*V + 1", [12], "1 of the 5 summands, '1' at entry 12"),
+        (OH, "alt(V, 3) + V", [0], "1 of the 2 summands, 'alt(V, 3)' at entry 0"),
         (OH, "dual(V) + V*V", [3, 7], "1 of the 2 summands, 'V**2' in part, at entries 3, 7"),
         ("d4", "3x3:pseudoscalar", [4], "'3x3:pseudoscalar' in part, at entry 4"),
         (

@@ -190,7 +190,7 @@ def test_a_folder_that_dvc_cannot_work_in_is_not_a_file_that_is_not_there(
         "except eb.BasisFileError as error: print(error)"
     )
     unusable = {variable: str(tmp_path / place)}
-    done = attempt(tmp_path, sys.executable, "-c", code, BASIS, published.as_uri(), **unusable)
+    done = attempt(tmp_path, "python", "-c", code, BASIS, published.as_uri(), **unusable)
     if done.stdout:  # not where DVC or Python has another folder to work in
         assert "no such file" not in done.stdout
         assert "name the URL" not in done.stdout

@@ -193,6 +193,7 @@ def test_a_parameter_file_that_is_not_there_is_refused(
         (["prepare"], "data: {source: imagenet}", "data.source"),
         (["evaluate"], "evaluate: {seed: x}", "evaluate.seed"),
         (["report"], "group: c4", "python pipeline evaluate"),
+        (["tabulate"], "group: c4", "python pipeline score'"),
     ],
 )
 def test_a_stage_says_in_one_line_what_is_wrong_and_exits_with_2(

@@ -36,7 +36,7 @@ from equibasis.artifact.normalise import import_basis
 from equibasis.artifact.store import basis_path, describe, verify_file
 from equibasis.files import check_writable, write_text, writing
 from equibasis.solvers import solve_space
-from equibasis.solvers.angle import same_array, same_summand
+from equibasis.solvers.angle import same_array, same_summands
 from equibasis.solvers.tables import MatrixTable, OrbitTable, Table
 from equibasis.symmetry.constructions import same_representation
 
@@ -76,9 +76,8 @@ def assert_same(one: eb.Basis, other: eb.Basis) -> None:
     small = zip(a.types.representations, b.types.representations, strict=True)
     assert all(same_representation(*pair) for pair in small)
     for mine, others in ((a.types.input, b.types.input), (a.types.output, b.types.output)):
-        for each, its in zip(mine, others, strict=True):
-            assert each.type == its.type
-            assert same_summand(each, its)
+        assert [each.type for each in mine] == [each.type for each in others]
+        assert same_summands(mine, others)
     for row, its_row in zip(one.tables, other.tables, strict=True):
         assert all(map(same_table, row, its_row))
     for mine, its in ((a.input, b.input), (a.output, b.output)):  # ρ(g), and dρ(A) of an algebra

@@ -9,10 +9,10 @@ from scipy import sparse
 import by_hand
 import equibasis as eb
 from equibasis.solvers import prediction, problem
+from equibasis.symmetry.assembled import TensorProduct, tensor_product
 from equibasis.symmetry.constructions import power_of_one
 from equibasis.symmetry.lie import lie_algebra
 from equibasis.symmetry.representations import MatrixRepresentation
-from equibasis.symmetry.tensor_products import TensorProduct, tensor_product
 
 # Not orthogonal: the symmetric group of three points on the plane, in skew coordinates.
 SKEW = eb.matrix_group("skew", [np.array([[0, -1], [1, -1]]), np.array([[0, 1], [1, 0]])])

@@ -78,7 +78,7 @@ def test_orbits_are_shown_as_letters():
 def test_where_there_is_no_orbit_there_is_a_dot():
     terminal = console()
     print_orbits(eb.solve("d4", input="3x3:pseudoscalar", output="3x3"), console=terminal)
-    labels = eb.solve("d4", input="3x3:pseudoscalar", output="3x3").columns.labels
+    labels, _ = eb.solve("d4", input="3x3:pseudoscalar", output="3x3").columns
     *letters, legend = said(terminal)[1:]
     assert "".join(letters).count(".") == np.count_nonzero(labels < 0)
     assert legend == "one letter: one weight, or its negative; a dot: zero"

@@ -203,7 +203,7 @@ def test_workers_are_not_forked_though_a_progress_bar_has_chosen_fork(python, tm
 
 KILLED = """
 import os, signal, time
-from equibasis.symmetry.processes import Processes
+from equibasis.symmetry.workers import Processes
 
 if __name__ == "__main__":
     pool = Processes(1)

@@ -4,39 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
-
-from torch import nn
+from typing import Any
 
 from digits.config import AutoencoderConfig, ClassifierConfig, ModelConfig
-from digits.plain import Autoencoder, plain_autoencoder
+from digits.plain import plain_autoencoder
 from equibasis.errors import ModelError
 
-if TYPE_CHECKING:
-    from digits.classifiers import Classifier
-
-
-@overload
-def build_model(
-    config: AutoencoderConfig, folder: str | Path, trained_on: Mapping[str, str] | None = None
-) -> tuple[Autoencoder, dict[str, str]]: ...
-
-
-@overload
-def build_model(
-    config: ClassifierConfig, folder: str | Path, trained_on: Mapping[str, str] | None = None
-) -> tuple[Classifier, dict[str, str]]: ...
-
-
-@overload
-def build_model(
-    config: ModelConfig, folder: str | Path, trained_on: Mapping[str, str] | None = None
-) -> tuple[nn.Module, dict[str, str]]: ...
-
 
 def build_model(
     config: ModelConfig, folder: str | Path, trained_on: Mapping[str, str] | None = None
-) -> tuple[nn.Module, dict[str, str]]:
+) -> tuple[Any, dict[str, str]]:
     """A model at its random start, from the basis files in ``folder``.
 
     Parameters

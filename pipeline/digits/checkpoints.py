@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
 import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
 from equibasis.errors import WriteError, cannot_write
-from equibasis.files import write_bytes
+from equibasis.files import locked, write_bytes
 
 # Epochs from one checkpoint to the next.
 EVERY = 5
@@ -83,21 +82,18 @@ def alone(path: Path, doing: str) -> Iterator[None]:
     files that it guards are written whole all the same. Raises `WriteError` if the lock cannot be
     made.
     """
-    lock = filelock.FileLock(path, fallback_to_soft=False)
-    try:
+    with contextlib.ExitStack() as held:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except FileExistsError as error:
-            raise NotADirectoryError(errno.ENOTDIR, "Not a directory") from error
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            print(f"waiting for another process that is {doing}", flush=True)
-            lock.acquire()
-    except OSError as error:
-        if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP):
-            raise WriteError(cannot_write(path, error)) from error
-    try:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except FileExistsError as error:
+                raise NotADirectoryError(errno.ENOTDIR, "Not a directory") from error
+            try:
+                held.enter_context(locked(path, blocking=False))
+            except TimeoutError:
+                print(f"waiting for another process that is {doing}", flush=True)
+                held.enter_context(locked(path))
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP):
+                raise WriteError(cannot_write(f"{path}.lock", error)) from error
         yield
-    finally:
-        lock.release()

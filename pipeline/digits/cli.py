@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -52,94 +54,89 @@ def main() -> None:
     run(commands, "python pipeline")
 
 
-def _run_stage(name: str, parameters: Path, *arguments: str) -> None:
-    with naming_extras(f"stage {name}", "pipeline"):
-        from digits.parameters import load_parameters
+def _stage(name: str | None = None) -> Callable[[Callable[[], None]], click.Command]:
+    """Make a command of a function: it runs the stage of that name, its docstring is the help."""
 
-        loaded = load_parameters(parameters)  # before torch is imported, so that slips show at once
-        importlib.import_module(f"digits.stages.{name}").run(loaded, *arguments)
+    def command(described: Callable[[], None]) -> click.Command:
+        module = described.__name__
+
+        @functools.wraps(described)
+        def run_stage(parameters: Path, **arguments: str) -> None:
+            with naming_extras(f"stage {module}", "pipeline"):
+                from digits.parameters import load_parameters
+
+                loaded = load_parameters(parameters)  # before torch is imported: slips show at once
+                importlib.import_module(f"digits.stages.{module}").run(loaded, *arguments.values())
+
+        return commands.command(name or module)(PARAMETERS(run_stage))
+
+    return command
 
 
-@commands.command()
-@PARAMETERS
-def prepare(parameters: Path) -> None:
+@_stage()
+def prepare() -> None:
     """Fetch digits, write data/digits.h5.
 
     Of the source, and resized to the size, that the parameters name.
     """
-    _run_stage("prepare", parameters)
 
 
-@commands.command()
+@_stage()
 @click.argument("kind", type=click.Choice(["equivariant", "invariant"]), metavar="KIND")
-@PARAMETERS
-def bases(kind: str, parameters: Path) -> None:
+def bases() -> None:
     """Solve the bases, write bases/KIND/.
 
     KIND is equivariant, for the maps that the autoencoders need, or invariant, for their biases.
     """
-    _run_stage("bases", parameters, kind)
 
 
-@commands.command()
+@_stage()
 @click.argument("model")
-@PARAMETERS
-def kernels(model: str, parameters: Path) -> None:
+def kernels() -> None:
     """Solve kernels, write bases/kernels/MODEL/.
 
     MODEL is one of classify.models in the file of parameters.
     """
-    _run_stage("kernels", parameters, model)
 
 
-@commands.command()
+@_stage()
 @click.argument("model")
-@PARAMETERS
-def train(model: str, parameters: Path) -> None:
+def train() -> None:
     """Train MODEL, write it to models/.
 
     MODEL is an autoencoder: standard, standard_augmented, equivariant or equivariant_attention; or
     a classifier: one of classify.models in the file of parameters.
     """
-    _run_stage("train", parameters, model)
 
 
-@commands.command()
-@PARAMETERS
-def evaluate(parameters: Path) -> None:
+@_stage()
+def evaluate() -> None:
     """Write reports/metrics.json.
 
     Errors of each autoencoder on upright and on rotated test digits, and its breach of symmetry.
     """
-    _run_stage("evaluate", parameters)
 
 
-@commands.command()
-@PARAMETERS
-def report(parameters: Path) -> None:
+@_stage()
+def report() -> None:
     """Draw reports/figures/, print a table.
 
     The bases, the digits as each autoencoder sees them, and the results of all autoencoders.
     """
-    _run_stage("report", parameters)
 
 
-@commands.command("score")
-@PARAMETERS
-def evaluate_classifiers(parameters: Path) -> None:
+@_stage("score")
+def evaluate_classifiers() -> None:
     """Write reports/classification.json.
 
     How many test digits each classifier of classify.run knows, upright, turned and mirrored, and
     its breaches of invariance; and what it takes each digit for, in reports/predictions/.
     """
-    _run_stage("evaluate_classifiers", parameters)
 
 
-@commands.command("tabulate")
-@PARAMETERS
-def report_classifiers(parameters: Path) -> None:
+@_stage("tabulate")
+def report_classifiers() -> None:
     """Draw classifiers, print a table.
 
     Their kernels, their answers, and the results of all classifiers of classify.run.
     """
-    _run_stage("report_classifiers", parameters)

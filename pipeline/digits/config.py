@@ -116,12 +116,17 @@ ModelConfig: TypeAlias = AutoencoderConfig | ClassifierConfig
 
 def model_config(parameters: Parameters, model: str) -> ModelConfig:
     """The model that the parameters describe; raises `ModelError` if there is no such model."""
-    if model in MODELS:
-        return autoencoder_config(parameters, model)
-    if model in parameters.classify.models:
-        return classifier_config(parameters, model)
-    known = ", ".join([*MODELS, *parameters.classify.models])
-    raise ModelError(f"unknown model {model!r}: choose {known}")
+    if model not in MODELS:
+        if model in parameters.classify.models:
+            return classifier_config(parameters, model)
+        known = ", ".join([*MODELS, *parameters.classify.models])
+        raise ModelError(f"unknown model {model!r}: choose {known}")
+    hidden, latent = parameters.hidden_sizes
+    config = AutoencoderConfig(model, parameters.image_size, (hidden, latent))
+    if not config.is_equivariant:
+        return config  # it does not depend on what is not its own
+    train = parameters.train
+    return replace(config, group=parameters.group, bias=train.bias, start=train.start)
 
 
 def classifier_config(parameters: Parameters, model: str) -> ClassifierConfig:
@@ -129,20 +134,6 @@ def classifier_config(parameters: Parameters, model: str) -> ClassifierConfig:
     network = parameters.classify.models[model]
     first, second, third = network.fields
     return ClassifierConfig(model, parameters.image_size, network.group, (first, second, third))
-
-
-def autoencoder_config(parameters: Parameters, model: str) -> AutoencoderConfig:
-    """The model that the parameters describe; raises `ModelError` if there is no such model."""
-    hidden, latent = parameters.hidden_sizes
-    config = AutoencoderConfig(model, parameters.image_size, (hidden, latent))
-    if not config.is_equivariant:
-        return config  # it does not depend on what is not its own
-    return replace(
-        config,
-        group=parameters.group,
-        bias=parameters.train.bias,
-        start=parameters.train.start,
-    )
 
 
 def bases_needed(config: ModelConfig) -> list[BasisKey]:

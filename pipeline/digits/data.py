@@ -73,17 +73,13 @@ def fetch(source: str, root: str | Path) -> tuple[Labelled, Labelled]:
     try:
         train, test = (kinds[source](root, train=flag, download=True) for flag in (True, False))
     except Exception as error:  # network, disk and archive errors of several libraries
-        alternatives = (
-            "set data.root to a folder that has its files, or use data.source=mnist5k, which needs "
-            "no download"
-        )
         if isinstance(error, OSError) and error.errno and error.filename:  # the disk, no network
-            raise DataError(
-                f"cannot keep {source} in {root}: {cause(error)}: {alternatives}"
-            ) from error
+            what = f"cannot keep {source} in {root}: {cause(error)}"
+        else:
+            what = f"cannot download {source} to {root} ({type(error).__name__}: {cause(error)})"
         raise DataError(
-            f"cannot download {source} to {root} ({type(error).__name__}: {cause(error)}): "
-            f"{alternatives}"
+            f"{what}: set data.root to a folder that has its files, or use data.source=mnist5k, "
+            "which needs no download"
         ) from error
     return _labelled(train), _labelled(test)
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import safetensors
 import safetensors.torch
@@ -21,8 +21,6 @@ from equibasis.files import open_regular, write_bytes, write_text
 
 if TYPE_CHECKING:
     from digits.classifiers import Classifier
-
-_Config = TypeVar("_Config", AutoencoderConfig, ClassifierConfig)
 
 
 def save_model(
@@ -57,22 +55,19 @@ def load_autoencoder(
     BasisFileError
         As `build_model`.
     """
-    config, hashes = _read_config(Path(path).with_suffix(".json"), AutoencoderConfig)
-    return _with_weights(path, config, folder, hashes), config
+    return _load(path, folder, AutoencoderConfig)
 
 
 def load_classifier(
     path: str | Path, folder: str | Path = "bases"
 ) -> tuple[Classifier, ClassifierConfig]:
     """A trained classifier, as `load_autoencoder`."""
-    config, hashes = _read_config(Path(path).with_suffix(".json"), ClassifierConfig)
-    return _with_weights(path, config, folder, hashes), config
+    return _load(path, folder, ClassifierConfig)
 
 
-def _with_weights(
-    path: str | Path, config: ModelConfig, folder: str | Path, hashes: Mapping[str, str]
-) -> Any:
+def _load(path: str | Path, folder: str | Path, kind: type[ModelConfig]) -> tuple[Any, Any]:
     weights = Path(path)
+    config, hashes = _read_config(weights.with_suffix(".json"), kind)
     try:
         content = _read_regular(weights)
         _check_enough(config, len(content))
@@ -85,7 +80,7 @@ def _with_weights(
     except (safetensors.SafetensorError, *_UNREADABLE) as error:
         remedy = f"make it with 'python pipeline train {config.model}'"
         raise ModelError(cannot_read(weights, error, remedy)) from error
-    return model.eval()
+    return model.eval(), config
 
 
 # What reading a file that was damaged or made up may raise.
@@ -125,7 +120,7 @@ def _check_numbers(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) 
             raise ValueError(f"{name} holds numbers that are not finite")
 
 
-def _read_config(path: Path, kind: type[_Config]) -> tuple[_Config, dict[str, str]]:
+def _read_config(path: Path, kind: type[ModelConfig]) -> tuple[ModelConfig, dict[str, str]]:
     try:
         record = json.loads(_read_regular(path, _MOST_CONFIG_BYTES).decode())
         if not isinstance(record, dict):

@@ -90,8 +90,6 @@ def _draw_attention(model: Autoencoder, images: torch.Tensor, parameters: Parame
     encoder = model.encoder
     if not isinstance(encoder, AttentionEncoder):
         raise ModelError("models/equivariant_attention.safetensors is not an attention model")
-    latent = grids_along(parameters.image_size, parameters.hidden_sizes)[2]
-    elements = load_stage_basis(BASES, parameters.group, (None, latent)).space.elements
     chosen = images[:_ATTENTION_DIGITS]
     shape = (-1, parameters.image_size, parameters.image_size)
     with torch.inference_mode():
@@ -99,6 +97,6 @@ def _draw_attention(model: Autoencoder, images: torch.Tensor, parameters: Parame
             chosen.numpy().reshape(shape),
             model(chosen).numpy().reshape(shape),
             encoder.attention(chosen).numpy(),
-            [angle(element) for element in elements],
+            [angle(element) for element in encoder.pool.domain.elements],
         )
     save_figure(figure, FIGURES / "attention.png")

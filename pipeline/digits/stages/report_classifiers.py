@@ -30,7 +30,7 @@ from equibasis.show.tables import print_table
 # Test sets that confusions are drawn of.
 _DRAWN = ("upright", "turned")
 
-_COMMAND = "python pipeline evaluate-classifiers"
+_COMMAND = "python pipeline score"
 
 _CAPTION = "share of test digits taken for what they are; largest relative change of an answer"
 

@@ -56,7 +56,7 @@ def run(parameters: Parameters, name: str) -> None:
     nothing had happened; on more than two devices, or on another number, within rounding.
     """
     model_config(parameters, name)  # before anything waits or starts
-    with checkpoints.alone(CHECKPOINTS / f"{name}.lock", f"training {name}"):
+    with checkpoints.alone(CHECKPOINTS / name, f"training {name}"):
         curve, seconds = launch(parameters.train, _train, parameters, name)
     _record_time(name, seconds, len(curve))
     print(f"{name}: test error {curve[-1][1]:.5f} after {len(curve)} epochs, {seconds:.1f} s")

@@ -103,17 +103,11 @@ def _types(representations: Sequence[Representation], continuous: int) -> dict[s
             [discrete_part(rho, continuous).ravel() for rho in of_matrices]
         )
     if of_matrices and continuous:
-        places, values, start = [], [], 0
-        for rho in of_matrices:
-            for matrix in algebra_part(rho, continuous):
-                entries = sparse.csr_array(matrix)
-                entries.sum_duplicates()
-                flat = entries.reshape(1, -1).tocsr()
-                places.append(flat.indices.astype(np.int64) + start)
-                values.append(flat.data)
-                start += rho.dimension**2
-        arrays["/types/algebra_index"] = np.concatenate(places)
-        arrays["/types/algebra_values"] = np.concatenate(values)
+        flat = [a.reshape(1, -1) for rho in of_matrices for a in algebra_part(rho, continuous)]
+        entries = sparse.hstack(flat, format="csr")
+        entries.sum_duplicates()
+        arrays["/types/algebra_index"] = entries.indices.astype(np.int64)
+        arrays["/types/algebra_values"] = entries.data
     return arrays
 
 

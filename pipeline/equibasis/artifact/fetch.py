@@ -61,7 +61,7 @@ def load_basis(
         with tempfile.TemporaryDirectory(prefix="equibasis-") as folder:
             local = Path(folder) / "basis.h5"
             _download(name, repo, rev, place, local)
-            return store.load_copy(local, place)
+            return store.load_basis(local, place)
     except OSError as error:
         raise BasisFileError(f"{place}: no temporary folder: {cause(error)}") from error
 

@@ -48,31 +48,17 @@ def checksum(content: bytes) -> int:
     a = b = c = (0xDEADBEEF + len(content)) & mask
     if not content:
         return c
-    last = max(0, (len(content) - 1) // 12 * 12)
-    words = struct.unpack_from(f"<{last // 4}I", content)
-    for place in range(0, len(words), 3):
+    count = -(-len(content) // 12)
+    words = struct.unpack(f"<{3 * count}I", content.ljust(12 * count, b"\0"))
+    for place in range(0, 3 * count, 3):
+        if place:
+            for bits in (4, 6, 8, 16, 19, 4):
+                a = (a - c) & mask ^ (c << bits & mask | c >> 32 - bits)
+                a, b, c = b, (c + b) & mask, a
         a = (a + words[place]) & mask
         b = (b + words[place + 1]) & mask
         c = (c + words[place + 2]) & mask
-        a = (a - c) & mask ^ (c << 4 & mask | c >> 28)
-        c = (c + b) & mask
-        b = (b - a) & mask ^ (a << 6 & mask | a >> 26)
-        a = (a + c) & mask
-        c = (c - b) & mask ^ (b << 8 & mask | b >> 24)
-        b = (b + a) & mask
-        a = (a - c) & mask ^ (c << 16 & mask | c >> 16)
-        c = (c + b) & mask
-        b = (b - a) & mask ^ (a << 19 & mask | a >> 13)
-        a = (a + c) & mask
-        c = (c - b) & mask ^ (b << 4 & mask | b >> 28)
-        b = (b + a) & mask
-    tail = content[last:].ljust(12, b"\0")
-    x, y, z = struct.unpack("<3I", tail)
-    a, b, c = (a + x) & mask, (b + y) & mask, (c + z) & mask
-    c = ((c ^ b) - (b << 14 & mask | b >> 18)) & mask
-    a = ((a ^ c) - (c << 11 & mask | c >> 21)) & mask
-    b = ((b ^ a) - (a << 25 & mask | a >> 7)) & mask
-    c = ((c ^ b) - (b << 16 & mask | b >> 16)) & mask
-    a = ((a ^ c) - (c << 4 & mask | c >> 28)) & mask
-    b = ((b ^ a) - (a << 14 & mask | a >> 18)) & mask
-    return ((c ^ b) - (b << 24 & mask | b >> 8)) & mask
+    for bits in (14, 11, 25, 16, 4, 14, 24):
+        c = ((c ^ b) - (b << bits & mask | b >> 32 - bits)) & mask
+        a, b, c = b, c, a
+    return b

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from equibasis.artifact.foreign_hdf5 import REFUSED
 from equibasis.artifact.plain_hdf5 import opened
-from equibasis.artifact.store import load_copy, save_basis
+from equibasis.artifact.store import load_basis, save_basis
 from equibasis.artifact.verification import verify_basis
 from equibasis.errors import BasisFileError, EquibasisError, file_name, printable
 from equibasis.files import check_writable
@@ -59,7 +59,7 @@ def import_basis(path: str | os.PathLike[str], out: str | os.PathLike[str]) -> B
             _copy_in_a_process(path, plain)
         except BasisFileError as error:
             raise BasisFileError(f"{path}: {error}") from error
-        basis = load_copy(plain, str(path))
+        basis = load_basis(plain, str(path))
     try:
         verify_basis(basis)
     except EquibasisError as error:

@@ -125,20 +125,16 @@ def save_basis(basis: Basis, path: str | os.PathLike[str]) -> str:
 # --- reading ------------------------------------------------------------------------------------
 
 
-def load_basis(path: str | os.PathLike[str]) -> Basis:
+def load_basis(path: str | os.PathLike[str], name: str | None = None) -> Basis:
     """Read a basis file, checking structure, sizes and content hash before believing it.
+
+    It may be a copy of the file ``name``, which errors are told of.
 
     Raises
     ------
     BasisFileError
         If the file is missing, damaged, or not a basis file, saying which part is wrong.
     """
-    with _open(path) as file:
-        return _read(file)[0]
-
-
-def load_copy(path: str | os.PathLike[str], name: str) -> Basis:
-    """`load_basis` of a copy of the file ``name``, which errors are told of."""
     with _open(path, name) as file:
         return _read(file)[0]
 

@@ -67,6 +67,25 @@ def _of_blocks(projectors: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarra
     return pivoted_cholesky(diagonals, lambda pivot: projectors[batch, :, pivot], rank)
 
 
+def canonical_factor(basis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The canonical basis of a span, from an orthonormal one B, (n, r), in the order of its pivots.
+
+    It is the pivoted Cholesky factor of B Bᵀ, which is never formed: Q eₚ = B (Bᵀ eₚ) is all that
+    is asked for.
+
+    Returns
+    -------
+    tuple
+        Factor, (n, r), and pivots, (r,).
+    """
+    factors, pivots = pivoted_cholesky(
+        np.square(basis).sum(axis=1)[None],
+        lambda pivot: (basis @ basis[pivot[0]])[None],
+        basis.shape[1],
+    )
+    return factors[0], pivots[0]
+
+
 def pivoted_cholesky(
     diagonals: np.ndarray, columns: Callable[[np.ndarray], np.ndarray], rank: int
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -60,19 +60,15 @@ def _rank(matrix: np.ndarray) -> int:
     rank = 0
     while matrix.size:
         panel, rest = matrix[:, :_AT_ONCE], matrix[:, _AT_ONCE:]
-        rows, columns = _pivots(panel)
+        rows, multiples = _eliminated(panel)
         others = np.setdiff1d(np.arange(len(matrix)), rows)
-        matrix = rest[others]
-        if len(rows) and rest.size:
-            inverse = _inverse(panel[np.ix_(rows, columns)])
-            factors = _residues(panel[np.ix_(others, columns)] @ inverse)
-            matrix = _residues(matrix - factors @ rest[rows])
+        matrix = _residues(rest[others] - multiples[others] @ rest[rows])
         rank += len(rows)
     return rank
 
 
-def _pivots(panel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of an invertible part of full rank, by Gaussian elimination."""
+def _eliminated(panel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Independent rows, as many as its rank, and all rows as multiples of them, by Gauss-Jordan."""
     left = np.asfortranarray(panel)
     rows, columns = [], []
     for column in range(panel.shape[1]):
@@ -82,23 +78,10 @@ def _pivots(panel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         row = int(candidates[0])
         rows.append(row)
         columns.append(column)
-        factors = _residues(left[:, column] * _reciprocal(left[row, column]))
-        left = _residues(left - np.multiply.outer(left[row], factors).T)
-    return np.array(rows, dtype=np.int64), np.array(columns, dtype=np.int64)
-
-
-def _inverse(matrix: np.ndarray) -> np.ndarray:
-    """The inverse of a small invertible matrix, by Gauss-Jordan elimination."""
-    size = len(matrix)
-    both = np.hstack([matrix, np.eye(size)])
-    for column in range(size):
-        row = column + int(np.flatnonzero(both[column:, column])[0])
-        both[[column, row]] = both[[row, column]]
-        both[column] = _residues(both[column] * _reciprocal(both[column, column]))
-        factors = both[:, column].copy()
-        factors[column] = 0
-        both = _residues(both - factors[:, None] * both[column])
-    return both[:, size:]
+        multiples = _residues(left[:, column] * _reciprocal(left[row, column]))
+        left = _residues(left - np.multiply.outer(left[row], multiples).T)
+        left[:, column] = multiples
+    return np.array(rows, dtype=np.int64), left[:, columns]
 
 
 def _reciprocal(residue: float) -> int:

@@ -10,7 +10,6 @@ from fractions import Fraction
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse import csgraph
 
 # The largest denominator of an entry, and how far rounding may move an entry from its fraction.
 _MOST_DENOMINATOR = 1000
@@ -75,8 +74,7 @@ def units_of(matrices: Sequence[sparse.csr_array]) -> Units | None:
     There are such for symmetric powers, where σ comes of factorials, and for real spin matrices in
     orthonormal coordinates. All are 1 where entries are fractions as they are.
 
-    Modulo squares σ_i σ_j f_a is known wherever A_ij is not zero: walking along entries gives σ in
-    terms of f, and each entry off the way an equation among the f.
+    Modulo squares σ_i σ_j f_a is known wherever A_ij is not zero: equations among the σ and f.
     """
     n, count = matrices[0].shape[0], len(matrices)
     parts = [matrix.tocoo() for matrix in matrices]
@@ -91,63 +89,35 @@ def units_of(matrices: Sequence[sparse.csr_array]) -> Units | None:
         return None
     if (classes == 1).all():
         return Units(np.ones(n, dtype=np.int64), (1,) * count)
-    listed = (each.tolist() for each in (rows, columns, number, classes))
-    entries = list(zip(*listed, strict=True))
-    masks, squares = _walked(entries, n)
-    factors = _solved(
-        {
-            (masks[i] ^ masks[j] ^ (1 << a), _product(_product(squares[i], squares[j]), known))
-            for i, j, a, known in entries
-        },
-        count,
+    unknowns = zip(
+        number.tolist(), (count + rows).tolist(), (count + columns).tolist(), strict=True
     )
-    if factors is None:
+    equations = {
+        (frozenset({a}) ^ {i} ^ {j}, known)
+        for (a, i, j), known in zip(unknowns, classes.tolist(), strict=True)
+    }
+    found = _solved(equations, count + n)
+    if found is None or max(found) > _LARGEST_SQUARE:
         return None
-    found = [
-        functools.reduce(_product, (f for a, f in enumerate(factors) if mask >> a & 1), square)
-        for mask, square in zip(masks, squares, strict=True)
-    ]
-    if max(*found, *factors) > _LARGEST_SQUARE:
-        return None
-    return Units(np.array(found, dtype=np.int64), factors)
+    return Units(np.array(found[count:], dtype=np.int64), tuple(found[:count]))
 
 
-def _walked(entries: list[tuple[int, int, int, int]], n: int) -> tuple[list[int], list[int]]:
-    """Of each coordinate which factors σ_i has, as bits of a mask, and what it has beside them.
-
-    From entries (i, j, number of the matrix, class of the entry), along as few as reach it.
-    """
-    place = {(i, j): number for number, (i, j, *_) in enumerate(entries)}
-    rows, columns = zip(*place, strict=True)
-    graph = sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(n, n))
-    component = csgraph.connected_components(graph, directed=False)[1]
-    masks, squares = [0] * n, [1] * n
-    for start in np.unique(component, return_index=True)[1]:
-        order, before = csgraph.breadth_first_order(graph, start, directed=False)
-        for j in order[1:].tolist():
-            i = int(before[j])
-            *_, a, known = entries[place[i, j] if (i, j) in place else place[j, i]]
-            masks[j], squares[j] = masks[i] ^ (1 << a), _product(squares[i], known)
-    return masks, squares
-
-
-def _solved(equations: set[tuple[int, int]], count: int) -> tuple[int, ...] | None:
-    """Factors whose products, over the bits of a mask, are given modulo squares; 1 where free."""
-    by_highest: dict[int, tuple[int, int]] = {}
-    for mask, square in sorted(equations):
-        while mask and (highest := mask.bit_length() - 1) in by_highest:
-            mask ^= by_highest[highest][0]
-            square = _product(square, by_highest[highest][1])
-        if mask:
-            by_highest[mask.bit_length() - 1] = mask, square
+def _solved(equations: set[tuple[frozenset[int], int]], count: int) -> list[int] | None:
+    """Numbers whose products, over sets of them, are given modulo squares; 1 where free."""
+    by_highest: dict[int, tuple[frozenset[int], int]] = {}
+    for unknowns, square in sorted(equations, key=lambda each: max(each[0])):
+        while unknowns and (highest := max(unknowns)) in by_highest:
+            others, known = by_highest[highest]
+            unknowns, square = unknowns ^ others, _product(square, known)
+        if unknowns:
+            by_highest[max(unknowns)] = unknowns, square
         elif square != 1:
             return None
-    factors = [1] * count
+    found = [1] * count
     for highest in sorted(by_highest):
-        mask, square = by_highest[highest]
-        others = (factors[a] for a in range(highest) if mask >> a & 1)
-        factors[highest] = functools.reduce(_product, others, square)
-    return tuple(factors)
+        unknowns, square = by_highest[highest]
+        found[highest] = functools.reduce(_product, (found[each] for each in unknowns), square)
+    return found
 
 
 def _product(one: int, other: int) -> int:

@@ -19,9 +19,8 @@ from equibasis.nn.commuting import (
 )
 from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.interface import EquivariantMap, FeatureSpace, features_of, shown
-from equibasis.nn.metric import InvariantMetric, NoLengthError
+from equibasis.nn.metric import InvariantBlocks, InvariantMetric, NoLengthError
 from equibasis.solvers.basis import Basis
-from equibasis.symmetry.constructions import invariant_coordinates, part_numbers
 
 
 class Pointwise(nn.Module):
@@ -134,25 +133,21 @@ class GatedActivation(IdentifiedWeights):
         If the gate is not one function of each number alone, or constant.
     """
 
-    block: Tensor
-
     def __init__(self, features: FeatureSpace | Basis, gate: Elementwise | None = None) -> None:
         super().__init__()
         space = features_of(features, "GatedActivation")
-        parts = invariant_coordinates(space.representation)
-        self.blocks = len(parts)
+        self.parts = InvariantBlocks(space)
+        self.blocks = self.parts.blocks
         gates = space.scalars(self.blocks)
         self.domain, self.codomain = space + gates, space
         self.gate = _gate(gate, gates)
-        self.register_exact("block", part_numbers(parts))
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n + blocks) -> (..., n)."""
-        n = self.block.shape[0]
         check_vectors(self, x)
-        axis = self.domain.channels
+        n, axis = self.codomain.dimension, self.domain.channels
         gates = self.gate(x.narrow(axis, n, self.blocks))
-        return x.narrow(axis, 0, n) * gates.index_select(axis, self.block)
+        return x.narrow(axis, 0, n) * self.parts.spread(gates)
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """A gate for each block, made by the weights before it."""
@@ -227,42 +222,35 @@ def activation_for(features: FeatureSpace | Basis) -> AnyActivation:
     group is not compact there, a `GatedActivation` of the whole space.
     """
     space = features_of(features, "activation_for")
-    parts = _parts_by_kind(space)
+    kinds = _suitable(space)
     try:
-        if len(parts) == 1:
-            return _activation_of(next(iter(parts)), space)
-        return DirectSumActivation(
-            space,
-            [
-                (coordinates, _activation_of(kind, space.part(coordinates)))
-                for kind, coordinates in parts.items()
-            ],
-        )
+        if len(kinds) == 1:
+            return _made(next(iter(kinds)), space)
+        parts = [(each, _made(kind, space.part(each))) for kind, each in kinds.items()]
+        return DirectSumActivation(space, parts)
     except NoLengthError:
         return GatedActivation(space)
 
 
 def is_mixed(features: FeatureSpace) -> bool:
     """Whether the group does more than permute coordinates, signs apart."""
-    return "norm" in _parts_by_kind(features)
+    return NormActivation in _suitable(features)
 
 
-def _parts_by_kind(features: FeatureSpace) -> dict[str, np.ndarray]:
-    """Coordinates, ascending, of all invariant blocks that an activation is for."""
-    kinds: dict[str, list[np.ndarray]] = {}
+def _suitable(features: FeatureSpace) -> dict[type[nn.Module], np.ndarray]:
+    """Which activation suits which coordinates, ascending, of whole invariant blocks."""
+    kinds: dict[type[nn.Module], list[np.ndarray]] = {}
     for coordinates, entries in entries_by_block(features.representation):
         if entries is None or (np.abs(entries) != 1.0).any():
-            kind = "norm"
+            kind: type[nn.Module] = NormActivation
         else:
-            kind = "signed" if (entries < 0).any() else "permuted"
+            kind = nn.Tanh if (entries < 0).any() else nn.ELU
         kinds.setdefault(kind, []).append(coordinates)
     return {kind: np.sort(np.concatenate(blocks)) for kind, blocks in kinds.items()}
 
 
-def _activation_of(kind: str, features: FeatureSpace) -> Pointwise | NormActivation:
-    if kind == "norm":
-        return NormActivation(features)
-    return Pointwise(nn.ELU() if kind == "permuted" else nn.Tanh(), features)
+def _made(kind: type[nn.Module], features: FeatureSpace) -> Pointwise | NormActivation:
+    return NormActivation(features) if kind is NormActivation else Pointwise(kind(), features)
 
 
 def _gate(gate: Elementwise | None, gates: FeatureSpace) -> Elementwise:

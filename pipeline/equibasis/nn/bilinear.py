@@ -183,21 +183,12 @@ class EquivariantQuadratic(ExactBuffers):
         name = type(self).__name__
         for given in (basis, factors, products):
             basis_of(given, "equivariant", name)
-        self.domain = FeatureSpace.input_of(basis.space)
-        self.codomain = FeatureSpace.output_of(basis.space)
-        small = FeatureSpace.output_of(factors.space)
-        pairs = small * small
-        for end, here, there, other in (
-            (FeatureSpace.input_of(factors.space), "its factors are of", "it is of", self.domain),
-            (FeatureSpace.input_of(products.space), "its products are of", "there are", pairs),
-            (
-                FeatureSpace.output_of(products.space),
-                "its products make",
-                "it makes",
-                self.codomain,
-            ),
-        ):
-            end.check_same(other, f"{name}: {here}", there)
+        self.domain, self.codomain = FeatureSpace.ends_of(basis.space)
+        whole, small = FeatureSpace.ends_of(factors.space)
+        pairs, made = FeatureSpace.ends_of(products.space)
+        whole.check_same(self.domain, f"{name}: its factors are of", "it is of")
+        pairs.check_same(small * small, f"{name}: its products are of", "there are")
+        made.check_same(self.codomain, f"{name}: its products make", "it makes")
         with warnings.catch_warnings():  # what one part does not reach another may
             warnings.simplefilter("ignore", UnreachedWarning)
             self.linear = EquivariantLinear(basis, start="variance") if basis.rank else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from equibasis.errors import ModelError
 from equibasis.nn.interface import FeatureSpace
-from equibasis.symmetry.assembled import SumOfMatrices
 from equibasis.symmetry.constructions import invariant_coordinates, restriction
+from equibasis.symmetry.orbit_types import invariant_parts
 from equibasis.symmetry.representations import TOLERANCE, PermutationRepresentation, Representation
 
 Elementwise: TypeAlias = Callable[[Tensor], Tensor]
@@ -42,19 +42,13 @@ _DRAWS = 3
 
 def entries_by_block(rho: Representation) -> list[tuple[np.ndarray, np.ndarray | None]]:
     """Each finest invariant set of coordinates with the `_monomial_entries` of ρ on it."""
-    if isinstance(rho, SumOfMatrices) and all(each.signs is None for each, _ in rho.parts):
-        return [
-            (copy[coordinates], entries)
-            for summand, small in rho.parts
-            for coordinates, entries in entries_by_block(small)
-            for copy in summand.index.T
-        ]
-    blocks = invariant_coordinates(rho)
-    if isinstance(rho, PermutationRepresentation) and rho.signs is None:
-        return [(coordinates, np.ones(1)) for coordinates in blocks]
-    return [
-        (coordinates, _monomial_entries(restriction(rho, coordinates))) for coordinates in blocks
-    ]
+    found = []
+    for coordinates, part in invariant_parts(rho):
+        permutes = isinstance(part, PermutationRepresentation) and part.signs is None
+        for block in invariant_coordinates(part):
+            entries = np.ones(1) if permutes else _monomial_entries(restriction(part, block))
+            found.append((coordinates[block], entries))
+    return found
 
 
 def _monomial_entries(rho: Representation) -> np.ndarray | None:
@@ -69,51 +63,24 @@ def _monomial_entries(rho: Representation) -> np.ndarray | None:
     return np.unique(np.where(near_one, np.sign(entries), entries.round(9)))
 
 
+@torch.no_grad()
 @torch.random.fork_rng(devices=[])
 def check_commutes(function: Elementwise, features: FeatureSpace) -> None:
     """Raise `ModelError` unless a function of each coordinate commutes with the group.
 
     It is tried on numbers, with its parameters drawn anew; constants are refused too.
     """
-    try:
-        _check_tried(function, features)
-    except ModelError as error:
-        instead = _INSTEAD.get(title(function).rstrip("123d"))
-        raise ModelError(f"{error}; take {instead} in its place" if instead else error) from error
-
-
-def _check_tried(function: Elementwise, features: FeatureSpace) -> None:
     entries = _monomial_entries(features.representation)
     for trial in _trials(function):
-        _check_elementwise(trial, function, features)
-        x = _numbers()
-        y = trial(x.clone())
-        if (y == y[0]).all():
-            raise ModelError(
-                f"{title(function)} is {float(y[0]) + 0:.3g} for all numbers, so that nothing "
-                "after it could depend on the input"
-            )
-        if entries is None:
-            if not _close(y, x * trial(torch.ones_like(x))):
-                raise ModelError(
-                    f"{title(function)} does not commute with {features}: the group mixes "
-                    "coordinates there, as rotations of vectors do; use NormActivation or "
-                    "GatedActivation, or activation_for"
-                )
-            continue
-        for entry in entries[entries != 1.0]:
-            if not _close(trial(entry * x), entry * y):
-                raise ModelError(
-                    f"{title(function)} does not commute with {features}: the group multiplies "
-                    f"coordinates by {entry:.3g} there, and f({entry:.3g} x) is not "
-                    f"{entry:.3g} f(x); use "
-                    + ("an odd function such as Tanh, " if entry == -1.0 else "NormActivation, ")
-                    + "or activation_for"
-                )
+        fault = _why_not_elementwise(trial, features) or _why_not(trial, features, entries)
+        if fault is not None:
+            instead = _INSTEAD.get(title(function).rstrip("123d"))
+            instead = f"; take {instead} in its place" if instead else ""
+            raise ModelError(f"{title(function)} {fault}{instead}")
 
 
-def _check_elementwise(trial: Elementwise, function: Elementwise, features: FeatureSpace) -> None:
-    """One function of one number, on whatever place of the tensor it stands."""
+def _why_not_elementwise(trial: Elementwise, features: FeatureSpace) -> str | None:
+    """Why it is not one function of one number, on whatever place of the tensor it stands."""
     generator = torch.Generator().manual_seed(0)
     shape = features.dimension, *range(5, 5 - features.axes, -1)
     rows = max(8, 1024 // math.prod(shape))  # many, as dropout may be rare
@@ -128,17 +95,41 @@ def _check_elementwise(trial: Elementwise, function: Elementwise, features: Feat
         same = y.shape == x.shape and all(_close(y, other) for other in others)
         same = same and _close(trial(x[:3, :1].clone()), y[:3, :1])
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        raise ModelError(
-            f"{title(function)} cannot act on each coordinate of {features}: {error}"
-        ) from error
+        return f"cannot act on each coordinate of {features}: {error}"
     if not same:
-        raise ModelError(
-            f"{title(function)} does not commute with {features}: it is not one function of each "
-            "coordinate alone (it mixes them, treats them differently, or is random)"
+        return (
+            f"does not commute with {features}: it is not one function of each coordinate alone "
+            "(it mixes them, treats them differently, or is random)"
         )
+    return None
 
 
-def _trials(function: Elementwise) -> list[Elementwise]:
+def _why_not(trial: Elementwise, features: FeatureSpace, entries: np.ndarray | None) -> str | None:
+    """Why a function of one number does not commute with a group of such entries."""
+    x = _numbers()
+    y = trial(x.clone())
+    if (y == y[0]).all():
+        return (
+            f"is {float(y[0]) + 0:.3g} for all numbers, so that nothing after it could depend on "
+            "the input"
+        )
+    if entries is None and not _close(y, x * trial(torch.ones_like(x))):
+        return (
+            f"does not commute with {features}: the group mixes coordinates there, as rotations of "
+            "vectors do; use NormActivation or GatedActivation, or activation_for"
+        )
+    for entry in () if entries is None else entries[entries != 1.0]:
+        if not _close(trial(entry * x), entry * y):
+            use = "an odd function such as Tanh" if entry == -1.0 else "NormActivation"
+            return (
+                f"does not commute with {features}: the group multiplies coordinates by "
+                f"{entry:.3g} there, and f({entry:.3g} x) is not {entry:.3g} f(x); use {use}, or "
+                "activation_for"
+            )
+    return None
+
+
+def _trials(function: Elementwise) -> Sequence[Elementwise]:
     """The function, and where it has parameters, the same with others: training changes them."""
     if not isinstance(function, nn.Module):
         return [function]
@@ -149,7 +140,7 @@ def _trials(function: Elementwise) -> list[Elementwise]:
         for trial in trials[1:]:
             for parameter in trial.parameters():
                 parameter.uniform_(-2, 2, generator=generator)
-    return [_without_gradients(trial) for trial in trials]
+    return trials
 
 
 def keeps_signs_and_scale(function: Elementwise) -> tuple[bool, bool]:
@@ -160,15 +151,6 @@ def keeps_signs_and_scale(function: Elementwise) -> tuple[bool, bool]:
         for factor in (-1.0, 2.0)
     )
     return odd, homogeneous
-
-
-def _without_gradients(module: nn.Module) -> Elementwise:
-    def apply(x: Tensor) -> Tensor:
-        with torch.no_grad():
-            result: Tensor = module(x)
-        return result
-
-    return apply
 
 
 def _numbers() -> Tensor:

@@ -21,7 +21,6 @@ from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.init import variance_preserving_
 from equibasis.nn.interface import FeatureSpace, basis_of, shown
 from equibasis.nn.reach import Reach, check_reach
-from equibasis.nn.remembered import remembered
 from equibasis.nn.tracing import without_autocast
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.windows import fibre_of, on_axes, on_fibre
@@ -153,13 +152,10 @@ class Convolution(IdentifiedWeights):
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """The kernels: maps from a window of X to Y at a point."""
-        space = self.basis.space
-        ends = FeatureSpace.input_of(space), FeatureSpace.output_of(space)
         size = "x".join(map(str, self.kernel_size))
-        rest = f"kernel {size}, rank {self.basis.rank}" + (
-            f", {self.groups} groups" if self.groups > 1 else ""
-        )
-        return type(self).__name__, ends, rest
+        groups = f", {self.groups} groups" if self.groups > 1 else ""
+        rest = f"kernel {size}, rank {self.basis.rank}{groups}"
+        return type(self).__name__, FeatureSpace.ends_of(self.basis.space), rest
 
     def _padding(self, given: Padding) -> tuple[int, ...]:
         if isinstance(given, str) and given == "valid":
@@ -270,7 +266,6 @@ class EquivariantConvTranspose3d(Convolution):
     transposed = True
 
 
-@remembered
 def _ends(basis: Basis) -> tuple[tuple[int, ...], FeatureSpace, FeatureSpace]:
     """The size of the kernels, and the fields at both ends."""
     space = basis.space
@@ -287,12 +282,6 @@ def _ends(basis: Basis) -> tuple[tuple[int, ...], FeatureSpace, FeatureSpace]:
     return size, here.on_grid(len(size), turns), there.on_grid(len(size), turns)
 
 
-@remembered
-def _invariants(basis: Basis) -> Basis:
-    """The invariants of what the other field has at a point."""
-    return FeatureSpace.output_of(basis.space).invariants
-
-
 def _channel_reach(basis: Basis, groups: int, points: int) -> Reach:
     """Which channels of the output depend on the input, and which of the input count."""
     reach = Reach.of_basis(basis)
@@ -305,12 +294,10 @@ def _bias(
 ) -> InvariantBias:
     if bias is None:
         return InvariantBias(basis, None)
+    vectors = codomain.at_a_point
     if isinstance(bias, str) and bias == "invariant":
-        of_one = codomain.dimension == basis.space.k
-        bias = _invariants(basis) if of_one else codomain.at_a_point.invariants
+        bias = vectors.invariants
     if not isinstance(bias, Basis):
         raise ModelError(f"bias {shown(bias)}: give 'invariant', an invariant basis or None")
-    codomain.at_a_point.check_same(
-        FeatureSpace.output_of(bias.space), "the layer gives", "the bias is of"
-    )
+    vectors.check_same(FeatureSpace.output_of(bias.space), "the layer gives", "the bias is of")
     return InvariantBias(bias, bias)

@@ -41,13 +41,24 @@ _LONG = 1e4
 _Run: TypeAlias = Callable[[Tensor], Tensor]
 
 
-def check_network(network: Any, layers: Sequence[Any], said: Reach | None = None) -> Reach:
+def check_network(network: Any, layers: Sequence[Any]) -> Reach:
     """`check_reach` of layers one after the other, which are a network."""
     reach, last = network_reach(layers)
     linear = isinstance(last, EquivariantLinear | Convolution | OrbitMeanPool)
     way_out = WAY_OUT if linear else "it makes a constant of what comes before it, so leave it out"
     why = f"nothing of the input gets past {name_of(last)}"
+    said = Reach(_said(layers[::-1], "outputs"), _said(layers, "inputs"))
     return check_reach(network, reach, said, why, way_out)
+
+
+def _said(layers: Sequence[Any], side: str) -> Any:
+    """What the first of the layers, beyond activations, said of itself when it was built."""
+    for layer in layers:
+        if hasattr(layer, "reach"):
+            return getattr(layer.reach, side)
+        if layer.domain.dimension != layer.codomain.dimension:
+            break
+    return True
 
 
 def network_reach(layers: Sequence[Any]) -> tuple[Reach, Any]:

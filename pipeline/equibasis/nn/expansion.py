@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from equibasis.errors import ModelError
-from equibasis.linalg.columns import OrbitColumns
 from equibasis.linalg.memory import refuse_beyond_memory
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.solvers.basis import Basis
@@ -48,9 +47,7 @@ class BasisExpansion(ExactBuffers):
         self.dimension, self.rank = basis.space.dimension, basis.rank
         self.tables: list[tuple[int, int, int, int]] = []  # start, length and shape of coefficients
         if basis.of_orbits:
-            columns = basis.columns
-            assert isinstance(columns, OrbitColumns)
-            column, factors = _labels_and_factors(columns)
+            column, factors = _labels_and_factors(*basis.columns)
         else:
             column, factors = self._by_tables(basis)
         self.register_exact("columns", _index(column))
@@ -109,15 +106,13 @@ class BasisExpansion(ExactBuffers):
         return f"{self.rank} -> {self.dimension}"
 
 
-def _labels_and_factors(columns: OrbitColumns) -> tuple[np.ndarray, np.ndarray | None]:
+def _labels_and_factors(
+    labels: np.ndarray, signs: np.ndarray
+) -> tuple[np.ndarray, np.ndarray | None]:
     """The column of each row, and ±1 or 0 where there is none; ``None`` where all are 1."""
-    kept = columns.labels >= 0
-    if kept.all() and columns.signs is None:
-        return columns.labels, None
-    factors = kept.astype(np.float64)
-    if columns.signs is not None:
-        factors *= columns.signs
-    return np.where(kept, columns.labels, 0), factors
+    if labels.min() >= 0 and signs.min() > 0:
+        return labels, None
+    return np.maximum(labels, 0), np.where(labels < 0, 0, signs).astype(np.float64)
 
 
 def _index(array: np.ndarray) -> np.ndarray:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, TypeAlias
 
-import numpy as np
+import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from equibasis.errors import ModelError
 from equibasis.nn.border import check_vectors, number_of
-from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.grids import check_axes_alike, check_centred, sizes_of, turned_axes
 from equibasis.nn.identity import IdentifiedWeights
 from equibasis.nn.interface import FeatureSpace, features_of
+from equibasis.nn.metric import InvariantBlocks
 from equibasis.solvers.basis import Basis
-from equibasis.symmetry.assembled import product
-from equibasis.symmetry.constructions import invariant_coordinates, part_numbers
+from equibasis.symmetry.assembled import tensor_product
 from equibasis.symmetry.windows import turned_points, window
 
 Sizes: TypeAlias = int | Sequence[int]
@@ -130,26 +130,17 @@ class OrbitMaxPool(IdentifiedWeights):
         super().__init__()
         self.domain = space = features_of(features, "OrbitMaxPool")
         _check_permutes(space, "OrbitMaxPool", "NormPool")
-        orbits = invariant_coordinates(space.representation)
-        self.codomain = space.scalars(len(orbits))
-        longest = max(map(len, orbits))
-        # Short orbits are padded with their own first coordinates, which changes no maximum.
-        members = np.stack([np.resize(orbit, longest) for orbit in orbits])
-        self.consecutive = np.array_equal(members.ravel(), np.arange(space.dimension))
-        self.register_exact("members", members.ravel())
-        self.orbits, self.longest = len(orbits), longest
+        self.orbits = InvariantBlocks(space)
+        self.codomain = space.scalars(self.orbits.blocks)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., r)."""
         check_vectors(self, x)
-        channels = self.domain.channels
-        if not self.consecutive:
-            x = x.index_select(channels, self.get_buffer("members"))
-        return x.unflatten(channels, (self.orbits, self.longest)).amax(dim=channels)
+        return self.orbits.reduced(torch.amax, x)
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
         """The orbits in their order, which the weights after it take."""
-        return "OrbitMaxPool", (self.domain,), f"{self.orbits} orbits"
+        return "OrbitMaxPool", (self.domain,), f"{self.orbits.blocks} orbits"
 
 
 class FieldUpsample(nn.Module):
@@ -190,16 +181,11 @@ class FieldUpsample(nn.Module):
     def forward(self, x: Any) -> Tensor:
         """``(batch, n, *grid)`` -> ``(batch, n, *grid')``."""
         check_vectors(self, x, batches=1)
-        axes = self.domain.axes
-        if self.mode == "nearest":  # functional.interpolate rounds, for scales such as 41
-            for axis, count in zip(range(-axes, 0), self.scale, strict=True):
-                x = x.repeat_interleave(count, dim=axis)
-            return x
-        batch = isinstance(x, fx.Proxy) or x.ndim > axes + 1
+        batch = isinstance(x, fx.Proxy) or x.ndim > self.domain.axes + 1
         factors = [float(count) for count in self.scale]
-        y = functional.interpolate(
-            x if batch else x[None], scale_factor=factors, mode=self.mode, align_corners=False
-        )
+        # Torch's plain "nearest" takes points at their edges, and rounds, for scales such as 41.
+        mode = "nearest-exact" if self.mode == "nearest" else self.mode
+        y = functional.interpolate(x if batch else x[None], scale_factor=factors, mode=mode)
         return y if batch else y[0]
 
     def extra_repr(self) -> str:
@@ -207,7 +193,7 @@ class FieldUpsample(nn.Module):
         return f"scale={self.scale}, mode={self.mode!r}"
 
 
-class FieldDropout(ExactBuffers):
+class FieldDropout(nn.Module):
     """Dropout of invariant blocks: in training each is 0 with probability p, else times 1/(1 - p).
 
     A block is a set of channels that the group keeps apart, over the whole grid: all of one
@@ -227,15 +213,11 @@ class FieldDropout(ExactBuffers):
         If p is no such number.
     """
 
-    block: Tensor
-
     def __init__(self, features: FeatureSpace | Basis, p: float = 0.5) -> None:
         super().__init__()
         self.domain = self.codomain = features_of(features, "FieldDropout")
         self.p = number_of(p, "p", most=1.0)
-        parts = invariant_coordinates(self.domain.representation)
-        self.blocks = len(parts)
-        self.register_exact("block", part_numbers(parts))
+        self.parts = InvariantBlocks(self.domain)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(..., n, *grid)`` -> the same shape."""
@@ -243,12 +225,12 @@ class FieldDropout(ExactBuffers):
         if not self.training or not self.p:
             return x
         samples = x.shape[: x.ndim + self.domain.channels]
-        kept = functional.dropout(x.new_ones(*samples, self.blocks), self.p)
-        return x * self.domain.along_channels(kept.index_select(-1, self.block))
+        shape = *samples, self.parts.blocks, *(1,) * self.domain.axes
+        return x * self.parts.spread(functional.dropout(x.new_ones(shape), self.p))
 
     def extra_repr(self) -> str:
         """Space, blocks and p, for ``repr``."""
-        return f"{self.domain}, {self.blocks} blocks, p={self.p}"
+        return f"{self.domain}, {self.parts.blocks} blocks, p={self.p}"
 
 
 class FieldsToVectors(nn.Module):
@@ -282,10 +264,9 @@ class FieldsToVectors(nn.Module):
                 "give the domain or codomain of a convolution with larger ones"
             )
         check_axes_alike(fields, name, self.size)
-        rho = product(fields.representation, turned_points(fields.turns, self.size))
-        self.codomain = FeatureSpace(
-            fields.group, fields.elements, window(fields.space, self.size), rho, fields.complete
-        )
+        rho = tensor_product(fields.representation, turned_points(fields.turns, self.size))
+        space = window(fields.space, self.size)
+        self.codomain = replace(fields.at_a_point, space=space, representation=rho)
 
     def forward(self, x: Any) -> Tensor:
         """``(..., n, *grid)`` -> (..., n·N)."""

@@ -12,7 +12,7 @@ from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.gather import Orbits
 from equibasis.nn.tracing import autocasts, with_adjoint
 from equibasis.solvers.basis import Basis
-from equibasis.symmetry.isotypic import Torus
+from equibasis.symmetry.irreps import Torus
 from equibasis.symmetry.summands import Summand
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import sparse
 from torch import Tensor, nn
 
 from equibasis.errors import ModelError
@@ -176,21 +175,16 @@ def _readable(identity: str) -> str:
 
 
 def _elements(*representations: Representation) -> list[bytes]:
-    """A hash of each element: of what it does on all the spaces."""
+    """A hash of each element: of what it does on all the spaces, the same on every machine."""
     found = []
     for matrices in zip(*(rho.moves() for rho in representations), strict=True):
         digest = hashlib.sha256()
         for matrix in matrices:
-            for part in _rounded(matrix):
-                digest.update(part.astype("<i8").tobytes())
+            entries = matrix.tocoo()
+            values = np.rint(entries.data * _PRECISION + _OFFSET)
+            order = np.lexsort((entries.col, entries.row))
+            order = order[values[order] != 0]
+            for part in (entries.row, entries.col, values):
+                digest.update(part[order].astype("<i8").tobytes())
         found.append(digest.digest())
     return found
-
-
-def _rounded(matrix: sparse.csr_array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows, columns and values of a matrix as whole numbers, the same on every machine."""
-    entries = matrix.tocoo()
-    values = np.rint(entries.data * _PRECISION + _OFFSET)
-    order = np.lexsort((entries.col, entries.row))
-    order = order[values[order] != 0]
-    return entries.row[order], entries.col[order], values[order]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from typing import Protocol, runtime_checkable
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -13,15 +14,16 @@ from equibasis.errors import ModelError
 from equibasis.linalg.numbers import whole_number
 from equibasis.nn.border import number_of
 from equibasis.nn.interface import shown
-from equibasis.nn.remembered import remembered
 from equibasis.nn.schur import block_transforms
 from equibasis.solvers.basis import Basis
 from equibasis.solvers.blocks import Block
-from equibasis.symmetry.irreps import Decomposition
-from equibasis.symmetry.isotypic import isotypic
+from equibasis.symmetry.irreps import Decomposition, isotypic
 
 # Numbers that an activation is tried on to find its gain: their scatter is below a percent.
 _SAMPLES = 2**17
+
+# Kept as long as the basis that they are of, which they do not refer to.
+_MIXINGS: WeakKeyDictionary[Basis, list[np.ndarray]] = WeakKeyDictionary()
 
 
 @runtime_checkable
@@ -81,16 +83,17 @@ def whiten_(layer: LinearLayer) -> None:
             part.copy_(part @ torch.from_numpy(mixed).to(part))
 
 
-@remembered
 def _mixings(basis: Basis) -> list[np.ndarray]:
-    """For each block the matrix (r, r) that whitens its coefficients."""
-    orthogonal = all(rho.is_orthogonal for rho in basis.space.types.representations)
-    found = isotypic(basis.space) if orthogonal else None
-    return [
-        _as_whole(basis, block) if found is None else _by_irreps(basis, block, found)
-        for block in basis.blocks
-        if block.rank
-    ]
+    """For each block the matrix (r, r) that whitens its coefficients; made once for each basis."""
+    if basis not in _MIXINGS:
+        orthogonal = all(rho.is_orthogonal for rho in basis.space.types.representations)
+        found = isotypic(basis.space) if orthogonal else None
+        _MIXINGS[basis] = [
+            _as_whole(basis, block) if found is None else _by_irreps(basis, block, found)
+            for block in basis.blocks
+            if block.rank
+        ]
+    return _MIXINGS[basis]
 
 
 def _parts(basis: Basis, coefficients: Tensor) -> list[tuple[Block, Tensor]]:
@@ -104,28 +107,18 @@ def _parts(basis: Basis, coefficients: Tensor) -> list[tuple[Block, Tensor]]:
 
 def _by_irreps(basis: Basis, block: Block, found: Decomposition) -> np.ndarray:
     """White noise (r,) -> coefficients (r,), by the entries of each irrep."""
-    types = basis.space.types
-    of_inputs = found.multiplicities[[each.type for each in types.input]]
-    shared = np.atleast_1d((of_inputs > 0).any(axis=0))
-    target, sides = block.output.type, (block.output.type, block.input.type)
-    occurs = np.array(
-        [all(found.multiplicities[each, n] for each in sides) for n in range(len(shared))]
-    )
-    scales = []
-    for number in np.flatnonzero(occurs):
-        delta = found.irreps[number].dimension
-        inputs = sum(
-            each.multiplicity * found.multiplicities[each.type, number] for each in types.input
-        )
-        entries = delta * math.prod(found.multiplicities[each, number] for each in sides)
-        scales.append(np.full(entries, 1 / math.sqrt(inputs * delta)))
-    rows = [
-        terms.reshape(-1, block.table.rank) for terms in block_transforms(block, found).values()
+    inputs = basis.space.types.input
+    times = sum(each.multiplicity * found.multiplicities[each.type] for each in inputs)
+    transforms = block_transforms(block, found)
+    rows = [terms.reshape(-1, block.table.rank) for terms in transforms.values()]
+    scales = [
+        np.full(len(entries), 1 / math.sqrt(times[number] * found.irreps[number].dimension))
+        for number, entries in zip(transforms, rows, strict=True)
     ]
     reached = sum(
-        irrep.degree * irrep.dimension * found.multiplicities[target, number]
+        irrep.degree * irrep.dimension * found.multiplicities[block.output.type, number]
         for number, irrep in enumerate(found.irreps)
-        if shared[number]
+        if times[number]
     )
     scale = math.sqrt(block.output.dimension / reached) * np.concatenate(scales)
     # As many entries as coefficients, by Schur's lemma.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -12,7 +13,7 @@ from equibasis.errors import ModelError
 from equibasis.linalg.numbers import whole_number
 from equibasis.solvers import solve_space
 from equibasis.solvers.basis import Basis
-from equibasis.symmetry.assembled import direct_sum, product
+from equibasis.symmetry.assembled import direct_sum, tensor_product
 from equibasis.symmetry.constructions import invariant_coordinates, restriction, same_representation
 from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.representations import PermutationRepresentation, Representation
@@ -71,6 +72,11 @@ class FeatureSpace:
         group = space.group, space.elements
         return cls(*group, space.output_space, space.output, space.complete, space.continuous)
 
+    @classmethod
+    def ends_of(cls, space: HomSpace) -> tuple[FeatureSpace, FeatureSpace]:
+        """X and Y."""
+        return cls.input_of(space), cls.output_of(space)
+
     def maps_to(self, other: FeatureSpace) -> HomSpace:
         """Hom_G of this space and another of the same group."""
         return HomSpace(
@@ -84,7 +90,7 @@ class FeatureSpace:
             continuous=self.continuous,
         )
 
-    @property
+    @cached_property
     def invariants(self) -> Basis:
         """The invariant vectors of the space, solved for."""
         return solve_space(self.scalars(1).maps_to(self))
@@ -93,7 +99,7 @@ class FeatureSpace:
         """Fields of these vectors."""
         return replace(self, axes=axes, turns=turns)
 
-    @property
+    @cached_property
     def at_a_point(self) -> FeatureSpace:
         """The vectors that fields have at each point."""
         return self.on_grid(0, None)
@@ -157,7 +163,7 @@ class FeatureSpace:
     def __mul__(self, other: FeatureSpace) -> FeatureSpace:
         """The tensor product of two spaces of one group, the second's coordinates fastest."""
         self._check_alike(other, "product")
-        rho = product(self.representation, other.representation)
+        rho = tensor_product(self.representation, other.representation)
         return replace(self, space=self.space * other.space, representation=rho)
 
     def _check_alike(self, other: FeatureSpace, what: str) -> None:

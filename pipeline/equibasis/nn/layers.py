@@ -24,7 +24,7 @@ from equibasis.nn.schur import SchurMap
 from equibasis.nn.tracing import without_autocast
 from equibasis.solvers import solve_space
 from equibasis.solvers.basis import Basis
-from equibasis.symmetry.isotypic import LONGEST_ORBIT, MOST_TYPES, isotypic, torus
+from equibasis.symmetry.irreps import LONGEST_ORBIT, MOST_TYPES, isotypic, torus
 from equibasis.symmetry.representations import PermutationRepresentation, Representation
 
 Start: TypeAlias = Literal["reference", "variance"]

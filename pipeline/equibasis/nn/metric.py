@@ -22,36 +22,33 @@ class NoLengthError(ModelError):
     """A group keeps no length on a space, as it is not compact there."""
 
 
-class InvariantMetric(ExactBuffers):
-    """|x_b|² = (Cx)_bᵀ(Cx)_b for each block b of coordinates, with |ρ(g) x|_b = |x|_b.
-
-    The blocks are the finest invariant sets of coordinates. C = 1 where ρ is orthogonal; else
-    CᵀC = M, the mean of ρ(g)ᵀρ(g) over the group (Weyl's unitarian trick), scaled to trace n.
+class InvariantBlocks(ExactBuffers):
+    """The finest sets of coordinates that a group keeps apart: orbits, vectors, summands.
 
     Parameters
     ----------
     features
         The space, or fields: then all is at each point, (..., n, *grid) wherever (..., n) is said.
 
-    Raises
-    ------
-    NoLengthError
-        If the group keeps no length.
+    Attributes
+    ----------
+    blocks
+        How many there are.
+    counts
+        (size, number of blocks of it), ascending: blocks of one size are reduced together.
     """
 
     block: Tensor
     sizes: Tensor
     by_size: Tensor
     place: Tensor
-    factor: Tensor | None
 
     def __init__(self, features: FeatureSpace) -> None:
         super().__init__()
         parts = invariant_coordinates(features.representation)
         sizes = np.array([len(part) for part in parts])
         order = np.argsort(sizes, kind="stable")
-        self.features, self.dimension, self.blocks = features, features.dimension, len(parts)
-        # (size, number of blocks of it), ascending: blocks of one size are added up together.
+        self.features, self.blocks = features, len(parts)
         self.counts = [(int(size), int((sizes == size).sum())) for size in np.unique(sizes)]
         by_size = np.concatenate([parts[number] for number in order])
         self.register_exact("block", part_numbers(parts))
@@ -59,6 +56,40 @@ class InvariantMetric(ExactBuffers):
         self.in_order = np.array_equal(by_size, np.arange(features.dimension))
         self.register_exact("by_size", by_size)
         self.register_exact("place", np.argsort(order))
+
+    def reduced(self, reduce: Callable[..., Tensor], x: Tensor) -> Tensor:
+        """(..., n) -> (..., blocks): what ``reduce`` makes of the coordinates of each block.
+
+        One alone stays as it is: PyTorch 2.8 exports no `vector_norm` of that.
+        """
+        axis = self.features.channels
+        by_size = x if self.in_order else x.index_select(axis, self.by_size)
+        reduced, start = [], 0
+        for size, count in self.counts:
+            part = by_size.narrow(axis, start, size * count)
+            if size > 1:
+                part = reduce(part.unflatten(axis, (count, size)), dim=axis)
+            reduced.append(part)
+            start += size * count
+        by_block = torch.cat(reduced, dim=axis)
+        return by_block if self.in_order else by_block.index_select(axis, self.place)
+
+    def spread(self, values: Tensor) -> Tensor:
+        """(..., blocks) -> (..., n): each block's value at each of its coordinates."""
+        return values.index_select(self.features.channels, self.block)
+
+
+class InvariantMetric(InvariantBlocks):
+    """|x_b|² = (Cx)_bᵀ(Cx)_b for each block b of coordinates, with |ρ(g) x|_b = |x|_b.
+
+    C = 1 where ρ is orthogonal; else CᵀC = M, the mean of ρ(g)ᵀρ(g) over the group (Weyl's
+    unitarian trick), scaled to trace n. Raises `NoLengthError` if the group keeps no length.
+    """
+
+    factor: Tensor | None
+
+    def __init__(self, features: FeatureSpace) -> None:
+        super().__init__(features)
         self.gram = _invariant_gram(features)
         self.register_exact(
             "factor", None if self.gram is None else np.linalg.cholesky(self.gram).T
@@ -74,39 +105,11 @@ class InvariantMetric(ExactBuffers):
     def squares(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., blocks): |x_b|²."""
         z = self.straightened(x)
-        return self.sums(z * z)
-
-    def sums(self, x: Tensor) -> Tensor:
-        """(..., n) -> (..., blocks): the sum of each block's coordinates."""
-        return self._by_block(torch.sum, lambda alone: alone, x)
+        return self.reduced(torch.sum, z * z)
 
     def norms(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., blocks): |x_b|, whose gradient at 0 is 0."""
-        return self._by_block(torch.linalg.vector_norm, torch.abs, self.straightened(x))
-
-    def _by_block(
-        self, reduce: Callable[..., Tensor], single: Callable[[Tensor], Tensor], x: Tensor
-    ) -> Tensor:
-        """(..., n) -> (..., blocks): what ``reduce`` makes of each block's coordinates.
-
-        Where there is one, ``single`` does: PyTorch 2.8 exports no `vector_norm` of that.
-        """
-        axis = self.features.channels
-        by_size = x if self.in_order else x.index_select(axis, self.by_size)
-        reduced, start = [], 0
-        for size, count in self.counts:
-            part = by_size.narrow(axis, start, size * count)
-            if size == 1:
-                reduced.append(single(part))
-            else:
-                reduced.append(reduce(part.unflatten(axis, (count, size)), dim=axis))
-            start += size * count
-        by_block = torch.cat(reduced, dim=axis)
-        return by_block if self.in_order else by_block.index_select(axis, self.place)
-
-    def spread(self, values: Tensor) -> Tensor:
-        """(..., blocks) -> (..., n): each block's value at each of its coordinates."""
-        return values.index_select(self.features.channels, self.block)
+        return self.reduced(torch.linalg.vector_norm, self.straightened(x)).abs()
 
 
 def _invariant_gram(features: FeatureSpace) -> np.ndarray | None:

@@ -7,7 +7,7 @@ import functools
 import itertools
 import operator
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from torch import Tensor, nn
@@ -32,7 +32,6 @@ from equibasis.nn.interface import EquivariantMap, FeatureSpace, shown
 from equibasis.nn.layers import EquivariantCombine, EquivariantLinear
 from equibasis.nn.normalization import EquivariantBatchNorm, EquivariantLayerNorm
 from equibasis.nn.pooling import OnInvariants
-from equibasis.nn.reach import Reach
 from equibasis.solvers import problem
 from equibasis.solvers.basis import Basis
 from equibasis.symmetry.group import Group
@@ -101,7 +100,7 @@ class EquivariantSequential(nn.Module):
             if here.axes and here.turns is None:  # of kernels of one point
                 here = here.on_grid(here.axes, known)
         self.codomain = here
-        self.reach = check_network(self, self.steps, _said(self.steps))
+        self.reach = check_network(self, self.steps)
 
     @property
     def steps(self) -> list[Any]:
@@ -125,20 +124,6 @@ class EquivariantSequential(nn.Module):
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
         check_all_weights(self, state_dict, prefix)  # before any of them is loaded
         super()._load_from_state_dict(state_dict, prefix, *rest)
-
-
-def _said(layers: Sequence[Any]) -> Reach:
-    """What the layers at both ends, beyond activations, said of themselves when they were built."""
-
-    def of_end(layers: Iterable[Any], side: str) -> Any:
-        for layer in layers:
-            if hasattr(layer, "reach"):
-                return getattr(layer.reach, side)
-            if layer.domain.dimension != layer.codomain.dimension:
-                break
-        return True
-
-    return Reach(of_end(reversed(layers), "outputs"), of_end(layers, "inputs"))
 
 
 class EquivariantMLP(EquivariantSequential):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +18,14 @@ from equibasis.errors import ModelError
 from equibasis.nn.interface import FeatureSpace
 from equibasis.solvers.basis import Basis
 from equibasis.solvers.tables import OrbitTable
-from equibasis.symmetry.spaces import Dual, Grid, Power, Product, Space, Sum, copies
+from equibasis.symmetry.spaces import Space, Sum, copies, shape_where
 
 # Entries of an orthonormal basis below this are rounding.
 _NEGLIGIBLE = 1e-9
 
-_VECTORS = ("vector", "pseudovector")
+# Whose size is the number of axes, and that of elements.
+_VECTORS = ("V", "vector at a point", "pseudovector at a point")
+_REGULAR = ("regular", "regular at a point")
 
 # How many summands, and stretches of entries, a warning lists.
 _MOST_LISTED = 4
@@ -170,31 +171,13 @@ def _sizes(features: FeatureSpace) -> tuple[tuple[Space, ...], list[int]]:
     """
     space = features.space
     summands = space.summands if isinstance(space, Sum) else (space,)
-    known = {"scalar": 1, "pseudoscalar": 1}
-    if features.complete:
-        known["regular"] = len(features.elements)
+    known = dict.fromkeys(_REGULAR, len(features.elements)) if features.complete else {}
     for axes in range(1, features.dimension + 1):
-        known |= dict.fromkeys(("V", *_VECTORS), axes)
-        try:
-            of_kind = {kind: _size(kind, known) for kind in set(summands)}
-        except KeyError:  # a representation that only the group knows
+        known |= dict.fromkeys(_VECTORS, axes)
+        shapes = {each: shape_where(each, known) for each in set(summands)}
+        if None in shapes.values():  # a representation that only the group knows
             break
-        sizes = [of_kind[each] for each in summands]
+        sizes = [math.prod(shapes[each] or ()) for each in summands]
         if sum(sizes) == features.dimension:
             return summands, sizes
     return (space,), [features.dimension]
-
-
-def _size(space: Space, known: Mapping[str, int]) -> int:
-    """The dimension of a space, from those of representations by name and of fields at a point."""
-    if isinstance(space, Grid):
-        of_grid = space.field in _VECTORS and space.shape
-        return space.points * (len(space.shape) if of_grid else known[space.field])
-    if isinstance(space, Power):
-        size = _size(space.space, known)
-        return math.comb(size + space.exponent - 1 if space.symmetric else size, space.exponent)
-    if isinstance(space, Sum):
-        return sum(_size(part, known) for part in space.summands)
-    if isinstance(space, Product):
-        return math.prod(_size(factor, known) for factor in space.factors)
-    return _size(space.space, known) if isinstance(space, Dual) else known[str(space)]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from equibasis.nn.buffers import ExactBuffers
-from equibasis.nn.gather import IsotypicRows
-from equibasis.nn.tracing import with_adjoint
+from equibasis.nn.gather import IsotypicRows, flat_products
+from equibasis.nn.tracing import autocasts, is_plain, with_adjoint
 from equibasis.solvers.basis import Basis
 from equibasis.solvers.blocks import Block
 from equibasis.solvers.tables import MatrixTable
@@ -31,7 +32,7 @@ class SchurMap(ExactBuffers):
     Parameters
     ----------
     basis
-        Of Hom_G(X, Y).
+        Of Hom_G(X, Y), of rank 1 or more.
     found
         Its types in bases by irreps.
 
@@ -72,15 +73,21 @@ class SchurMap(ExactBuffers):
             )
             for each in alike
         ]
-        self.sizes = [p * m * n for p, m, n, _ in self.products]
-        starts = np.cumsum([0, *self.sizes])
-        self.blocks: list[tuple[int, int, list[_Place]]] = []  # d c and r of coefficients
+        # Each pair of types gives rows, p times those of all maps between two irreps' copies; the
+        # matrices of all products, one after the other, are these in another order.
+        order = np.empty(sum(p * m * n for p, m, n, _ in self.products), dtype=np.int64)
+        matrices, start = list[np.ndarray](), 0
+        for p, m, n, _ in self.products:
+            matrices.append(order[start : start + p * m * n].reshape(p, m, n))
+            start += p * m * n
+        self.blocks: list[tuple[int, int, int]] = []  # d c, r, and how many rows
+        start = 0
         for number, block in enumerate(basis.blocks):
             b, a = divmod(number, len(types.input))
-            transforms, r = block_transforms(block, found), block.table.rank
+            transforms, rank = block_transforms(block, found), block.table.rank
             d, c = block.output.multiplicity, block.input.multiplicity
-            rows, places = [np.zeros((0, r))], list[_Place]()
-            for product, (first, *others) in enumerate(alike):
+            rows = [np.zeros((0, rank))]
+            for matrix, (first, *others) in zip(matrices, alike, strict=True):
                 if first in transforms:
                     mixed = np.concatenate(
                         [
@@ -88,22 +95,17 @@ class SchurMap(ExactBuffers):
                             for n in (first, *others)
                         ]
                     )
-                    _, m, n, _ = self.products[product]
-                    row, column = (
-                        outputs[:b, first] @ ds[:b],
-                        inputs[:a, first] @ cs[:a],
-                    )
-                    start = int(starts[product] + row * n + column)
-                    before = d * c * sum(map(len, rows))
-                    places.append(_place((*mixed.shape[:3], d, c), before, start, (m, n)))
-                    rows.append(mixed.reshape(-1, r))
+                    p, o, i, _ = mixed.shape
+                    places = start + np.arange(p * o * i * d * c).reshape(p, o, i, d, c)
+                    row, column = int(outputs[:b, first] @ ds[:b]), int(inputs[:a, first] @ cs[:a])
+                    matrix[:, row : row + o * d, column : column + i * c] = places.transpose(
+                        0, 1, 3, 2, 4
+                    ).reshape(p, o * d, i * c)
+                    start += places.size
+                    rows.append(mixed.reshape(-1, rank))
             self.register_exact(f"block{number}", np.concatenate(rows))
-            self.blocks.append((d * c, r, places))
-
-        # Of one pair whose irreps are once in X's type, they are in the order of their products.
-        self.in_order = len(self.blocks) == 1 and all(
-            shape[3] == 1 for _, _, places in self.blocks for shape, _, _ in places
-        )
+            self.blocks.append((d * c, rank, sum(map(len, rows))))
+        self.register_order("order", order)
 
     @property
     def multiplications(self) -> float:
@@ -113,68 +115,87 @@ class SchurMap(ExactBuffers):
 
     def forward(self, x: Tensor, coefficients: Tensor) -> Tensor:
         """(batch, m), (rank,) -> (batch, k)."""
-        batch = x.shape[0]
-        rows = with_adjoint(x, self.input.forward, self.input.adjoint)
+        if is_plain(x, coefficients) and not autocasts(x.device.type):
+            y: Tensor = _ByIrreps.apply(x, coefficients, self)
+            return y
+        return self.applied(*self.factors(x, coefficients))
+
+    def factors(self, x: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+        """The matrices of all products, and the rows that they act on."""
         weights = with_adjoint(coefficients, self.weights, self.coefficients)
-        parts = zip(
-            self.products,
-            weights.split(self.sizes),
-            rows.split([p * n * q for p, _, n, q in self.products]),
-            strict=True,
-        )
-        found = [
-            (w.view(p, m, n) @ part.view(p, n, q * batch)).view(p * m * q, batch)
-            for (p, m, n, q), w, part in parts
-        ]
-        rows = torch.cat(found) if found else rows
-        return with_adjoint(rows, self.output.adjoint, self.output.forward)
+        return weights, with_adjoint(x, self.input.forward, self.input.adjoint)
+
+    def applied(self, weights: Tensor, rows: Tensor) -> Tensor:
+        """Those products, and back from irreps: (batch, k)."""
+        pairs = zip(self._matrices(weights), self._inputs(rows), strict=True)
+        found = flat_products(pairs).view(self.output.height, rows.shape[1])
+        return with_adjoint(found, self.output.adjoint, self.output.forward)
+
+    def gradients(
+        self, weights: Tensor, rows: Tensor, gradient: Tensor, needed: Sequence[bool]
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Those of x and of the coefficients, as far as they are needed, from that of y."""
+        slopes = with_adjoint(gradient, self.output.forward, self.output.adjoint)
+        outputs = _split(slopes, [(p, m, q) for p, m, _, q in self.products])
+        of_x, of_coefficients = None, None
+        if needed[0]:
+            pairs = zip((each.mT for each in self._matrices(weights)), outputs, strict=True)
+            found = flat_products(pairs).view(self.input.height, rows.shape[1])
+            of_x = with_adjoint(found, self.input.adjoint, self.input.forward)
+        if needed[1]:
+            pairs = zip(outputs, (each.mT for each in self._inputs(rows)), strict=True)
+            of_coefficients = with_adjoint(flat_products(pairs), self.coefficients, self.weights)
+        return of_x, of_coefficients
+
+    def _matrices(self, weights: Tensor) -> list[Tensor]:
+        return _split(weights, [(p, m, n) for p, m, n, _ in self.products])
+
+    def _inputs(self, rows: Tensor) -> list[Tensor]:
+        return _split(rows, [(p, n, q) for p, _, n, q in self.products])
 
     def weights(self, coefficients: Tensor) -> Tensor:
         """(rank,) -> the matrices of all products, one after the other."""
-        weights = None if self.in_order else coefficients.new_empty(sum(self.sizes))
-        parts = coefficients.split([copies * r for copies, r, _ in self.blocks])
-        for number, (part, (copies, r, places)) in enumerate(zip(parts, self.blocks, strict=True)):
-            rows = self.cast(f"block{number}", part) @ part.view(copies, r).t()
-            if weights is None:
-                return rows.view(-1)
-            for shape, here, there in places:
-                weights.as_strided(shape, *there).copy_(rows.as_strided(shape, *here))
-        assert weights is not None  # in order is one pair alone
-        return weights
+        parts = coefficients.split([copies * rank for copies, rank, _ in self.blocks])
+        rows = flat_products(
+            (self.cast(f"block{number}", part), part.view(copies, rank).t())
+            for number, (part, (copies, rank, _)) in enumerate(zip(parts, self.blocks, strict=True))
+        )
+        return self.ordered("order", rows)
 
     def coefficients(self, weights: Tensor) -> Tensor:
         """The adjoint of `weights`."""
-        weights, found = weights.contiguous(), []
-        first = weights.storage_offset()
-        for number, (copies, _, places) in enumerate(self.blocks):
-            block = self.cast(f"block{number}", weights)
-            if self.in_order:
-                return (weights.view(len(block), copies).t() @ block).view(-1)
-            rows = weights.new_empty(len(block), copies)
-            for shape, here, there in places:
-                matrices = weights.as_strided(shape, there.strides, first + there.start)
-                rows.as_strided(shape, *here).copy_(matrices)
-            found.append((rows.t() @ block).view(-1))
-        return torch.cat(found)
+        rows = self.restored("order", weights)
+        parts = rows.split([height * copies for copies, _, height in self.blocks])
+        return flat_products(
+            (part.view(height, copies).t(), self.cast(f"block{number}", part))
+            for number, (part, (copies, _, height)) in enumerate(
+                zip(parts, self.blocks, strict=True)
+            )
+        )
 
 
-class _Strides(NamedTuple):
-    """Where in memory an array of known shape is."""
+class _ByIrreps(torch.autograd.Function):
+    """All of a layer as one operation: torch's records of many small ones take long beside it."""
 
-    strides: tuple[int, ...]
-    start: int
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, coefficients: Tensor, map_: SchurMap) -> Tensor:
+        factors = map_.factors(x, coefficients)
+        ctx.map = map_
+        ctx.save_for_backward(x, coefficients, *factors)
+        return map_.applied(*factors)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        x, coefficients, *factors = ctx.saved_tensors
+        if torch.is_grad_enabled():  # to be differentiated once more, as functions of these
+            factors = ctx.map.factors(x, coefficients)
+        return *ctx.map.gradients(*factors, gradient, ctx.needs_input_grad), None
 
 
-# The shape of what a pair of types has of a product; where that is among the rows of the pair, and
-# where among the matrices of all products.
-_Place: TypeAlias = tuple[tuple[int, ...], _Strides, _Strides]
-
-
-def _place(shape: tuple[int, ...], in_rows: int, in_all: int, matrix: tuple[int, int]) -> _Place:
-    """(p, o, i, d, c) rows of p irreps, o and i times in types of d and c copies, in (M, N)."""
-    (p, o, i, d, c), (m, n) = shape, matrix
-    here = _Strides((o * i * d * c, i * d * c, c, d * c, 1), in_rows)
-    return (p, o, d, i, c), here, _Strides((m * n, d * n, n, c, 1), in_all)
+def _split(rows: Tensor, shapes: Sequence[tuple[int, int, int]]) -> list[Tensor]:
+    """Parts of so many entries, or rows, each as (p, height, rest)."""
+    parts = rows.split([math.prod(shape) for shape in shapes])
+    return [part.view(*shape[:2], -1) for part, shape in zip(parts, shapes, strict=True)]
 
 
 class _Algebra(NamedTuple):

@@ -18,7 +18,7 @@ def with_adjoint(x: Tensor, function: Linear, adjoint: Linear) -> Tensor:
 
     Torch's own adjoint of a permutation, for one, adds up what it need not.
     """
-    if not is_plain(x):
+    if not torch.is_grad_enabled() or not is_plain(x):
         return function(x)
     y: Tensor = _Adjoint.apply(x, function, adjoint)
     return y
@@ -31,20 +31,17 @@ class _Adjoint(torch.autograd.Function):
         return function(x)
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
-        return with_adjoint(tangent, ctx.function, ctx.adjoint)
-
-    @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         return with_adjoint(gradient, ctx.adjoint, ctx.function), None, None
 
 
 def is_plain(*tensors: Tensor) -> bool:
-    """Whether tensors are numbers in memory, not part of a trace or of `torch.func`."""
+    """Whether tensors are numbers in memory: no trace, nothing of `torch.func`, no tangents."""
     functorch = torch._C._functorch
     return not (
         torch.compiler.is_compiling()
         or torch.jit.is_tracing()
+        or torch.autograd.forward_ad._current_level >= 0
         or functorch.peek_interpreter_stack() is not None
         or any(map(functorch.is_functorch_wrapped_tensor, tensors))
         or any(map(functorch.is_legacy_batchedtensor, tensors))  # of ``is_grads_batched``

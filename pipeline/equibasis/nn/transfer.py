@@ -185,19 +185,14 @@ def _check_corresponding(before: Basis, after: Basis) -> None:
         raise ModelError(f"{why}: a transfer is for permutations of points")
     if small.rank != large.rank:
         raise ModelError(f"{why}: their ranks are {before.rank} and {after.rank}")
-    sides = [
-        _embedding(getattr(small.space, side), getattr(large.space, side))
-        for side in ("output_space", "input_space")
-    ]
-    if any(side is None for side in sides):
+    outputs = _embedding(small.space.output_space, large.space.output_space)
+    inputs = _embedding(small.space.input_space, large.space.input_space)
+    if outputs is None or inputs is None:
         raise ModelError(f"{why}: their spaces are not the same but for the number of points")
     pairs = small.space.dimension
     generator = np.random.default_rng(0)
     chosen = np.arange(pairs) if pairs <= _MOST_PAIRS else generator.integers(0, pairs, _MOST_PAIRS)
     o, i = np.divmod(chosen, small.space.m)
-    outputs, inputs = sides
-    assert outputs is not None
-    assert inputs is not None
     one, other = small.labels(o, i), large.labels(outputs[o], inputs[i])
     if not all(map(np.array_equal, one, other)):
         raise ModelError(f"{why}: the group orders their index pairs in different ways")
@@ -205,23 +200,20 @@ def _check_corresponding(before: Basis, after: Basis) -> None:
 
 def _embedding(small: Space, large: Space) -> np.ndarray | None:
     """Where each coordinate of a space is in the larger one; ``None`` if they are not alike."""
-    ones, others = (
-        space.summands if isinstance(space, Sum) else (space,) for space in (small, large)
-    )
-    if len(ones) != len(others):
-        return None
-    found, start = [], 0
-    for one, other in zip(ones, others, strict=True):
-        if not (isinstance(one, Grid) and isinstance(other, Grid)):
-            return None
-        if {one.field, other.field} != {"scalar"} or len(one.shape) != len(other.shape):
-            return None
-        if np.greater(one.shape, other.shape).any():
-            return None
-        number = start + np.arange(other.points).reshape(other.shape)
-        found.append(number[tuple(slice(size) for size in one.shape)].ravel())
-        start += other.points
-    return np.concatenate(found)
+    ones, others = map(_coordinates, (small, large))
+    place = {each: number for number, each in enumerate(others)}
+    found = [place.get(each, -1) for each in ones]
+    alike = ones and others and ones[-1][0] == others[-1][0] and -1 not in found
+    return np.array(found) if alike else None
+
+
+def _coordinates(space: Space) -> list[tuple[int, ...]]:
+    """The number of the summand and the index there, where all are numbers on grids; else none."""
+    summands = space.summands if isinstance(space, Sum) else (space,)
+    shapes = [each.shape for each in summands if isinstance(each, Grid) and each.field == "scalar"]
+    if len(shapes) < len(summands):
+        return []
+    return [(n, *index) for n, shape in enumerate(shapes) for index in np.ndindex(shape)]
 
 
 def _inputs_a_row(basis: Basis) -> np.ndarray:

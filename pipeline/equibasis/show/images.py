@@ -33,78 +33,62 @@ class Layout:
 
     Attributes
     ----------
-    height, width
-        Of the whole picture.
     output, input
-        Height and width of each side's grid, ``None`` where the picture is flat.
+        Channels, height and width of each side, whose axes vec(W) has one after the other.
     tile
         Height and width of what a line is drawn around: a tile of a map, or of invariants one of
         the grids that stand side by side; ``None`` where there is none.
     """
 
-    height: int
-    width: int
-    output: tuple[int, int] | None = None
-    input: tuple[int, int] | None = None
+    output: tuple[int, int, int]
+    input: tuple[int, int, int]
     tile: tuple[int, int] | None = None
+
+    @property
+    def height(self) -> int:
+        """Of the whole picture."""
+        return self.output[1] * self.input[1]
+
+    @property
+    def width(self) -> int:
+        """Of the whole picture."""
+        return math.prod(self._across)
 
     @property
     def is_line(self) -> bool:
         """Whether the picture is a single row or column of numbers."""
         return min(self.height, self.width) == 1
 
+    @property
+    def _across(self) -> tuple[int, int, int, int]:
+        return self.output[0], self.output[2], self.input[0], self.input[2]
+
+    def pixels(self, entries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and columns in the picture of some entries of vec(W), int64 (n,)."""
+        co, ho, wo, ci, hi, wi = np.unravel_index(entries, (*self.output, *self.input))
+        return ho * self.input[1] + hi, np.ravel_multi_index((co, wo, ci, wi), self._across)
+
+    def entries(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Which entries of vec(W) stand in some rows and columns: `pixels` the other way."""
+        ho, hi = np.divmod(y, self.input[1])
+        co, wo, ci, wi = np.unravel_index(x, self._across)
+        return np.ravel_multi_index((co, ho, wo, ci, hi, wi), (*self.output, *self.input))
+
 
 def layout_of(space: HomSpace) -> Layout:
     """The picture of the maps (or invariant vectors) of a space."""
-    output, input_ = _grid(space.output_shape), _grid(space.input_shape)
-    if output is None or input_ is None:
-        return Layout(space.k, space.m)
-    shape = space.output_shape
-    tile = input_ if space.input_shape else (shape[-2], shape[-1]) if len(shape) > 2 else None
-    return Layout(output[0] * input_[0], output[1] * input_[1], output, input_, tile)
+    output, input_ = space.output_shape, space.input_shape
+    if 1 in (len(output), len(input_)):
+        return Layout((1, space.k, 1), (1, 1, space.m))
+    sides = _grid(output), _grid(input_)
+    if input_:
+        channels, height, width = sides[1]
+        return Layout(*sides, (height, channels * width))
+    return Layout(*sides, (output[-2], output[-1]) if len(output) > 2 else None)
 
 
-def _grid(shape: Shape) -> tuple[int, int] | None:
-    if not shape:
-        return 1, 1
-    return None if len(shape) == 1 else (shape[-2], math.prod(shape[:-2]) * shape[-1])
-
-
-def pixels(space: HomSpace, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where some entries of vec(W) stand in its picture: their rows and columns, int64 (n,)."""
-    layout = layout_of(space)
-    o, i = np.divmod(rows.astype(np.int64), space.m)
-    if layout.output is None or layout.input is None:
-        return o, i
-    (down, right), (row, column) = _place(space.output_shape, o), _place(space.input_shape, i)
-    return down * layout.input[0] + row, right * layout.input[1] + column
-
-
-def entries(space: HomSpace, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Which entry of vec(W) stands at some pixels of its picture: `pixels` the other way."""
-    layout = layout_of(space)
-    if layout.output is None or layout.input is None:
-        return y * space.m + x
-    (down, row), (right, column) = np.divmod(y, layout.input[0]), np.divmod(x, layout.input[1])
-    o = _position(space.output_shape, down, right)
-    return o * space.m + _position(space.input_shape, row, column)
-
-
-def _position(shape: Shape, row: np.ndarray, column: np.ndarray) -> np.ndarray:
-    if not shape:
-        return row + column
-    height, width = shape[-2:]
-    channel, within = np.divmod(column, width)
-    return channel * height * width + row * width + within
-
-
-def _place(shape: Shape, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    if not shape:
-        return position, position
-    height, width = shape[-2:]
-    channel, within = np.divmod(position, height * width)
-    row, column = np.divmod(within, width)
-    return row, channel * width + column
+def _grid(shape: Shape) -> tuple[int, int, int]:
+    return (math.prod(shape[:-2]), shape[-2], shape[-1]) if shape else (1, 1, 1)
 
 
 def leading_images(
@@ -115,15 +99,18 @@ def leading_images(
     Returns
     -------
     tuple
-        float64 (vectors, rows, columns); and how many rows and columns of the whole picture each
-        pixel stands for. It holds the entry of the largest magnitude, so that none of a sparse
-        vector is lost.
+        float64 (vectors, rows, columns), lines as rows; and how many rows and columns of the whole
+        picture each pixel stands for. It holds the entry of the largest magnitude, so that none of
+        a sparse vector is lost.
     """
     layout, count = layout_of(basis.space), min(count, basis.rank)
     down, right = steps = _steps(layout, height, width)
     rows, columns = -(-layout.height // down), -(-layout.width // right)
-    row, column, value = _leading_entries(basis, count)
-    y, x = pixels(basis.space, row)
+    parts = [
+        basis.entries(block, count - block.start) for block in basis.blocks if block.start < count
+    ]
+    row, column, value = (np.concatenate(each) for each in zip(*parts, strict=True))
+    y, x = layout.pixels(row)
     place = (column * rows + y // down) * columns + x // right
     if down * right > 1:
         order = np.lexsort((row, -np.abs(value), place))
@@ -131,7 +118,7 @@ def leading_images(
         place, value = place[order][first], value[order][first]
     images = np.zeros((count, rows, columns))
     images.ravel()[place] = value
-    return images, steps
+    return images.reshape(count, 1, -1) if layout.is_line else images, steps
 
 
 def _steps(layout: Layout, height: int, width: int) -> tuple[int, int]:
@@ -139,17 +126,6 @@ def _steps(layout: Layout, height: int, width: int) -> tuple[int, int]:
     step = max(1, -(-layout.height // height), -(-layout.width // width))
     down = min(step, -(-layout.height // min(_FEWEST, height)))
     return down, min(step, -(-layout.width // min(_FEWEST, width)))
-
-
-def _leading_entries(basis: Basis, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Row, column and value of the non-zero entries of the first columns."""
-    parts = [
-        basis.entries(block, count - block.start) for block in basis.blocks if block.start < count
-    ]
-    if not parts:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
-    row, column, value = (np.concatenate(each) for each in zip(*parts, strict=True))
-    return row, column, value
 
 
 def value_colours(image: np.ndarray, layout: Layout) -> np.ndarray:
@@ -207,7 +183,7 @@ def orbit_image(basis: Basis, height: int, width: int) -> OrbitImage:
     layout = layout_of(basis.space)
     down, right = _steps(layout, height, width)
     rows, columns = np.arange(0, layout.height, down), np.arange(0, layout.width, right)
-    shown = entries(basis.space, rows[:, None], columns)
+    shown = layout.entries(rows[:, None], columns)
     labels, signs = basis.labels(*np.divmod(shown, basis.space.m))
     colours = _orbit_colours(np.maximum(labels, 0), basis.rank)
     colours = np.where(signs[..., None] < 0, 0.5 * colours, colours)

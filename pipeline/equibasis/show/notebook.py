@@ -79,10 +79,8 @@ def _picture(basis: Basis) -> str:
         return ""
     try:
         if basis.of_orbits and basis.kind == "equivariant":
-            said, colours = (
-                "a colour for each orbit",
-                orbit_image(basis, _LARGEST, _LARGEST).colours,
-            )
+            said = "a colour for each orbit"
+            colours = orbit_image(basis, _LARGEST, _LARGEST).colours
         else:
             said, colours = _first_vectors(basis)
     except EquibasisError:  # it does not fit in memory
@@ -106,8 +104,6 @@ def _first_vectors(basis: Basis) -> tuple[str, np.ndarray]:
     layout, count = layout_of(basis.space), min(basis.rank, _PANELS)
     most = _WIDEST if layout.is_line else _PANEL
     images, _ = leading_images(basis, count, most, most)
-    if layout.is_line:
-        images = images.reshape(count, 1, -1)
     pad = ((0, _GAP), (0, 0), (0, 0)) if layout.is_line else ((0, 0), (0, _GAP), (0, 0))
     panels = [np.pad(value_colours(each, layout), pad, constant_values=_GREY) for each in images]
     joined = np.concatenate(panels, axis=0 if layout.is_line else 1)

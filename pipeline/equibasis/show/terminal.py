@@ -72,8 +72,6 @@ def _panels(console: Console, basis: Basis, wanted: int, width: int) -> list[lis
     across = width if coloured else (width + 1) // 2
     high = across if layout.is_line else max(8, 2 * console.height)
     images, _ = leading_images(basis, wanted, high, across)
-    if layout.is_line:
-        images = images.reshape(wanted, 1, -1)
     if not coloured:
         return [_characters(image) for image in images]
     return [_half_blocks(_enlarged(value_colours(image, layout), width)) for image in images]

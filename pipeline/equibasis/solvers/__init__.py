@@ -165,13 +165,17 @@ def prediction(space: HomSpace, solver: Solver | None = None) -> Prediction:
     SolverError
         If the solver does not apply.
     """
-    treated = list(_treated(space, solver).values())
+    treated = _treated(space, solver).values()
     used = _joined(each.name for each, _ in treated)
+    return Prediction(used, _known_rank(space), _cost(treated, space))
+
+
+def _cost(treated: Iterable[tuple[Solver, HomSpace]], space: HomSpace) -> Cost | None:
+    """What solvers take together; ``None`` where one lists the elements first."""
     if any(_lists_first(each, space) for each, _ in treated):
-        return Prediction(used, _known_rank(space), None)
+        return None
     costs = [each.cost(part) for each, part in treated]
-    memory = max((cost.memory for cost in costs), default=0.0)
-    return Prediction(used, _known_rank(space), Cost(memory, sum(cost.seconds for cost in costs)))
+    return Cost(max(cost.memory for cost in costs), sum(cost.seconds for cost in costs))
 
 
 def _lists_first(solver: Solver, space: HomSpace) -> bool:
@@ -206,15 +210,13 @@ def explanation(space: HomSpace, solver: Solver | None = None) -> str:
     ]
     for each in SOLVERS.values():
         reasons = [reason for pair in pairs if (reason := each.obstacle(pair)) is not None]
-        takes = each.obstacle(space) if len(reasons) == len(pairs) else None
-        if reasons and takes is None:
-            takes = f"not all pairs of types: {reasons[0]}"
-        if takes is None and _lists_first(each, space):
+        if reasons:
+            takes = each.obstacle(space) if len(reasons) == len(pairs) else None
+            takes = takes or f"not all pairs of types: {reasons[0]}"
+        elif (cost := _cost(_treated(space, each).values(), space)) is None:
             takes = "lists the elements first; what it takes is known then"
-        if takes is None:
-            costs = [each.cost(treated) for treated in ([space] if each.solve_whole else pairs)]
-            memory = max(cost.memory for cost in costs)
-            takes = f"about {_size(memory)} and {sum(cost.seconds for cost in costs):.1g} s"
+        else:
+            takes = f"about {_size(cost.memory)} and {cost.seconds:.1g} s"
         takes += f"; {each.summary}" if each in used else ""
         mark = "->" if each in used else "  "
         lines.append(f"{mark} {each.name:<10} {takes}")
@@ -261,7 +263,7 @@ def _rank_beforehand(space: HomSpace) -> str:
         held = "held to that of its constraints modulo a prime"
     else:
         held = "and its entries are no fractions, so that null spaces alone tell"
-    return f"counted when solved: {space.by_weights.obstacle}; {held}"
+    return f"counted when solved: {space.by_weights}; {held}"
 
 
 def _size(count: float) -> str:
@@ -289,7 +291,7 @@ def solve_space(
     for pair, (chosen, small) in treated.items():
         if pair is not None and _lists_first(chosen, space):
             small = space.enumerated.between(pair[1], pair[0]).balanced
-        tasks.append((chosen, small, pair is None, str(space)))
+        tasks.append((chosen, small, str(space)))
     tables: dict[tuple[int, int], Table] = {}
     with Workers(1 if executor is None else None, executor) as workers:
         found = workers.map(_solved, tasks, str(space))
@@ -315,7 +317,7 @@ def _treated(
         If the solver does not apply.
     """
     pairs: dict[tuple[int, int] | None, HomSpace] = {None: space}
-    if solver is None or solver.solve_whole is None:
+    if solver is None or not solver.whole:
         pairs = dict(_pairs(space).items())
     order = None if solver else _order(space)
     treated = {}
@@ -331,15 +333,12 @@ def _treated(
     return treated
 
 
-def _solved(solver: Solver, space: HomSpace, whole: bool, what: str) -> Any:
-    """The table of a pair of types, or where a solver treats the ``whole`` space, all tables."""
+def _solved(solver: Solver, space: HomSpace, what: str) -> Any:
+    """The table of a pair of types, or where a solver treats the whole space, all tables."""
     needed, what_for = solver.cost(space).memory, f"solver {solver.name!r} for {space}"
     remedy = "choose a smaller space, or another --solver"
     refuse_beyond_memory(needed, what_for, SolverError, remedy)
     try:
-        if whole:
-            assert solver.solve_whole is not None
-            return solver.solve_whole(space)
         return solver.solve(space)
     except EquibasisError as error:
         raise _failed(solver.name, what, error) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import sparse
 
@@ -37,7 +39,8 @@ def subspace_angle(a: Basis, b: Basis) -> float:
             f"subspaces of {a.rank} and of {b.rank} dimensions in {a.space.dimension} have no "
             "angle: compare bases of one rank"
         )
-    if _same_copies(a, b):
+    ones, others = a.space.types, b.space.types
+    if same_summands(ones.input, others.input) and same_summands(ones.output, others.output):
         pairs = [
             (one, other)
             for one, other in zip(a.blocks, b.blocks, strict=True)
@@ -64,19 +67,12 @@ def _angle(first: sparse.csc_array, second: sparse.csc_array) -> float:
     return float(np.arcsin(min(1.0, frobenius * np.sqrt(largest))))
 
 
-def _same_copies(a: Basis, b: Basis) -> bool:
-    return all(
-        len(one) == len(other) and all(map(same_summand, one, other))
-        for one, other in (
-            (a.space.types.input, b.space.types.input),
-            (a.space.types.output, b.space.types.output),
-        )
+def same_summands(a: Sequence[Summand], b: Sequence[Summand]) -> bool:
+    """Whether two spaces fall into the same copies, whatever their types."""
+    return len(a) == len(b) and all(
+        np.array_equal(one.index, other.index) and same_array(one.signs, other.signs)
+        for one, other in zip(a, b, strict=True)
     )
-
-
-def same_summand(a: Summand, b: Summand) -> bool:
-    """Whether two summands are the same copies, whatever their types."""
-    return np.array_equal(a.index, b.index) and same_array(a.signs, b.signs)
 
 
 def _same_columns(a: Block, b: Block) -> bool:

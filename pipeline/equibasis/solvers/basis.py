@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 
 from equibasis.errors import EquibasisError, SpaceError
-from equibasis.linalg.columns import OrbitColumns, label_type
 from equibasis.linalg.memory import refuse_beyond_memory
 from equibasis.solvers.blocks import Block
 from equibasis.solvers.ranks import expected_rank
@@ -27,7 +26,6 @@ from equibasis.solvers.tables import (
     orthonormality_error,
 )
 from equibasis.symmetry.hom_space import HomSpace
-from equibasis.symmetry.representations import signs_of
 from equibasis.symmetry.spaces import Shape
 from equibasis.symmetry.summands import whereabouts
 
@@ -37,8 +35,8 @@ TOLERANCE = 1e-10
 # Entries of vectors that are made at once while a basis is walked through.
 _AT_ONCE = 2**20
 
-# Bytes that each entry of a map takes while it is projected.
-_BYTES_PROJECTED = 48.0
+# Bytes that each entry of a map takes while it is projected, or labelled.
+_BYTES_PROJECTED, _BYTES_LABELLED = 48.0, 64.0
 
 # For each type of Y a row, for each type of X an entry.
 Tables: TypeAlias = tuple[tuple[Table, ...], ...]
@@ -259,53 +257,32 @@ class Basis:
         """
         if not self.of_orbits:
             raise EquibasisError(f"{self!r} is of matrices: its columns are no orbits")
-        outputs, inputs = np.broadcast_arrays(outputs, inputs)
-        labels, signs = np.full(outputs.shape, -1), np.ones(outputs.shape, dtype=np.int8)
-        types = self.space.types
+        self._refuse_beyond_memory(_BYTES_LABELLED * np.broadcast(outputs, inputs).size, "labels")
+        types, blocks = self.space.types, self.blocks
         output, input_ = whereabouts(types.output), whereabouts(types.input)
-        for number, block in enumerate(self.blocks):
-            row, column = divmod(number, len(types.input))
-            here = np.nonzero((output.summand[outputs] == row) & (input_.summand[inputs] == column))
-            o, i = outputs[here], inputs[here]
-            small, turned = block.labels()
-            place = output.point[o], input_.point[i]
-            copy = output.copy[o] * block.input.multiplicity + input_.copy[i]
-            found = small[place]
-            labels[here] = np.where(found < 0, -1, block.start + copy * block.table.rank + found)
-            sign = output.sign[o] * input_.sign[i]
-            signs[here] = sign if turned is None else sign * turned[place]
-        return labels, np.where(labels < 0, 1, signs).astype(np.int8)
+        small = [block.labels() for block in blocks]
+        column = np.concatenate([labels.ravel() for labels, _ in small])
+        turned = np.concatenate(
+            [np.ones(labels.size, np.int8) if s is None else s.ravel() for labels, s in small]
+        )
+        sizes = np.array([labels.size for labels, _ in small])
+        start = np.array([block.start for block in blocks])
+        rank = np.array([block.table.rank for block in blocks])
+        width, copies = np.array([(e.dimension, e.multiplicity) for e in types.input]).T
+        row, across = output.summand[outputs], input_.summand[inputs]
+        pair = row * len(types.input) + across if len(blocks) > 1 else 0  # most bases are one
+        place = (np.cumsum(sizes) - sizes)[pair]
+        place += output.point[outputs] * width[across] + input_.point[inputs]
+        copy = output.copy[outputs] * copies[across] + input_.copy[inputs]
+        found, signs = column[place], output.sign[outputs] * input_.sign[inputs] * turned[place]
+        labels = np.where(found < 0, -1, start[pair] + copy * rank[pair] + found)
+        return labels, np.where(found < 0, np.int8(1), signs)
 
     @cached_property
-    def columns(self) -> OrbitColumns | sparse.csc_array:
-        """The matrix as orbit labels where it is made of orbits, 4 bytes a row; else sparse."""
-        if not self.of_orbits:
-            return self.matrix
-        space, rank = self.space, self.rank
-        number = label_type(rank)
-        size = np.dtype(number).itemsize
-        self._refuse_beyond_memory(3.0 * (size + 1) * space.dimension)
-        labels = np.full((space.k, space.m), -1, dtype=number)
-        sizes = np.empty(rank, dtype=np.int64)
-        signs = np.ones((space.k, space.m), dtype=np.int8)
-        for block in self.blocks:
-            table, output, input_ = block.table, block.output, block.input
-            sizes[block.start : block.start + block.rank] = np.tile(
-                table.sizes, output.multiplicity * input_.multiplicity
-            )
-            small, turned = (  # (t, 1, s, 1), to be followed by copies of both
-                np.ones(1, np.int8) if each is None else each[:, None, :, None]
-                for each in block.labels()
-            )
-            copies = np.arange(output.multiplicity * input_.multiplicity, dtype=number)
-            starts = block.start + table.rank * copies.reshape(-1, 1, input_.multiplicity)
-            found = np.where(small < 0, -1, small + starts)
-            sign = turned * signs_of(output)[:, :, None, None] * signs_of(input_)
-            place = np.ix_(output.index.ravel(), input_.index.ravel())
-            labels[place] = found.reshape(output.index.size, -1)
-            signs[place] = np.where(small < 0, 1, sign).reshape(output.index.size, -1)
-        flat = None if (signs > 0).all() else signs.ravel()
-        return OrbitColumns(labels.ravel(), sizes, flat)
+    def columns(self) -> tuple[np.ndarray, np.ndarray]:
+        """The `labels` of all index pairs and their signs, row-major, (km,) each."""
+        labels, signs = self.labels(np.arange(self.space.k)[:, None], np.arange(self.space.m))
+        return labels.ravel(), signs.ravel()
 
     def _refuse_beyond_memory(self, needed: float, what: str = "the matrix") -> None:
         remedy = "use its blocks, which are small"
@@ -372,16 +349,12 @@ def measure(basis: Basis) -> Checks:
     return Checks(orthonormality, equivariance, expected.rank, expected.by)
 
 
-def check_rank(rank: int, expected: int, by: str = "characters") -> None:
-    """Raise `EquibasisError` unless the rank is the one that the group gives."""
+def check_errors(rank: int, checks: Checks) -> None:
+    """Raise `EquibasisError` unless the rank is the expected one and the errors are rounding."""
+    expected, by = checks.rank_expected, checks.rank_by
     if rank != expected:
         gives = "gives" if by.startswith("rank") else "give"
         raise EquibasisError(f"the rank is {rank}, but the {by} {gives} {expected}")
-
-
-def check_errors(rank: int, checks: Checks) -> None:
-    """Raise `EquibasisError` unless the rank is the expected one and the errors are rounding."""
-    check_rank(rank, checks.rank_expected, checks.rank_by)
     for what, error in (
         ("the columns are not orthonormal", checks.orthonormality_error),
         ("the columns are not equivariant", checks.equivariance_error),

@@ -23,12 +23,7 @@ def cost(space: HomSpace) -> Cost:
     return Cost(8 * _COPIES * n**2, 1e-3 + 5e-10 * n**3 + 1e-8 * space.output.order * n**2)
 
 
-def solve(space: HomSpace) -> Table:
-    """Left singular vectors of the dense Reynolds operator, made canonical."""
-    return table_of(space, _canonical(space))
-
-
-def solve_whole(space: HomSpace) -> dict[tuple[int, int], Table]:
+def solve(space: HomSpace) -> dict[tuple[int, int], Table]:
     """The table of each pair of types (W, V), read off the basis of all maps X -> Y.
 
     Nothing is known of orbit types before; the first copy of each holds its table.
@@ -61,6 +56,7 @@ def solve_whole(space: HomSpace) -> dict[tuple[int, int], Table]:
 
 
 def _canonical(space: HomSpace) -> sparse.csc_array:
+    """Left singular vectors of the dense Reynolds operator, made canonical."""
     vectors, singular_values, _ = np.linalg.svd(reynolds_operator(space).toarray())
     # A projector, orthogonal or not, has no singular value between 0 and 1.
     vectors = vectors[:, singular_values > 0.5]
@@ -73,5 +69,5 @@ SOLVER = Solver(
     lists_elements,
     cost,
     solve,
-    solve_whole,
+    whole=True,
 )

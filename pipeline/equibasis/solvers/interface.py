@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from equibasis.solvers.tables import Table
 from equibasis.symmetry.hom_space import HomSpace
 
 
@@ -40,18 +40,18 @@ class Solver:
     cost
         What it would take.
     solve
-        The basis as a table: orthonormal, canonical as in `equibasis.linalg.canonical`. Every
+        The basis as a `Table`: orthonormal, canonical as in `equibasis.linalg.canonical`. Every
         solver returns the same table for the same space.
-    solve_whole
-        For a solver that treats X and Y as they are: the tables of all pairs of types (W, V).
+    whole
+        Whether it treats X and Y as they are, and returns the tables of all pairs of types (W, V).
     """
 
     name: str
     summary: str
     obstacle: Callable[[HomSpace], str | None]
     cost: Callable[[HomSpace], Cost]
-    solve: Callable[[HomSpace], Table]
-    solve_whole: Callable[[HomSpace], dict[tuple[int, int], Table]] | None = None
+    solve: Callable[[HomSpace], Any]
+    whole: bool = False
 
 
 def no_obstacle(space: HomSpace) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import expm_multiply
 
-from equibasis.linalg.canonical import pivoted_cholesky, without_rounding
+from equibasis.linalg.canonical import canonical_factor, without_rounding
 from equibasis.linalg.components import touching
 from equibasis.linalg.exact import annihilates, canonical_columns, integral_basis
 from equibasis.linalg.kernel import null_spaces
@@ -123,12 +123,7 @@ class _Part:
 
 def _canonical(kept: np.ndarray, basis: np.ndarray) -> Iterator[_Part]:
     """The canonical basis of a span, from an orthonormal one, (s, r), on the rows ``kept``."""
-    factors, pivots = pivoted_cholesky(
-        np.square(basis).sum(axis=1)[None],
-        lambda pivot: (basis @ basis[pivot[0]])[None],
-        basis.shape[1],
-    )
-    factor, pivot = factors[0], pivots[0]
+    factor, pivot = canonical_factor(basis)
     for rows, columns in touching(sparse.csr_array(factor)):
         yield _Part(kept[rows], factor[np.ix_(rows, columns)], kept[pivot[columns]])
 

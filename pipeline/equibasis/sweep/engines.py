@@ -17,7 +17,7 @@ import psutil
 
 from equibasis.errors import EquibasisError, WorkerDiedError, naming_extras
 from equibasis.symmetry.calls import Call, result_of, submitted
-from equibasis.symmetry.processes import Processes
+from equibasis.symmetry.workers import Processes
 
 # How often a call is begun whose worker dies.
 _TRIES = 2

@@ -1,55 +1,46 @@
-"""Sums of representations, of which what is large is made when it is asked for."""
+"""Sums, tensor products and powers of representations; what is large is made when asked for."""
 
 from __future__ import annotations
 
+import functools
 import itertools
+import math
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from equibasis.linalg.memory import refuse_beyond_memory
-from equibasis.symmetry.constructions import algebra_part, power_of_one
+from equibasis.symmetry.constructions import (
+    algebra_part,
+    discrete_part,
+    multi_indices,
+    power_of_one,
+    trivial_representation,
+)
 from equibasis.symmetry.representations import (
+    Composed,
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
     signs_of,
 )
 from equibasis.symmetry.summands import Summand
-from equibasis.symmetry.tensor_products import product_of, tensor_product
 
 
-class _Sum:
-    """A representation on R^n given by its types; what is large is made when it is asked for."""
+class _Sum(Composed):
+    """A representation on R^n given by its types."""
 
-    def __init__(self, summands: Sequence[Summand], small: Sequence[Representation]) -> None:
-        object.__setattr__(self, "parts", tuple(zip(summands, small, strict=True)))
-
-    parts: tuple[tuple[Summand, Representation], ...]
-
-    def __reduce__(self) -> tuple[type[_Sum], tuple[Any, ...]]:
-        """Without what is made when it is asked for."""
-        return type(self), tuple(zip(*self.parts, strict=True))
-
-    @property
-    def order(self) -> int:
-        return self.parts[0][1].order
+    @cached_property
+    def parts(self) -> list[tuple[Summand, Representation]]:
+        """Each type, and where its copies are."""
+        return list(zip(*self.how, self.small, strict=True))
 
     @cached_property
     def dimension(self) -> int:
         return sum(each.index.size for each, _ in self.parts)
-
-    @cached_property
-    def fault(self) -> str | None:
-        return next((rho.fault for _, rho in self.parts if rho.fault is not None), None)
-
-    @property
-    def is_orthogonal(self) -> bool:
-        return all(rho.is_orthogonal for _, rho in self.parts)
 
     def characters(self) -> np.ndarray:
         return np.sum([each.multiplicity * rho.characters() for each, rho in self.parts], axis=0)
@@ -58,7 +49,7 @@ class _Sum:
 class _SumOfOrbits(_Sum, PermutationRepresentation):
     """(Signed) permutations by their orbit types."""
 
-    parts: tuple[tuple[Summand, PermutationRepresentation], ...]
+    parts: list[tuple[Summand, PermutationRepresentation]]  # type: ignore[assignment]
 
     @cached_property
     def index(self) -> np.ndarray:
@@ -125,19 +116,6 @@ class SumOfMatrices(_Sum, MatrixRepresentation):
         return np.stack([self.matrix(g).toarray() for g in range(self.order)])
 
     @cached_property
-    def inverse(self) -> SumOfMatrices:
-        """g -> ρ(g⁻¹), the elements in the same order."""
-        return self._of_each([rho.inverse for _, rho in self.parts])
-
-    @property
-    def dual(self) -> SumOfMatrices:
-        """g -> ρ(g⁻¹)ᵀ: the sum of the duals."""
-        return self if self.is_orthogonal else self._of_each([rho.dual for _, rho in self.parts])
-
-    def _of_each(self, small: Sequence[Representation]) -> SumOfMatrices:
-        return SumOfMatrices([each for each, _ in self.parts], small)
-
-    @cached_property
     def row_entries(self) -> float:
         """How many entries a row of ρ(g) has, on average."""
         entries = sum(e.index.size * rho.row_entries for e, rho in self.parts)
@@ -150,7 +128,7 @@ def assembled(
     """ρ on R^n from its orbit types: the other way round."""
     small = [representations[each.type] for each in summands]
     permuted = all(isinstance(rho, PermutationRepresentation) for rho in small)
-    return (_SumOfOrbits if permuted else SumOfMatrices)(summands, small)
+    return (_SumOfOrbits if permuted else SumOfMatrices)(small, summands)
 
 
 def direct_sum(summands: Sequence[Representation]) -> Representation:
@@ -165,13 +143,11 @@ def direct_sum(summands: Sequence[Representation]) -> Representation:
     for rho, start in zip(summands, starts.tolist(), strict=True):
         copies.setdefault(id(rho), []).append(start)
     distinct = {id(rho): rho for rho in summands}
-    return SumOfMatrices(
-        [
-            Summand(number, np.arange(rho.dimension)[:, None] + np.array(copies[key]))
-            for number, (key, rho) in enumerate(distinct.items())
-        ],
-        list(distinct.values()),
-    )
+    types = [
+        Summand(number, np.arange(rho.dimension)[:, None] + np.array(copies[key]))
+        for number, (key, rho) in enumerate(distinct.items())
+    ]
+    return SumOfMatrices([*distinct.values()], types)
 
 
 def side_by_side(summands: Sequence[PermutationRepresentation]) -> PermutationRepresentation:
@@ -184,10 +160,125 @@ def side_by_side(summands: Sequence[PermutationRepresentation]) -> PermutationRe
     return PermutationRepresentation(np.concatenate(index, axis=1), np.concatenate(signs, axis=1))
 
 
-def product(first: Representation, second: Representation) -> Representation:
+# --- tensor products ----------------------------------------------------------------------------
+
+
+class TensorProduct(Composed, MatrixRepresentation):
+    """ρ₁ ⊗ ρ₂ ⊗ …, the last factor's index fastest, given by its factors."""
+
+    @cached_property
+    def dimension(self) -> int:
+        """n, the size of the space acted on."""
+        return math.prod(rho.dimension for rho in self.small)
+
+    def apply(self, g: int, x: np.ndarray) -> np.ndarray:
+        """ρ(g) x for x of shape (n, ...), factor by factor."""
+        moved = x
+        for rho in self.small:  # each time the first axis is moved, and becomes the last
+            moved = rho.apply(g, moved.reshape(rho.dimension, -1)).T
+        return np.ascontiguousarray(moved.reshape(-1, self.dimension).T).reshape(x.shape)
+
+    def matrix(self, g: int) -> sparse.csr_array:
+        """ρ(g) as a sparse matrix (n, n), float64."""
+        parts = [rho.matrix(g) for rho in self.small]
+        entries = math.prod(float(part.nnz) for part in parts)
+        refuse_beyond_memory(24 * entries, f"a tensor product of dimension {self.dimension:,}")
+        product = functools.reduce(sparse.kron, parts)
+        return sparse.csr_array(product)
+
+    def characters(self) -> np.ndarray:
+        """tr ρ(g) for each g, shape (|G|,), float64."""
+        return np.prod([rho.characters() for rho in self.small], axis=0)
+
+    @cached_property
+    def _count(self) -> int:
+        return max(len(rho.algebra) for rho in self.small)
+
+    @cached_property
+    def discrete(self) -> np.ndarray:
+        """Each ρ(h), float64 (L, n, n)."""
+        return self._multiplied([discrete_part(rho, self._count) for rho in self.small])
+
+    @cached_property
+    def matrices(self) -> np.ndarray:
+        """Each ρ(h), then each exp(dρ(A)), float64 (L + D, n, n)."""
+        return self._multiplied([rho.dense() for rho in self.small])
+
+    def _multiplied(self, factors: Sequence[np.ndarray]) -> np.ndarray:
+        """Kronecker products of matrices (N, t, t), one by one: (N, n, n)."""
+        n = self.dimension
+        needed = 8.0 * len(factors[0]) * n**2
+        refuse_beyond_memory(needed, f"a tensor product of dimension {n:,}")
+        return functools.reduce(_kronecker, factors)
+
+    @cached_property
+    def algebra(self) -> tuple[sparse.csr_array, ...]:
+        """dρ(A) of the Lie algebra elements listed: Kronecker sums."""
+        found = algebra_part(self.small[0], self._count)
+        for rho in self.small[1:]:
+            right = sparse.eye_array(rho.dimension)
+            found = tuple(
+                sparse.csr_array(
+                    sparse.kron(a, right) + sparse.kron(sparse.eye_array(a.shape[0]), b)
+                )
+                for a, b in zip(found, algebra_part(rho, self._count), strict=True)
+            )
+            for each in found:
+                each.eliminate_zeros()  # where weights add up to 0
+                each.sort_indices()
+        return found
+
+    @cached_property
+    def row_entries(self) -> float:
+        """How many entries a row of ρ(h), or of dρ(A), has, on average."""
+        entries = np.prod([_entries(rho, self._count) for rho in self.small], axis=0)
+        total = entries.sum() + sum(each.nnz for each in self.algebra)
+        return float(total / (self.order * self.dimension))
+
+
+def _entries(rho: Representation, count: int) -> np.ndarray:
+    """How many entries each ρ(h) has, of all elements but the last ``count``."""
+    if isinstance(rho, PermutationRepresentation):
+        return np.full(rho.order - count, rho.dimension)
+    found: np.ndarray = np.count_nonzero(rho.discrete, axis=(1, 2))
+    return found
+
+
+def _kronecker(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Kronecker products of matrices (N, n, n) and (N, t, t), one by one: (N, nt, nt)."""
+    n = first.shape[1] * second.shape[1]
+    return np.einsum("gij,gkl->gikjl", first, second).reshape(-1, n, n)
+
+
+def factors_of(rho: Representation) -> tuple[Representation, ...]:
+    """The factors of a tensor product; of anything else itself alone."""
+    return rho.small if isinstance(rho, TensorProduct) else (rho,)
+
+
+def are_same(first: Representation, second: Representation) -> bool:
+    """Whether two representations are one object, or tensor products of the same ones."""
+    one, other = factors_of(first), factors_of(second)
+    return len(one) == len(other) and all(map(operator.is_, one, other))
+
+
+def product_of(factors: Sequence[Representation], order: int) -> Representation:
+    """ρ₁ ⊗ ρ₂ ⊗ …, of ``order`` elements, without trivial factors."""
+    kept = [rho for rho in factors if not _is_trivial(rho)]
+    return functools.reduce(tensor_product, kept) if kept else trivial_representation(order)
+
+
+def _is_trivial(rho: Representation) -> bool:
+    return isinstance(rho, PermutationRepresentation) and rho.dimension == 1 and rho.signs is None
+
+
+def tensor_product(first: Representation, second: Representation) -> Representation:
     """ρ₁ ⊗ ρ₂, the second factor's index fastest; of sums of matrices, type by type."""
+    if isinstance(first, PermutationRepresentation) and isinstance(
+        second, PermutationRepresentation
+    ):
+        return _of_permutations(first, second)
     if not any(isinstance(rho, SumOfMatrices) for rho in (first, second)):
-        return tensor_product(first, second)
+        return TensorProduct([*factors_of(first), *factors_of(second)])
     summands: list[Summand] = []
     small: list[Representation] = []
     for one, rho in _types_of(first):
@@ -200,6 +291,24 @@ def product(first: Representation, second: Representation) -> Representation:
     return assembled(summands, small)
 
 
+def _of_permutations(
+    first: PermutationRepresentation, second: PermutationRepresentation
+) -> PermutationRepresentation:
+    shape = first.order, first.dimension * second.dimension
+    index = first.index[:, :, None] * second.dimension + second.index[:, None, :]
+    signs = signs_of(first)[:, :, None] * signs_of(second)[:, None, :]
+    return PermutationRepresentation(index.reshape(shape), signs.reshape(shape))
+
+
+def _types_of(rho: Representation) -> Sequence[tuple[Summand, Representation]]:
+    if isinstance(rho, SumOfMatrices):
+        return rho.parts
+    return [(Summand(0, np.arange(rho.dimension)[:, None]), rho)]
+
+
+# --- powers -------------------------------------------------------------------------------------
+
+
 def power(rho: Representation, exponent: int, *, symmetric: bool) -> Representation:
     """`power_of_one`; of sums of matrices type by type.
 
@@ -210,7 +319,6 @@ def power(rho: Representation, exponent: int, *, symmetric: bool) -> Representat
     copies = _consecutive(rho)
     if copies is None:
         return power_of_one(rho, exponent, symmetric=symmetric)
-    choose = itertools.combinations_with_replacement if symmetric else itertools.combinations
     found: dict[tuple[tuple[int, int], ...], list[list[int]]] = {}
     for chosen in itertools.combinations_with_replacement(copies, exponent):
         runs = [(next(equal), 1 + len(list(equal))) for _, equal in itertools.groupby(chosen)]
@@ -219,23 +327,19 @@ def power(rho: Representation, exponent: int, *, symmetric: bool) -> Representat
             found.setdefault(key, []).append([start for start, _ in chosen])
     of_id = {id(small): small for _, small in copies}
     steps = rho.dimension ** np.arange(exponent - 1, -1, -1)
-    places = _combinations(rho.dimension, exponent, choose) @ steps
+    places = multi_indices(rho.dimension, exponent, symmetric=symmetric) @ steps
     summands, powers = [], []
     for number, (key, starts) in enumerate(found.items()):
         factors = [(of_id[small], count) for small, count in key]
         own = np.zeros((1, 0), dtype=np.int64)
         for small, count in factors:
-            more = _combinations(small.dimension, count, choose)
+            more = multi_indices(small.dimension, count, symmetric=symmetric)
             own = np.hstack([np.repeat(own, len(more), axis=0), np.tile(more, (len(own), 1))])
         index = np.searchsorted(places, (own[:, None] + np.array(starts)) @ steps)
         summands.append(Summand(number, index))
         parts = [power_of_one(small, count, symmetric=symmetric) for small, count in factors]
         powers.append(product_of(parts, rho.order))
     return assembled(summands, powers)
-
-
-def _combinations(n: int, exponent: int, choose: Callable[..., Iterable[Any]]) -> np.ndarray:
-    return np.array(list(choose(range(n), exponent)), dtype=np.int64).reshape(-1, exponent)
 
 
 def _consecutive(rho: Representation) -> list[tuple[int, Representation]] | None:
@@ -253,9 +357,3 @@ def _consecutive(rho: Representation) -> list[tuple[int, Representation]] | None
             return None
         found += [(start + own, each) for start in summand.index[0].tolist() for own, each in inner]
     return sorted(found, key=operator.itemgetter(0))
-
-
-def _types_of(rho: Representation) -> Sequence[tuple[Summand, Representation]]:
-    if isinstance(rho, SumOfMatrices):
-        return rho.parts
-    return [(Summand(0, np.arange(rho.dimension)[:, None]), rho)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -13,12 +14,12 @@ from scipy import sparse
 from equibasis.errors import GroupError, SpaceError, warn
 from equibasis.linalg.memory import refuse_beyond_memory
 from equibasis.linalg.numbers import real_array
-from equibasis.symmetry.assembled import direct_sum, power, product
+from equibasis.symmetry.assembled import direct_sum, power, tensor_product
 from equibasis.symmetry.closure import check_group
 from equibasis.symmetry.constructions import discrete_part, trivial_representation
 from equibasis.symmetry.families.products import of_factor, share
-from equibasis.symmetry.group import Group, check_fits
-from equibasis.symmetry.regular import multiplied, regular
+from equibasis.symmetry.group import Group, check_fits, turns
+from equibasis.symmetry.listing import list_elements, words
 from equibasis.symmetry.representations import (
     TOLERANCE,
     MatrixRepresentation,
@@ -40,7 +41,6 @@ from equibasis.symmetry.spaces import (
     Space,
     Sum,
 )
-from equibasis.symmetry.tensor_products import tensor_product
 from equibasis.symmetry.workers import Workers
 
 # One-hot columns that one task transforms: enough to outweigh sending it, few enough to share.
@@ -68,10 +68,8 @@ def representation(group: Group, space: Space, workers: Workers) -> Representati
             _warn_of_equal_grids(group, space)
         return direct_sum([of_part[part] for part in space.summands])
     if isinstance(space, Product):
-        rho = representation(group, space.factors[0], workers)
-        for factor in space.factors[1:]:
-            rho = product(rho, representation(group, factor, workers))
-        return rho
+        factors = (representation(group, factor, workers) for factor in space.factors)
+        return functools.reduce(tensor_product, factors)
     if isinstance(space, Dual):
         return representation(group, space.space, workers).dual
     if isinstance(space, Power):
@@ -168,26 +166,7 @@ def _on_vectors(group: Group, grid: Grid) -> tuple[np.ndarray, Sequence[sparse.c
             f"group {group.name!r} does not say how many axes it has, so {grid} has no number of "
             f"components: give the point its axes, as in 1x1:{grid.field}"
         )
-    turns = np.stack([_turn(group, element, axes) for element in group.elements])
-    if turns.shape[1:] != (axes, axes):
-        raise SpaceError(
-            f"group {group.name!r}: how vectors turn on a grid of {axes} axes is not given by "
-            f"matrices ({axes}, {axes}) of determinant ±1"
-        )
-    return turns, [sparse.csr_array((axes, axes))] * len(group.algebra)
-
-
-def _turn(group: Group, element: Any, axes: int) -> np.ndarray:
-    """What a user's function says of how an element turns vectors."""
-    assert group.linear is not None
-    try:
-        matrix = group.linear(element, axes)
-    except Exception as error:  # whatever a user's function raises
-        raise GroupError(
-            f"group {group.name!r}: no matrix for element {element}: "
-            f"{type(error).__name__}: {error}"
-        ) from error
-    return real_array(matrix, f"group {group.name!r}: the matrix of {element}", GroupError)
+    return turns(group, axes), [sparse.csr_array((axes, axes))] * len(group.algebra)
 
 
 def _on_points(group: Group, shape: Shape, workers: Workers) -> Representation:
@@ -319,3 +298,65 @@ def _check_linear(group: Group, shape: Shape, matrices: list[sparse.csr_array]) 
                 "it differs from the matrix of its one-hot transforms by "
                 f"{error:.2g} on a random array"
             )
+
+
+# --- the regular representation -------------------------------------------------------------------
+
+
+def regular(group: Group) -> Representation:
+    """ρ(g) e_h = e_{gh} on R^|G|, for the elements that a group lists.
+
+    Elements are in the order in which they are listed; those that generators make, in the order in
+    which they are found, breadth first, the identity first.
+
+    Raises
+    ------
+    SpaceError
+        If the group is continuous, or nothing tells its elements apart.
+    GroupError
+        If generators make more elements than can be listed.
+    """
+    if group.algebra:
+        raise SpaceError(f"space 'regular': {group.name} is continuous, and has no regular one")
+    if group.factors:
+        rho: Representation = trivial_representation(len(group.elements))
+        for number, factor in enumerate(group.factors):
+            rho = tensor_product(rho, of_factor(regular(factor), number, group.elements, ()))
+        return rho
+    names = group.element_names
+    if group.complete and len(names) == 1:
+        return trivial_representation(1)
+    rho = _faithful(group)
+    if not group.complete:
+        return multiplied(group.name, "its representations", names, rho)
+    moves = check_group(group.name, names, rho)
+    if not moves or any(len(set(each.tolist())) < len(names) for each in moves.values()):
+        raise SpaceError(
+            f"space 'regular': group {group.name!r} has elements that act alike in all of its "
+            "representations: give it one that tells them apart, by with_representations"
+        )
+    generating = PermutationRepresentation(np.argsort([*moves.values()], axis=1))
+    _, (every,) = list_elements(group.name, "itself", [names[g] for g in moves], generating)
+    assert isinstance(every, PermutationRepresentation)
+    as_listed = np.argsort(every.index.argmin(axis=1))  # by what becomes of the identity
+    return PermutationRepresentation(every.index[as_listed])
+
+
+def multiplied(
+    name: str, where: str, generators: Sequence[str], rho: Representation
+) -> PermutationRepresentation:
+    """How generators permute the elements that they make, as their matrices ρ tell these apart."""
+    found = words(name, where, generators, rho)
+    return PermutationRepresentation(np.argsort(found.products, axis=1))
+
+
+def _faithful(group: Group) -> Representation:
+    """All representations that the group has by name, together."""
+    if group.representations:
+        return direct_sum(list(group.representations.values()))
+    if group.linear is not None and group.axes is not None and group.complete:
+        return simplest(turns(group, group.axes))
+    raise SpaceError(
+        f"space 'regular': group {group.name!r} has no representation by name that tells its "
+        "elements apart: give it one, by with_representations"
+    )

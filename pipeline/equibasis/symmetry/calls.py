@@ -10,7 +10,7 @@ import sys
 import sysconfig
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,15 +49,12 @@ class Call:
         except Exception as error:
             return Raised(error, traceback.format_exc())
 
-    def sent(self) -> _Sent:
-        """The call as other processes have it; raises what pickling it raises."""
+    def __reduce__(self) -> tuple[type[_Sent], tuple[bytes, list[str], dict[str, str]]]:
+        """As other processes have it, a `_Sent`; raises what pickling it raises."""
         modules = _modules_of_the_user(self.folders)
         sources = {module.__name__: _source_sha256(module) for module in modules}
-        return _Sent(_pickled((self.function, self.arguments), modules), self.folders, sources)
-
-    def __reduce__(self) -> tuple[type[_Sent], tuple[bytes, list[str], dict[str, str]]]:
-        sent = self.sent()
-        return _Sent, (sent.content, sent.folders, sent.sources)
+        content = _pickled((self.function, self.arguments), modules)
+        return _Sent, (content, self.folders, sources)
 
 
 @dataclass(frozen=True)
@@ -102,15 +99,24 @@ class _Sent:
         return Call(function, arguments)()
 
 
+# Held while cloudpickle, which has one list for all threads, is told of the user's modules.
+_registering = threading.Lock()
+
+
 def _pickled(content: object, modules: list[ModuleType]) -> bytes:
     """By value what others cannot import, lambdas and functions of notebooks, or of ``modules``.
 
     That takes cloudpickle, and values that can be pickled; else by the names of functions.
     """
-    with contextlib.suppress(Exception):  # whatever is reached from a function
+    with contextlib.suppress(Exception), _registering:  # whatever is reached from a function
         import cloudpickle
 
-        with _by_value(modules):
+        known = cloudpickle.list_registry_pickle_by_value()
+        with contextlib.ExitStack() as registered:
+            for module in modules:
+                if module.__name__ not in known:
+                    cloudpickle.register_pickle_by_value(module)
+                    registered.callback(cloudpickle.unregister_pickle_by_value, module)
             return cloudpickle.dumps(content)
     return pickle.dumps(content)
 
@@ -131,27 +137,6 @@ def packed(value: object, most: int) -> bytes:
 def unpacked(content: bytes) -> Any:
     """What was `packed` by this process, or by one that works for it."""
     return pickle.loads(content)
-
-
-# Held while cloudpickle, which has one list for all threads, is told of the user's modules.
-_registering = threading.Lock()
-
-
-@contextlib.contextmanager
-def _by_value(modules: list[ModuleType]) -> Iterator[None]:
-    """Inside it, cloudpickle sends what is defined in ``modules`` by value."""
-    import cloudpickle
-
-    with _registering:
-        known = cloudpickle.list_registry_pickle_by_value()
-        new = [module for module in modules if module.__name__ not in known]
-        for module in new:
-            cloudpickle.register_pickle_by_value(module)
-        try:
-            yield
-        finally:
-            for module in new:
-                cloudpickle.unregister_pickle_by_value(module)
 
 
 # --- modules of the user's, which change while workers live -------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,18 +17,17 @@ from equibasis.symmetry.families import (  # noqa: F401
     MATRICES,
     built_in,
     continuous,
+    finite,
     grids,
     numbers_in,
     permutations,
-    plane,
-    point_groups,
-    signed,
 )
 from equibasis.symmetry.families.generator_files import FILE_ENDINGS, read_group
-from equibasis.symmetry.families.products import product_group
-from equibasis.symmetry.families.wreath import wreath_group
+from equibasis.symmetry.families.products import product_group, wreath_group
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.user_module import import_module
+
+_OPERATIONS: dict[str, Callable[..., Group]] = {"*": product_group, "wreath": wreath_group}
 
 
 def direct_product(*factors: str | Group) -> Group:
@@ -95,10 +94,8 @@ def find_group(spec: str | Group) -> Group:
     if (found := built_in(spec)) is not None:
         return found
     operation, parts = _parts(spec)
-    if operation == "*":
-        return product_group(*map(find_group, parts))
-    if operation == "wreath":
-        return wreath_group(*map(find_group, parts))
+    if operation:
+        return _OPERATIONS[operation](*map(find_group, parts))
     if spec.endswith(FILE_ENDINGS):
         return _read_group(spec)
     module_name, colon, object_name = spec.partition(":")

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from equibasis.errors import GroupError, TooManyElementsError
+from equibasis.symmetry.assembled import factors_of
 from equibasis.symmetry.constructions import discrete_part
 from equibasis.symmetry.pair_orbits import orbit_leaders
 from equibasis.symmetry.representations import TOLERANCE, Representation
-from equibasis.symmetry.tensor_products import factors_of
 
 # Width of the buckets that signatures are sorted into: far above rounding.
 _BUCKET = 1e-6
@@ -23,11 +23,11 @@ _MOST_NORM = 300.0
 TOO_NEAR = 1e-7
 
 
-class Signatures:
-    """Matrices told apart by what they do to a few random vectors, drawn with a fixed seed.
+class Elements:
+    """Elements by number, told apart by what they do to a few random vectors, the identity first.
 
-    Two different matrices agree on those with probability zero. Several representations are taken
-    jointly, as one block diagonal matrix.
+    Two different matrices agree on those, drawn with a fixed seed, with probability zero; rounding
+    is allowed for. Several representations are taken jointly, as one block diagonal matrix.
     """
 
     def __init__(self, representations: Sequence[Representation]) -> None:
@@ -37,19 +37,13 @@ class Signatures:
         length = sum(probe.size for probe in self.probes)
         # One coordinate to search by, then all of them to compare.
         self.shadow = generator.standard_normal(length) / math.sqrt(length)
+        self.flats: list[np.ndarray] = []
+        self.buckets: dict[int, list[int]] = {}
+        self.number(self.probes)
 
     def apply(self, g: int, vectors: list[np.ndarray]) -> list[np.ndarray]:
         """ρ(g) on one vector of each representation."""
         return [rho.apply(g, v) for rho, v in zip(self.representations, vectors, strict=True)]
-
-
-class Lookup:
-    """Elements by number, told apart by what they do to the probes, rounding allowed for."""
-
-    def __init__(self, signatures: Signatures) -> None:
-        self.shadow = signatures.shadow
-        self.flats: list[np.ndarray] = []
-        self.buckets: dict[int, list[int]] = {}
 
     def number(self, vectors: list[np.ndarray]) -> tuple[int, bool]:
         """The number of an element, and whether it was not known before; it is now."""
@@ -82,7 +76,7 @@ class Lookup:
 
 def check_group(
     name: str, elements: Sequence[str], *representations: Representation
-) -> tuple[int, ...]:
+) -> dict[int, np.ndarray]:
     """Check that the ρ(g) are a group of matrices, jointly for several representations.
 
     Identity first, products closed, every inverse present. It is enough to multiply by elements
@@ -90,18 +84,17 @@ def check_group(
 
     Returns
     -------
-    tuple
-        The positions of those elements.
+    dict
+        By the position of each of those elements g the positions of g h for all h, int64 (|G|,), of
+        elements that act alike the first.
 
     Raises
     ------
     GroupError
         Naming the elements for which it does not hold, and by how much.
     """
-    signatures = Signatures(representations)
-    known = Lookup(signatures)
-    known.number(signatures.probes)
-    sent = [signatures.apply(g, signatures.probes) for g in range(len(elements))]
+    known = Elements(representations)
+    sent = [known.apply(g, known.probes) for g in range(len(elements))]
     numbers = np.array([known.number(each)[0] for each in sent])
     if numbers[0] != 0:
         raise GroupError(
@@ -118,12 +111,11 @@ def check_group(
         )
     together = [np.stack(each, axis=1) for each in zip(*sent, strict=True)]
     reached = numbers == 0
-    moves: list[np.ndarray] = []
-    generating: list[int] = []
+    moves: dict[int, np.ndarray] = {}
     for g in range(len(elements)):
         if reached[g]:
             continue
-        moved = signatures.apply(g, together)
+        moved = known.apply(g, together)
         images = [known.number([each[:, h] for each in moved]) for h in range(len(elements))]
         if (h := next((h for h, (_, new) in enumerate(images) if new), None)) is not None:
             nearest, off = known.nearest(images[h][0])
@@ -134,36 +126,9 @@ def check_group(
             )
         if all(number for number, _ in images):
             raise GroupError(f"group {name!r} is no group: {elements[g]} has no inverse in it")
-        generating.append(g)
-        moves.append(first[[number for number, _ in images]])
-        reached = (orbit_leaders(moves) == 0)[first[numbers]]
-    return tuple(generating)
-
-
-def products(rho: Representation, listed: Representation) -> np.ndarray:
-    """The position of g h among the elements listed, for each g of ρ and each h listed.
-
-    Returns
-    -------
-    numpy.ndarray
-        int64 (elements of ρ, elements listed). Elements that act alike have one position.
-
-    Raises
-    ------
-    GroupError
-        If a product is none of those listed.
-    """
-    signatures = Signatures([rho])
-    known = Lookup(signatures)
-    sent = [listed.apply(h, signatures.probes[0]) for h in range(listed.order)]
-    numbers = [known.number([each])[0] for each in sent]
-    count, first = len(known.flats), np.unique(numbers, return_index=True)[1]
-    images = np.array(
-        [[known.number([rho.apply(g, each)])[0] for each in sent] for g in range(rho.order)]
-    )
-    if images.max() >= count:
-        raise GroupError("the elements listed are not a group: a product is none of them")
-    return first[images]
+        moves[g] = first[[number for number, _ in images]]
+        reached = (orbit_leaders([*moves.values()]) == 0)[first[numbers]]
+    return moves
 
 
 def check_conditioned(name: str, elements: Sequence[str], rho: Representation) -> None:

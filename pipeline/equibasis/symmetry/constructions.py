@@ -25,9 +25,9 @@ from equibasis.symmetry.representations import (
 _ROUNDING = 1e-12
 
 
-def trivial_representation(order: int) -> PermutationRepresentation:
-    """ρ(g) = 1 on the scalars R¹, for ``order`` elements."""
-    return PermutationRepresentation(np.zeros((order, 1), dtype=np.int64))
+def trivial_representation(order: int, dimension: int = 1) -> PermutationRepresentation:
+    """ρ(g) = 1 on R^n, by default the scalars, for ``order`` elements."""
+    return PermutationRepresentation(np.broadcast_to(np.arange(dimension), (order, dimension)))
 
 
 def discrete_part(rho: Representation, count: int) -> np.ndarray:
@@ -68,9 +68,8 @@ def power_of_one(rho: Representation, exponent: int, *, symmetric: bool) -> Repr
         refuse_beyond_memory(32.0 * exponent * size * rho.order, "a power of a space")
         return _permuted_power(rho, exponent, symmetric=symmetric)
     refuse_beyond_memory(16.0 * exponent * math.factorial(exponent) * size**2, "a power of a space")
-    choose = itertools.combinations_with_replacement if symmetric else itertools.combinations
     count = len(rho.algebra)
-    tensors = _symmetrizer(np.array(list(choose(range(n), exponent))), n, symmetric=symmetric)
+    tensors = _symmetrizer(multi_indices(n, exponent, symmetric=symmetric), n, symmetric=symmetric)
 
     def on_tensors(factors: Sequence[sparse.csr_array]) -> sparse.csr_array:
         moved = tensors
@@ -85,6 +84,12 @@ def power_of_one(rho: Representation, exponent: int, *, symmetric: bool) -> Repr
     return simplest(
         np.reshape(discrete, (-1, size, size)), [_without_rounding(each) for each in algebra]
     )
+
+
+def multi_indices(n: int, exponent: int, *, symmetric: bool) -> np.ndarray:
+    """i₁ ≤ … ≤ i_k, or i₁ < … < i_k, in lexicographic order: int64 (N, k)."""
+    choose = itertools.combinations_with_replacement if symmetric else itertools.combinations
+    return np.array(list(choose(range(n), exponent)), dtype=np.int64).reshape(-1, exponent)
 
 
 def _symmetrizer(indices: np.ndarray, n: int, *, symmetric: bool) -> sparse.csr_array:
@@ -129,11 +134,8 @@ def _permuted_power(
     rho: PermutationRepresentation, exponent: int, *, symmetric: bool
 ) -> PermutationRepresentation:
     """The same for (signed) permutations, which are so again."""
-    n, choose = (
-        rho.dimension,
-        itertools.combinations_with_replacement if symmetric else itertools.combinations,
-    )
-    indices = np.array(list(choose(range(n), exponent)), dtype=np.int64)
+    n = rho.dimension
+    indices = multi_indices(n, exponent, symmetric=symmetric)
     steps = n ** np.arange(exponent - 1, -1, -1)
     place = indices @ steps  # ascending, as the order is lexicographic
     images = rho.index[:, indices]

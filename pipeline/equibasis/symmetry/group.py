@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, TypeAlias
@@ -11,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from equibasis.errors import GroupError, SpaceError, TooManyElementsError
-from equibasis.linalg.numbers import counted, whole_number
+from equibasis.linalg.numbers import counted, real_array, whole_number
 from equibasis.symmetry.listing import words
 from equibasis.symmetry.representations import (
     MatrixRepresentation,
@@ -81,85 +82,63 @@ class Group:
     )
 
     def __post_init__(self) -> None:
-        self._check_kinds()
-        object.__setattr__(self, "elements", self._listed("elements", self.elements))
-        object.__setattr__(self, "algebra", self._listed("algebra", self.algebra))
-        if not self.elements and not self.algebra:
-            raise GroupError(f"group {self.name!r} has no elements: list at least the identity")
-        self._check_factors()
-        self._check_representations()
-        names = self.element_names
-        for name in (self.name, *names):
-            if not name:
-                raise GroupError(f"group {self.name!r}: a name is empty")
-            if not name.isprintable():
-                raise GroupError(
-                    f"group {self.name!r}: the name {name!r} has characters that do not print"
-                )
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise GroupError(
-                f"group {self.name!r} lists the element {twice} twice: give each its own name"
-            )
-        self._check_unequal()
-
-    def _check_kinds(self) -> None:
         if not isinstance(self.name, str):
             raise GroupError(f"a group's name is text, not {self.name!r}")
-        if self.axes is not None:
-            axes = whole_number(self.axes, f"group {self.name!r}: axes", least=1, error=GroupError)
-            object.__setattr__(self, "axes", axes)
+        for fault in self._faults():
+            raise GroupError(f"group {self.name!r}{fault}")
+
+    def _faults(self) -> Iterator[str]:
+        """What is wrong, first what others count on; lists are made tuples on the way."""
         for name in ("complete", "rearranges"):
             if not isinstance(getattr(self, name), bool):
-                raise GroupError(
-                    f"group {self.name!r}: {name} is True or False, not {getattr(self, name)!r}"
-                )
+                yield f": {name} is True or False, not {getattr(self, name)!r}"
         for name in ("transform", "linear", "refuses", "count"):
             function = getattr(self, name)
             if function is not None and not callable(function):
-                raise GroupError(f"group {self.name!r}: {name} is no function but {function!r}")
+                yield f": {name} is no function but {function!r}"
         if self.transform is None and not self.representations:
-            raise GroupError(
-                f"group {self.name!r} has no transform: give transform(array, element)"
-            )
-
-    def _check_factors(self) -> None:
-        """Refuse factors that `direct_product` did not give, with elements that say what moves."""
-        made = isinstance(self.factors, tuple) and all(isinstance(g, Group) for g in self.factors)
+            yield " has no transform: give transform(array, element)"
+        if self.axes is not None:
+            axes = whole_number(self.axes, f"group {self.name!r}: axes", least=1, error=GroupError)
+            object.__setattr__(self, "axes", axes)
+        for name in ("elements", "algebra"):
+            values = getattr(self, name)
+            in_order = isinstance(values, Sequence) and not isinstance(values, (str, bytes))
+            if not in_order and not (isinstance(values, np.ndarray) and values.ndim):
+                yield f": {name} are a tuple or a list, not {values!r}"
+            object.__setattr__(self, name, tuple(values))
         listed = (*self.elements, *self.algebra)
-        if not made or (self.factors and not all(hasattr(e, "moves") for e in listed)):
-            raise GroupError(
-                f"group {self.name!r}: factors are what direct_product gives: make it with that"
-            )
-
-    def _check_representations(self) -> None:
-        """Names are words, and each representation lists what the group lists."""
+        if not listed:
+            yield " has no elements: list at least the identity"
+        made = isinstance(self.factors, tuple) and all(isinstance(g, Group) for g in self.factors)
+        if not made or (self.factors and not all(hasattr(each, "moves") for each in listed)):
+            yield ": factors are what direct_product gives: make it with that"
         if self.algebra and self.complete:
-            raise GroupError(f"group {self.name!r} is continuous: its elements are not complete")
+            yield " is continuous: its elements are not complete"
         if self.algebra and self.transform is not None and not self.factors:
-            raise GroupError(
-                f"group {self.name!r} is continuous: no transform of arrays does all exp(tA); make "
-                "it by matrix_group"
-            )
-        given = self.representations
+            why = "no transform of arrays does all exp(tA); make it by matrix_group"
+            yield f" is continuous: {why}"
+        given: Any = self.representations
         if not isinstance(given, Mapping):
-            raise GroupError(f"group {self.name!r}: representations are a dictionary by name")
+            yield ": representations are a dictionary by name"
         object.__setattr__(self, "representations", dict(given))
-        for name, rho in given.items():
-            try:
-                Named(name)
-            except SpaceError as error:
-                raise GroupError(f"group {self.name!r}: {error}") from error
-            if not isinstance(rho, (PermutationRepresentation, MatrixRepresentation)):
-                raise GroupError(
-                    f"group {self.name!r}: {name!r} is no representation but {type(rho).__name__}: "
-                    "matrix_group makes them of matrices"
-                )
-            if rho.order != len(self.elements) + len(self.algebra):
-                raise GroupError(
-                    f"group {self.name!r}: representation {name!r} lists {rho.order} elements, the "
-                    f"group {len(self.elements) + len(self.algebra)}"
-                )
+        for name, rho in self.representations.items():
+            yield from _faults_of(name, rho, len(listed))
+        names = self.element_names
+        for name in (self.name, *names):
+            if not name:
+                yield ": a name is empty"
+            if not name.isprintable():
+                yield f": the name {name!r} has characters that do not print"
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            yield f" lists the element {twice} twice: give each its own name"
+        with contextlib.suppress(TypeError):  # lists and arrays cannot be looked up
+            first = {element: element for element in reversed(self.elements)}
+            for element in self.elements:
+                if first[element] is not element:  # such as 1, 1.0 and True
+                    both = f"{first[element]!r} and {element!r}"
+                    yield f" lists {both}, which are equal, as two elements: list each once"
 
     def with_representations(self, **more: Representation) -> Group:
         """The same group with more representations by name.
@@ -178,25 +157,6 @@ class Group:
         if twice := [name for name in more if name in self.representations]:
             raise GroupError(f"group {self.name!r} has a representation {twice[0]!r} already")
         return replace(self, representations={**self.representations, **more})
-
-    def _listed(self, what: str, values: Any) -> tuple[Any, ...]:
-        in_order = isinstance(values, Sequence) and not isinstance(values, (str, bytes))
-        if not in_order and not (isinstance(values, np.ndarray) and values.ndim):
-            raise GroupError(f"group {self.name!r}: {what} are a tuple or a list, not {values!r}")
-        return tuple(values)
-
-    def _check_unequal(self) -> None:
-        """Elements that are equal are one element, whatever they are called: 1, 1.0 and True."""
-        try:
-            first = {element: element for element in reversed(self.elements)}
-        except TypeError:  # lists and arrays cannot be looked up
-            return
-        for element in self.elements:
-            if first[element] is not element:
-                raise GroupError(
-                    f"group {self.name!r} lists {first[element]!r} and {element!r}, which are "
-                    "equal, as two elements: list each once"
-                )
 
     @property
     def order(self) -> int | float:
@@ -255,6 +215,19 @@ class Group:
         return html
 
 
+def _faults_of(name: object, rho: object, count: int) -> Iterator[str]:
+    """What is wrong with a representation by name of so many elements listed."""
+    try:
+        Named(name)  # type: ignore[arg-type]
+    except SpaceError as error:
+        yield f": {error}"
+    if not isinstance(rho, (PermutationRepresentation, MatrixRepresentation)):
+        what = f"no representation but {type(rho).__name__}"
+        yield f": {name!r} is {what}: matrix_group makes them of matrices"
+    elif rho.order != count:
+        yield f": representation {name!r} lists {rho.order} elements, the group {count}"
+
+
 def check_fits(group: Group, shape: Shape) -> None:
     """Raise `SpaceError` if the group says that it does not act on arrays of this shape."""
     if group.transform is None:
@@ -276,3 +249,25 @@ def check_fits(group: Group, shape: Shape) -> None:
 def shape_text(shape: Shape) -> str:
     """``14x14`` for (14, 14)."""
     return "x".join(map(str, shape)) or "1"
+
+
+def turns(group: Group, axes: int) -> np.ndarray:
+    """How each element turns vectors, as `Group.linear` says, float64 (elements, axes, axes)."""
+    assert group.linear is not None
+    found = []
+    for element in group.elements:
+        try:
+            matrix = group.linear(element, axes)
+        except Exception as error:  # whatever a user's function raises
+            raise GroupError(
+                f"group {group.name!r}: no matrix for element {element}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        what = f"group {group.name!r}: the matrix of {element}"
+        found.append(real_array(matrix, what, GroupError))
+        if found[-1].shape != (axes, axes):
+            raise SpaceError(
+                f"group {group.name!r}: how vectors turn on a grid of {axes} axes is not given by "
+                f"matrices ({axes}, {axes}) of determinant ±1"
+            )
+    return np.stack(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -11,24 +11,21 @@ from scipy import sparse
 
 from equibasis.errors import GroupError, SpaceError
 from equibasis.linalg.numbers import whole_number
-from equibasis.symmetry.assembled import assembled, direct_sum
+from equibasis.symmetry.assembled import are_same, assembled, direct_sum, factors_of, product_of
 from equibasis.symmetry.building import representation
 from equibasis.symmetry.closure import check_conditioned, check_group
-from equibasis.symmetry.constructions import same_representation
+from equibasis.symmetry.constructions import same_representation, trivial_representation
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.lie import LieAlgebra
 from equibasis.symmetry.listing import ClassCharacters, class_characters, list_elements
 from equibasis.symmetry.orbit_types import OrbitTypes, orbit_types
 from equibasis.symmetry.representations import (
-    TOLERANCE,
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
 )
 from equibasis.symmetry.spaces import SCALAR, Shape, Space, Sum, V, array_shape
-from equibasis.symmetry.summands import Summand
-from equibasis.symmetry.tensor_products import are_same, factors_of, product_of
-from equibasis.symmetry.weights import AlgebraOfTypes, RankByWeights
+from equibasis.symmetry.weights import AlgebraOfTypes
 from equibasis.symmetry.workers import Workers
 
 # What a space keeps of its parts.
@@ -96,7 +93,7 @@ class HomSpace:
             raise SpaceError(
                 f"{what} has dimension {rho.dimension}, but {space} has {math.prod(shape)}"
             )
-        if space == SCALAR and not _is_trivial(rho):
+        if space == SCALAR and not same_representation(rho, trivial_representation(rho.order)):
             raise SpaceError(f"{what} is not trivial, as on the scalars it is: use another space")
 
     @cached_property
@@ -120,7 +117,7 @@ class HomSpace:
         """
         if not self.complete:
             return tuple(range(len(self.elements)))
-        return check_group(self.group, self.elements, *self.types.representations)
+        return (*check_group(self.group, self.elements, *self.types.representations),)
 
     @property
     def enumerated(self) -> HomSpace:
@@ -168,16 +165,15 @@ class HomSpace:
 
     def between(self, input_: int, output: int) -> HomSpace:
         """Hom_G(V, W) for two of the small representations; the same object each time."""
-        if (input_, output) in self._parts:
-            return self._parts[input_, output]
-        small = self.types.representations
-        space = replace(
-            self, input_space=V, output_space=V, input=small[input_], output=small[output]
-        )
-        vars(space)["generating"] = self.generating  # which need not be found again
-        vars(space)["_algebra"], vars(space)["_place"] = self._algebra, (input_, output)
-        self._parts[input_, output] = space
-        return space
+        if (input_, output) not in self._parts:
+            small = self.types.representations
+            pair = replace(
+                self, input_space=V, output_space=V, input=small[input_], output=small[output]
+            )
+            vars(pair)["generating"] = self.generating  # which need not be found again
+            vars(pair)["_in_types"] = self._in_types[0], {input_: 1}, {output: 1}
+            self._parts[input_, output] = pair
+        return self._parts[input_, output]
 
     @cached_property
     def _parts(self) -> dict[tuple[int, int], HomSpace]:
@@ -203,71 +199,68 @@ class HomSpace:
         output = product_of(left[:cut], self.output.order)
         input_ = product_of(right[max(0, cut - here) :], self.output.order)
         small = (input_,) if are_same(input_, output) else (input_, output)
-        index = [np.arange(rho.dimension)[:, None] for rho in small]
-        of_input, of_output = Summand(0, index[0]), Summand(len(small) - 1, index[-1])
-        whole = replace(self, input_space=V, output_space=V, input=small[0], output=small[-1])
-        vars(whole)["types"] = OrbitTypes(small, (of_input,), (of_output,))
-        vars(whole)["generating"] = self.generating
-        balanced = whole.between(0, len(small) - 1)
+        balanced = replace(self, input_space=V, output_space=V, input=input_, output=output)
+        algebra = AlgebraOfTypes(self.elements, small, self.continuous)
+        vars(balanced)["generating"] = self.generating
+        vars(balanced)["_in_types"] = algebra, {0: 1}, {len(small) - 1: 1}
         if self.continuous:
             vars(balanced)["rank_by_weights"] = self.rank_by_weights
         return balanced
 
     @cached_property
-    def _algebra(self) -> AlgebraOfTypes:
-        """The Lie algebra on the small representations; `between` sets that of the whole."""
-        return AlgebraOfTypes(self.elements, self.types.representations, self.continuous)
-
-    @cached_property
-    def _place(self) -> tuple[int, int] | None:
-        """Which of those of a whole the input and the output are."""
-        return None  # set by `between`
+    def _in_types(self) -> tuple[AlgebraOfTypes, dict[int, int], dict[int, int]]:
+        """The Lie algebra on small representations, and how often X and Y have each of them."""
+        types = self.types
+        of_input, of_output = (
+            {each.type: each.multiplicity for each in side} for side in (types.input, types.output)
+        )
+        algebra = AlgebraOfTypes(self.elements, types.representations, self.continuous)
+        return algebra, of_input, of_output
 
     @property
     def lie_algebra(self) -> LieAlgebra:
         """The Lie algebra of the group, in all of the small representations."""
-        return self._algebra.algebra
+        return self._in_types[0].algebra
 
     @property
-    def by_weights(self) -> RankByWeights:
-        """The dimensions that weights give for all pairs of small representations."""
-        return self._algebra.by_weights
+    def by_weights(self) -> np.ndarray | GroupError:
+        """The dimensions that weights give for all pairs of small representations, or why not."""
+        return self._in_types[0].by_weights
 
     @cached_property
     def algebra_basis(self) -> tuple[tuple[sparse.csr_array, sparse.csr_array], ...]:
-        """dρ₁(A) and dρ₂(A) for a basis of the Lie algebra."""
-        found, place = self._algebra, self._place
-        if place is None:
-            both = self.input, self.output
-            found, place = AlgebraOfTypes(self.elements, both, self.continuous), (0, 1)
-        input_, output = place
+        """dρ₁(A) and dρ₂(A) for a basis of the Lie algebra, where X and Y are of one type each."""
+        if not self.continuous:
+            return ()
+        found, of_input, of_output = self._in_types
+        assert [*of_input.values(), *of_output.values()] == [1, 1]
+        (input_,), (output,) = of_input, of_output
         return tuple((each[input_], each[output]) for each in found.algebra.basis)
 
     @cached_property
     def rank_by_weights(self) -> int | None:
         """dim Hom_G(X, Y) from weights, without solving for it; ``None`` where they do not tell."""
-        known = self.by_weights.dimensions
-        if known is None:
+        _, of_input, of_output = self._in_types
+        known = self.by_weights
+        if isinstance(known, GroupError):
             return None
-        if self._place is not None:
-            input_, output = self._place
-            return int(known[output, input_])
         return sum(
-            o.multiplicity * i.multiplicity * int(known[o.type, i.type])
-            for o in self.types.output
-            for i in self.types.input
+            a * b * int(known[output, input_])
+            for output, a in of_output.items()
+            for input_, b in of_input.items()
         )
 
     def __getstate__(self) -> dict[str, object]:
-        """A part of another space is sent without that, with what it has to ask it for.
-
-        And a space without its parts.
-        """
-        if self._place is None:
-            return {name: each for name, each in vars(self).items() if name not in _OF_PARTS}
-        state: dict[str, object] = {each.name: getattr(self, each.name) for each in fields(self)}
-        asked = ["generating", *(["algebra_basis", "rank_by_weights"] if self.continuous else [])]
-        return state | {name: getattr(self, name) for name in asked}
+        """Without its parts; a part without the others, with what it has to ask them for."""
+        state = {name: each for name, each in vars(self).items() if name not in _OF_PARTS}
+        if "_in_types" in state and "types" not in state:
+            del state["_in_types"]
+            if self.continuous:
+                state |= {
+                    "algebra_basis": self.algebra_basis,
+                    "rank_by_weights": self.rank_by_weights,
+                }
+        return state
 
     @property
     def kind(self) -> str:
@@ -315,13 +308,10 @@ class HomSpace:
         """Hom_G(X ⊕ R^count, Y), where ``count`` numbers after X stay as they are."""
         if count == 0:
             return self
-        trivial = PermutationRepresentation(
-            np.broadcast_to(np.arange(count), (len(self.elements), count))
-        )
         return replace(
             self,
             input_space=self.input_space + (SCALAR if count == 1 else Sum((SCALAR,) * count)),
-            input=direct_sum([self.input, trivial]),
+            input=direct_sum([self.input, trivial_representation(len(self.elements), count)]),
         )
 
     def acts_like(self, other: HomSpace) -> bool:
@@ -343,10 +333,6 @@ class HomSpace:
         if self.kind == "invariant":
             return f"{self.group}: invariants of {self.output_space}"
         return f"{self.group}: {self.input_space} -> {self.output_space}"
-
-
-def _is_trivial(rho: Representation) -> bool:
-    return all(abs(each.sum() - 1) <= TOLERANCE for each in map(rho.matrix, range(rho.order)))
 
 
 def _shape_of(space: Space, dimension: int) -> Shape:

@@ -1,20 +1,25 @@
 """Irreducible representations: how small representations fall apart, in matching bases.
 
 An irreducible real representation V is q copies of R, C or H: its own maps are D = R, C or H, of
-dimension δ, and V = R^q ⊗ D with D acting on the second factor alone.
+dimension δ, and V = R^q ⊗ D with D acting on the second factor alone. By Schur's lemma a map that
+commutes with G sends copies of an irrep to copies of the same irrep, by a matrix over D.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from scipy import sparse
 
 from equibasis.errors import EquibasisError
 from equibasis.linalg.kernel import commutator, projected
+from equibasis.symmetry.constructions import at_elements
+from equibasis.symmetry.hom_space import HomSpace
 from equibasis.symmetry.lie import lie_algebra
 from equibasis.symmetry.pair_orbits import pair_orbits
 from equibasis.symmetry.representations import (
@@ -110,7 +115,7 @@ def decompose(representations: Sequence[Representation], continuous: int = 0) ->
     EquibasisError
         If no bases are found within rounding, or a continuous group is not orthogonal.
     """
-    unitary = [_Orthogonal.of(rho) for rho in representations]
+    unitary = [_orthogonal(rho) for rho in representations]
     acting: list[Sequence[sparse.csr_array]] = []
     if continuous:
         discrete = range(representations[0].order - continuous)
@@ -119,34 +124,28 @@ def decompose(representations: Sequence[Representation], continuous: int = 0) ->
 
     def draw(source: int, target: int, seed: int) -> np.ndarray:
         pairs = [(each[source], each[target]) for each in acting]
-        return _random_map(unitary[source].rho, unitary[target].rho, seed, pairs)
+        return _random_map(unitary[source][0], unitary[target][0], seed, pairs)
 
     for seeds in zip(*[iter(_SEEDS)] * 4, strict=True):
-        found = _decompose(unitary, seeds, draw)
-        if found is not None:
+        if (found := _decompose(unitary, seeds, draw)) is not None:
             return found
     raise EquibasisError("the representations do not fall apart within rounding")
 
 
-@dataclass(frozen=True, eq=False)
-class _Orthogonal:
-    """A representation in coordinates in which it is orthogonal, and the change to these."""
+# A representation in coordinates in which it is orthogonal, the change to these, and back.
+_Orthogonal: TypeAlias = tuple[Representation, np.ndarray | None, np.ndarray | None]
 
-    rho: Representation
-    change: np.ndarray | None = None
-    back: np.ndarray | None = None
 
-    @staticmethod
-    def of(rho: Representation) -> _Orthogonal:
-        if rho.is_orthogonal:
-            return _Orthogonal(rho)
-        if rho.algebra:
-            raise EquibasisError("irreps of a continuous group are found where it is orthogonal")
-        matrices = rho.dense()
-        values, vectors = np.linalg.eigh(np.einsum("gji,gjk->ik", matrices, matrices) / rho.order)
-        root = (vectors * np.sqrt(values)) @ vectors.T
-        inverse = (vectors / np.sqrt(values)) @ vectors.T
-        return _Orthogonal(MatrixRepresentation(root @ matrices @ inverse), root, inverse)
+def _orthogonal(rho: Representation) -> _Orthogonal:
+    if rho.is_orthogonal:
+        return rho, None, None
+    if rho.algebra:
+        raise EquibasisError("irreps of a continuous group are found where it is orthogonal")
+    matrices = rho.dense()
+    values, vectors = np.linalg.eigh(np.einsum("gji,gjk->ik", matrices, matrices) / rho.order)
+    root = (vectors * np.sqrt(values)) @ vectors.T
+    inverse = (vectors / np.sqrt(values)) @ vectors.T
+    return MatrixRepresentation(root @ matrices @ inverse), root, inverse
 
 
 def _scattered(count: int, seed: int) -> np.ndarray:
@@ -173,11 +172,9 @@ def _random_map(
     if isinstance(source, PermutationRepresentation) and isinstance(
         target, PermutationRepresentation
     ):
-        orbits = pair_orbits(source, target)
-        values = np.append(_scattered(len(orbits.sizes), seed), 0.0)[orbits.labels]
-        if orbits.signs is not None:
-            values = values * orbits.signs
-        return values.reshape(shape)
+        labels, signs = pair_orbits(source, target)
+        values = np.append(_scattered(labels.max() + 1, seed), 0.0)[labels]
+        return (values * signs).reshape(shape)
     start = _scattered(math.prod(shape), seed).reshape(shape)
     terms = target.dense() @ start @ source.dense().transpose(0, 2, 1)
     return terms.mean(axis=0)
@@ -189,9 +186,8 @@ def _decompose(
     draw: Callable[[int, int, int], np.ndarray],
 ) -> Decomposition | None:
     irreps: list[Irrep] = []
-    members: list[list[list[np.ndarray]]] = []  # by kind and irrep: bases of the copies
+    members: dict[tuple[int, int], list[np.ndarray]] = {}  # by kind and irrep: bases of the copies
     for kind in range(len(representations)):
-        members.append([[] for _ in irreps])
         commuting = [draw(kind, kind, seed) for seed in seeds]
         holders = {irrep.holder for irrep in irreps}
         to_known = {known: draw(known, kind, seeds[0]) for known in holders}
@@ -200,14 +196,14 @@ def _decompose(
             for number, irrep in enumerate(irreps):
                 matched = _matched(space, to_known[irrep.holder], irrep)
                 if matched is not None:
-                    members[kind][number].append(matched)
+                    members.setdefault((kind, number), []).append(matched)
                     break
             else:
                 new = _new_irrep(kind, space, commuting)
                 if new is None:
                     return None
+                members[kind, len(irreps)] = [new.copy]
                 irreps.append(new)
-                members[kind].append([new.copy])
     return _assembled(representations, irreps, members)
 
 
@@ -255,19 +251,18 @@ def _new_irrep(kind: int, space: np.ndarray, commuting: Sequence[np.ndarray]) ->
 def _assembled(
     representations: Sequence[_Orthogonal],
     irreps: Sequence[Irrep],
-    members: Sequence[Sequence[Sequence[np.ndarray]]],
+    members: Mapping[tuple[int, int], Sequence[np.ndarray]],
 ) -> Decomposition | None:
     # Irreps of one size follow on one another, so that they can be multiplied at once.
     order = sorted(range(len(irreps)), key=lambda n: (irreps[n].dimension, irreps[n].degree))
     irreps = [irreps[number] for number in order]
     multiplicities = np.zeros((len(representations), len(irreps)), dtype=np.int64)
     forward, backward = [], []
-    for kind, (rho, of_kind) in enumerate(zip(representations, members, strict=True)):
-        rows, n = [], rho.rho.dimension
+    for kind, (rho, change, back) in enumerate(representations):
+        rows, n = [], rho.dimension
         for number, before in enumerate(order):
-            found = of_kind[before] if before < len(of_kind) else []
-            multiplicities[kind, number] = len(found)
-            if found:
+            if found := members.get((kind, before)):
+                multiplicities[kind, number] = len(found)
                 shape = n, irreps[number].degree, irreps[number].dimension
                 stacked = np.stack(found).reshape(len(found), *shape)
                 rows.append(stacked.transpose(3, 2, 0, 1).reshape(-1, n))
@@ -275,6 +270,89 @@ def _assembled(
         error = np.abs(analysis @ analysis.T - np.eye(len(analysis))).max()
         if analysis.shape != (n, n) or not error <= 1e-10:
             return None
-        forward.append(analysis if rho.change is None else analysis @ rho.change)
-        backward.append(analysis.T.copy() if rho.back is None else rho.back @ analysis.T)
+        forward.append(analysis if change is None else analysis @ change)
+        backward.append(analysis.T.copy() if back is None else back @ analysis.T)
     return Decomposition(tuple(irreps), multiplicities, tuple(forward), tuple(backward))
+
+
+# --- symmetry-adapted coordinates of orbit types --------------------------------------------------
+
+
+# The longest orbit that is decomposed, by dense matrices of its size.
+LONGEST_ORBIT = 128
+
+# More types than this are not compared with one another.
+MOST_TYPES = 64
+
+# From this length on, a Fourier transform is faster than a matrix.
+_SHORTEST_FOURIER = 32
+
+
+def isotypic(space: HomSpace) -> Decomposition | None:
+    """Bases of the small representations of X and Y in which they fall apart into irreps.
+
+    ``None`` where an orbit is longer than `LONGEST_ORBIT`, where there are many types, or where
+    rounding hides how a representation falls apart.
+    """
+    small = space.types.representations
+    if len(small) > MOST_TYPES or max(rho.dimension for rho in small) > LONGEST_ORBIT:
+        return None
+    try:
+        return decompose(of_one_kind(space), space.continuous)
+    except (EquibasisError, np.linalg.LinAlgError):
+        return None
+
+
+def of_one_kind(space: HomSpace) -> list[Representation]:
+    """The small representations as `decompose` takes them.
+
+    All permutations, of generators alone; or all matrices, of all elements; or as they are, where
+    the group is continuous.
+    """
+    small = space.types.representations
+    if space.continuous:
+        return list(small)
+    if all(isinstance(rho, PermutationRepresentation) for rho in small):
+        return [at_elements(rho, space.generating or (-1,)) for rho in small]
+    return [MatrixRepresentation(rho.dense()) for rho in space.enumerated.types.representations]
+
+
+@dataclass(frozen=True, eq=False)
+class Torus:
+    """An orbit that is a torus of shifts.
+
+    Attributes
+    ----------
+    cycles
+        The orders of the shifts.
+    points
+        The points of the orbit, row-major in the exponents of the shifts, from point 0: int64 (t,).
+    """
+
+    cycles: tuple[int, ...]
+    points: np.ndarray
+
+
+def torus(space: HomSpace) -> Torus | None:
+    """The torus, where X and Y are copies of one orbit type and the group is its shifts."""
+    (rho, *others) = space.types.representations
+    if others or not isinstance(rho, PermutationRepresentation) or rho.signs is not None:
+        return None
+    if rho.dimension < _SHORTEST_FOURIER:
+        return None
+    moves = rho.index[list(space.generating)]
+    if any(not np.array_equal(a[b], b[a]) for a, b in itertools.combinations(moves, 2)):
+        return None
+    cycles: list[int] = []
+    points = np.zeros(1, dtype=np.int64)
+    for move in moves:
+        layers = [points]
+        inside = set(points.tolist())
+        while not set((image := move[layers[-1]]).tolist()) & inside:
+            layers.append(image)
+        if not np.array_equal(image, points):
+            return None  # the generators are not independent
+        if len(layers) > 1:
+            cycles.append(len(layers))
+            points = np.stack(layers, axis=1).ravel()
+    return Torus(tuple(cycles), points) if len(points) == rho.dimension else None

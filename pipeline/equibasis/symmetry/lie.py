@@ -169,22 +169,11 @@ def on_products(algebra: LieAlgebra, products: Sequence[Sequence[int]]) -> LieAl
 
 def _kronecker_sums(one: sparse.csr_array, other: sparse.csr_array) -> sparse.csr_array:
     """A_a ⊗ 1 + 1 ⊗ B_a for all rows A_a and B_a, a row each."""
-    n, t = math.isqrt(one.shape[1]), math.isqrt(other.shape[1])
-    left, right = one.tocoo(), other.tocoo()
-    (i, j), (p, q) = (
-        np.divmod(part.col.astype(np.int64)[:, None], size)
-        for part, size in ((left, n), (right, t))
-    )
-    each_i, each_p = np.arange(n), np.arange(t)
-    columns = [
-        (i * t + each_p) * (n * t) + j * t + each_p,
-        (each_i * t + p) * (n * t) + each_i * t + q,
-    ]
-    rows = [np.repeat(left.row, t), np.repeat(right.row, n)]
-    values = [np.repeat(left.data, t), np.repeat(right.data, n)]
-    entries = np.concatenate(rows), np.concatenate([each.ravel() for each in columns])
-    shape = one.shape[0], (n * t) ** 2
-    return sparse.csr_array((np.concatenate(values), entries), shape=shape)
+    count, n, t = one.shape[0], math.isqrt(one.shape[1]), math.isqrt(other.shape[1])
+    left = sparse.kron(one.reshape(-1, n), sparse.eye_array(t), format="csr")  # rows (a, i, p)
+    right = sparse.kron(sparse.eye_array(n), other.reshape(-1, t), format="csr")  # rows (i, a, p)
+    order = np.arange(n * count * t).reshape(n, count, t).swapaxes(0, 1).ravel()
+    return sparse.csr_array((left + right[order]).reshape(count, -1))
 
 
 def _with_more(span: sparse.csr_array, rows: sparse.csr_array) -> sparse.csr_array:

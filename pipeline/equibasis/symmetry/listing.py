@@ -10,16 +10,15 @@ import numpy as np
 from scipy import sparse
 
 from equibasis.errors import GroupError, TooManyElementsError
-from equibasis.symmetry.closure import TOO_NEAR, Lookup, Signatures
+from equibasis.symmetry.assembled import factors_of, tensor_product
+from equibasis.symmetry.closure import TOO_NEAR, Elements
 from equibasis.symmetry.pair_orbits import numbered, orbit_leaders
 from equibasis.symmetry.representations import (
     TOLERANCE,
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
-    signs_of,
 )
-from equibasis.symmetry.tensor_products import factors_of, tensor_product
 
 # Generators that make more elements than this are not listed: the group is too large, or infinite.
 MOST_ELEMENTS = 20_000
@@ -36,11 +35,14 @@ class Words:
         Products of names of generators, ``e`` for the identity.
     generator, parent
         Element i is generator ``generator[i]`` times element ``parent[i]``; -1 for the identity.
+    products
+        Which element each generator times each element is, int64 (generators, elements).
     """
 
     names: tuple[str, ...]
     generator: np.ndarray
     parent: np.ndarray
+    products: np.ndarray
 
     def matrix(self, rho: Representation, element: int) -> np.ndarray:
         """ρ of an element, multiplied along its word, float64 (n, n)."""
@@ -66,23 +68,17 @@ def words(
     GroupError
         If their matrices do not generate a finite group.
     """
-    return _explored(name, where, generators, representations)[0]
-
-
-def _explored(
-    name: str, where: str, generators: Sequence[str], representations: Sequence[Representation]
-) -> tuple[Words, Lookup, Signatures]:
-    signatures = Signatures(representations)
+    known = Elements(representations)
     each = 16 * sum(rho.dimension for rho in representations)
     most = min(MOST_ELEMENTS, int(_MOST_BYTES / each) + 1)
-    known = Lookup(signatures)
-    sent = [signatures.probes]
-    known.number(sent[0])
+    sent = [known.probes]
     names, by, parent = ["e"], [-1], [-1]
+    products: list[int] = []
     for position, vectors in enumerate(sent):  # grows while it is walked: breadth first
         for g, generator in enumerate(generators):
-            moved = signatures.apply(g, vectors)
-            _, new = known.number(moved)
+            moved = known.apply(g, vectors)
+            number, new = known.number(moved)
+            products.append(number)
             if not new:
                 continue
             if len(sent) >= most:
@@ -91,7 +87,8 @@ def _explored(
             names.append(generator if position == 0 else f"{generator} {names[position]}")
             by.append(g)
             parent.append(position)
-    return Words(tuple(names), np.array(by), np.array(parent)), known, signatures
+    table = np.array(products, dtype=np.int64).reshape(len(names), -1).T
+    return Words(tuple(names), np.array(by), np.array(parent), table)
 
 
 def _too_many(name: str, where: str, most: int) -> str:
@@ -133,22 +130,16 @@ def _multiplied(rho: Representation, found: Words) -> Representation:
     if len(factors_of(rho)) > 1:
         factors = (_multiplied(each, found) for each in factors_of(rho))
         return functools.reduce(tensor_product, factors)
-    count, n = len(found.names), rho.dimension
-    if isinstance(rho, PermutationRepresentation):
-        index = np.empty((count, n), dtype=np.int64)
-        signs = np.ones((count, n), dtype=np.int8)
-        index[0] = np.arange(n)
-        flips = signs_of(rho)
-        for i in range(1, count):
-            g, parent = found.generator[i], found.parent[i]
-            index[i] = index[parent, rho.index[g]]
-            signs[i] = flips[g] * signs[parent, rho.index[g]]
-        return PermutationRepresentation(index, signs)
-    matrices = np.empty((count, n, n))
-    matrices[0] = np.eye(n)
-    for i in range(1, count):
-        matrices[i] = rho.apply(int(found.generator[i]), matrices[found.parent[i]])
-    return MatrixRepresentation(matrices)
+    # A (signed) permutation moves the numbers 1 to n, as ρ(g) moves x.
+    permuted = isinstance(rho, PermutationRepresentation)
+    one = np.arange(1, rho.dimension + 1) if permuted else np.eye(rho.dimension)
+    every = np.empty((len(found.names), *one.shape), dtype=one.dtype)
+    every[0] = one
+    for i in range(1, len(every)):
+        every[i] = rho.apply(int(found.generator[i]), every[found.parent[i]])
+    if permuted:
+        return PermutationRepresentation(np.abs(every) - 1, np.sign(every).astype(np.int8))
+    return MatrixRepresentation(every)
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,8 +187,6 @@ def conjugacy_classes(
 ) -> tuple[Words, np.ndarray]:
     """Every element that generators make, and the class of each, numbered as they first occur.
 
-    Elements are told apart, and conjugated, by what they do to vectors.
-
     Raises
     ------
     TooManyElementsError
@@ -205,16 +194,15 @@ def conjugacy_classes(
     GroupError
         If their matrices do not generate a finite group.
     """
-    found, known, signatures = _explored(name, where, generators, representations)
+    found = words(name, where, generators, *representations)
+    left, by, parent = (each.tolist() for each in (found.products, found.generator, found.parent))
     images = []
-    for g in range(len(generators)):
-        # Of g h g⁻¹ on the probes: first g⁻¹, then h along its word, then g.
-        back = zip(representations, signatures.probes, strict=True)
-        moved = [[rho.inverse.apply(g, probe) for rho, probe in back]]
-        for by, parent in zip(found.generator[1:].tolist(), found.parent[1:], strict=True):
-            moved.append(signatures.apply(by, moved[parent]))
-        conjugates = (signatures.apply(g, vectors) for vectors in moved)
-        images.append(np.array([known.number(each)[0] for each in conjugates]))
+    for moves in left:
+        # Of g h g⁻¹: first h g⁻¹ along the word of h, from g⁻¹ on, then g.
+        after = [moves.index(0)]
+        for i in range(1, len(moves)):
+            after.append(left[by[i]][after[parent[i]]])
+        images.append(np.array(moves)[after])
     return found, numbered(orbit_leaders(images))
 
 

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from equibasis.errors import GroupError
-from equibasis.symmetry.assembled import SumOfMatrices, side_by_side
+from equibasis.symmetry.assembled import SumOfMatrices, are_same, direct_sum, side_by_side
 from equibasis.symmetry.constructions import invariant_coordinates, restriction, simplified
 from equibasis.symmetry.pair_orbits import orbit_leaders
 from equibasis.symmetry.representations import (
@@ -23,7 +24,6 @@ from equibasis.symmetry.representations import (
     signs_of,
 )
 from equibasis.symmetry.summands import Summand
-from equibasis.symmetry.tensor_products import are_same
 
 # Matrices of two summands that differ by no more are equal: rounding of their making.
 _EQUAL = 1e-12
@@ -63,9 +63,8 @@ def orbit_types(input_: Representation, output: Representation, *, enumerated: b
     GroupError
         If elements that are said to be all of a group do not permute coordinates as a group does.
     """
-    sides = (input_,) if input_ is output else (input_, output)
-    found = _summands(sides, enumerated=enumerated)
-    m = input_.dimension
+    both = input_ if input_ is output else direct_sum([input_, output])
+    found, m = _summands(both, enumerated=enumerated), input_.dimension
     of_input = _of_side(found, 0, m)
     of_output = of_input if input_ is output else _of_side(found, m, m + output.dimension)
     return OrbitTypes(tuple(each.representation for each in found), of_input, of_output)
@@ -91,23 +90,20 @@ def _of_side(found: Sequence[_Found], start: int, stop: int) -> tuple[Summand, .
     return tuple(sorted(summands, key=lambda summand: int(summand.index.min())))
 
 
-def _summands(sides: Sequence[Representation], *, enumerated: bool) -> list[_Found]:
-    """The types of a sum of representations."""
+def _summands(rho: Representation, *, enumerated: bool) -> list[_Found]:
+    """The types of a representation."""
     permuted: list[tuple[np.ndarray, PermutationRepresentation]] = []
     found: list[tuple[MatrixRepresentation, list[np.ndarray]]] = []
-    start = 0
-    for rho in sides:
-        for coordinates, part in sorted(_parts(rho), key=lambda each: int(each[0].min())):
-            if isinstance(part, PermutationRepresentation):
-                permuted.append((coordinates + start, part))
-                continue
-            for known, copies in found:
-                if known.dimension == part.dimension and _equal(known, part):
-                    copies.append(coordinates + start)
-                    break
-            else:
-                found.append((part, [coordinates + start]))
-        start += rho.dimension
+    for coordinates, part in sorted(invariant_parts(rho), key=lambda each: int(each[0].min())):
+        if isinstance(part, PermutationRepresentation):
+            permuted.append((coordinates, part))
+            continue
+        for known, copies in found:
+            if known.dimension == part.dimension and _equal(known, part):
+                copies.append(coordinates)
+                break
+        else:
+            found.append((part, [coordinates]))
     types = [
         _Found(part, np.stack(sorted(copies, key=np.min), axis=1), None) for part, copies in found
     ]
@@ -121,21 +117,32 @@ def _summands(sides: Sequence[Representation], *, enumerated: bool) -> list[_Fou
     return sorted(types, key=lambda each: int(each.index[:, 0].min()))
 
 
-def _parts(rho: Representation) -> list[tuple[np.ndarray, Representation]]:
+def invariant_parts(rho: Representation) -> list[tuple[np.ndarray, Representation]]:
     """Invariant coordinates with ρ on them; those that are permuted may be several orbits."""
     if isinstance(rho, PermutationRepresentation):
         return [(np.arange(rho.dimension), rho)]
     if isinstance(rho, SumOfMatrices):
         return [
-            (copy[coordinates], part)
+            (copy[coordinates], _with_signs(part, signs[coordinates]))
             for summand, small in rho.parts
-            for coordinates, part in _parts(small)
-            for copy in summand.index.T
+            for coordinates, part in invariant_parts(small)
+            for copy, signs in zip(summand.index.T, signs_of(summand).T, strict=True)
         ]
     return [
         (coordinates, simplified(restriction(rho, coordinates)))
         for coordinates in invariant_coordinates(rho)
     ]
+
+
+def _with_signs(rho: Representation, signs: np.ndarray) -> Representation:
+    """D ρ(g) D for a diagonal matrix D of signs; ρ itself for D = 1."""
+    if (signs > 0).all():
+        return rho
+    if isinstance(rho, PermutationRepresentation):
+        return PermutationRepresentation(rho.index, signs_of(rho) * signs * signs[rho.index])
+    diagonal = sparse.diags_array(signs.astype(np.float64))
+    algebra = [sparse.csr_array(diagonal @ each @ diagonal) for each in rho.algebra]
+    return MatrixRepresentation(rho.discrete * np.outer(signs, signs), algebra)
 
 
 def _equal(a: MatrixRepresentation, b: MatrixRepresentation) -> bool:

@@ -6,25 +6,33 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from equibasis.linalg.columns import OrbitColumns
 from equibasis.linalg.components import leaders
 from equibasis.symmetry.representations import PermutationRepresentation, signs_of
 
 
 def pair_orbits(
     input_: PermutationRepresentation, output: PermutationRepresentation
-) -> OrbitColumns:
+) -> tuple[np.ndarray, np.ndarray]:
     """Hom_G(X, Y) as orbits of pairs (o, i), row-major, under the generators alone.
 
-    Every pair is two points, itself and its negative; a pair in one orbit with its own negative
-    gives nothing.
+    Every pair is two points, itself, p, and its negative, p + n; a pair in one orbit with its own
+    negative gives nothing.
+
+    Returns
+    -------
+    labels, signs
+        The orbit of each pair, -1 for none, and its sign in it, ±1: int64 (n,) and int8 (n,).
     """
     n = output.dimension * input_.dimension
-    moves = [double_cover(*pair_images(input_, output, g)) for g in range(output.order)]
+    moves = []
+    for g in range(output.order):
+        images, signs = pair_images(input_, output, g)
+        up = np.where(signs > 0, images, images + n)
+        moves.append(np.concatenate([up, (up + n) % (2 * n)]))
     positive, negative = orbit_leaders(moves).reshape(2, n)
     labels = numbered(np.where(positive == negative, -1, np.minimum(positive, negative)))
     signs = np.where(positive <= negative, 1, -1).astype(np.int8)
-    return OrbitColumns(labels, np.bincount(labels[labels >= 0]), signs)
+    return labels, signs
 
 
 def orbit_leaders(permutations: Sequence[np.ndarray]) -> np.ndarray:
@@ -46,10 +54,3 @@ def pair_images(
     images = output.index[g][:, None] * input_.dimension + input_.index[g]
     signs = signs_of(output)[g][:, None] * signs_of(input_)[g]
     return images.ravel(), signs.ravel()
-
-
-def double_cover(images: np.ndarray, signs: np.ndarray) -> np.ndarray:
-    """A signed permutation of n points as one of 2n: point p, and its negative p + n."""
-    n = len(images)
-    up = np.where(signs > 0, images, images + n)
-    return np.concatenate([up, (up + n) % (2 * n)])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -22,12 +24,16 @@ _ROUNDED = 1e-3
 _MOST_BRACKETS = 400
 
 
+# Matrices in each representation, the faithful one first.
+Matrices: TypeAlias = list[np.ndarray]
+
+
 @dataclass(frozen=True, eq=False)
 class _Known:
-    """An element, or an algebra element: how it was made, and its matrix in each representation."""
+    """An element, or an algebra element: how it was made, and its matrices."""
 
     word: str
-    matrices: Mapping[str, np.ndarray]
+    matrices: Matrices
 
 
 def check_relations(
@@ -55,107 +61,98 @@ def check_relations(
     if len(representations) == 1:
         return
     count = max(len(rho.algebra) for rho in representations.values())
-    parts = {
-        key: [*discrete_part(rho, count), *(a.toarray() for a in algebra_part(rho, count))]
-        for key, rho in representations.items()
-    }
+    keys = sorted(representations, key=lambda key: key != faithful)
+    parts = [
+        [*discrete_part(rho, count), *(a.toarray() for a in algebra_part(rho, count))]
+        for rho in (representations[key] for key in keys)
+    ]
     listed = [
-        _Known(word, {key: matrices[number] for key, matrices in parts.items()})
-        for number, word in enumerate(names)
+        _Known(*each) for each in zip(names, map(list, zip(*parts, strict=True)), strict=True)
     ]
     generators, curves = listed[: len(names) - count], listed[len(names) - count :]
-    if generators:
-        _check_words(name, generators, faithful)
-    _check_brackets(name, generators, curves, faithful)
+    relations = itertools.chain(_equal_words(generators), _linear_relations(generators, curves))
+    for relation, found, expected in relations:
+        for key, matrix, wanted in zip(keys, found, expected, strict=True):
+            off = float(np.abs(matrix - wanted).max())
+            size = max(1.0, float(np.abs(matrix).max()))
+            if TOLERANCE * size < off < _ROUNDED * size:
+                raise GroupError(
+                    f"group {name!r}: matrices of {key!r} are not exact enough: {relation} holds "
+                    f"only to {off:.1g}; give them in float64, such as np.cos(2*np.pi/3)"
+                )
+            if off > TOLERANCE * size:
+                raise GroupError(
+                    f"group {name!r}: {faithful!r} and {key!r} are not of one group: {relation} in "
+                    f"{faithful!r}, but not in {key!r} (off by {off:.2g}); mend the matrices, or "
+                    "say faithful=None"
+                )
 
 
-def _check_words(name: str, generators: Sequence[_Known], faithful: str) -> None:
-    one = _Known("e", {key: np.eye(len(m)) for key, m in generators[0].matrices.items()})
-    known = {_key(one.matrices[faithful]): one}
-    numbers = sum(matrix.size for matrix in one.matrices.values())
-    most = min(MOST_ELEMENTS, max(64, _MOST_NUMBERS // numbers))
+def _equal_words(generators: Sequence[_Known]) -> Iterator[tuple[str, Matrices, Matrices]]:
+    """Words that are equal in the faithful representation: how they are written, and both."""
+    if not generators:
+        return
+    one = _Known("e", [np.eye(len(matrix)) for matrix in generators[0].matrices])
+    known = {_key(one): one}
+    most = min(MOST_ELEMENTS, max(64, _MOST_NUMBERS // sum(each.size for each in one.matrices)))
     queue = [one]
     for element in queue:  # grows while it is walked: breadth first
         for generator in generators:
-            product = _Known(
-                generator.word if element is one else f"{generator.word} {element.word}",
-                {key: m @ element.matrices[key] for key, m in generator.matrices.items()},
-            )
-            key = _key(product.matrices[faithful])
-            if key not in known:
-                if len(known) >= most:
-                    return
-                known[key] = product
+            word = generator.word if element is one else f"{generator.word} {element.word}"
+            both = zip(generator.matrices, element.matrices, strict=True)
+            product = _Known(word, [h @ g for h, g in both])
+            same = known.setdefault(_key(product), product)
+            if same is not product:
+                yield f"{word} = {same.word}", product.matrices, same.matrices
+            elif len(known) > most:
+                return
+            else:
                 queue.append(product)
-                continue
-            expected = known[key].matrices
-            _compare(name, faithful, f"{product.word} = {known[key].word}", product, expected)
 
 
-def _key(matrix: np.ndarray) -> bytes:
-    return (np.rint(1e6 * matrix).astype(np.int64)).tobytes()
+def _key(element: _Known) -> bytes:
+    return (np.rint(1e6 * element.matrices[0]).astype(np.int64)).tobytes()
 
 
-def _check_brackets(
-    name: str, generators: Sequence[_Known], curves: Sequence[_Known], faithful: str
-) -> None:
+def _linear_relations(
+    generators: Sequence[_Known], curves: Sequence[_Known]
+) -> Iterator[tuple[str, Matrices, Matrices]]:
+    """Algebra elements that are combinations of others in the faithful representation."""
     basis: list[_Known] = []
-    for curve in curves:
-        _place(name, faithful, basis, curve)
-    for position, one in enumerate(basis):  # grows while it is walked
-        for generator in generators:
-            moved = {
-                key: h @ one.matrices[key] @ np.linalg.inv(h)
-                for key, h in generator.matrices.items()
-            }
-            word = f"{generator.word} {one.word} {generator.word}⁻¹"
-            _place(name, faithful, basis, _Known(word, moved))
+    for new in _algebra(generators, curves, basis):
+        target = new.matrices[0].ravel()
+        columns = np.reshape([each.matrices[0] for each in basis], (-1, len(target))).T
+        coefficients = np.linalg.lstsq(columns, target, rcond=None)[0]
+        left = target - columns @ coefficients
+        if np.abs(left).max(initial=0.0) > 1e-8 * max(1.0, np.abs(target).max(initial=0.0)):
+            basis.append(new)
+            continue
+        pairs = zip(coefficients, basis, strict=True)
+        terms = [(c, each) for c, each in pairs if abs(c) > TOLERANCE]
+        told = " + ".join(f"{_number(c)}{each.word}" for c, each in terms)
+        expected = [
+            sum((c * each.matrices[rho] for c, each in terms), np.zeros_like(matrix))
+            for rho, matrix in enumerate(new.matrices)
+        ]
+        yield f"{new.word} = {told or '0'}", new.matrices, expected
+
+
+def _algebra(
+    generators: Sequence[_Known], curves: Sequence[_Known], basis: Sequence[_Known]
+) -> Iterator[_Known]:
+    """The elements given; of a basis, which grows meanwhile, conjugates and brackets."""
+    yield from curves
+    for position, one in enumerate(basis):
+        for h in generators:
+            both = zip(h.matrices, one.matrices, strict=True)
+            conjugate = [m @ a @ np.linalg.inv(m) for m, a in both]
+            yield _Known(f"{h.word} {one.word} {h.word}⁻¹", conjugate)
         for other in basis[:position]:
-            bracket = {
-                key: a @ other.matrices[key] - other.matrices[key] @ a
-                for key, a in one.matrices.items()
-            }
-            _place(name, faithful, basis, _Known(f"[{one.word}, {other.word}]", bracket))
+            bracket = [a @ b - b @ a for a, b in zip(one.matrices, other.matrices, strict=True)]
+            yield _Known(f"[{one.word}, {other.word}]", bracket)
         if len(basis) > _MOST_BRACKETS:
             return
 
 
-def _place(name: str, faithful: str, basis: list[_Known], new: _Known) -> None:
-    """Add an algebra element to the basis, or hold it to the relation that it is of the others."""
-    target = new.matrices[faithful].ravel()
-    columns = np.reshape([each.matrices[faithful] for each in basis], (-1, len(target))).T
-    coefficients = np.linalg.lstsq(columns, target, rcond=None)[0]
-    left = target - columns @ coefficients
-    if np.abs(left).max(initial=0.0) > 1e-8 * max(1.0, np.abs(target).max(initial=0.0)):
-        basis.append(new)
-        return
-    terms = [(c, each) for c, each in zip(coefficients, basis, strict=True) if abs(c) > TOLERANCE]
-    told = " + ".join(f"{_number(c)}{each.word}" for c, each in terms)
-    expected = {
-        key: sum((c * each.matrices[key] for c, each in terms), np.zeros_like(matrix))
-        for key, matrix in new.matrices.items()
-    }
-    _compare(name, faithful, f"{new.word} = {told or '0'}", new, expected)
-
-
 def _number(value: float) -> str:
     return "" if abs(value - 1) < TOLERANCE else f"{value:.3g} "
-
-
-def _compare(
-    name: str, faithful: str, relation: str, found: _Known, expected: Mapping[str, np.ndarray]
-) -> None:
-    for key, matrix in found.matrices.items():
-        off = float(np.abs(matrix - expected[key]).max())
-        size = max(1.0, float(np.abs(matrix).max()))
-        if TOLERANCE * size < off < _ROUNDED * size:
-            raise GroupError(
-                f"group {name!r}: matrices of {key!r} are not exact enough: {relation} holds only "
-                f"to {off:.1g}; give them in float64, such as np.cos(2*np.pi/3)"
-            )
-        if off > TOLERANCE * size:
-            raise GroupError(
-                f"group {name!r}: {faithful!r} and {key!r} are not of one group: {relation} in "
-                f"{faithful!r}, but not in {key!r} (off by {off:.2g}); mend the matrices, or say "
-                "faithful=None"
-            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from scipy import linalg, sparse
@@ -252,6 +252,59 @@ class MatrixRepresentation:
 
 
 Representation: TypeAlias = PermutationRepresentation | MatrixRepresentation
+
+Made = TypeVar("Made", bound="Composed")
+
+
+class Composed:
+    """A representation made of others, of which what is large is made when it is asked for.
+
+    Attributes
+    ----------
+    small
+        Those others, of the same elements.
+    how
+        What else it is made of.
+    """
+
+    def __init__(self, small: Sequence[Representation], *how: Any) -> None:
+        object.__setattr__(self, "small", tuple(small))
+        object.__setattr__(self, "how", how)
+
+    small: tuple[Representation, ...]
+    how: tuple[Any, ...]
+
+    def __reduce__(self) -> tuple[type[Composed], tuple[Any, ...]]:
+        """Without what is made when it is asked for."""
+        return type(self), (self.small, *self.how)
+
+    def _of(self: Made, small: Sequence[Representation]) -> Made:
+        return type(self)(small, *self.how)
+
+    @property
+    def order(self) -> int:
+        """How many elements are listed."""
+        return self.small[0].order
+
+    @cached_property
+    def fault(self) -> str | None:
+        """Why the entries of one are none; ``None`` where they are."""
+        return next((rho.fault for rho in self.small if rho.fault is not None), None)
+
+    @cached_property
+    def is_orthogonal(self) -> bool:
+        """Whether all are."""
+        return all(rho.is_orthogonal for rho in self.small)
+
+    @cached_property
+    def inverse(self: Made) -> Made:
+        """g -> ρ(g⁻¹), the elements in the same order."""
+        return self._of([rho.inverse for rho in self.small])
+
+    @property
+    def dual(self: Made) -> Made:
+        """g -> ρ(g⁻¹)ᵀ, A -> -dρ(A)ᵀ."""
+        return self if self.is_orthogonal else self._of([rho.dual for rho in self.small])
 
 
 def _whole_array(index: Any, what: str) -> np.ndarray:

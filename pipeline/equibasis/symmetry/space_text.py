@@ -23,8 +23,10 @@ _WORDS = {"trivial": SCALAR, "scalar": SCALAR} | {
     field: Grid((), field) for field in ("pseudoscalar", "vector", "pseudovector")
 }
 
+# A number is no shape and has no field: beside * it is a count, and alone a sequence.
 _TOKEN = re.compile(
-    r"\s*(?:(?P<grid>[0-9]+(?:x[0-9]+)*)|(?P<word>[A-Za-z_][A-Za-z0-9_]*)|(?P<mark>\*\*|[*+():,]))"
+    r"\s*(?:(?P<number>[0-9]+(?![0-9x]|\s*:))|(?P<grid>[0-9]+(?:x[0-9]+)*)"
+    r"|(?P<word>[A-Za-z_][A-Za-z0-9_]*)|(?P<mark>\*\*|[*+():,]))"
 )
 
 
@@ -77,36 +79,28 @@ class _Reader:
 
     def term(self) -> Space:
         start = self.position
-        number = self.bare_number()
-        if number and self.take("*"):
-            return self.at(start, copies, self.number(start, number), self.term())
-        if number and self.peek()[0] == "**":
-            why = f"{number}** can be a number or a tensor power: write ({number})** for that"
-            self.fail(why, start)
-        self.position = start
+        number, kind = self.peek()
+        if kind == "number":
+            self.advance()
+            if self.take("*"):
+                return self.at(start, copies, self.number(start, number), self.term())
+            if self.peek()[0] == "**":
+                why = f"{number}** can be a number or a tensor power: write ({number})** for that"
+                self.fail(why, start)
+            self.position = start
         space = self.power()
         while self.take("*"):
             space = space * self.factor()
         return space
 
     def factor(self) -> Space:
-        start = self.position
-        number = self.bare_number()
-        self.position = start
-        if number:
+        number, kind = self.peek()
+        if kind == "number":
             self.fail(
                 f"*{number} can be copies or a tensor product with a sequence: write the count "
                 f"first, {number}*, or *({number})"
             )
         return self.power()
-
-    def bare_number(self) -> str:
-        """Pass over a number that is neither a shape nor has a field; empty where there is none."""
-        token, kind = self.peek()
-        if kind != "grid" or "x" in token:
-            return ""
-        self.advance()
-        return "" if self.peek()[0] == ":" else token
 
     def power(self) -> Space:
         space = self.atom()
@@ -121,54 +115,45 @@ class _Reader:
     def atom(self) -> Space:
         start = self.position
         token, kind = self.peek()
-        if kind == "grid":
+        if kind in ("number", "grid"):
             self.advance()
             shape = tuple(self.number(start, size) for size in token.split("x"))
             field = self.field() if self.take(":") else "scalar"
             return self.at(start, Grid, shape, field)
         if token == "(":
             self.advance()
-            return self.rest_of_bracket()
+            return self.bracket(start)
         if kind != "word":
             self.fail("expected a shape such as 14x14, a number, V, dual(...) or a bracket")
         self.advance()
-        if token == "dual":
+        if token in ("dual", "sym", "alt"):
             self.expect("(")
-            return self.rest_of_bracket().dual
-        if token in ("sym", "alt"):
-            self.expect("(")
-            return self.power_of_bracket(start, token)
+            return self.bracket(start, token)
         if token in _WORDS:
             return _WORDS[token]
         named = self.at(start, Named, token)
         self.check_known(start, token)
         return named
 
-    def power_of_bracket(self, start: int, word: str) -> Space:
-        """``S, k)`` of ``sym(S, k)`` or ``alt(S, k)``."""
-        space = self.in_bracket()
-        self.expect(",")
-        exponent = self.whole_number(f"expected a whole number, as in {word}(V, 2)")
-        self.expect(")")
-        return self.at(start, space.sym if word == "sym" else space.alt, exponent)
-
-    def in_bracket(self) -> Space:
+    def bracket(self, start: int, word: str = "") -> Space:
+        """What follows on the bracket of ``(S)``, ``dual(S)``, ``sym(S, k)`` or ``alt(S, k)``."""
         self.nested += 1
         if self.nested > _MOST_NESTED:
             self.fail(f"more than {_MOST_NESTED} brackets in brackets")
-        space = self.sum()
+        space, exponent = self.sum(), 0
         self.nested -= 1
-        return space
-
-    def rest_of_bracket(self) -> Space:
-        space = self.in_bracket()
+        if word in ("sym", "alt"):
+            self.expect(",")
+            exponent = self.whole_number(f"expected a whole number, as in {word}(V, 2)")
         self.expect(")")
-        return space
+        if word in ("sym", "alt"):
+            return self.at(start, getattr(space, word), exponent)
+        return space.dual if word else space
 
     def whole_number(self, otherwise: str) -> int:
         start = self.position
         token, kind = self.peek()
-        if kind != "grid" or "x" in token:
+        if kind != "number":
             self.fail(otherwise)
         self.advance()
         return self.number(start, token)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -256,11 +257,11 @@ def array_shape(space: Space, dimension: int | None = None) -> Shape | None:
     """
     names = _names(space)
     if not names:
-        return _shape(space, 0) or (() if space == SCALAR else None)
+        return shape_where(space, {}) or (() if space == SCALAR else None)
     if dimension is None or len(names) > 1:
         return None
     for size in range(1, dimension + 1):
-        shape = _shape(space, size)
+        shape = shape_where(space, dict.fromkeys(names, size))
         if shape is None or math.prod(shape) >= dimension:
             return shape if shape is not None and math.prod(shape) == dimension else None
     return None
@@ -269,7 +270,7 @@ def array_shape(space: Space, dimension: int | None = None) -> Shape | None:
 def _names(space: Space) -> set[str]:
     """The representations whose size only the group knows, by name."""
     if isinstance(space, Grid):
-        return set() if _components(space) is not None else {f"{space.field} at a point"}
+        return set() if _components(space) is not None else {_value(space)}
     if isinstance(space, Named):
         return {space.name}
     if isinstance(space, (Dual, Power)):
@@ -286,26 +287,39 @@ def _components(grid: Grid) -> Shape | None:
     return (len(grid.shape),) if known else None
 
 
-def _shape(space: Space, size: int) -> Shape | None:
-    """The shape of arrays, where the one representation by name has ``size`` dimensions."""
+def _value(grid: Grid) -> str:
+    """What the group knows of a field, as a name."""
+    return f"{grid.field} at a point"
+
+
+def shape_where(space: Space, sizes: Mapping[str, int]) -> Shape | None:
+    """The shape of arrays, where representations by name, and vectors at a point, have these sizes.
+
+    ``None`` for a sum of several spaces, or where a size is missing.
+
+    >>> shape_where(Grid((2, 2)) * Named("V"), {"V": 3})
+    (2, 2, 3)
+    """
     if isinstance(space, Grid):
         components = _components(space)
-        return ((size,) if components is None else components) + space.shape
+        if components is None and _value(space) in sizes:
+            components = (sizes[_value(space)],)
+        return None if components is None else components + space.shape
     if isinstance(space, Named):
-        return (size,)
+        return (sizes[space.name],) if space.name in sizes else None
     if isinstance(space, Dual):
-        return _shape(space.space, size)
+        return shape_where(space.space, sizes)
     if isinstance(space, Power):
-        inner = _shape(space.space, size)
+        inner = shape_where(space.space, sizes)
         if inner is None:
             return None
         n, k = math.prod(inner), space.exponent
         return (math.comb(n + k - 1 if space.symmetric else n, k),)
     if isinstance(space, Product):
-        parts = [_shape(factor, size) for factor in space.factors]
+        parts = [shape_where(factor, sizes) for factor in space.factors]
         return None if None in parts else tuple(itertools.chain(*(part or () for part in parts)))
     runs = _runs(_summands(space))
-    of_one = _shape(runs[0][1], size) if len(runs) == 1 else None
+    of_one = shape_where(runs[0][1], sizes) if len(runs) == 1 else None
     return None if of_one is None else (runs[0][0], *of_one)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy import sparse
@@ -15,18 +15,14 @@ from equibasis.symmetry.catalog import find_group
 from equibasis.symmetry.constructions import algebra_part, at_elements, discrete_part
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.hom_space import HomSpace, hom_space
-from equibasis.symmetry.irreps import decompose
-from equibasis.symmetry.isotypic import of_one_kind
+from equibasis.symmetry.irreps import decompose, of_one_kind
 from equibasis.symmetry.representations import TOLERANCE, Representation, signs_of, simplest
 from equibasis.symmetry.space_text import as_space
 from equibasis.symmetry.spaces import Space
 from equibasis.symmetry.workers import Workers
 
-_TYPES: dict[int, Literal["real", "complex", "quaternionic"]] = {
-    1: "real",
-    2: "complex",
-    4: "quaternionic",
-}
+# By the dimension of what commutes with it.
+_TYPES: dict[int, Any] = {1: "real", 2: "complex", 4: "quaternionic"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,27 +135,21 @@ def subrepresentation(
     back = np.linalg.pinv(columns)
     if np.abs(back @ columns - np.eye(columns.shape[1])).max() > TOLERANCE:
         raise SpaceError("the embedding of a subspace has columns that depend on one another")
-    rho = maps.input
-
-    def on_span(matrices: Sequence[sparse.csr_array]) -> list[np.ndarray]:
-        small = []
-        for matrix in matrices:
-            moved = matrix @ columns
-            of_span = back @ moved
-            off = float(np.abs(moved - columns @ of_span).max())
-            if off > TOLERANCE * max(1.0, float(np.abs(moved).max())):
-                raise SpaceError(
-                    f"{maps.group} does not keep the span of these vectors of {maps.input_space} "
-                    f"(off by {off:.2g})"
-                )
-            small.append(of_span)
-        return small
-
-    discrete = on_span([sparse.csr_array(h) for h in discrete_part(rho, maps.continuous)])
-    algebra = on_span(algebra_part(rho, maps.continuous))
-    size = columns.shape[1]
+    count, size = maps.continuous, columns.shape[1]
+    moves = [*discrete_part(maps.input, count), *algebra_part(maps.input, count)]
+    on_span = []
+    for matrix in moves:
+        moved = matrix @ columns
+        on_span.append(back @ moved)
+        off = float(np.abs(moved - columns @ on_span[-1]).max())
+        if off > TOLERANCE * max(1.0, float(np.abs(moved).max())):
+            raise SpaceError(
+                f"{maps.group} does not keep the span of these vectors of {maps.input_space} "
+                f"(off by {off:.2g})"
+            )
+    algebra = on_span[len(moves) - count :]
     return simplest(
-        np.reshape(discrete, (-1, size, size)),
+        np.reshape(on_span[: len(moves) - count], (-1, size, size)),
         [sparse.csr_array(np.where(np.abs(each) < TOLERANCE, 0.0, each)) for each in algebra],
     )
 

@@ -26,6 +26,7 @@ import numpy as np
 from scipy import sparse
 
 from equibasis.errors import GroupError, TooManyElementsError
+from equibasis.symmetry.assembled import factors_of
 from equibasis.symmetry.constructions import discrete_part
 from equibasis.symmetry.exponentials import Exponentials, IndistinctError, distinct, is_positive
 from equibasis.symmetry.lie import LieAlgebra, lie_algebra, on_products
@@ -36,7 +37,6 @@ from equibasis.symmetry.representations import (
     Representation,
     simplest,
 )
-from equibasis.symmetry.tensor_products import factors_of
 
 # Random elements that are tried where the weights at one are too close to be told apart.
 _DRAWS = 8
@@ -55,22 +55,6 @@ _WHOLE = 1e-5
 
 # Complex eigenvalues are told apart by their components in this direction.
 _DIRECTION = np.exp(0.7j)
-
-
-@dataclass(frozen=True, eq=False)
-class RankByWeights:
-    """Dimensions of spaces of equivariant maps, or why they are not known beforehand.
-
-    Attributes
-    ----------
-    dimensions
-        dim Hom_G(V_b, V_a) for representations V: int64 (t, t); ``None`` where it is not known.
-    obstacle
-        Why not, in words that end a sentence; ``None`` where it is known.
-    """
-
-    dimensions: np.ndarray | None
-    obstacle: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,22 +93,21 @@ class AlgebraOfTypes:
     @cached_property
     def algebra(self) -> LieAlgebra:
         """The closed Lie algebra, in all of the representations."""
-        products = self._factors[1]
-        if max(map(len, products)) == 1:
+        factors, products = self._factors
+        if products == [(number,) for number in range(len(factors))]:
             return self._on_factors
         return on_products(self._on_factors, products)
 
     @cached_property
-    def by_weights(self) -> RankByWeights:
-        """dim Hom_G(V, W) for all pairs of the representations."""
+    def by_weights(self) -> np.ndarray | GroupError:
+        """dim Hom_G(V_b, V_a) for representations V, int64 (t, t), or why it is not known."""
         factors, products = self._factors
         names, algebra = self.elements[: len(self.elements) - self.continuous], self._on_factors
         try:
             _check_reductive(algebra)
-            components = _components(names, factors, algebra)
-            return RankByWeights(_mean(components, products, algebra))
+            return _mean(_components(names, factors, algebra), products, algebra)
         except GroupError as error:
-            return RankByWeights(None, str(error))
+            return error
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,15 +216,14 @@ def _mean(
             total = sum(
                 each.count * _traces(each, products, algebra, generator) for each in components
             ) / sum(each.count for each in components)
+            break
         except IndistinctError:
             if draw == _DRAWS - 1:
                 raise
-            continue
-        found = np.rint(total.real)
-        if (off := np.abs(total - found).max(initial=0.0)) > _WHOLE:
-            raise GroupError(f"its characters sum to no whole number (off by {off:.2g})")
-        return found.astype(np.int64)
-    raise AssertionError
+    found = np.rint(total.real)
+    if (off := np.abs(total - found).max(initial=0.0)) > _WHOLE:
+        raise GroupError(f"its characters sum to no whole number (off by {off:.2g})")
+    return found.astype(np.int64)
 
 
 def _traces(

@@ -13,6 +13,8 @@ import numpy as np
 from scipy import sparse
 
 from equibasis.errors import SpaceError
+from equibasis.symmetry.assembled import tensor_product
+from equibasis.symmetry.constructions import same_representation
 from equibasis.symmetry.representations import (
     PermutationRepresentation,
     Representation,
@@ -86,19 +88,15 @@ def on_fibre(rho: Representation, points: int) -> Representation:
     SpaceError
         If permutations are not those of a window, where all components of a point move together.
     """
-    channels = rho.dimension // points
     if isinstance(rho, PermutationRepresentation):
-        index, signs = rho.index[:, ::points] // points, signs_of(rho)[:, ::points]
-        moved = rho.index[:, :points] % points
-        if channels * points != rho.dimension or not (
-            np.array_equal(
-                rho.index.reshape(-1, channels, points), index[:, :, None] * points + moved[:, None]
-            )
-            and np.array_equal(signs_of(rho), np.repeat(signs, points, axis=1))
-        ):
+        fibre = PermutationRepresentation(
+            rho.index[:, ::points] // points, signs_of(rho)[:, ::points]
+        )
+        moved = PermutationRepresentation(rho.index[:, :points] % points)
+        if not same_representation(tensor_product(fibre, moved), rho):
             raise SpaceError("this is no window of a field: points and components move as one")
-        return PermutationRepresentation(index, signs)
-    matrices = []
+        return fibre
+    matrices, channels = [], rho.dimension // points
     for matrix in rho.moves():
         entries = matrix.tocoo()
         first = entries.col % points == 0
@@ -149,8 +147,6 @@ def turned_points(turns: np.ndarray, size: Shape) -> PermutationRepresentation:
 
 def _point_sources(rho: Representation, points: int) -> np.ndarray:
     """From where each element brings what it has at each point, int64 (|G|, points)."""
-    if isinstance(rho, PermutationRepresentation):
-        return rho.index[:, :points] % points
     sources = []
     for matrix in rho.moves():
         entries = abs(sparse.csr_array(matrix[:points])).tocoo()

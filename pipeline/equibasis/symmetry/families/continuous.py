@@ -18,10 +18,10 @@ from equibasis.linalg.canonical import canonical_basis
 from equibasis.linalg.numbers import whole_number
 from equibasis.symmetry.constructions import discrete_part, power_of_one
 from equibasis.symmetry.families import CONTINUOUS, family
-from equibasis.symmetry.families.matrices import realify
+from equibasis.symmetry.families.matrices import matrix_group, realify
 from equibasis.symmetry.group import Group
 from equibasis.symmetry.lie import MOST_DIMENSIONS
-from equibasis.symmetry.representations import MatrixRepresentation, Representation, simplest
+from equibasis.symmetry.representations import MatrixRepresentation, Representation
 
 # The real spins that so3 and o3 have by name beside V, which is that of spin 1.
 _SPINS = (2, 3, 4)
@@ -36,26 +36,6 @@ def _check_size(name: str, n: int, dimension: int, *, least: int = 1) -> None:
             f"group {name!r} has a Lie algebra of {dimension:,} dimensions, and the most is "
             f"{MOST_DIMENSIONS:,}"
         )
-
-
-def _group(
-    name: str, algebra: Mapping[str, np.ndarray], discrete: Mapping[str, np.ndarray] | None = None
-) -> Group:
-    """The group on V = R^n that Lie algebra elements (n, n) and others generate."""
-    discrete = discrete or {}
-    n = len(next(iter(algebra.values())))
-    rho = simplest(
-        np.reshape([*discrete.values()], (-1, n, n)),
-        [sparse.csr_array(each) for each in algebra.values()],
-    )
-    return Group(
-        name,
-        tuple(discrete),
-        None,
-        complete=False,
-        algebra=tuple(algebra),
-        representations={"V": rho},
-    )
 
 
 def _unit(n: int, row: int, column: int) -> np.ndarray:
@@ -125,12 +105,10 @@ def _orthogonal(
     _check_size(name, n, n * (n - 1) // 2, least=2)
     algebra = {}
     for i, j in itertools.pairwise(range(n)):
-        if j == p:
-            algebra[_label("K", i, j)] = _boost(n, i, j)
-        else:
-            algebra[_label("L", i, j)] = _turn(n, i, j)
+        letter, make = ("K", _boost) if j == p else ("L", _turn)
+        algebra[_label(letter, i, j)] = make(n, i, j)
     mirrors = {each: _mirror(n, *coordinates) for each, coordinates in (mirrored or {}).items()}
-    return _group(name, algebra, mirrors)
+    return matrix_group(name, mirrors or None, algebra=algebra)
 
 
 def _with_spins(group: Group) -> Group:
@@ -174,14 +152,14 @@ def special_unitary(n: int) -> Group:
     ``X12`` is i (E₁₂ + E₂₁), ``Y12`` is E₁₂ - E₂₁: for n = 2, i times Pauli's matrices.
     """
     _check_size(f"su{n}", n, n * n - 1, least=2)
-    return _group(f"su{n}", _unitary(n))
+    return matrix_group(f"su{n}", algebra=_unitary(n))
 
 
 @family("u{n}", CONTINUOUS)
 def unitary(n: int) -> Group:
     """``u{n}``: the same, with all phases."""
     _check_size(f"u{n}", n, n * n)
-    return _group(f"u{n}", {**_unitary(n), "phase": realify(1j * np.eye(n))})
+    return matrix_group(f"u{n}", algebra={**_unitary(n), "phase": realify(1j * np.eye(n))})
 
 
 def _unitary(n: int) -> dict[str, np.ndarray]:
@@ -210,28 +188,30 @@ def symplectic(n: int) -> Group:
         label: _unit(n, i, j) - _unit(n, m + j, m + i) for label, i, j in _neighbours_both_ways(m)
     }
     algebra |= {"Q": _unit(n, m - 1, n - 1), "P": _unit(n, n - 1, m - 1)}
-    return _group(f"sp{n}", algebra)
+    return matrix_group(f"sp{n}", algebra=algebra)
 
 
 @family("sl{n}", CONTINUOUS)
 def special_linear(n: int) -> Group:
     """``sl{n}``: the matrices of determinant 1."""
     _check_size(f"sl{n}", n, n * n - 1, least=2)
-    return _group(f"sl{n}", _shears(n))
+    return matrix_group(f"sl{n}", algebra=_shears(n))
 
 
 @family("gl{n}", CONTINUOUS)
 def general_linear(n: int) -> Group:
     """``gl{n}``: all invertible matrices."""
     _check_size(f"gl{n}", n, n * n)
-    return _group(f"gl{n}", {**_shears(n), "scale": np.eye(n)}, {"reflection": _mirror(n, 0)})
+    return matrix_group(
+        f"gl{n}", {"reflection": _mirror(n, 0)}, algebra={**_shears(n), "scale": np.eye(n)}
+    )
 
 
 @family("scale{n}", CONTINUOUS)
 def scalings(n: int) -> Group:
     """``scale{n}``: the positive multiples of the identity of R^n."""
     _check_size(f"scale{n}", n, 1)
-    return _group(f"scale{n}", {"scale": np.eye(n)})
+    return matrix_group(f"scale{n}", algebra={"scale": np.eye(n)})
 
 
 def _shears(n: int) -> dict[str, np.ndarray]:
@@ -259,4 +239,4 @@ def automorphisms_of_octonions() -> Group:
         turns = [_turn(7, *pair) for pair in pairs]
         algebra[f"D{unit + 1}"] = turns[0] - turns[1]
         algebra[f"E{unit + 1}"] = turns[1] - turns[2]
-    return _group("g2", algebra)
+    return matrix_group("g2", algebra=algebra)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,7 @@ def read_group(path: str | Path, name: str) -> Group:
     if not given:
         return group
     checked = matrix_group(name, representations={"V": generators, **given})
-    return group.with_representations(
-        **{each: rho for each, rho in checked.representations.items() if each != "V"}
-    )
+    return replace(group, representations=checked.representations)
 
 
 def _permutations(where: str, content: dict[Any, Any]) -> dict[str, list[int]]:

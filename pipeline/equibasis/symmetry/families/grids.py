@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -82,19 +82,11 @@ def _cube_moves(reflections: bool) -> tuple[Move, ...]:
     """The 24 rotations of a cube, or all 48 symmetries, named by what becomes of the axes."""
     moves = []
     for axes in itertools.permutations(range(3)):
-        even = _parity(axes)
         for mirrored in itertools.product((False, True), repeat=3):
-            if reflections or (sum(mirrored) % 2 == 0) == even:
-                name = "".join(
-                    "+-"[flip] + "xyz"[axis] for axis, flip in zip(axes, mirrored, strict=True)
-                )
-                moves.append(Move(name, axes, mirrored, (0, 0, 0)))
-    return tuple(moves)
-
-
-def _parity(permutation: Sequence[int]) -> bool:
-    pairs = itertools.combinations(permutation, 2)
-    return sum(a > b for a, b in pairs) % 2 == 0
+            signs = zip(axes, mirrored, strict=True)
+            name = "".join("+-"[flip] + "xyz"[axis] for axis, flip in signs)
+            moves.append(Move(name, axes, mirrored, (0, 0, 0)))
+    return tuple(m for m in moves if reflections or np.linalg.det(_move_matrix(m, 3)) > 0)
 
 
 def _grid_group(name: str, moves: Iterable[Move], axes: int | None, **more: Any) -> Group:
@@ -142,7 +134,7 @@ def cyclic_group(order: int) -> Group:
         1,
         complete=order <= FEW,
         refuses=partial(_refuses_shifts, order),
-        count=None if order <= FEW else partial(int, order),
+        count=partial(int, order),
         representations={"V": shifted},
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -66,12 +65,14 @@ def matrix_group(
         if generators is not None:
             raise GroupError(f"group {name!r}: give generators, or representations, not both")
         return _of_representations(name, representations, algebra, faithful)
-    discrete = {} if generators is None else named(name, generators)
     curves = {} if algebra is None else named(name, algebra, "a")
+    discrete = (
+        {}
+        if generators is None and curves
+        else named(name, () if generators is None else generators)
+    )
     if twice := [each for each in discrete if each in curves]:
         raise GroupError(f"group {name!r} has {twice[0]!r} twice: give each its own name")
-    if not discrete and not curves:
-        raise GroupError(f"group {name!r} has no generators: list at least the identity")
     return _of_representations(name, {"V": {**discrete, **curves}}, tuple(curves), None)
 
 
@@ -136,12 +137,11 @@ def _of_representations(
     first = next(iter(given))
     every = tuple(given[first])
     for each, of_each in given.items():
-        for generator in dict.fromkeys((*every, *of_each)):
-            if generator not in of_each or generator not in every:
-                missing = each if generator not in of_each else first
-                raise GroupError(
-                    f"group {name!r}: representation {missing!r} does not say how {generator} acts"
-                )
+        if odd := [g for g in (*every, *of_each) if g not in of_each or g not in every]:
+            missing = first if odd[0] in of_each else each
+            raise GroupError(
+                f"group {name!r}: representation {missing!r} does not say how {odd[0]} acts"
+            )
     curves = () if algebra is None else tuple(algebra)
     for generator in curves:
         if generator not in every:
@@ -240,7 +240,7 @@ def _scale(representations: Iterable[dict[str, np.ndarray]], curves: Sequence[st
         entries = np.concatenate([each[curve].ravel() for each in every])
         factor = 1.0
         if (entries == np.rint(entries)).all() and np.abs(entries).max(initial=0.0) < 2**31:
-            factor = float(max(1, math.gcd(*np.abs(entries).astype(np.int64).tolist())))
+            factor = float(max(1, np.gcd.reduce(entries.astype(np.int64))))
         largest = np.abs(entries).max() / factor
         while largest > _LARGEST_ENTRY:
             factor, largest = 2 * factor, largest / 2

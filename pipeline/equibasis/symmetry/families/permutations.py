@@ -41,18 +41,8 @@ def permutation_group(
     for generator, given in named(name, generators).items():
         images = whole_numbers(given, f"group {name!r}: {generator}", GroupError)
         degree = degree or len(images)
-        if not images:
-            raise GroupError(f"group {name!r}: {generator} moves no points: list their images")
-        if len(images) != degree:
-            raise GroupError(
-                f"group {name!r}: generators of unequal length: {generator} moves "
-                f"{len(images)} points, the first moves {degree}"
-            )
-        if sorted(images) != list(range(degree)):
-            raise GroupError(
-                f"group {name!r}: {generator} is not a permutation of 0 to {degree - 1}: "
-                f"{_first_fault(images, degree)}"
-            )
+        if fault := _fault(generator, images, degree):
+            raise GroupError(f"group {name!r}: {fault}")
         inverses[generator] = np.argsort(images)
     return Group(
         name,
@@ -76,15 +66,20 @@ def _refuses_other_lengths(degree: int, shape: Shape) -> str | None:
     return f"its axes must have length {degree}, not {wrong[0]}" if wrong else None
 
 
-def _first_fault(images: Sequence[int], degree: int) -> str:
+def _fault(generator: str, images: Sequence[int], degree: int) -> str:
+    """Why images are no permutation of so many points; empty where they are one."""
+    if not images:
+        return f"{generator} moves no points: list their images"
+    if len(images) != degree:
+        lengths = f"{generator} moves {len(images)} points, the first moves {degree}"
+        return f"generators of unequal length: {lengths}"
     seen: set[int] = set()
     for image in images:
-        if not 0 <= image < degree:
-            return f"{shortened(image)} is out of range"
-        if image in seen:
-            return f"{image} comes twice"
+        if image in seen or not 0 <= image < degree:
+            why = f"{image} comes twice" if image in seen else f"{shortened(image)} is out of range"
+            return f"{generator} is not a permutation of 0 to {degree - 1}: {why}"
         seen.add(image)
-    raise AssertionError("it is a permutation")
+    return ""
 
 
 @family("s{n}", ARRAYS)

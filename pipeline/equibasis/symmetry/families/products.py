@@ -1,11 +1,12 @@
-"""Direct products, each factor acting on axes of its own, or on its representations by name."""
+"""Direct products, each factor acting on axes of its own or by name; wreath products."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import operator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -13,12 +14,14 @@ import numpy as np
 from scipy import linalg
 
 from equibasis.errors import GroupError, SpaceError
+from equibasis.linalg.memory import refuse_beyond_memory
 from equibasis.symmetry.assembled import direct_sum
 from equibasis.symmetry.closure import check_group
 from equibasis.symmetry.constructions import at_elements
 from equibasis.symmetry.families import FEW, built_in
 from equibasis.symmetry.group import Group, shape_text
-from equibasis.symmetry.representations import Representation
+from equibasis.symmetry.pair_orbits import orbit_leaders
+from equibasis.symmetry.representations import PermutationRepresentation, Representation
 from equibasis.symmetry.spaces import Shape
 
 Factors: TypeAlias = tuple[Group, ...]
@@ -157,7 +160,7 @@ def generating_positions(group: Group) -> tuple[int, ...]:
         rho = direct_sum([*group.representations.values()])
         found = check_group(group.name, group.element_names, rho)
         if group.transform is None or built_in(group.name) is group:
-            return found or (0,)
+            return (*found,) or (0,)
     return tuple(range(1, count))
 
 
@@ -171,49 +174,34 @@ def _together(factors: Factors, moves: tuple[tuple[int, int], ...]) -> Together:
 # --- which axes are whose -----------------------------------------------------------------------
 
 
-def _shares(factors: Factors, axes: int) -> Iterator[tuple[int, ...]]:
-    """Where the axes of each factor start, and their number, for each way to share them out."""
-    least = [_least_axes(group) for group in factors]
-    free = axes - sum(least)
-    several = [_takes_more(group) for group in factors]
-    if free < 0 or (not any(several) and free):
-        return
-    for more in itertools.product(range(free + 1), repeat=sum(several)):
+def _ways(factors: Factors, shape: Shape) -> dict[tuple[int, ...], str | None]:
+    """Each way to share the axes out: where those of each factor start, and their number.
+
+    With the reason why a factor does not act on its own, if one does not.
+    """
+    least = [0 if group.transform is None else group.axes or 1 for group in factors]
+    free = len(shape) - sum(least)
+    any_number = [group.transform is not None and group.axes is None for group in factors]
+    found = {}
+    for more in itertools.product(*(range(free + 1) if each else (0,) for each in any_number)):
         if sum(more) == free:
-            left = iter(more)
-            counts = [a + next(left) if b else a for a, b in zip(least, several, strict=True)]
-            yield (0, *itertools.accumulate(counts))
-
-
-def _least_axes(group: Group) -> int:
-    if group.transform is None:
-        return 0
-    return 1 if group.axes is None else group.axes
-
-
-def _takes_more(group: Group) -> bool:
-    return group.transform is not None and group.axes is None
-
-
-def _refusal(factors: Factors, shape: Shape, starts: tuple[int, ...]) -> str | None:
-    """Why a factor does not act on its share of the axes."""
-    for group, start, end in zip(factors, starts, starts[1:], strict=False):
-        if group.transform and group.refuses and (reason := group.refuses(shape[start:end])):
-            return reason
-    return None
+            starts = (0, *itertools.accumulate(map(operator.add, least, more)))
+            own = zip(factors, itertools.pairwise(starts), strict=True)
+            refusals = (g.refuses(shape[a:b]) for g, (a, b) in own if g.transform and g.refuses)
+            found[starts] = next(filter(None, refusals), None)
+    return found
 
 
 def _refuses(factors: Factors, shape: Shape) -> str | None:
-    shares = list(_shares(factors, len(shape)))
-    reasons = [_refusal(factors, shape, starts) for starts in shares]
-    fitting = [starts for starts, reason in zip(shares, reasons, strict=True) if reason is None]
+    ways = _ways(factors, shape)
+    fitting = [starts for starts, reason in ways.items() if reason is None]
     if len(fitting) == 1:
         return None
-    if not shares:
+    if not ways:
         acting = sum(group.transform is not None for group in factors)
         return f"it has {len(shape)} axes for {acting} factors"
     if not fitting:
-        return reasons[0]
+        return next(iter(ways.values()))
     one, other = (_shared_text(factors, shape, starts) for starts in fitting[:2])
     return (
         f"its axes can be shared out in two ways, {one} or {other}: say how many a group takes by "
@@ -231,15 +219,13 @@ def share(factors: Factors, shape: Shape) -> tuple[int, ...]:
     """
     if reason := _refuses(factors, shape):
         raise SpaceError(f"a product of groups does not act on {shape_text(shape)}: {reason}")
-    return next(
-        starts for starts in _shares(factors, len(shape)) if not _refusal(factors, shape, starts)
-    )
+    return next(starts for starts, reason in _ways(factors, shape).items() if reason is None)
 
 
 def _shared_text(factors: Factors, shape: Shape, starts: tuple[int, ...]) -> str:
     return " and ".join(
         f"{group.name} on {shape_text(shape[start:end])}"
-        for group, start, end in zip(factors, starts, starts[1:], strict=False)
+        for group, (start, end) in zip(factors, itertools.pairwise(starts), strict=True)
         if group.transform is not None
     )
 
@@ -250,10 +236,9 @@ def _shared_text(factors: Factors, shape: Shape, starts: tuple[int, ...]) -> str
 def _transformed(factors: Factors, array: np.ndarray, element: Together) -> np.ndarray:
     starts = share(factors, array.shape)
     for number, position in element.moves:
-        if factors[number].transform is None:
-            continue
-        own = factors[number].elements[position]
-        array = _along(factors[number], own, array, starts[number], starts[number + 1])
+        factor, (start, end) = factors[number], starts[number : number + 2]
+        if factor.transform is not None:
+            array = _along(factor, factor.elements[position], array, start, end)
     return array
 
 
@@ -270,11 +255,84 @@ def _along(factor: Group, element: Any, array: np.ndarray, start: int, end: int)
 
 def _turned(factors: Factors, element: Together, axes: int) -> np.ndarray:
     """How vectors turn: block diagonal, each factor's components along its own axes."""
-    blocks = [np.eye(_least_axes(group)) for group in factors]
+    blocks = [np.eye(0 if group.transform is None else group.axes or 0) for group in factors]
     for number, position in element.moves:
         group = factors[number]
-        if group.transform is None:
-            continue
-        assert group.linear is not None
-        blocks[number] = group.linear(group.elements[position], group.axes or 0)
+        if group.transform is not None and group.linear is not None:
+            blocks[number] = group.linear(group.elements[position], group.axes or 0)
     return linalg.block_diag(*blocks)
+
+
+# --- wreath products ------------------------------------------------------------------------------
+
+
+def wreath_group(inner: Group, outer: Group) -> Group:
+    """``wreath(inner, outer)``, acting on arrays (m, n), m blocks of n points.
+
+    ``inner`` permutes the n points of each block, independently of the other blocks, and
+    ``outer`` the m blocks. It lists generators.
+
+    Raises
+    ------
+    GroupError
+        If one is no group of permutations.
+    EquibasisError
+        If its generators would not fit in memory.
+    """
+    name = f"wreath({inner.name}, {outer.name})"
+    points, blocks = (_permutations(name, group) for group in (inner, outer))
+    m, n = blocks.shape[1], points.shape[1]
+    refuse_beyond_memory(32.0 * m * n * (len(points) + len(blocks)), f"{name} on {m}x{n}")
+    whole = np.arange(m * n).reshape(m, n)
+    index: dict[str, np.ndarray] = {}
+    for block in np.unique(orbit_leaders(list(blocks))):
+        for generator in generating_positions(inner):
+            moved = whole.copy()
+            moved[block] = whole[block][points[generator]]
+            index[f"{inner.element_names[generator]} in block {block}"] = moved.ravel()
+    for generator in generating_positions(outer):
+        index[f"blocks {outer.element_names[generator]}"] = whole[blocks[generator]].ravel()
+    return Group(
+        name,
+        tuple(index),
+        partial(_rearranged, index),
+        2,
+        complete=False,
+        rearranges=True,
+        refuses=partial(_refuses_other_shapes, (m, n)),
+        count=partial(_order_of_wreath, inner, outer),
+        representations={"V": PermutationRepresentation(np.stack([*index.values()]))},
+    )
+
+
+def _permutations(name: str, group: Group) -> np.ndarray:
+    """How the elements listed move points, (elements, points)."""
+    rho = group.representations.get("V")
+    if not isinstance(rho, PermutationRepresentation) or rho.signs is not None:
+        raise GroupError(
+            f"group {name!r}: {group.name} is no group of permutations, as s3, z4, and those of "
+            "permutation_group and of files are"
+        )
+    return rho.index
+
+
+def _order_of_wreath(inner: Group, outer: Group) -> int:
+    """|inner|^m |outer|, both counted as permutations of their points."""
+    m = outer.representations["V"].dimension
+    return _permutations_of(inner) ** m * _permutations_of(outer)
+
+
+def _permutations_of(group: Group) -> int:
+    if group.complete:
+        return len(np.unique(_permutations(group.name, group), axis=0))
+    return int(replace(group, representations={"V": group.representations["V"]}).order)
+
+
+def _rearranged(index: Mapping[str, np.ndarray], array: np.ndarray, generator: str) -> np.ndarray:
+    return array.ravel()[index[generator]].reshape(array.shape)
+
+
+def _refuses_other_shapes(wanted: Shape, shape: Shape) -> str | None:
+    if shape == wanted:
+        return None
+    return f"it has {wanted[0]} blocks of {wanted[1]} points, {shape_text(wanted)}"
