@@ -55,41 +55,6 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin" / "python"
 
 
-# What commands import in any case is imported once.
-BEFORE = """
-import runpy, sys, rich.table, equibasis as eb, equibasis.cli
-eb.solve(group="c4", output="2x2")
-"""
-
-
-@pytest.fixture
-def run(plain: Path, tmp_path: Path):
-    """``run(program, program)`` in that environment: each a fork of one process."""
-    eb.save_basis(eb.solve(group="c4", output="3x3"), tmp_path / "a.h5")
-    mirror = {"degree": 2, "generators": [[1, 0]]}
-    for ending in ("json", "yaml", "yml"):
-        (tmp_path / f"mirror.{ending}").write_text(json.dumps(mirror))
-    (tmp_path / "params.yaml").write_text("{}")
-    cleared = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
-
-    def run(*programs: str) -> list[Outcome]:
-        return in_forks(
-            programs,
-            tmp_path,
-            before=BEFORE,
-            python=[plain],
-            environment=cleared | {"EQUIBASIS_CACHE": str(tmp_path / "cache")},
-        )
-
-    return run
-
-
-def command(*arguments: str) -> str:
-    """The program of ``python -m equibasis ...``."""
-    argv = ["equibasis", *arguments]
-    return f"sys.argv = {argv!r}; runpy.run_module('equibasis', run_name='__main__')"
-
-
 if os.name != "posix":
     pytest.skip("makes an environment of links", allow_module_level=True)
 
@@ -105,13 +70,6 @@ PLAIN = [
     "audit -h",
     "mend -h",
 ]
-
-
-def test_what_needs_no_extra_works_without(run):
-    outcomes = run(*(command(*line.split()) for line in PLAIN))
-    assert [(each.status, each.err) for each in outcomes] == [(0, "")] * len(PLAIN)
-
-
 NEEDING = {
     "solve b.h5 --group mirror.yaml --output 2": (
         f"group mirror.yaml: YAML, unlike JSON, needs yaml, which is not installed: {ALL}"
@@ -126,32 +84,7 @@ NEEDING = {
     "mend": f"this command needs dvc, which is not installed: {ALL}",
     "audit": ALL,
 }
-
-
-def test_a_command_that_needs_an_extra_names_it_in_one_line(run, tmp_path):
-    before = sorted(path.name for path in tmp_path.iterdir())
-    outcomes = run(*(command(*line.split()) for line in NEEDING))
-    for outcome, says in zip(outcomes, NEEDING.values(), strict=True):
-        assert (outcome.status, outcome.out) == (2, "")
-        assert outcome.err.startswith("equibasis: ")
-        assert outcome.err.endswith(f"{says}\n")
-        assert len(outcome.err.splitlines()) == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == before
-
-
 STAGES = ["prepare", "bases invariant", "train standard", "evaluate", "report"]
-
-
-def test_every_stage_names_the_extra_of_the_pipeline(run):
-    stage = "sys.argv = {!r}; runpy.run_path(sys.argv[0], run_name='__main__')"
-    outcomes = run(*(stage.format([str(PIPELINE), *line.split()]) for line in STAGES))
-    for outcome, line in zip(outcomes, STAGES, strict=True):
-        assert (outcome.status, outcome.out) == (2, "")
-        assert outcome.err.startswith(f"equibasis: stage {line.split()[0]} needs ")
-        assert outcome.err.endswith(f", which is not installed: {ALL}\n")
-        assert len(outcome.err.splitlines()) == 1
-
-
 PYTHON = {
     "import equibasis.nn": f"equibasis.nn needs torch, which is not installed: {NN}",
     "from equibasis.nn.layers import EquivariantLinear": f"equibasis.nn needs torch, which {NN}",
@@ -161,21 +94,101 @@ PYTHON = {
         f"YAML, unlike JSON, needs yaml, which is not installed: {ALL}"
     ),
 }
+LACKING = "solve b.h5 --group lacking:g --output 2"
+
+# What commands import in any case is imported once.
+BEFORE = """
+import os, runpy, sys, rich.table, equibasis as eb, equibasis.cli
+eb.solve(group="c4", output="2x2")
+"""
+LISTED = "print(sorted(os.listdir()))"
 
 
-def test_in_python_it_is_an_error_of_ours_and_an_import_error(run):
-    code = "import equibasis as eb\ntry: {}\nexcept eb.MissingExtraError as error: print(error)"
-    outcomes = run(*(code.format(doing) for doing in PYTHON))
+def command(line: str) -> str:
+    """The program of ``python -m equibasis ...``."""
+    argv = ["equibasis", *line.split()]
+    return f"sys.argv = {argv!r}; runpy.run_module('equibasis', run_name='__main__')"
+
+
+def stage(line: str) -> str:
+    """The program of ``python pipeline ...``."""
+    argv = [str(PIPELINE), *line.split()]
+    return f"sys.argv = {argv!r}; runpy.run_path(sys.argv[0], run_name='__main__')"
+
+
+def python(line: str) -> str:
+    return f"try: {line}\nexcept eb.MissingExtraError as error: print(error)"
+
+
+@pytest.fixture(scope="module")
+def outcomes(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+    """What each program comes to in that environment: forks of one process, one after the other."""
+    folder = tmp_path_factory.mktemp("extras")
+    eb.save_basis(eb.solve(group="c4", output="3x3"), folder / "a.h5")
+    mirror = {"degree": 2, "generators": [[1, 0]]}
+    for ending in ("json", "yaml", "yml"):
+        (folder / f"mirror.{ending}").write_text(json.dumps(mirror))
+    (folder / "params.yaml").write_text("{}")
+    (folder / "lacking.py").write_text("import nonsense_of_nobody")
+    programs = [
+        LISTED,
+        *map(command, NEEDING),
+        f"{LISTED}  # afterwards",
+        *map(command, [*PLAIN, LACKING]),
+        *map(stage, STAGES),
+        *map(python, PYTHON),
+    ]
+    cleared = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
+    found = in_forks(
+        programs,
+        folder,
+        before=BEFORE,
+        python=[plain],
+        environment=cleared | {"EQUIBASIS_CACHE": str(folder / "cache")},
+    )
+    return dict(zip(programs, found, strict=True))
+
+
+@pytest.mark.parametrize("line", PLAIN)
+def test_what_needs_no_extra_works_without(outcomes, line):
+    outcome = outcomes[command(line)]
+    assert (outcome.status, outcome.err) == (0, "")
+
+
+@pytest.mark.parametrize(("line", "says"), NEEDING.items(), ids=NEEDING)
+def test_a_command_that_needs_an_extra_names_it_in_one_line(outcomes, line, says):
+    outcome = outcomes[command(line)]
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.err.startswith("equibasis: ")
+    assert outcome.err.endswith(f"{says}\n")
+    assert len(outcome.err.splitlines()) == 1
+
+
+def test_and_leaves_nothing_behind(outcomes):
+    assert "a.h5" in outcomes[LISTED].out
+    assert outcomes[LISTED] == outcomes[f"{LISTED}  # afterwards"]
+
+
+@pytest.mark.parametrize("line", STAGES)
+def test_every_stage_names_the_extra_of_the_pipeline(outcomes, line):
+    outcome = outcomes[stage(line)]
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"equibasis: stage {line.split()[0]} needs ")
+    assert outcome.err.endswith(f", which is not installed: {ALL}\n")
+    assert len(outcome.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("doing", "says"), PYTHON.items(), ids=PYTHON)
+def test_in_python_it_is_an_error_of_ours_and_an_import_error(outcomes, doing, says):
+    outcome = outcomes[python(doing)]
     assert issubclass(eb.MissingExtraError, eb.EquibasisError)
     assert issubclass(eb.MissingExtraError, ModuleNotFoundError)
-    for outcome, says in zip(outcomes, PYTHON.values(), strict=True):
-        assert (outcome.status, outcome.err) == (0, "")
-        assert all(part in outcome.out for part in says.split(", which "))
+    assert (outcome.status, outcome.err) == (0, "")
+    assert all(part in outcome.out for part in says.split(", which "))
 
 
-def test_what_is_missing_and_is_of_no_extra_is_told_as_it_is(run, tmp_path):
-    (tmp_path / "lacking.py").write_text("import nonsense_of_nobody")
-    (outcome,) = run(command("solve", "b.h5", "--group", "lacking:g", "--output", "2"))
+def test_what_is_missing_and_is_of_no_extra_is_told_as_it_is(outcomes):
+    outcome = outcomes[command(LACKING)]
     assert (outcome.status, "pip" in outcome.err) == (2, False)
     assert "No module named 'nonsense_of_nobody'" in outcome.err
 
