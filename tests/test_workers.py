@@ -13,7 +13,7 @@ import pytest
 import by_hand
 import equibasis as eb
 from equibasis.symmetry import workers as workers_module
-from equibasis.symmetry.workers import Workers
+from equibasis.symmetry.workers import Processes, Workers
 
 
 def square(x):
@@ -107,6 +107,22 @@ def test_an_error_in_a_task_keeps_its_kind_and_message(count):
 def test_a_worker_that_dies_is_an_error_not_a_wait():
     with Workers(2) as pool, pytest.raises(eb.EquibasisError, match="worker process died"):
         list(pool.map(die_unless_in, [(os.getpid(),)], "test"))
+
+
+def test_an_interruption_is_quiet_even_where_the_pool_is_late_to_hear_of_it(monkeypatch):
+    """Its thread finds dead processes first, and what waits for them; none may be cancelled yet."""
+    wrong, terminate = [], Processes.terminate
+    monkeypatch.setattr(threading, "excepthook", wrong.append)
+    monkeypatch.setattr(Processes, "terminate", lambda pool: (terminate(pool), time.sleep(0.5)))
+
+    def interrupted(future):
+        future.result()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(workers_module, "result_of", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(2, slow_if_even, 200)
+    assert not wrong
 
 
 def test_what_cannot_be_sent_is_refused_with_the_remedy():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -42,13 +43,20 @@ _DRAWS = 3
 
 def entries_by_block(rho: Representation) -> list[tuple[np.ndarray, np.ndarray | None]]:
     """Each finest invariant set of coordinates with the `_monomial_entries` of ρ on it."""
-    found = []
-    for coordinates, part in invariant_parts(rho):
+
+    @functools.cache  # of parts that copies share
+    def of_part(part: Representation) -> list[tuple[np.ndarray, np.ndarray | None]]:
         permutes = isinstance(part, PermutationRepresentation) and part.signs is None
-        for block in invariant_coordinates(part):
-            entries = np.ones(1) if permutes else _monomial_entries(restriction(part, block))
-            found.append((coordinates[block], entries))
-    return found
+        return [
+            (block, np.ones(1) if permutes else _monomial_entries(restriction(part, block)))
+            for block in invariant_coordinates(part)
+        ]
+
+    return [
+        (coordinates[block], entries)
+        for coordinates, part in invariant_parts(rho)
+        for block, entries in of_part(part)
+    ]
 
 
 def _monomial_entries(rho: Representation) -> np.ndarray | None:

@@ -72,11 +72,6 @@ class Reach:
             inputs[block.input.index] |= columns[:, None]
         return cls(outputs, inputs)
 
-    @property
-    def is_nothing(self) -> bool:
-        """Whether no output depends on any input."""
-        return not (self.outputs.any() and self.inputs.any())
-
 
 def check_reach(
     module: Any,
@@ -99,7 +94,7 @@ def check_reach(
         Why nothing is reached, if so, and what to do.
     """
     label = name_of(module)
-    if reach.is_nothing:
+    if not (reach.outputs.any() and reach.inputs.any()):
         raise ModelError(f"{label}: {why}, so the output cannot depend on the input: {way_out}")
     outputs, inputs = ~reach.outputs, ~reach.inputs
     choose = "choose spaces that share irreps, or " if way_out == WAY_OUT else ""

@@ -62,37 +62,33 @@ class Engine:
         waiting = deque((number, 1) for number in range(len(tasks)))
         running: dict[Future[Any], tuple[int, int]] = {}
         looked = time.monotonic()
-        try:
-            while waiting or running:
-                while waiting and len(running) < self.slots:
-                    number, attempt = waiting.popleft()
-                    try:
-                        future = submitted(self.executor, Call(function, (tasks[number],)))
-                    except EquibasisError as error:
-                        self.look(self)  # it is this task's where the engine is well
-                        yield number, error
-                    else:
-                        running[future] = number, attempt
-                done, _ = wait(running, _LOOK, FIRST_COMPLETED)
-                if time.monotonic() > looked + _LOOK:
+        while waiting or running:
+            while waiting and len(running) < self.slots:
+                number, attempt = waiting.popleft()
+                try:
+                    future = submitted(self.executor, Call(function, (tasks[number],)))
+                except EquibasisError as error:
+                    self.look(self)  # it is this task's where the engine is well
+                    yield number, error
+                else:
+                    running[future] = number, attempt
+            done, _ = wait(running, _LOOK, FIRST_COMPLETED)
+            if time.monotonic() > looked + _LOOK:
+                self.look(self)
+                looked = time.monotonic()
+            for future in done:
+                number, attempt = running.pop(future)
+                if future.cancelled() or isinstance(future.exception(), OSError):
                     self.look(self)
-                    looked = time.monotonic()
-                for future in done:
-                    number, attempt = running.pop(future)
-                    if future.cancelled() or isinstance(future.exception(), OSError):
-                        self.look(self)
-                        raise EquibasisError(
-                            "the executor lost what it was given, as where a scheduler has gone: "
-                            "start it, and this sweep, again, which goes on where it was"
-                        )
-                    result = _result_or_error(future)
-                    if isinstance(result, WorkerDiedError) and attempt < _TRIES:
-                        waiting.appendleft((number, attempt + 1))
-                    else:
-                        yield number, result
-        finally:
-            for future in running:
-                future.cancel()
+                    raise EquibasisError(
+                        "the executor lost what it was given, as where a scheduler has gone: "
+                        "start it, and this sweep, again, which goes on where it was"
+                    )
+                result = _result_or_error(future)
+                if isinstance(result, WorkerDiedError) and attempt < _TRIES:
+                    waiting.appendleft((number, attempt + 1))
+                else:
+                    yield number, result
 
 
 def _result_or_error(future: Future[Any]) -> Any:

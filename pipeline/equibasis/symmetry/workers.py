@@ -109,7 +109,9 @@ class Workers:
             while futures:
                 yield result_of(futures.popleft())
         finally:
-            for future in futures:
+            # Our own pool drops them as it ends; of cancelled ones its thread would print an error,
+            # were it to find its processes terminated first.
+            for future in futures if self._own is None else ():
                 future.cancel()
 
 
