@@ -138,7 +138,7 @@ class EquivariantLinear(IdentifiedWeights):
             raise ModelError(reason) from error
 
     def to_linear(self) -> nn.Linear:
-        """The plain `torch.nn.Linear` of equal weight and bias, for deployment."""
+        """Return the plain `torch.nn.Linear` of equal weight and bias, for deployment."""
         bias = self.bias()
         linear = nn.Linear(self.in_features, self.out_features, bias=bias is not None)
         linear = linear.to(self.coefficients)
@@ -153,7 +153,7 @@ class EquivariantLinear(IdentifiedWeights):
         return f"{self.domain.to(self.codomain)}, {self.mode}"
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
-        """The maps X -> Y; the keys and sizes of a state tell of its bias."""
+        """Return the maps X -> Y; the keys and sizes of a state tell of its bias."""
         return "EquivariantLinear", (self.domain, self.codomain), f"rank {self.rank}"
 
 
@@ -206,7 +206,7 @@ class InvariantAttentionPool(IdentifiedWeights):
         return self.domain.channels_first((self._attend(orbit).unsqueeze(-2) @ orbit).squeeze(-2))
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
-        """The query, a vector of the space."""
+        """Return the query, a vector of the space."""
         return "InvariantAttentionPool", (self.domain,), f"{len(self.query)} features"
 
     def _attend(self, orbit: Tensor) -> Tensor:
@@ -288,7 +288,7 @@ _MULTIPLICATION, _ENTRY, _COORDINATE, _CALLS = 4.0, 4.0, 750.0, 800_000.0
 
 
 def _map(basis: Basis, mode: Mode) -> BasisExpansion | SchurMap | TorusMap:
-    """The way to apply W, the faster one by estimate; the same on every machine."""
+    """Return the way to apply W, the faster one by estimate; the same on every machine."""
     expand = (_MULTIPLICATION + _ENTRY) * basis.space.dimension
     if mode == "expand" or (mode == "auto" and expand <= _CALLS):
         return BasisExpansion(basis)

@@ -87,7 +87,7 @@ class SumOfMatrices(_Sum, MatrixRepresentation):
         return self._side_by_side([rho.matrix(g) for _, rho in self.parts])
 
     def _side_by_side(self, parts: Sequence[sparse.csr_array]) -> sparse.csr_array:
-        """A matrix of each type, on all its copies."""
+        """Return a matrix of each type, on all its copies."""
         rows, columns, values = [], [], []
         for (each, _), part in zip(self.parts, parts, strict=True):
             small, signs = part.tocoo(), signs_of(each)
@@ -229,7 +229,7 @@ def _kronecker(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def factors_of(rho: Representation) -> tuple[Representation, ...]:
-    """The factors of a tensor product; of anything else itself alone."""
+    """Return the factors of a tensor product; of anything else itself alone."""
     return rho.small if isinstance(rho, TensorProduct) else (rho,)
 
 
@@ -321,7 +321,7 @@ def power(rho: Representation, exponent: int, *, symmetric: bool) -> Representat
 
 
 def _consecutive(rho: Representation) -> list[tuple[int, Representation]] | None:
-    """The summands of a sum of matrices, ascending, each with its first coordinate.
+    """Return the summands of a sum of matrices, ascending, each with its first coordinate.
 
     ``None`` where they are not one after the other.
     """

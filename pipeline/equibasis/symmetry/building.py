@@ -85,7 +85,7 @@ def representation(group: Group, space: Space, workers: Workers) -> Representati
 
 
 def _named(group: Group, name: str) -> Representation:
-    """A representation that the group has by name."""
+    """Return a representation that the group has by name."""
     if name in group.representations:
         return group.representations[name]
     if name == "regular":
@@ -252,7 +252,7 @@ def _from_one_hots(group: Group, shape: Shape, workers: Workers) -> Representati
 def one_hot_columns(
     group: Group, element: Any, shape: Shape, columns: range
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Some columns of ρ(element): rows, columns and values of their non-zero entries."""
+    """Return some columns of ρ(element): rows, columns and values of their non-zero entries."""
     rows, hits, values = [], [], []
     for column in columns:
         one_hot = np.zeros(shape)
@@ -267,7 +267,7 @@ def one_hot_columns(
 
 
 def _transformed(group: Group, element: Any, array: np.ndarray, where: str) -> np.ndarray:
-    """The transform of an array, float64 (*shape), or an error that says where it failed."""
+    """Return the transform of an array, float64 (*shape), or an error that says where it failed."""
     assert group.transform is not None
     shape = array.shape
     try:

@@ -61,7 +61,7 @@ def direct_product(*factors: str | Group) -> Group:
 
 
 def wreath_product(inner: str | Group, outer: str | Group) -> Group:
-    """The wreath product of two groups of permutations, acting on arrays (m, n).
+    """Return the wreath product of two groups of permutations, acting on arrays (m, n).
 
     ``inner`` permutes the n points of each of m blocks, independently of the other blocks, and
     ``outer`` the blocks. As text, ``wreath(s4, s3)``: it acts on ``3x4``.
@@ -81,7 +81,7 @@ def wreath_product(inner: str | Group, outer: str | Group) -> Group:
 
 
 def find_group(spec: str | Group) -> Group:
-    """The group that ``spec`` names.
+    """Return the group that ``spec`` names.
 
     A built-in one, such as ``c4``, ``s5``, ``so3`` or ``D4h``; a product, ``z14*z14`` or
     ``wreath(s4, s3)``; a YAML or JSON file of generators; ``module:object``; or a `Group` itself.
@@ -111,13 +111,13 @@ def find_group(spec: str | Group) -> Group:
 
 
 def parts_of(spec: str) -> list[str]:
-    """The names of groups that a product is made of, or its own."""
+    """Return the names of groups that a product is made of, or its own."""
     operation, parts = _parts(spec)
     return [each for part in parts for each in parts_of(part)] if operation else [spec]
 
 
 def group_name(spec: str) -> str:
-    """What the group that ``spec`` names is called: a file of generators, without its ending."""
+    """Name the group that ``spec`` means: of a file of generators, without its ending."""
     operation, parts = _parts(spec)
     if operation == "*":
         return "*".join(map(group_name, parts))
@@ -145,7 +145,7 @@ def _parts(spec: str) -> tuple[str, list[str]]:
 
 
 def _split(text: str, mark: str) -> Iterator[str]:
-    """What stands between marks that are in no brackets, without blanks around."""
+    """Yield what stands between marks that are in no brackets, without blanks around."""
     depth, start = 0, 0
     for position, character in enumerate(text):
         depth += (character == "(") - (character == ")")
@@ -156,7 +156,7 @@ def _split(text: str, mark: str) -> Iterator[str]:
 
 
 def _unknown(spec: str) -> str:
-    """What there is, where a name is not known."""
+    """List the names that there are, where one is not known."""
     near = _near(spec)
     meant = f" (is it {' or '.join(near)}?)" if near else ""
     arrays = ", ".join([*GROUPS, *_names_of(ARRAYS)])
@@ -187,7 +187,7 @@ def _near(spec: str) -> list[str]:
 
 
 def _read_group(path: str) -> Group:
-    """A file of generators, unless the name of its group is another's."""
+    """Return a file of generators, unless the name of its group is another's."""
     name = group_name(path)
     if is_built_in(name):
         raise GroupError(
@@ -228,7 +228,7 @@ _KEYS = ("degree", "generators", "representations", "algebra")
 
 
 def read_group(path: str | Path, name: str) -> Group:
-    """A group, called ``name``, from a file of generators.
+    """Return a group, called ``name``, from a file of generators.
 
     With ``degree`` and ``generators``, a list of lists of 0-based images, or a mapping from names
     to such lists, it is one of permutations, and acts on arrays. ``representations`` is a mapping
@@ -272,7 +272,7 @@ def read_group(path: str | Path, name: str) -> Group:
 
 
 def _permutations(where: str, content: dict[Any, Any]) -> dict[str, list[int]]:
-    """The images of each generator, by name."""
+    """Return the images of each generator, by name."""
     if not {"degree", "generators"} <= set(content):
         raise GroupError(f"{where}: the file needs the keys 'degree' and 'generators' together")
     degree, generators = content["degree"], content["generators"]
@@ -305,7 +305,7 @@ def _representations(where: str, given: Any) -> dict[str, dict[str, Any]]:
 
 
 def _signed(what: str, given: Any) -> Any:
-    """A matrix or images as they are; the matrix of ``{images: [...], signs: [...]}``."""
+    """Return a matrix or images as they are; the matrix of ``{images: [...], signs: [...]}``."""
     if not isinstance(given, dict):
         return given
     if set(given) != {"images", "signs"}:
@@ -314,7 +314,7 @@ def _signed(what: str, given: Any) -> Any:
 
 
 def _algebra(where: str, content: dict[Any, Any]) -> list[str] | None:
-    """The names of the generators that are Lie algebra elements."""
+    """Return the names of the generators that are Lie algebra elements."""
     if "algebra" not in content:
         return None
     given = content["algebra"]
@@ -338,7 +338,7 @@ def _content(path: Path) -> Any:
 
 
 def _by_text(what: str, given: Any) -> Any:
-    """A mapping by name, where YAML may have read a name as a number, a date or yes and no."""
+    """Key a mapping by text, where YAML may have read a name as a number, a date, yes or no."""
     if not isinstance(given, dict):
         return given
     for key in given:

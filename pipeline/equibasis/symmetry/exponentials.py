@@ -86,7 +86,7 @@ class Exponentials:
         return Exponentials(exponents[kept], coefficients[kept])
 
     def at(self, exponents: np.ndarray) -> np.ndarray:
-        """The coefficients of some exponents, zero where there is none; of their shape."""
+        """Return the coefficients of some exponents, zero where there is none; of their shape."""
         right = np.searchsorted(self.exponents, exponents).clip(max=len(self.exponents) - 1)
         left = (right - 1).clip(min=0)
         to_right = np.abs(self.exponents[right] - exponents)

@@ -88,7 +88,7 @@ class Group:
             raise GroupError(f"group {self.name!r}{fault}")
 
     def _faults(self) -> Iterator[str]:
-        """What is wrong, first what others count on; lists are made tuples on the way."""
+        """Yield what is wrong, first what others count on; lists are made tuples on the way."""
         for name in ("complete", "rearranges"):
             if not isinstance(getattr(self, name), bool):
                 yield f": {name} is True or False, not {getattr(self, name)!r}"
@@ -141,7 +141,7 @@ class Group:
                     yield f" lists {both}, which are equal, as two elements: list each once"
 
     def with_representations(self, **more: Representation) -> Group:
-        """The same group with more representations by name.
+        """Return the same group with more representations by name.
 
         Parameters
         ----------
@@ -210,13 +210,13 @@ class Group:
         return " and ".join(counted(number, name) for name, number in numbers.items() if number)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows; by name, since tables are made above."""
+        """Show it in a notebook; by name, since tables are made above."""
         html: str = import_module("equibasis.show.notebook").group_html(self)
         return html
 
 
 def _faults_of(name: object, rho: object, count: int) -> Iterator[str]:
-    """What is wrong with a representation by name of so many elements listed."""
+    """Yield what is wrong with a representation by name of so many elements listed."""
     try:
         Named(name)  # type: ignore[arg-type]
     except SpaceError as error:

@@ -322,7 +322,7 @@ def _shape_of(space: Space, dimension: int) -> Shape:
 
 
 def hom_space(group: Group, *, input: Space, output: Space, workers: Workers) -> HomSpace:
-    """The space Hom_G(X, Y), its representations built and checked.
+    """Return the space Hom_G(X, Y), its representations built and checked.
 
     Raises
     ------

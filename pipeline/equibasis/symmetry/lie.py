@@ -110,7 +110,7 @@ class LieAlgebra:
 
 
 def lie_algebra(representations: Sequence[Representation], continuous: int) -> LieAlgebra:
-    """The algebra that the last ``continuous`` elements generate, of several representations.
+    """Generate the algebra of the last ``continuous`` elements, of several representations.
 
     With an orthonormal basis Σ C_iᵀC_i of the constraints is, for groups closed under
     transposition, the Casimir element of the compact form: it has few distinct eigenvalues.
@@ -151,7 +151,7 @@ def lie_algebra(representations: Sequence[Representation], continuous: int) -> L
 
 
 def on_products(algebra: LieAlgebra, products: Sequence[Sequence[int]]) -> LieAlgebra:
-    """The same algebra in tensor products of its representations, given by their positions."""
+    """Return the same algebra in tensor products of its representations, by position."""
     sizes = tuple(math.prod(algebra.sizes[i] for i in factors) for factors in products)
     parts = [
         functools.reduce(_kronecker_sums, (algebra._stacks[i] for i in factors))
@@ -193,7 +193,7 @@ def _with_more(span: sparse.csr_array, rows: sparse.csr_array) -> sparse.csr_arr
 
 
 def _independent(gram: np.ndarray) -> list[int]:
-    """Unit vectors that are clearly independent of those before them, from their inner products."""
+    """Find unit vectors clearly independent of those before them, from their inner products."""
     found: list[int] = []
     left, diagonal = gram.copy(), gram.diagonal().copy()
     for number in range(len(gram)):

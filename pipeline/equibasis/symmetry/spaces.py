@@ -76,11 +76,11 @@ class Space:
         return self if self == SCALAR else Dual(self)
 
     def sym(self, exponent: int) -> Space:
-        """The symmetric tensors of this space, ``sym(S, k)``."""
+        """Return the symmetric tensors of this space, ``sym(S, k)``."""
         return self if as_index(exponent) == 1 else Power(self, exponent, symmetric=True)
 
     def alt(self, exponent: int) -> Space:
-        """The alternating tensors of this space, ``alt(S, k)``."""
+        """Return the alternating tensors of this space, ``alt(S, k)``."""
         return self if as_index(exponent) == 1 else Power(self, exponent, symmetric=False)
 
 
@@ -240,7 +240,7 @@ class Dual(Space):
 
 
 def copies(count: int, space: Space) -> Space:
-    """The direct sum of ``count`` copies of a space: its channels."""
+    """Return the direct sum of ``count`` copies of a space: its channels."""
     most = _MOST_SUMMANDS // len(_summands(space))
     if not 1 <= count <= most:
         raise SpaceError(
@@ -250,7 +250,7 @@ def copies(count: int, space: Space) -> Space:
 
 
 def array_shape(space: Space, dimension: int | None = None) -> Shape | None:
-    """The shape of the arrays that make up a space, or ``None`` where that is not known.
+    """Return the shape of the arrays that make up a space, or ``None`` where that is not known.
 
     Equal summands make a first axis, as channels do; other sums are flat. Factors of a tensor
     product have their axes one after the other. Where one representation is called by name, the
@@ -269,7 +269,7 @@ def array_shape(space: Space, dimension: int | None = None) -> Shape | None:
 
 
 def _names(space: Space) -> set[str]:
-    """The representations whose size only the group knows, by name."""
+    """Return the representations whose size only the group knows, by name."""
     if isinstance(space, Grid):
         return set() if _components(space) is not None else {_value(space)}
     if isinstance(space, Named):
@@ -281,7 +281,7 @@ def _names(space: Space) -> set[str]:
 
 
 def _components(grid: Grid) -> Shape | None:
-    """The axes of a field's values; ``None`` where the group alone knows how many there are."""
+    """Return the axes of a field's values; ``None`` where the group alone knows how many."""
     if grid.field in ("scalar", "pseudoscalar"):
         return ()
     known = grid.shape and grid.field in ("vector", "pseudovector")
@@ -289,12 +289,12 @@ def _components(grid: Grid) -> Shape | None:
 
 
 def _value(grid: Grid) -> str:
-    """What the group knows of a field, as a name."""
+    """Name what the group knows of a field."""
     return f"{grid.field} at a point"
 
 
 def shape_where(space: Space, sizes: Mapping[str, int]) -> Shape | None:
-    """The shape of arrays, where representations by name, and vectors at a point, have these sizes.
+    """Return the shape of arrays, where representations by name have these sizes.
 
     ``None`` for a sum of several spaces, or where a size is missing.
 
@@ -325,7 +325,7 @@ def shape_where(space: Space, sizes: Mapping[str, int]) -> Shape | None:
 
 
 def _product(factors: tuple[Space, ...]) -> Space:
-    """A tensor product without its trivial factors."""
+    """Return a tensor product without its trivial factors."""
     rest = tuple(factor for factor in factors if factor != SCALAR)
     if len(rest) > _MOST_FACTORS:
         raise SpaceError(f"a tensor product has at most {_MOST_FACTORS} factors, not {len(rest)}")

@@ -33,7 +33,7 @@ _CIRCLE = Fraction("6.28318530717958647692528676655900576839433879875") * 2**_BI
 
 
 def turn(part: Fraction) -> np.ndarray:
-    """The matrix of a turn by a part of the circle, float64 (2, 2).
+    """Return the matrix of a turn by a part of the circle, float64 (2, 2).
 
     Angles that symmetries of the square make alike have the same bits, up to signs.
     """
@@ -53,7 +53,7 @@ def _cosine(part: Fraction) -> float:
 
 
 def _series(angle: int, term: int, power: int) -> float:
-    """The cosine, from 1 and power 0, or the sine, from the angle and power 1, in fixed point."""
+    """Sum the cosine, from 1 and power 0, or the sine, from angle and power 1, in fixed point."""
     total, sign = 0, 1
     while term:
         total += sign * term

@@ -75,7 +75,7 @@ _SHIFTS = (
 
 
 def _cube_moves(reflections: bool) -> tuple[Move, ...]:
-    """The 24 rotations of a cube, or all 48 symmetries, named by what becomes of the axes."""
+    """List a cube's 24 rotations, or 48 symmetries, named by what becomes of the axes."""
     moves = []
     for axes in itertools.permutations(range(3)):
         for mirrored in itertools.product((False, True), repeat=3):
@@ -90,7 +90,7 @@ def _grid_group(name: str, moves: Iterable[Move], axes: int | None, **more: Any)
 
 
 def _point_group(name: str, moves: Iterable[Move], axes: int) -> Group:
-    """A group of moves without shifts, whose V are the vectors of its grids."""
+    """Return a group of moves without shifts, whose V are the vectors of its grids."""
     moves = tuple(moves)
     index = np.array([move.axes for move in moves])
     signs = np.where([move.mirrored for move in moves], -1, 1).astype(np.int8)

@@ -29,7 +29,7 @@ def matrix_group(
     representations: Mapping[str, Generators] | None = None,
     faithful: str | None = "the first",
 ) -> Group:
-    """The group that some matrices generate, with one representation, ``V``, or several by name.
+    """Make the group that matrices generate, with one representation, ``V``, or several.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def matrix_group(
 
 
 def realify(matrix: Any) -> np.ndarray:
-    """The real form of a complex matrix M = A + iB, on the real and then the imaginary parts.
+    """Return the real form of a complex matrix M = A + iB: on the real, then imaginary parts.
 
     ::
 
@@ -166,7 +166,7 @@ def _of_representations(
 
 
 def _matrix(what: str, given: Any) -> np.ndarray:
-    """A matrix from what a user writes: itself, images, or images and signs."""
+    """Return a matrix from what a user writes: itself, images, or images and signs."""
     if isinstance(given, tuple) and len(given) == 2 and all(map(_is_flat, given)):
         images, signs = given
         if len(images) == 2 and sorted(images) == [0, 1] and {*signs} <= {1, -1}:
@@ -211,7 +211,7 @@ def permutation_matrix(what: str, images: Any, signs: Any) -> np.ndarray:
 def _matrices(
     name: str, representation: str, given: Mapping[str, Any], curves: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """The matrices of a representation, square and of one size, all but the curves' invertible."""
+    """Read the matrices of a representation, square, of one size, all but the curves' invertible."""
     where, of_name = "", name
     if representation != "V":
         where, of_name = f" in {representation!r}", f"{name}, {representation}"

@@ -106,7 +106,7 @@ def _order(factors: Factors) -> int:
 
 
 def _taken_apart(group: Group) -> Factors:
-    """The factors of a product as it was made, so that products are associative; or itself."""
+    """Return a product's factors as it was made, so that products are associative; or itself."""
     if not group.factors:
         return (group,)
     made = product_group(*group.factors)
@@ -137,7 +137,7 @@ def _representations(
 def of_factor(
     rho: Representation, number: int, elements: Sequence[Together], algebra: Sequence[Together]
 ) -> Representation:
-    """A representation of one factor, for what the product lists."""
+    """Return a representation of one factor, for what the product lists."""
     positions = [[dict(e.moves).get(number, -1) for e in each] for each in (elements, algebra)]
     return at_elements(rho, *positions)
 
@@ -243,7 +243,7 @@ def _transformed(factors: Factors, array: np.ndarray, element: Together) -> np.n
 
 
 def _along(factor: Group, element: Any, array: np.ndarray, start: int, end: int) -> np.ndarray:
-    """The transform of some neighbouring axes, at every point of the others."""
+    """Return the transform of some neighbouring axes, at every point of the others."""
     assert factor.transform is not None
     last = range(array.ndim - (end - start), array.ndim)
     moved = np.moveaxis(array, range(start, end), last)
