@@ -88,8 +88,7 @@ class EquivariantLinear(IdentifiedWeights):
         self.basis = basis_of(basis, "equivariant", "a linear layer")
         self.in_features, self.out_features = basis.space.m, basis.space.k
         self.rank = basis.rank
-        self.domain = FeatureSpace.input_of(basis.space)
-        self.codomain = FeatureSpace.output_of(basis.space)
+        self.domain, self.codomain = FeatureSpace.ends_of(basis.space)
         self.array_shape = self.domain.array_shape
         self.reach = check_reach(self, Reach.of_basis(basis))
         if mode not in get_args(Mode):
@@ -255,18 +254,19 @@ class EquivariantCombine(nn.Module):
         super().__init__()
         basis_of(basis, "equivariant", "EquivariantCombine")
         check_invariants(basis, invariants)
-        self.features = basis.space.m
+        self.first, output = FeatureSpace.ends_of(basis.space)
+        self.features = self.first.dimension
         if features is not None:
             self.features = whole_number(features, "features", least=0, error=ModelError)
+        self.second = self.first.scalars(self.features) if self.features else None
+        both = self.first if self.second is None else self.first + self.second
         self.linear = EquivariantLinear(
-            solve_space(basis.space.with_scalars(self.features)),
+            solve_space(both.maps_to(output)),
             invariants if bias == "invariant" else bias,
             start,
             mode,
         )
         self.domain, self.codomain = self.linear.domain, self.linear.codomain
-        self.first = FeatureSpace.input_of(basis.space)
-        self.second = self.first.scalars(self.features) if self.features else None
 
     def reset_parameters(self) -> None:
         """Draw the coefficients anew; the bias starts at zero."""

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from equibasis.errors import GroupError, SpaceError
 from equibasis.linalg.numbers import whole_number
-from equibasis.symmetry.assembled import are_same, assembled, direct_sum, factors_of, product_of
+from equibasis.symmetry.assembled import are_same, assembled, factors_of, product_of
 from equibasis.symmetry.building import representation
 from equibasis.symmetry.closure import check_conditioned, check_group
 from equibasis.symmetry.constructions import same_representation, trivial_representation
@@ -23,7 +23,7 @@ from equibasis.symmetry.representations import (
     PermutationRepresentation,
     Representation,
 )
-from equibasis.symmetry.spaces import SCALAR, Shape, Space, Sum, V, array_shape
+from equibasis.symmetry.spaces import SCALAR, Shape, Space, V, array_shape
 from equibasis.symmetry.weights import AlgebraOfTypes
 from equibasis.symmetry.workers import Workers
 
@@ -296,16 +296,6 @@ class HomSpace:
     def dimension(self) -> int:
         """k m, the dimension of all linear maps X -> Y."""
         return self.k * self.m
-
-    def with_scalars(self, count: int) -> HomSpace:
-        """Hom_G(X ⊕ R^count, Y), where ``count`` numbers after X stay as they are."""
-        if count == 0:
-            return self
-        return replace(
-            self,
-            input_space=self.input_space + (SCALAR if count == 1 else Sum((SCALAR,) * count)),
-            input=direct_sum([self.input, trivial_representation(len(self.elements), count)]),
-        )
 
     def __repr__(self) -> str:
         return f"HomSpace({self})"
