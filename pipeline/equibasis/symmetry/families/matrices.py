@@ -211,7 +211,7 @@ def permutation_matrix(what: str, images: Any, signs: Any) -> np.ndarray:
 def _matrices(
     name: str, representation: str, given: Mapping[str, Any], curves: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """Read the matrices of a representation, square, of one size, all but the curves' invertible."""
+    """Read the matrices of a representation: square, of one size, invertible but for curves."""
     where, of_name = "", name
     if representation != "V":
         where, of_name = f" in {representation!r}", f"{name}, {representation}"
