@@ -26,7 +26,7 @@ def basis_file(folder: str | Path, group: str, key: BasisKey, classifier: str = 
 
 
 def load_bases(config: ModelConfig, folder: str | Path) -> dict[BasisKey, Basis]:
-    """The bases that a model needs, from their files.
+    """Return the bases that a model needs, from their files.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def load_bases(config: ModelConfig, folder: str | Path) -> dict[BasisKey, Basis]
 
 
 def load_stage_basis(folder: str | Path, group: str, key: BasisKey, classifier: str = "") -> Basis:
-    """The basis of one problem, from its file; raises as `load_bases`."""
+    """Return the basis of one problem, from its file; raises as `load_bases`."""
     path = basis_file(folder, group, key, classifier)
     command = None
     if ":" in group:  # modules in groups/ are found by the stages alone
@@ -92,7 +92,7 @@ def load_basis_for(
 
 
 def basis_hashes(config: ModelConfig, bases: Mapping[BasisKey, Basis]) -> dict[str, str]:
-    """The content hash of each basis, by the name of its file below the folder of bases."""
+    """Return the content hash of each basis, by the name of its file below the folder of bases."""
     classifier = _classifier(config)
     return {
         basis_file("", config.group, key, classifier).as_posix(): content_sha256(basis)

@@ -108,12 +108,12 @@ class BasisExpansion(ExactBuffers):
 def _labels_and_factors(
     labels: np.ndarray, signs: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """The column of each row, and ±1 or 0 where there is none; ``None`` where all are 1."""
+    """Return the column of each row, and ±1 or 0 where there is none; ``None`` where all are 1."""
     if labels.min() >= 0 and signs.min() > 0:
         return labels, None
     return np.maximum(labels, 0), np.where(labels < 0, 0, signs).astype(np.float64)
 
 
 def _index(array: np.ndarray) -> np.ndarray:
-    """Indices as torch takes them fastest: short where they are many."""
+    """Store indices as torch takes them fastest: short where they are many."""
     return array.astype(np.int64 if array.size < _FEWEST_SHORT else np.int32)
