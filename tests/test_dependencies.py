@@ -41,6 +41,7 @@ from projects import (
     commit,
     copy_of_this_project,
     environment,
+    pack,
     run,
     stages_here,
 )
@@ -309,6 +310,7 @@ def solved_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy_of_this_project(folder, **dict.fromkeys(others))
     run(folder, "dvc", "repro")
     commit(folder)
+    pack(folder)
     return folder
 
 
