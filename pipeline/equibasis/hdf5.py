@@ -40,7 +40,7 @@ def write_hdf5(
 
 
 def _hdf5_image(entries: Mapping[str, np.ndarray | np.generic]) -> bytes:
-    """The bytes of an HDF5 file.
+    """Return the bytes of an HDF5 file.
 
     Groups and datasets are made by hand, as what h5py makes by itself depends on its version and
     on its global configuration: whether a group notes the time, or the order of its attributes.
@@ -89,7 +89,7 @@ def _untimed(kind: h5py.h5p.PropClassID) -> h5py.h5p.PropCreateID:
 
 
 def _little_endian(value: np.ndarray | np.generic) -> np.ndarray:
-    """The same, contiguous; the type keeps what h5py notes in it, as that strings are UTF-8."""
+    """Make an array little-endian and contiguous; its type keeps h5py's note on strings."""
     if value.dtype.kind not in "iufS":
         raise TypeError(f"{value.dtype} is not stored: numbers and strings of fixed length are")
     array = np.asarray(value)

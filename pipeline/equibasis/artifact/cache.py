@@ -191,7 +191,7 @@ class CachedFile:
 
 
 def cached_files() -> list[CachedFile]:
-    """The bases in the cache, the most recently used first.
+    """Return the bases in the cache, the most recently used first.
 
     Raises
     ------
@@ -275,7 +275,7 @@ def problem_sha256(space: HomSpace) -> str:
 
 
 def _arrays(rho: Representation) -> list[np.ndarray | None]:
-    """What a representation is made of; contiguous, little-endian, of one type on any platform."""
+    """List a representation's arrays: contiguous, little-endian, of one type on any platform."""
     if isinstance(rho, PermutationRepresentation):
         signs = None if rho.signs is None else np.ascontiguousarray(rho.signs, "|i1")
         return [np.ascontiguousarray(rho.index, "<i8"), signs]
@@ -296,7 +296,7 @@ def _file_name(space: HomSpace, key: str) -> str:
 
 
 def basis_of_problem(path: Path, key: str) -> Basis | None:
-    """A basis that is kept in a file, or ``None`` if it is missing, damaged or of another problem.
+    """Load the basis of a problem from a file; ``None`` if missing, damaged or of another.
 
     ``key`` is the problem's `problem_sha256`.
     """
@@ -308,7 +308,7 @@ def basis_of_problem(path: Path, key: str) -> Basis | None:
 
 
 def _load(path: Path, key: str) -> Basis | None:
-    """The basis, if it is kept, now used.
+    """Return the basis, if it is kept, now used.
 
     Takes no lock and writes nothing but the time of use, so that a read-only cache can be read.
     """

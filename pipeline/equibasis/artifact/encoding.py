@@ -27,7 +27,7 @@ _LONGEST_TEXT = 60_000
 
 
 def contents(basis: Basis) -> dict[str, Value]:
-    """What the basis is; nothing derived from it. `stored` makes arrays of the format of it."""
+    """List the entries of a basis, none derived; `stored` makes arrays of the format of them."""
     space, types = basis.space, basis.space.types
     return {
         "/@format": FORMAT,
@@ -54,7 +54,7 @@ def contents(basis: Basis) -> dict[str, Value]:
 
 
 def matrix_of_file(basis: Basis) -> dict[str, Value]:
-    """The basis as a sparse matrix in AnnData's encoding: derived, no part of what it is."""
+    """Return the basis as a sparse matrix in AnnData's encoding: derived, no part of what it is."""
     matrix = basis.matrix
     matrix.sort_indices()
     index_type = np.int32 if max(*matrix.shape, matrix.nnz) < 2**31 else np.int64
@@ -70,7 +70,7 @@ def matrix_of_file(basis: Basis) -> dict[str, Value]:
 
 
 def stored(name: str, value: Value) -> np.ndarray:
-    """The value of an entry as an array of its type; text in UTF-8 of fixed length.
+    """Return the value of an entry as an array of its type; text in UTF-8 of fixed length.
 
     HDF5 keeps other strings in a heap. Raises `WriteError` for text that a file would change.
     """

@@ -133,7 +133,7 @@ class PlainFile:
         self._file.close()
 
     def find(self, path: str) -> Object | None:
-        """The object of a path such as ``/basis/data``; ``None`` if no link of that name exists.
+        """Find the object of a path such as ``/basis/data``; ``None`` if there is no such link.
 
         Raises
         ------
@@ -178,7 +178,7 @@ class PlainFile:
         return found.kind
 
     def read(self, path: str) -> np.ndarray:
-        """The values of a dataset; strings as NumPy's fixed-length bytes. Raises as `stored`."""
+        """Read a dataset; strings as NumPy's fixed-length bytes. Raises as `stored`."""
         kind, found = self.stored(path), self.find(path)
         assert found is not None
         array = np.empty(kind.shape, kind.dtype)
@@ -207,7 +207,7 @@ class PlainFile:
         return content[:-4]
 
     def _superblock(self) -> int:
-        """The address of the root group."""
+        """Return the address of the root group."""
         what = "the superblock"
         if self._file.read(len(_SIGNATURE)) != _SIGNATURE:
             raise OtherLayoutError("not an HDF5 file, or something stands before or in its start")
@@ -296,7 +296,7 @@ class PlainFile:
 
 
 def opened(path: str | os.PathLike[str]) -> io.BufferedReader:
-    """A regular file, opened to read; raises `BasisFileError` without its name."""
+    """Open a regular file to read; raises `BasisFileError` without its name."""
     try:
         return open_regular(path)
     except FileNotFoundError as error:

@@ -34,7 +34,7 @@ _ROUNDING_FACTOR, _ROUNDING = 10.0, 1e-13
 
 
 def basis_path(folder: str | Path, group: str, *, input: str | None = None, output: str) -> Path:
-    """The name of a basis file: ``c4_14x14_to_6x6.h5`` for maps, ``c4_6x6.h5`` for invariants.
+    """Name a basis file: ``c4_14x14_to_6x6.h5`` for maps, ``c4_6x6.h5`` for invariants.
 
     Characters that a name of a file had better not have become ``_``.
     """
@@ -58,7 +58,7 @@ def content_sha256(basis: Basis) -> str:
 
 
 def _digest(entries: Mapping[str, Value]) -> str:
-    """The hash of docs/file-format.md: each entry's path, type and shape, then its bytes."""
+    """Return the hash of docs/file-format.md: each entry's path, type and shape, then its bytes."""
     digest = hashlib.sha256()
     for path in sorted(HASHED & entries.keys()):
         array = stored(path, entries[path])
@@ -155,7 +155,7 @@ def verify_file(path: str | os.PathLike[str]) -> tuple[Basis, Checks]:
 
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What `inspect` tells of a file, as plain values; the file is loaded, so it is intact.
+    """Describe a file for `inspect`, in plain values; it is loaded, so it is intact.
 
     Raises
     ------
@@ -193,7 +193,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _open(path: str | os.PathLike[str], name: str | None = None) -> Iterator[PlainFile]:
-    """The file, opened to read; whatever goes wrong inside becomes one `BasisFileError`."""
+    """Yield the file, opened to read; whatever goes wrong inside becomes one `BasisFileError`."""
     path = file_name(path, BasisFileError)
     try:
         with PlainFile(path) as file:

@@ -70,7 +70,7 @@ class DoubleDouble:
         return first + second + DoubleDouble.of(left.high / other.high)
 
     def sqrt(self) -> DoubleDouble:
-        """The square root."""
+        """Return the square root."""
         root = DoubleDouble.of(np.sqrt(self.high))
         left = self - root * root
         return root + DoubleDouble.of(left.high / (2 * root.high))
@@ -82,7 +82,7 @@ class DoubleDouble:
         return total
 
     def rounded(self) -> np.ndarray:
-        """The nearest float64."""
+        """Return the nearest float64."""
         nearest: np.ndarray = self.high + self.low
         return nearest
 
@@ -109,14 +109,14 @@ def _normalized(high: np.ndarray, low: np.ndarray) -> DoubleDouble:
 
 
 def _sum(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A + b and what rounding took of it, exactly."""
+    """Return a + b and what rounding took of it, exactly."""
     total = a + b
     of_b = total - a
     return total, (a - (total - of_b)) + (b - of_b)
 
 
 def _product(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A b and what rounding took of it, exactly."""
+    """Return a b and what rounding took of it, exactly."""
     product = a * b
     (a_high, a_low), (b_high, b_low) = _halves(a), _halves(b)
     return product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low

@@ -35,7 +35,7 @@ _BITS, _SLICES = 24, 4
 
 
 def integral_basis(basis: np.ndarray) -> np.ndarray | None:
-    """The reduced echelon basis of the columns' span, each column made whole: int64 (n, r).
+    """Return the reduced echelon basis of the columns' span, each column made whole: int64 (n, r).
 
     Each pivot row, of the first independent ones, has one entry, positive; that of a column is the
     least that makes it whole. ``None`` where this is not of small whole numbers.
@@ -60,7 +60,7 @@ def integral_basis(basis: np.ndarray) -> np.ndarray | None:
 
 
 def _denominators(numbers: np.ndarray) -> np.ndarray:
-    """The least whole numbers that make them whole, int64; beyond `_MOST_DENOMINATOR` 1."""
+    """Return the least whole numbers that make them whole, int64; beyond `_MOST_DENOMINATOR` 1."""
     found = np.ones(numbers.shape, dtype=np.int64)
     broken = np.abs(numbers - np.rint(numbers)) > _WHOLE
     distinct, which = np.unique(np.round(numbers[broken], 10), return_inverse=True)
@@ -72,7 +72,7 @@ def _denominators(numbers: np.ndarray) -> np.ndarray:
 
 
 def _first_independent(basis: np.ndarray) -> np.ndarray:
-    """The first rows that are independent of those before them, as many as there are columns."""
+    """Find the first rows independent of those before them, as many as there are columns."""
     count = basis.shape[1]
     span = np.zeros((count, 0))
     pivots: list[int] = []

@@ -53,7 +53,7 @@ def whole_in_units(
 
 
 def whole_multiple(matrix: sparse.csr_array) -> sparse.csr_array | None:
-    """A matrix times the least whole number that makes every entry whole, as int64.
+    """Return a matrix times the least whole number that makes every entry whole, as int64.
 
     ``None`` where some entries are no fractions with denominators up to 1,000, within rounding.
     """
@@ -130,12 +130,12 @@ def _solved(equations: set[tuple[frozenset[int], int]], count: int) -> list[int]
 
 
 def _product(one: int, other: int) -> int:
-    """The product of square-free numbers without its square factor."""
+    """Return the product of square-free numbers without its square factor."""
     return one * other // math.gcd(one, other) ** 2
 
 
 def _classes(values: np.ndarray) -> np.ndarray | None:
-    """The square-free f for which √f times each is a fraction, int64; ``None`` if one has none."""
+    """Find the square-free f for which √f times each is a fraction; ``None`` if one has none."""
     distinct, which = np.unique(np.abs(values), return_inverse=True)
     found = np.ones(len(distinct), dtype=np.int64)
     for number, value in enumerate(distinct.tolist()):
@@ -150,7 +150,7 @@ def _classes(values: np.ndarray) -> np.ndarray | None:
 
 
 def _squarefree(number: int) -> int:
-    """What is left of a whole number without its square factors."""
+    """Divide a whole number by its square factors."""
     factor = 2
     while factor * factor <= number:
         while number % (factor * factor) == 0:

@@ -160,7 +160,7 @@ class Basis:
         return found
 
     def project(self, W: ArrayLike) -> np.ndarray:
-        """The equivariant map nearest to W: Σ ⟨W_j, W⟩ W_j, which is B Bᵀ vec(W).
+        """Return the equivariant map nearest to W: Σ ⟨W_j, W⟩ W_j, which is B Bᵀ vec(W).
 
         The orthogonal projection onto Hom_G(X, Y). Where a finite group acts by orthogonal
         matrices, it is the mean of ρ₂(g) W ρ₁(g)⁻¹ over the group.
@@ -238,7 +238,7 @@ class Basis:
         return o * self.space.m + i, column + block.start, value
 
     def labels(self, outputs: np.ndarray, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The column that has an entry at some index pairs, -1 for none, and its sign.
+        """Return the column that has an entry at some index pairs, -1 for none, and its sign.
 
         For bases of orbits. Both arrays of whole numbers, of one shape after broadcasting; so are
         the columns, int64, and the signs, int8.
@@ -313,13 +313,13 @@ class Basis:
         return f"Basis({self.space}, rank {self.rank}, by {self.solver})"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows; by name, since pictures are made above."""
+        """Show it in a notebook; by name, since pictures are made above."""
         html: str = import_module("equibasis.show.notebook").basis_html(self)
         return html
 
 
 def make_basis(space: HomSpace, tables: Sequence[Sequence[Table]], solver: str) -> Basis:
-    """A `Basis` with its errors measured.
+    """Return a `Basis` with its errors measured.
 
     Raises
     ------
@@ -333,7 +333,7 @@ def make_basis(space: HomSpace, tables: Sequence[Sequence[Table]], solver: str) 
 
 
 def measure(basis: Basis) -> Checks:
-    """The errors of a basis, each from its definition, each pair of types once."""
+    """Return the errors of a basis, each from its definition, each pair of types once."""
     orthonormality = equivariance = 0.0
     for block in basis.blocks:
         orthonormality = max(orthonormality, orthonormality_error(block.table))

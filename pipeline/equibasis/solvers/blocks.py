@@ -58,7 +58,7 @@ class Block:
     def entries(
         self, start: int, stop: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """The non-zero entries of the columns from ``start`` to ``stop``, counted in the block.
+        """List the non-zero entries of the columns from ``start`` to ``stop`` of the block.
 
         Returns
         -------

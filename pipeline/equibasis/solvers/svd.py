@@ -16,7 +16,7 @@ from equibasis.symmetry.hom_space import HomSpace
 
 
 def cost(space: HomSpace) -> Cost:
-    """The entries of the operator, and its blocks as far as they are known beforehand.
+    """Count the entries of the operator, and its blocks as far as they are known beforehand.
 
     A row of the operator reaches at most as many others as its terms have entries in it; blocks
     are taken to be that large, and no larger.

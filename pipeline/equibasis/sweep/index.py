@@ -80,7 +80,7 @@ def _csv(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
 
 
 def with_times(folder: Path, kept: Mapping[str, Solved]) -> dict[str, Solved]:
-    """What is kept of a former run, with the times that it has noted for the same content."""
+    """Keep a former run, with the times it noted for the same content."""
     known: dict[tuple[str, str], dict[str, Any]] = {}
     with contextlib.suppress(OSError, ValueError, csv.Error):  # there are none, or are no table
         for row in csv.DictReader(io.StringIO(read_text(times_path(folder)))):

@@ -46,7 +46,7 @@ class Job:
 
 
 def read_sweep(path: str | Path) -> dict[str, Job]:
-    """The jobs of a sweep in their order, each under the name of its file.
+    """Return the jobs of a sweep in their order, each under the name of its file.
 
     The file is YAML: a mapping, or a list of such, each with ``groups``, ``problems``, a list of
     ``input -> output``, or ``inputs`` and ``outputs``, which are crossed, and perhaps ``solvers``.
@@ -69,7 +69,7 @@ def read_sweep(path: str | Path) -> dict[str, Job]:
 
 
 def _stem(job: Job) -> str:
-    """What a file is called, the same whatever else is in the sweep, but for those called alike.
+    """Name a file, the same whatever else is in the sweep, but for those called alike.
 
     With a hash where the group differs from another by case alone, as crystal classes and families
     do, which some systems do not tell apart in names of files; and where it would be too long.
@@ -86,7 +86,7 @@ def _with_hash(name: str, job: Job) -> str:
 
 
 def _jobs(path: str | Path, part: Any) -> Iterator[Job]:
-    """The jobs of one mapping, the group that changes most slowly first."""
+    """Yield the jobs of one mapping, the group that changes most slowly first."""
     try:
         pairs = [_pair(problem) for problem in part.problems]
         pairs += itertools.product(map(_as_text, part.inputs), map(_as_text, part.outputs))
@@ -108,12 +108,12 @@ def _pair(problem: str) -> tuple[str, str]:
 
 
 def _as_text(space: str) -> str:
-    """A space, each in one way of writing it."""
+    """Write a space in the one way that all ways of writing it become."""
     return str(as_space(space))
 
 
 def _parts(path: str | Path) -> list[Any]:
-    """The mappings of the file, checked for what is in them."""
+    """Return the mappings of the file, checked for what is in them."""
     with naming_extras("a sweep", "cluster"):
         from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
 

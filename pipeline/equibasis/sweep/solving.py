@@ -47,7 +47,7 @@ class Task:
     built: bytes = b""
 
     def problem(self) -> HomSpace:
-        """The space of maps, built and checked."""
+        """Return the space of maps, built and checked."""
         if self.built:
             space: HomSpace = unpacked(self.built)
             return space
@@ -103,7 +103,7 @@ def foretell(task: Task) -> Forecast:
 
 
 def _kept(path: Path, space: HomSpace) -> Solved | None:
-    """What a file holds, if it is whole and of this very problem."""
+    """Read a file, if it is whole and of this very problem."""
     basis = None if is_missing(path) else basis_of_problem(path, problem_sha256(space))
     return None if basis is None else Solved(basis.rank, basis.solver, content_sha256(basis))
 

@@ -200,7 +200,7 @@ def invariant_coordinates(rho: Representation) -> list[np.ndarray]:
 
 
 def part_numbers(partition: Sequence[np.ndarray]) -> np.ndarray:
-    """Number the part that each coordinate is in, of a partition of them: int64 (n,)."""
+    """Return the number of each coordinate's part, in a partition of them: int64 (n,)."""
     numbers = np.repeat(np.arange(len(partition)), [len(part) for part in partition])
     return numbers[np.argsort(np.concatenate(partition))]
 
