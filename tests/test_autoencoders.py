@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import os
 import re
@@ -24,7 +25,7 @@ from torch import Tensor
 
 import equibasis as eb
 from digit_models import from_bases
-from digits.bases import basis_file, load_bases
+from digits.bases import basis_file, basis_hashes, load_bases
 from digits.build import build_model
 from digits.config import MODELS, AutoencoderConfig, bases_needed
 from digits.equivariant import AttentionEncoder, equivariant_autoencoder
@@ -52,10 +53,16 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+load = functools.cache(load_bases)
+
+
 def build(config: AutoencoderConfig, folder: Path, seed: int = 0) -> Autoencoder:
     """An autoencoder with every parameter random, biases too."""
     torch.manual_seed(seed)
-    model = build_model(config, folder)[0]
+    if config.is_equivariant:
+        model = equivariant_autoencoder(config, load(config, folder))
+    else:
+        model = plain_autoencoder(config)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "bias" in name:
@@ -64,15 +71,23 @@ def build(config: AutoencoderConfig, folder: Path, seed: int = 0) -> Autoencoder
 
 
 def save(model: Autoencoder, config: AutoencoderConfig, folder: Path, path: Path) -> Path:
-    save_model(model, config, build_model(config, folder)[1], path)
+    hashes = basis_hashes(config, load(config, folder)) if config.is_equivariant else {}
+    save_model(model, config, hashes, path)
     return path
 
 
-@pytest.fixture
-def saved(bases: Path, tmp_path: Path) -> Path:
-    """The weights of an equivariant model, its config beside them."""
+@pytest.fixture(scope="module")
+def saved_once(bases: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = config_of("equivariant")
-    return save(build(config, bases), config, bases, tmp_path / "equivariant.safetensors")
+    path = tmp_path_factory.mktemp("saved") / "equivariant.safetensors"
+    return save(build(config, bases), config, bases, path)
+
+
+@pytest.fixture
+def saved(saved_once: Path, tmp_path: Path) -> Path:
+    """The weights of an equivariant model, its config beside them."""
+    shutil.copy(saved_once.with_suffix(".json"), tmp_path)
+    return Path(shutil.copy(saved_once, tmp_path))
 
 
 def image_matrices(folder: Path, group: str) -> list[torch.Tensor]:

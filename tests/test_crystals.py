@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,7 @@ TEXTBOOK = {
 PAGE = Path(__file__).parents[1] / "docs" / "crystals.md"
 
 
+@functools.cache
 def constants(group: str) -> list[int]:
     return [eb.solve(group, input=X, output=Y).rank for X, Y in PROPERTIES.values()]
 

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 import equibasis as eb
 from digit_models import from_bases
 from digits.config import MODELS, AutoencoderConfig, bases_needed
+from encoded import Encoded
 from equibasis.nn import (
     EquivariantCombine,
     EquivariantLinear,
@@ -84,8 +85,19 @@ OTHERS = {
     ),
     "attention": lambda: InvariantAttentionPool(basis("d4", "3x3:vector")),
 }
-NETWORKS = {model: functools.partial(autoencoder, model) for model in MODELS}
-NETWORKS |= {name: (lambda make=make: small(make())) for name, make in OTHERS.items()}
+
+
+@functools.cache
+def built(name: str) -> nn.Module:
+    return OTHERS[name]() if name in OTHERS else autoencoder(name)
+
+
+def network_of(name: str) -> nn.Module:
+    """Another each time, of the same layers."""
+    return small(copy.deepcopy(built(name)))
+
+
+NETWORKS = [*MODELS, *OTHERS]
 
 
 def inputs_of(network: nn.Module, batch: int) -> Tensor:
@@ -114,7 +126,7 @@ def any_batch(program: Any, x: Tensor) -> Any:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_an_exported_network_has_equal_outputs_and_no_class_of_ours(name: str) -> None:
-    network = NETWORKS[name]()
+    network = network_of(name)
     before = copy.deepcopy(network.state_dict())
     plain = export(network)
     classes = {cls.__module__ for module in plain.modules() for cls in type(module).__mro__}
@@ -131,7 +143,7 @@ def test_an_exported_network_has_equal_outputs_and_no_class_of_ours(name: str) -
 def test_it_loads_where_equibasis_is_not_installed(tmp_path: Path, python: Any) -> None:
     names = ["equivariant_attention", "vectors", "matrices"]
     for name in names:
-        network = NETWORKS[name]()
+        network = network_of(name)
         x = inputs_of(network, 3)
         plain = export(network)
         if name == "equivariant_attention":  # its own classes, which stay, are the experiment's
@@ -210,7 +222,7 @@ def test_a_function_that_branches_on_values_is_refused_with_the_remedy() -> None
     + [(name, True) for name in ("equivariant_attention", "matrices")],
 )
 def test_a_program_of_torch_export_gives_the_outputs_for_any_batch(name: str, plain: bool) -> None:
-    network = NETWORKS[name]()
+    network = network_of(name)
     program = any_batch(export(network) if plain else network, inputs_of(network, 4))
     stored = io.BytesIO()
     torch.export.save(program, stored)
@@ -242,13 +254,12 @@ def onnx_outputs(program: Any, path: Path, batches: list[Tensor]) -> list[Tensor
 
 @pytest.mark.parametrize(
     ("name", "plain"),
-    [(name, False) for name in ("norms of a batch", "equivariant_attention")]
-    + [(name, True) for name in ("gated", "a classifier")],
+    [("norms of a batch", False)] + [(name, True) for name in ("gated", "a classifier")],
 )
 def test_onnxruntime_gives_the_outputs_for_any_batch(
     name: str, plain: bool, tmp_path: Path
 ) -> None:
-    network = NETWORKS[name]()
+    network = network_of(name)
     batches = [inputs_of(network, batch) for batch in BATCHES]
     program = export(network) if plain else network
     found = onnx_outputs(program, tmp_path / "network.onnx", batches)
@@ -259,7 +270,7 @@ def test_onnxruntime_gives_the_outputs_for_any_batch(
 @pytest.mark.filterwarnings("ignore:.torch.jit.trace:FutureWarning")
 @pytest.mark.parametrize("name", ["equivariant_attention", "vectors", "matrices"])
 def test_traced_networks_give_the_outputs(name: str) -> None:
-    network = NETWORKS[name]()
+    network = network_of(name)
     traced = torch.jit.trace(export(network), (inputs_of(network, 4),))
     for batch in BATCHES:
         x = inputs_of(network, batch)
@@ -277,7 +288,7 @@ def test_traced_networks_give_the_outputs(name: str) -> None:
     ],
 )
 def test_a_compiled_network_has_the_outputs_and_the_gradients(name: str, backend: str) -> None:
-    network = NETWORKS[name]()
+    network = network_of(name)
     compiled = torch.compile(network, backend=backend)
     x = inputs_of(network, 5)
     assert_same(output_of(compiled, x), output_of(network, x))
@@ -311,7 +322,7 @@ def assert_same_gradients(compiled: Any, network: nn.Module, x: Tensor) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_in_bfloat16_by_autocast_outputs_are_those_up_to_its_digits(name: str) -> None:
-    network = NETWORKS[name]()
+    network = network_of(name)
     x = inputs_of(network, 5)
     expected = output_of(network, x)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -331,7 +342,7 @@ def test_in_bfloat16_by_autocast_outputs_are_those_up_to_its_digits(name: str) -
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_copied_and_pickled_networks_are_the_same_and_their_own(name: str) -> None:
-    network = NETWORKS[name]()
+    network = network_of(name)
     x = inputs_of(network, 3)
     expected = output_of(network, x)  # also fills what is kept for evaluation
     stored = io.BytesIO()
@@ -347,38 +358,23 @@ def test_copied_and_pickled_networks_are_the_same_and_their_own(name: str) -> No
 @pytest.mark.skipif(torch.cuda.is_available(), reason="with devices, replicas are made on them")
 @pytest.mark.parametrize("name", ["equivariant_attention", "vectors"])
 def test_data_parallel_falls_through_where_there_is_no_device(name: str) -> None:
-    network = NETWORKS[name]()
+    network = network_of(name)
     x = inputs_of(network, 4)
     assert_same(output_of(nn.DataParallel(network), x), output_of(network, x))
 
 
-class Encoded(Dataset):
-    """Images as a network sees them: the network goes to the workers with the data."""
-
-    def __init__(self, network: nn.Module, images: Tensor) -> None:
-        self.network, self.images = network, images
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> Tensor:
-        with torch.no_grad():
-            return self.network(self.images[index])
-
-
-@pytest.mark.parametrize("method", ["spawn"])
-def test_workers_of_a_loader_run_networks(method: str) -> None:
+def test_workers_of_a_loader_run_networks() -> None:
     network = EquivariantMLP(["6x6", "4x4:vector", "3x3"], "d4").eval()
     images = torch.rand(4, 36)
     loader = DataLoader(
-        Encoded(network, images), batch_size=2, num_workers=1, multiprocessing_context=method
+        Encoded(network, images), batch_size=2, num_workers=1, multiprocessing_context="spawn"
     )
     assert_same(torch.cat(list(loader)), output_of(network, images))
 
 
 @pytest.mark.parametrize("name", ["images", "vectors", "gated", "matrices", "attention"])
 def test_an_ensemble_is_one_vectorized_call_over_stacked_parameters(name: str) -> None:
-    networks = [NETWORKS[name]() for _ in range(3)]
+    networks = [network_of(name) for _ in range(3)]
     parameters, buffers = torch.func.stack_module_state(networks)
     x = inputs_of(networks[0], 4)
 
@@ -406,10 +402,11 @@ def test_gradients_for_each_example_agree_with_one_at_a_time() -> None:
 
 
 def test_what_onnxruntime_computes_turns_with_the_image(tmp_path: Path) -> None:
-    network = export(autoencoder("equivariant"))
-    x = inputs_of(network, 3)
-    turned = turn(x)
-    found, moved = onnx_outputs(network, tmp_path / "network.onnx", [x, turned])
+    network = autoencoder("equivariant_attention")
+    few, x = (inputs_of(network, batch) for batch in BATCHES)
+    of_few, found, moved = onnx_outputs(network, tmp_path / "network.onnx", [few, x, turn(x)])
+    assert_same(of_few, output_of(network, few))
+    assert_same(found, output_of(network, x))
     assert_same(moved, turn(found))
     assert not torch.allclose(moved, found)
 

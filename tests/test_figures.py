@@ -163,7 +163,7 @@ def test_a_figure_without_basis_vectors_is_a_figure_still(tmp_path: Path) -> Non
 def test_two_bases_have_two_pictures(tmp_path: Path) -> None:
     for group in ("c4", "d4"):
         save_figure(
-            basis_figure(eb.solve(group, input="4x4", output="4x4")), tmp_path / f"{group}.png"
+            basis_figure(eb.solve(group, input="4x4", output="4x4"), 4), tmp_path / f"{group}.png"
         )
     assert (tmp_path / "c4.png").read_bytes() != (tmp_path / "d4.png").read_bytes()
 

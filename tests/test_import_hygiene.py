@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,8 @@ def name(file: Path) -> str:
     return file.relative_to(PIPELINE).as_posix()
 
 
-def imported(source: Path, nested: bool = True) -> set[str]:
+@functools.cache
+def imported(source: Path, nested: bool = True) -> frozenset[str]:
     """Full names of all modules that a file imports, by default inside its functions too."""
     names = set()
     tree = ast.parse(source.read_text(encoding="utf-8"))
@@ -48,10 +50,10 @@ def imported(source: Path, nested: bool = True) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{source}: imports are absolute"
             names.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
-    return names
+    return frozenset(names)
 
 
-def modules(names: set[str]) -> set[Path]:
+def modules(names: frozenset[str]) -> set[Path]:
     """The files of this project among names that are imported."""
     places = [PIPELINE.joinpath(*each.split(".")) for each in names]
     files = [place.with_suffix(".py") for place in places]

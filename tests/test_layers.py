@@ -417,8 +417,9 @@ def test_white_noise_keeps_its_variance_from_the_variance_start(name: str) -> No
     basis = eb.solve("c4", input="3x3", output="6x6") if name == "c4 up" else maps(name)
     torch.manual_seed(0)
     powers = []
+    layer = EquivariantLinear(basis, start="variance")
     for _ in range(100):
-        layer = EquivariantLinear(basis, start="variance")
+        layer.reset_parameters()
         powers.append(float(layer(torch.randn(100, basis.space.m)).detach().square().mean()))
     assert np.mean(powers) == pytest.approx(1, rel=0.2)
 
@@ -433,10 +434,9 @@ def test_white_noise_does_not_keep_its_variance_from_the_reference_start() -> No
 def test_white_noise_keeps_its_variance_in_the_combination() -> None:
     torch.manual_seed(0)
     powers = []
+    combine = EquivariantCombine(self_maps("c4"), invariants("c4"), features=5, start="variance")
     for _ in range(200):
-        combine = EquivariantCombine(
-            self_maps("c4"), invariants("c4"), features=5, start="variance"
-        )
+        combine.reset_parameters()
         y = combine(torch.randn(100, 9), torch.randn(100, 5)).detach()
         powers.append(float(y.square().mean()))
     assert np.mean(powers) == pytest.approx(1, rel=0.2)
@@ -661,7 +661,7 @@ def test_a_loaded_state_gives_the_same_outputs() -> None:
 POOLED = ["c4", "d4", "plane", "space, dense", "fields", "to a vector field"]
 
 
-@pytest.mark.parametrize(("group", "space"), [("s50", "50"), ("so3", "V"), ("o3*s5", "(5)*V")])
+@pytest.mark.parametrize(("group", "space"), [("s20", "20"), ("so3", "V"), ("o3*s5", "(5)*V")])
 def test_attention_refuses_a_group_of_too_many_elements(group: str, space: str) -> None:
     basis = eb.solve(group, input=space, output=space)
     with pytest.raises(eb.ModelError, match="too many to list") as caught:

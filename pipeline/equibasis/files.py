@@ -14,7 +14,14 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from equibasis.errors import EquibasisError, WriteError, cannot_write, file_name
+from equibasis.errors import (
+    EquibasisError,
+    ParametersError,
+    WriteError,
+    cannot_read,
+    cannot_write,
+    file_name,
+)
 
 if sys.platform != "win32":
     import fcntl
@@ -258,6 +265,34 @@ def _flush_to_disk(path: Path) -> None:
 
 
 # --- YAML -----------------------------------------------------------------------------------------
+
+
+def read_yaml(path: str | os.PathLike[str], remedy: str) -> Any:
+    """What a YAML file says; raises `ParametersError`, where it is missing with a remedy."""
+    try:
+        return parse_yaml(read_text(path))
+    except OSError as error:
+        raise ParametersError(cannot_read(os.fspath(path), error, remedy)) from error
+    except UnicodeDecodeError as error:
+        raise ParametersError(f"{path} is not text in UTF-8: {error}") from error
+    except ValueError as error:
+        raise ParametersError(f"{path} is not valid YAML: {error}") from error
+
+
+def checked(path: str | os.PathLike[str], content: Any, kind: Any, skipped: int = 0) -> Any:
+    """What a file says, as pydantic reads it as of a ``kind``; raises `ParametersError`.
+
+    It names what is wrong by its place in the content, without ``skipped`` first parts of that.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(kind).validate_python(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"][skipped:])) or "the whole file"
+        got = "" if first["type"] == "missing" else f", not {first['input']!r}"
+        raise ParametersError(f"{path}: {name}: {first['msg']}{got}") from error
 
 
 def parse_yaml(text: str) -> Any:

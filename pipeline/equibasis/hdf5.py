@@ -65,7 +65,8 @@ def _hdf5_image(entries: Mapping[str, np.ndarray | np.generic]) -> bytes:
         for path, value in sorted(entries.items(), key=lambda entry: "@" in entry[0]):
             holder, _, attribute = path.partition("@")
             array = _little_endian(value)
-            kind = h5py.h5t.py_create(array.dtype, logical=True), _space(array.shape)
+            space = h5py.h5s.create_simple(array.shape)
+            kind = h5py.h5t.py_create(array.dtype, logical=True), space
             if attribute:
                 make_group(holder)
                 h5py.h5a.create(made[holder], attribute.encode(), *kind).write(array)
@@ -79,10 +80,6 @@ def _hdf5_image(entries: Mapping[str, np.ndarray | np.generic]) -> bytes:
         made.clear()
         root.close()
     return image.getvalue()
-
-
-def _space(shape: tuple[int, ...]) -> h5py.h5s.SpaceID:
-    return h5py.h5s.create_simple(shape) if shape else h5py.h5s.create(h5py.h5s.SCALAR)
 
 
 def _untimed(kind: h5py.h5p.PropClassID) -> h5py.h5p.PropCreateID:

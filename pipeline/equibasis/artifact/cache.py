@@ -295,21 +295,27 @@ def _file_name(space: HomSpace, key: str) -> str:
     return f"{readable}-{key[:32]}.h5"
 
 
-def _load(path: Path, key: str) -> Basis | None:
-    """The basis, or ``None`` if the file is missing, damaged, or holds that of another problem.
+def basis_of_problem(path: Path, key: str) -> Basis | None:
+    """A basis that is kept in a file, or ``None`` if it is missing, damaged or of another problem.
 
-    Takes no lock and writes nothing but the time of use, so that a read-only cache can be read.
+    ``key`` is the problem's `problem_sha256`.
     """
-    if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises where it may not look
-        return None
     try:
         basis = load_basis(path)
     except BasisFileError:
         return None
-    if problem_sha256(basis.space) != key:
-        return None
-    with contextlib.suppress(OSError):
-        os.utime(path)
+    return basis if problem_sha256(basis.space) == key else None
+
+
+def _load(path: Path, key: str) -> Basis | None:
+    """The basis, if it is kept, now used.
+
+    Takes no lock and writes nothing but the time of use, so that a read-only cache can be read.
+    """
+    basis = basis_of_problem(path, key)
+    if basis is not None:
+        with contextlib.suppress(OSError):
+            os.utime(path)
     return basis
 
 

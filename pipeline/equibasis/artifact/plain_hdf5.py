@@ -117,7 +117,7 @@ class PlainFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = path
-        self._objects: dict[str, Object | None] = {}
+        self._objects: dict[str, Object] = {}
 
     def __enter__(self) -> PlainFile:
         self._file = opened(self._path)
@@ -141,20 +141,17 @@ class PlainFile:
             If a step of the path is no hard link, or the object's header is damaged or not plain.
         """
         if path not in self._objects:
-            self._objects[path] = self._found(path)
+            address: int | None = self._root_address
+            if path != "/":
+                parent, _, name = path.rpartition("/")
+                holder = self.find(parent or "/")
+                if holder is None or name not in holder.links:
+                    return None
+                address = holder.links[name]
+            if address is None:
+                raise BasisFileError(f"{path} is missing, or a link to somewhere else")
+            self._objects[path] = self._object(path, address)
         return self._objects[path]
-
-    def _found(self, path: str) -> Object | None:
-        if path == "/":
-            return self._object(path, self._root_address)
-        parent, _, name = path.rpartition("/")
-        holder = self.find(parent or "/")
-        if holder is None or name not in holder.links:
-            return None
-        address = holder.links[name]
-        if address is None:
-            raise BasisFileError(f"{path} is missing, or a link to somewhere else")
-        return self._object(path, address)
 
     def stored(self, path: str) -> Kind:
         """Type and shape of a dataset, once it is sure that every byte of it is in the file.

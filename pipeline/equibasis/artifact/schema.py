@@ -130,6 +130,7 @@ TABLE = (
     Entry("/basis/indptr", _INDEX, ("r+1",), hashed=False),
 )
 
+ENTRIES = {entry.name: entry for entry in TABLE}
 HASHED = frozenset(entry.name for entry in TABLE if entry.hashed)
 GROUPS = tuple(dict.fromkeys(entry.holder for entry in TABLE))
 

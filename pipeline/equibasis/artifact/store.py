@@ -11,13 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from equibasis.artifact.decoding import basis_of
-from equibasis.artifact.encoding import contents, encoded, matrix_of_file
+from equibasis.artifact.encoding import contents, matrix_of_file, stored
 from equibasis.artifact.plain_hdf5 import OtherLayoutError, PlainFile
-from equibasis.artifact.schema import HASHED, MATRIX, SEAL, TABLE, Outline, Value, check, text
+from equibasis.artifact.schema import ENTRIES, HASHED, MATRIX, SEAL, Outline, Value, check, text
 from equibasis.artifact.verification import verify_basis
 from equibasis.errors import BasisFileError, file_name, printable, shown
 from equibasis.hdf5 import write_hdf5
@@ -62,25 +61,16 @@ def _digest(entries: Mapping[str, Value]) -> str:
     """The hash of docs/file-format.md: each entry's path, type and shape, then its bytes."""
     digest = hashlib.sha256()
     for path in sorted(HASHED & entries.keys()):
-        array = _stored(entries[path])
+        array = stored(path, entries[path])
         shape = text(array.shape)
         if array.dtype.kind == "S":
             digest.update(f"{path} utf-8 {shape}\n".encode())
             for content in array.ravel().tolist():
                 digest.update(len(content).to_bytes(8, "little") + content)
         else:
-            array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
             digest.update(f"{path} {array.dtype.str} {shape}\n".encode())
-            digest.update(array.reshape(-1).view(np.uint8).data)
+            digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
-
-
-def _stored(value: Value) -> np.ndarray:
-    """Text as UTF-8 of fixed length: HDF5 keeps other strings in a heap."""
-    array = np.asarray(encoded(value) if isinstance(value, str) else value)
-    if array.dtype.kind == "S":
-        array = array.astype(h5py.string_dtype("utf-8", array.dtype.itemsize))
-    return array
 
 
 # --- writing ------------------------------------------------------------------------------------
@@ -117,8 +107,8 @@ def save_basis(basis: Basis, path: str | os.PathLike[str]) -> str:
         if not same:
             raise BasisFileError("another basis")
 
-    stored = {entry.name: _stored(entries[entry.name]) for entry in TABLE if entry.name in entries}
-    write_hdf5(path, stored, check)
+    there = {name: stored(name, entries[name]) for name in ENTRIES if name in entries}
+    write_hdf5(path, there, check)
     return content
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -42,17 +43,24 @@ _DRAWS = 3
 
 def entries_by_block(rho: Representation) -> list[tuple[np.ndarray, np.ndarray | None]]:
     """Each finest invariant set of coordinates with the `_monomial_entries` of ρ on it."""
-    found = []
-    for coordinates, part in invariant_parts(rho):
+
+    @functools.cache  # of parts that copies share
+    def of_part(part: Representation) -> list[tuple[np.ndarray, np.ndarray | None]]:
         permutes = isinstance(part, PermutationRepresentation) and part.signs is None
-        for block in invariant_coordinates(part):
-            entries = np.ones(1) if permutes else _monomial_entries(restriction(part, block))
-            found.append((coordinates[block], entries))
-    return found
+        return [
+            (block, np.ones(1) if permutes else _monomial_entries(restriction(part, block)))
+            for block in invariant_coordinates(part)
+        ]
+
+    return [
+        (coordinates[block], entries)
+        for coordinates, part in invariant_parts(rho)
+        for block, entries in of_part(part)
+    ]
 
 
 def _monomial_entries(rho: Representation) -> np.ndarray | None:
-    """The distinct non-zero entries of all ρ(g), or ``None`` if a row of one has two."""
+    """Return the distinct non-zero entries of all ρ(g), or ``None`` if a row of one has two."""
     if isinstance(rho, PermutationRepresentation):
         return np.unique(rho.signs).astype(np.float64) if rho.signs is not None else np.ones(1)
     filled = np.abs(rho.matrices) > TOLERANCE
@@ -130,7 +138,7 @@ def _why_not(trial: Elementwise, features: FeatureSpace, entries: np.ndarray | N
 
 
 def _trials(function: Elementwise) -> Sequence[Elementwise]:
-    """The function, and where it has parameters, the same with others: training changes them."""
+    """Copy a function, and where it has parameters, with others too: training changes them."""
     if not isinstance(function, nn.Module):
         return [function]
     # As in training, where dropout is no identity.
@@ -165,7 +173,7 @@ def _close(a: Tensor, b: Tensor) -> bool:
 
 
 def title(function: Elementwise) -> str:
-    """A name for errors."""
+    """Return a name for errors."""
     if isinstance(function, nn.Module):
         return type(function).__name__
     return getattr(function, "__name__", repr(function))

@@ -72,11 +72,6 @@ class Reach:
             inputs[block.input.index] |= columns[:, None]
         return cls(outputs, inputs)
 
-    @property
-    def is_nothing(self) -> bool:
-        """Whether no output depends on any input."""
-        return not (self.outputs.any() and self.inputs.any())
-
 
 def check_reach(
     module: Any,
@@ -99,7 +94,7 @@ def check_reach(
         Why nothing is reached, if so, and what to do.
     """
     label = name_of(module)
-    if reach.is_nothing:
+    if not (reach.outputs.any() and reach.inputs.any()):
         raise ModelError(f"{label}: {why}, so the output cannot depend on the input: {way_out}")
     outputs, inputs = ~reach.outputs, ~reach.inputs
     choose = "choose spaces that share irreps, or " if way_out == WAY_OUT else ""
@@ -120,7 +115,7 @@ def check_reach(
 
 
 def name_of(module: Any) -> str:
-    """A layer with its spaces, such as ``EquivariantLinear 6x6 -> 3x3 of c4``."""
+    """Return a layer with its spaces, such as ``EquivariantLinear 6x6 -> 3x3 of c4``."""
     return f"{type(module).__name__} {module.domain.space} -> {module.codomain}"
 
 
@@ -165,7 +160,7 @@ def _stretches(entries: np.ndarray, start: int, end: int) -> str:
 
 
 def _sizes(features: FeatureSpace) -> tuple[tuple[Space, ...], list[int]]:
-    """The summands of a space and their dimensions; the space alone where these are not known.
+    """List a space's summands and their dimensions; it alone where these are not known.
 
     How many dimensions V has, or a vector at a point, is told by the sum of all alone.
     """

@@ -110,7 +110,7 @@ class Basis:
     @property
     def rank(self) -> int:
         """r, the dimension of the subspace."""
-        return sum(copies * table.rank for copies, table in self._counted())
+        return sum(block.rank for block in self.blocks)
 
     def __len__(self) -> int:
         """r: a basis is the sequence of its vectors."""
@@ -206,19 +206,12 @@ class Basis:
     @property
     def nonzeros(self) -> int:
         """How many entries of the matrix are not zero."""
-        return sum(copies * table.entries for copies, table in self._counted())
-
-    def _counted(self) -> Iterator[tuple[int, Table]]:
-        """Each table and how often it is used, d c."""
-        types = self.space.types
-        for output, row in zip(types.output, self.tables, strict=True):
-            for input_, table in zip(types.input, row, strict=True):
-                yield output.multiplicity * input_.multiplicity, table
+        return sum(block.copies * block.table.entries for block in self.blocks)
 
     @property
     def of_orbits(self) -> bool:
         """Whether X and Y are permuted, signs apart, so that columns are orbits of index pairs."""
-        return all(isinstance(table, OrbitTable) for _, table in self._counted())
+        return all(isinstance(block.table, OrbitTable) for block in self.blocks)
 
     @cached_property
     def matrix(self) -> sparse.csc_array:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from equibasis.artifact.store import basis_path
-from equibasis.errors import EquibasisError, ParametersError, cannot_read, naming_extras
-from equibasis.files import parse_yaml, read_text
+from equibasis.errors import EquibasisError, ParametersError, naming_extras
+from equibasis.files import checked, read_yaml
 from equibasis.solvers import find_solver
 from equibasis.symmetry.space_text import as_space
 from equibasis.symmetry.spaces import SCALAR
@@ -115,14 +115,7 @@ def _as_text(space: str) -> str:
 def _parts(path: str | Path) -> list[Any]:
     """The mappings of the file, checked for what is in them."""
     with naming_extras("a sweep", "cluster"):
-        from pydantic import (
-            BaseModel,
-            BeforeValidator,
-            ConfigDict,
-            StringConstraints,
-            TypeAdapter,
-            ValidationError,
-        )
+        from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
     def text(value: object) -> object:
         return str(value) if type(value) is int else value  # a space such as 1 or 196
@@ -138,20 +131,8 @@ def _parts(path: str | Path) -> list[Any]:
         outputs: Words = []
         solvers: Words = ["auto"]
 
-    try:
-        with naming_extras("a sweep", "cluster"):
-            content = parse_yaml(read_text(path))
-    except OSError as error:
-        raise ParametersError(cannot_read(path, error, "name the file of a sweep")) from error
-    except UnicodeDecodeError as error:
-        raise ParametersError(f"{path} is not text in UTF-8: {error}") from error
-    except ValueError as error:
-        raise ParametersError(f"{path} is not valid YAML: {error}") from error
-    try:
-        listed = content if isinstance(content, list) else [content]
-        return TypeAdapter(list[Part]).validate_python(listed)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"][not isinstance(content, list) :])
-        got = "" if first["type"] == "missing" else f", not {first['input']!r}"
-        raise ParametersError(f"{path}: {name or 'the whole'}: {first['msg']}{got}") from error
+    with naming_extras("a sweep", "cluster"):
+        content = read_yaml(path, "name the file of a sweep")
+    is_one = not isinstance(content, list)
+    parts: list[Part] = checked(path, [content] if is_one else content, list[Part], int(is_one))
+    return parts
