@@ -138,11 +138,6 @@ def commit(folder: Path, message: str = "Changes") -> None:
     run(folder, "git", "commit", "--quiet", "--message", message)
 
 
-def pack(folder: Path) -> None:
-    """Have Git keep what it knows in one file: a folder that is copied often is copied faster."""
-    run(folder, "git", "gc", "--quiet")
-
-
 def copy_of_this_project(
     folder: Path,
     parameters: dict[str, Any] = PARAMETERS,
@@ -248,7 +243,6 @@ def _solve(base: Path) -> str:
     folder = copy_of_this_project(base / "project", USUAL, **others)
     run(folder, "dvc", "repro")
     commit(folder, "Bases")
-    pack(folder)
     return str(folder)
 
 
@@ -264,7 +258,7 @@ def _run_for_the_first_time(base: Path) -> str:
     if done.returncode:
         raise FailedError(f"{done.stdout}{done.stderr}")
     commit(folder, "Results")
-    pack(folder)
+    run(folder, "git", "gc", "--quiet")  # copied often, and sooner with its history in one file
     found = {
         path.stem: json.loads(path.read_text(encoding="utf-8")) for path in told.glob("*.json")
     }

@@ -41,7 +41,6 @@ from projects import (
     commit,
     copy_of_this_project,
     environment,
-    pack,
     run,
     stages_here,
 )
@@ -310,7 +309,6 @@ def solved_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy_of_this_project(folder, **dict.fromkeys(others))
     run(folder, "dvc", "repro")
     commit(folder)
-    pack(folder)
     return folder
 
 

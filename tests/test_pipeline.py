@@ -365,7 +365,12 @@ def test_dvc_shows_the_metrics(finished: Path) -> None:
     )
 
 
-def test_experiments_run_in_a_fresh_clone_where_other_stages_never_ran(tmp_path) -> None:
-    clone = copy_of_this_project(tmp_path / "clone", USUAL, lock=True, code_as_one=True)
+def test_experiments_run_in_a_fresh_clone_where_other_stages_never_ran(
+    finished: Path, tmp_path: Path
+) -> None:
+    clone = tmp_path / "clone"
+    succeed(tmp_path, "git", "clone", "--quiet", str(finished), str(clone))
+    for setting in ("user.name", "user.email"):
+        succeed(clone, "git", "config", setting, "tests@example.org")
     printed = succeed(clone, "dvc", "exp", "run", "-S", "image_size=7", "prepare")
     assert "Ran experiment" in printed
