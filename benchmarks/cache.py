@@ -56,7 +56,7 @@ def measure(*problem: str) -> dict[str, float]:
 
 
 def section(rows: dict[tuple[str, ...], dict[str, float]]) -> str:
-    """The table of docs/reuse.md."""
+    """Return the table of docs/reuse.md."""
     body = [
         [
             f"{group}: {input_} → {output}" + ("" if solver == "auto" else f", by `{solver}`"),

@@ -58,7 +58,7 @@ print(json.dumps({"seconds": time.perf_counter() - start, "rank": int(basis.shap
 
 
 def solved(group: str, input_: str, output: str) -> tuple[eb.Basis, float]:
-    """A basis, and the seconds that it takes: the best of three, of one where it takes long."""
+    """Solve, and take the seconds: the best of three, of one where it takes long."""
     best = float("inf")
     for _ in range(3):
         start = time.perf_counter()
@@ -84,7 +84,7 @@ def seconds(value: float) -> str:
 
 
 def section(rows: list[list[str]], *, emlp: bool) -> str:
-    """The section of docs/benchmarks.md."""
+    """Return the section of docs/benchmarks.md."""
     titles = ["problem", "known from", "rank by", "dimensions", "rank", "solve", "error"]
     said = (
         "Rank and basis by `eb.solve`, the best of three in a running process. The error is the "

@@ -74,7 +74,7 @@ DEPTH, WIDTH = 20, 8
 
 
 def plain(problem: Problem) -> nn.Module:
-    """The convolution without symmetry."""
+    """Return the convolution without symmetry."""
     size, channels = problem.size, problem.channels
     return nn.Conv2d(channels, channels, size, padding=size // 2)
 
@@ -87,12 +87,12 @@ def ours(problem: Problem) -> EquivariantConv2d:
 
 
 def escnn(problem: Problem) -> nn.Module:
-    """The same by escnn, from tensors to tensors."""
+    """Build the convolution of escnn, from tensors to tensors."""
     return Unwrapped(*escnn_layer(problem.group, problem.fields, problem.fields, problem.size))
 
 
 def escnn_layer(group: str, fields: int, outputs: int, size: int) -> tuple[Any, Any]:
-    """An `R2Conv` between regular fields, and the type of its input."""
+    """Return an `R2Conv` between regular fields, and the type of its input."""
     from escnn import nn as enn
 
     plane = escnn_plane(group)
@@ -102,7 +102,7 @@ def escnn_layer(group: str, fields: int, outputs: int, size: int) -> tuple[Any, 
 
 @functools.cache
 def escnn_plane(group: str) -> Any:
-    """The plane on which a group acts; modules fit only if they have the same one."""
+    """Return the plane on which a group acts; modules fit only if they have the same one."""
     from escnn import gspaces
 
     return {"c4": gspaces.rot2dOnR2, "d4": gspaces.flipRot2dOnR2}[group](4)
@@ -167,7 +167,7 @@ def in_turns(calls: dict[str, Callable[[], object]], device: str) -> dict[str, f
 
 
 def our_network(widths: list[int]) -> EquivariantSequential:
-    """A D4 network for digits: (batch, 1, 28, 28) to 10 scores."""
+    """Return a D4 network for digits: (batch, 1, 28, 28) to 10 scores."""
     layers: list[nn.Module] = []
     field = "1"
     for number, width in enumerate(widths):
@@ -182,7 +182,7 @@ def our_network(widths: list[int]) -> EquivariantSequential:
 
 
 def escnn_network(widths: list[int]) -> nn.Module:
-    """The same by escnn."""
+    """Build the network of escnn."""
     from escnn import nn as enn
 
     plane = escnn_plane("d4")
@@ -277,7 +277,7 @@ print(seconds, (peak() - before) / 2**20)
 
 
 def deep(way: str) -> nn.Module:
-    """A network of `DEPTH` layers."""
+    """Return a network of `DEPTH` layers."""
     if way == "escnn":
         from escnn import nn as enn
 
@@ -295,7 +295,7 @@ def deep(way: str) -> nn.Module:
 
 @contextlib.contextmanager
 def empty_cache() -> Iterator[None]:
-    """A cache folder of its own."""
+    """Yield a cache folder of its own."""
     before = os.environ.get("EQUIBASIS_CACHE")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["EQUIBASIS_CACHE"] = folder
@@ -345,7 +345,7 @@ def text_of_layers(names: list[str]) -> str:
 
 
 def text_of_building(ways: list[str]) -> str:
-    """A table of building."""
+    """Return a table of building."""
     body = []
     for way in ways:
         (cold, memory), (warm, _) = building(way)
@@ -354,7 +354,7 @@ def text_of_building(ways: list[str]) -> str:
 
 
 def text_of_networks(ways: dict[str, Callable[[list[int]], nn.Module]], epochs: int) -> str:
-    """A table of what is learned."""
+    """Return a table of what is learned."""
     body = []
     for way, make in ways.items():
         torch.manual_seed(0)

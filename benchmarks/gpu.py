@@ -39,7 +39,7 @@ CONVOLUTIONS = tuple(
 
 
 def of_layer(group: str, input_: str, output: str, batch: int) -> list[str]:
-    """A row: times of a plain layer, and of ours as multiples of them."""
+    """Return a row: times of a plain layer, and of ours as multiples of them."""
     torch.manual_seed(0)
     basis = eb.solve(group, input=input_, output=output)
     m, k = basis.space.m, basis.space.k
@@ -62,7 +62,7 @@ def of_layer(group: str, input_: str, output: str, batch: int) -> list[str]:
 
 
 def of_convolution(problem: convolutions.Problem) -> list[str]:
-    """The same of a convolution."""
+    """Measure a convolution as layers are."""
     found = convolutions.measure(problem, ["plain", "ours"], "cuda")
     training, used = found["training"], found["evaluation"]
     grid = f"{problem.grid}×{problem.grid}"

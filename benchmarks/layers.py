@@ -101,7 +101,7 @@ Times: TypeAlias = dict[str, float]
 
 
 def plain(basis: eb.Basis, _: eb.Basis) -> nn.Module:
-    """The layer without symmetry."""
+    """Return the layer without symmetry."""
     return nn.Linear(basis.space.m, basis.space.k)
 
 
@@ -113,7 +113,7 @@ def irreps(basis: eb.Basis, invariants: eb.Basis) -> nn.Module | None:
 
 
 def published(basis: eb.Basis, _: eb.Basis) -> nn.Module | None:
-    """The published way, where memory is enough for it."""
+    """Return the published way, where memory is enough for it."""
     return Published(basis) if basis.rank * basis.space.dimension <= MOST_STACKED else None
 
 
@@ -149,7 +149,7 @@ def evaluation(layer: nn.Module, x: Tensor) -> Callable[[], object]:
 
 
 def timed(call: Callable[[], object]) -> float:
-    """The median time of the last half of a turn's calls: the first ones warm the caches."""
+    """Return the median time of the last half of a turn's calls: the first ones warm the caches."""
     times: list[float] = []
     while len(times) < CALLS or sum(times) < TURN_SECONDS:
         begun = time.perf_counter()
@@ -182,7 +182,7 @@ def serve(connection: Connection, way: Way, problem: Problem) -> None:
 
 @contextlib.contextmanager
 def served(way: Way, problem: Problem) -> Iterator[Connection]:
-    """A process that serves one way."""
+    """Yield a process that serves one way."""
     here, there = SPAWN.Pipe()
     process = SPAWN.Process(target=serve, args=(there, way, problem), daemon=True)
     process.start()
@@ -227,7 +227,7 @@ def in_turns(ways: Mapping[str, Connection], what: What) -> Times:
 
 
 def ratios(times: Times) -> dict[str, float]:
-    """The same as multiples of the plain layer's."""
+    """Divide by the times of the plain layer."""
     return {name: seconds / times["plain"] for name, seconds in times.items()}
 
 
@@ -280,7 +280,7 @@ def plot(rows: list[dict]) -> Figure:
 
 
 def section(rows: list[dict], kept: list[dict], crowded: list[dict]) -> str:
-    """The section of docs/benchmarks.md, with rows where malloc keeps memory after the others."""
+    """Write the section of docs/benchmarks.md, rows where malloc keeps memory after the others."""
     titles = ["layer", "batch", "plain", "`expand`", "`irreps`", "published", "`auto` takes"]
     lines = [
         "## Layers",
@@ -345,7 +345,7 @@ def section(rows: list[dict], kept: list[dict], crowded: list[dict]) -> str:
 
 
 def heading(row: dict, what: str) -> list[str]:
-    """The first cells of a row: the problem, and the time of the plain layer."""
+    """Return the first cells of a row: the problem, and the time of the plain layer."""
     return [row["problem"], f"{row['batch']:,}", f"{1000 * row[what]['plain']:.3g} ms"]
 
 

@@ -36,7 +36,7 @@ METRIC = np.diag([1.0, -1, -1, -1])
 
 
 def rotations(n: int) -> list[np.ndarray]:
-    """A basis of the antisymmetric matrices: the Lie algebra of the rotations of R^n."""
+    """Return a basis of the antisymmetric matrices: the Lie algebra of the rotations of R^n."""
     unit = np.eye(n)
     return [
         np.outer(unit[j], unit[i]) - np.outer(unit[i], unit[j])
@@ -126,7 +126,7 @@ def plain(inputs: int, outputs: int, count: int) -> nn.Sequential:
 
 
 def networks(task: Task) -> dict[str, nn.Module]:
-    """An equivariant network, a plain one of as many parameters, and of invariants one of forms."""
+    """Build an equivariant network, a plain one of as many parameters, and one of invariants."""
     equivariant = EquivariantMLP(task.spaces, task.group)
     ends, count = (equivariant.domain, equivariant.codomain), parameters(equivariant)
     found: dict[str, nn.Module] = {
@@ -182,7 +182,7 @@ def plot(errors: Errors) -> Figure:
 
 
 def section(errors: Errors, counts: Mapping[str, int]) -> str:
-    """The section of docs/benchmarks.md."""
+    """Return the section of docs/benchmarks.md."""
     rows = [
         [TASKS[name].title, network, *(f"{value:.2g}" for value in values)]
         for name, of_task in errors.items()

@@ -44,7 +44,7 @@ def write_section(name: str, text: str, file: Path = PAGE) -> None:
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
-    """A Markdown table, its first ``left`` columns aligned to the left."""
+    """Return a Markdown table, its first ``left`` columns aligned to the left."""
     rule = ["---"] * left + ["---:"] * (len(titles) - left)
     return "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in (titles, rule, *rows))
 
@@ -55,7 +55,7 @@ def _cell(text: str) -> str:
 
 
 def machine() -> str:
-    """The processor, its cores, and the system."""
+    """Return the processor, its cores, and the system."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():

@@ -36,7 +36,7 @@ def e_linear(basis: eb.Basis, _: eb.Basis) -> nn.Module:
 
 
 def section(rows: list[dict]) -> str:
-    """The section of docs/benchmarks.md."""
+    """Return the section of docs/benchmarks.md."""
     names = ("expand", "irreps", "eLinear")
     lines = [
         "## Beside symm-learning",

@@ -190,12 +190,12 @@ def measured(library: str) -> dict[str, Any]:
 
 
 def _beside(given: Matrices, mirror: str, names: list[str]) -> np.ndarray:
-    """A direct sum, float32."""
+    """Return a direct sum, float32."""
     return np.asarray(block_diag(*(given[name][mirror] for name in names)), dtype=np.float32)
 
 
 def best(python: str, library: str) -> dict[str, Any]:
-    """The fastest of some processes, one thread each."""
+    """Return the fastest of some processes, one thread each."""
     command = [python, __file__, "--measure", library]
     one = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     runs = []
@@ -216,7 +216,7 @@ def lines(code: Callable[..., Any]) -> int:
 
 
 def section(rows: list[list[str]]) -> str:
-    """The section of docs/benchmarks.md."""
+    """Return the section of docs/benchmarks.md."""
     said = (
         f"On {machine()}, one thread. That of spaces.md, `3*joints + 2*legs` → "
         f"`V + 1:pseudovector`, 264 dimensions, {RANK} of them equivariant. "

@@ -55,7 +55,7 @@ def read(file: Path) -> Metrics:
 
 
 def autoencoders(metrics: Metrics) -> str:
-    """A row for each autoencoder."""
+    """Return a row for each autoencoder."""
     titles = ["model", "parameters", "upright", "rotated", "equivariance error"]
     rows = [
         [
@@ -71,7 +71,7 @@ def autoencoders(metrics: Metrics) -> str:
 
 
 def classifiers(metrics: Metrics) -> str:
-    """A row for each classifier."""
+    """Return a row for each classifier."""
     titles = ["model", "channels", "parameters", "upright", "turned", "mirrored"]
     titles += ["change by turns", "by mirrors"]
     rows = [
@@ -93,7 +93,7 @@ def error(value: float) -> str:
 
 
 def on_mnist(data: Path) -> str:
-    """The autoencoders on all of MNIST, by the pipeline of the last commit in a clone."""
+    """Return the autoencoders on all of MNIST, by the pipeline of the last commit in a clone."""
     settings = {"data.source": "mnist", "data.root": data, "train.epochs": MNIST_EPOCHS}
     settings |= {"train.device": "cpu"}
     chosen = [part for name, value in settings.items() for part in ("-S", f"{name}={value}")]

@@ -99,14 +99,14 @@ print(json.dumps({"building": building, "memory": memory, "parameters": count[0]
 
 
 def measured(program: str, *arguments: str) -> dict[str, float]:
-    """What a program in a process of its own prints."""
+    """Run a program in a process of its own, and return what it prints."""
     command = [sys.executable, "-c", COMMON + program, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 
 def section(bases: list[list[str]], networks: list[list[str]]) -> str:
-    """The section of docs/benchmarks.md."""
+    """Return the section of docs/benchmarks.md."""
     lines = [
         "## Sizes",
         "",

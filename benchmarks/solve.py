@@ -77,7 +77,7 @@ def plot(rows: list[dict]) -> Figure:
 
 
 def section(rows: list[dict], headline: dict[str, dict], more: list[dict]) -> str:
-    """The section of docs/benchmarks.md."""
+    """Return the section of docs/benchmarks.md."""
     ratio = headline["dense"]["seconds"] / headline["orbits"]["seconds"]
     lines = [
         "## Solving",
@@ -121,7 +121,7 @@ def section(rows: list[dict], headline: dict[str, dict], more: list[dict]) -> st
 
 
 def in_short(headline: dict[str, dict]) -> str:
-    """The section of the README."""
+    """Return the section of the README."""
     orbits, svd, dense = (_time(headline[name]["seconds"]) for name in ("orbits", "svd", "dense"))
     return textwrap.fill(
         f"14×14 → 6×6 for C4 takes {orbits} in a running process, or {svd} with `svd`, the "

@@ -133,7 +133,7 @@ def is_whole(path: Path) -> bool:
 
 @contextmanager
 def two_of_dask() -> Iterator[tuple[Engine, int]]:
-    """A cluster of two worker processes on loopback, and the process of one of them."""
+    """Yield a cluster of two worker processes on loopback, and the process of one of them."""
     from distributed import LocalCluster
 
     with (
@@ -160,7 +160,7 @@ class Killing(Engine):
 
 
 def with_a_worker_killed(text: str, folder: Path) -> tuple[Outcome, int]:
-    """A sweep whose worker is killed half way, and how many of its files verify."""
+    """Return a sweep whose worker is killed half way, and how many of its files verify."""
     with two_of_dask() as (engine, victim):
         deadly = Killing(engine.executor, engine.slots, engine.memory, engine.look, victim)
         outcome = swept(text, folder, deadly)
@@ -192,7 +192,7 @@ def of_grid(n: int, folder: Path) -> dict[str, float]:
 
 
 def of_sweeps(folder: Path) -> str:
-    """The section of many problems."""
+    """Return the section of many problems."""
     text = LONG + QUICK
     count = len(read_sweep_text(text, folder))
     if count != 200:
@@ -259,7 +259,7 @@ def size(value: float) -> str:
 
 
 def of_grids(folder: Path) -> str:
-    """The section of grids: measured, and from there on paper."""
+    """Return the section of grids: measured, and from there on paper."""
     rows = []
     for n in GRIDS:
         found = of_grid(n, folder)
@@ -281,7 +281,7 @@ def of_grids(folder: Path) -> str:
 
 
 def of_many(a_job: float, call: float) -> str:
-    """What many problems take on paper: processor time a job, and the scheduler's time a call."""
+    """Tell what many problems take on paper: processor time a job, the scheduler's a call."""
     hours = PROBLEMS * a_job / 3600
     rows = [
         [f"{workers:,}", f"{max(hours / workers, PROBLEMS * call / 3600):,.2g} h"]

@@ -73,7 +73,7 @@ def read_elsewhere(app: Sphinx, name: str, source: list[str]) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """What Sphinx calls."""
+    """Connect what is called while Sphinx builds."""
     app.connect("source-read", read_elsewhere)
 
 

@@ -41,7 +41,7 @@ def orbits(basis: eb.Basis) -> list[int]:
 
 
 def problem(group: str, x: str, y: str) -> dict[str, Any]:
-    """The maps x → y of a group: both shapes, and the orbits of the weights."""
+    """Return the maps x → y of a group: both shapes, and the orbits of the weights."""
     basis = eb.solve(group, input=x, output=y)
     return {"input": basis.input_shape, "output": basis.output_shape, "orbits": orbits(basis)}
 
@@ -64,7 +64,7 @@ class Explorer(SphinxDirective):
     """The explorer, where it is written."""
 
     def run(self) -> list[nodes.Node]:
-        """The place that the script fills, and the data."""
+        """Return the place that the script fills, and the data."""
         data = json.dumps(problems(), separators=(",", ":"))
         html = (
             '<div id="explorer-place"><noscript>The explorer needs JavaScript.</noscript></div>\n'
@@ -74,13 +74,13 @@ class Explorer(SphinxDirective):
 
 
 def add_script(app: Sphinx, page: str, template: str, context: Any, tree: Any) -> None:
-    """The script is for this page alone."""
+    """Add the script, to this page alone."""
     if page == "explorer":
         app.add_js_file("explorer.js", loading_method="defer")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """What Sphinx calls."""
+    """Connect what Sphinx calls."""
     app.add_directive("explorer", Explorer)
     app.connect("html-page-context", add_script)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -27,12 +27,12 @@ from projects import (
     SCRIPTS,
     attempt,
     commit,
-    copy_of_this_project,
     edit_lock,
     environment,
     flipped,
     run,
     small_project,
+    solved_project,
     start_git,
     write_pipeline,
 )
@@ -69,20 +69,9 @@ def failures(found: Audit) -> set[tuple[str, str]]:
 # --- this project, cut down to its two stages of bases --------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run once and committed; to look at, not to change."""
-    stages = yaml.safe_load((Path(__file__).parents[1] / "dvc.yaml").read_text("utf-8"))["stages"]
-    left_out = {name: None for name in stages if name not in (EQUIVARIANT, INVARIANT)}
-    folder = copy_of_this_project(tmp_path_factory.mktemp("audit") / "project", **left_out)
-    run(folder, "dvc", "repro")
-    commit(folder)
-    return folder
-
-
 @pytest.fixture
-def project(finished: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(finished, tmp_path / "project", symlinks=True))
+def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return solved_project(tmp_path / "project", tmp_path_factory)
 
 
 def test_a_clean_clone_makes_identical_bases(project: Path, tmp_path: Path) -> None:
@@ -317,10 +306,14 @@ def noisy_accuracy(project: Path, tolerance: Any) -> None:
         "'mse': 1 + 1e-4 * noise", "'a': {'accuracy': 0.9 + noise / 50}"
     )
     (project / "score.py").write_text(text, encoding="utf-8")
-    write_pipeline(
-        project, PIPELINE | {"score": PIPELINE["score"] | {"meta": {"tolerance": tolerance}}}
-    )
+    tolerate(project, tolerance)
     run(project, "dvc", "repro")
+    commit(project)
+
+
+def tolerate(project: Path, tolerance: Any) -> None:
+    score = PIPELINE["score"] | {"meta": {"tolerance": tolerance}}
+    write_pipeline(project, PIPELINE | {"score": score})
     commit(project)
 
 
@@ -340,7 +333,7 @@ def test_a_stage_says_of_its_own_numbers_how_far_they_may_be_off(other: Path) ->
     [0.03, {"accuracy": 0.03}, {"accuracy": {"about": 0.03}}, {"accuracy": {"absolute": -1}}],
 )
 def test_a_tolerance_that_is_none_is_refused_naming_the_stage(other: Path, tolerance: Any) -> None:
-    noisy_accuracy(other, tolerance)
+    tolerate(other, tolerance)
     with pytest.raises(AuditError, match="tolerance of the stage score"):
         audit(other, ["reports"])
 

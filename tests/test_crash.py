@@ -35,7 +35,6 @@ from equibasis.files import write_text, writing
 from projects import (
     PARAMETERS,
     REPOSITORY,
-    USUAL,
     attempt,
     environment,
     finish,
@@ -66,9 +65,9 @@ def test_solve_killed_at_any_moment_leaves_the_older_file_or_the_new_one(tmp_pat
 
 @posix
 def test_repro_killed_at_any_moment_makes_the_same_files_the_next_time(
-    tmp_path: Path,
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    clone = solved_project(tmp_path / "project", USUAL)
+    clone = solved_project(tmp_path / "project", tmp_path_factory)
     left = crash_repro(clone, kills=2, seed=7, stages=["equivariant", "invariant"])
     assert left["next run fine"] == 2
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import yaml
 from dvc.api import DVCFileSystem
 from dvc.repo import Repo
 
+import forks
 import projects
 from digit_models import meaningless_digits
 from digits.data import save_digits
@@ -40,6 +41,7 @@ from projects import (
     commit,
     copy_of_this_project,
     environment,
+    pack,
     run,
     stages_here,
 )
@@ -308,6 +310,7 @@ def solved_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy_of_this_project(folder, **dict.fromkeys(others))
     run(folder, "dvc", "repro")
     commit(folder)
+    pack(folder)
     return folder
 
 
@@ -334,16 +337,15 @@ def test_two_worktrees_run_each_its_own_code_side_by_side_whatever_is_installed(
         run(solving, "git", "worktree", "add", "--quiet", tree, "-b", text)
         marked(tree, text)
         trees.append(tree)
-    both = [
-        subprocess.Popen(
-            ["dvc", "repro"], cwd=tree, env=environment(tree),
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    with contextlib.ExitStack() as both:
+        said = both.enter_context((solving.parent / "said.txt").open("w+", encoding="utf-8"))
+        running = [
+            both.enter_context(forks.Running(["dvc", "repro"], tree, environment(tree), said))
+            for tree in trees
+        ]
+        assert [process.wait(300) for process in running] == [0, 0], os.pread(
+            said.fileno(), 9999, 0
         )
-        for tree in trees
-    ]  # fmt: skip
-    for process in both:
-        printed, _ = process.communicate(timeout=300)
-        assert process.returncode == 0, printed
     assert [code_of(tree) for tree in trees] == ["one", "two"]
 
 

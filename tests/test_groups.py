@@ -651,6 +651,15 @@ def test_a_group_that_does_not_say_how_vectors_turn_has_scalars_alone(field):
         eb.solve("s3", output=f"3:{field}")
 
 
+def test_each_element_turns_vectors_by_a_matrix_of_as_many_axes_as_the_grid_has():
+    turns = {"e": np.eye(2), "half": np.eye(3)}
+    group = eb.Group("own", ("e", "half"), lambda x, g: x, linear=lambda g, axes: turns[g])
+    with pytest.raises(
+        eb.SpaceError, match=r"on a grid of 2 axes is not given by matrices \(2, 2\)"
+    ):
+        eb.solve(group, output="2x2:vector")
+
+
 # --- generators ---------------------------------------------------------------------------------
 
 KNOWN_GENERATORS = [

@@ -14,7 +14,7 @@ import equibasis as eb
 import lie_groups as lie
 from equibasis.linalg.kernel import null_spaces
 from equibasis.linalg.modular import PRIME, nullity
-from equibasis.linalg.rational import in_units, units_of, whole_multiples
+from equibasis.linalg.rational import whole_in_units, whole_multiple
 from equibasis.solvers import problem
 from equibasis.solvers.constraints import commutator, whole_constraints
 
@@ -43,13 +43,10 @@ def test_a_constraint_is_what_a_map_fails_to_commute_by(m, k, seed):
 
 
 def test_fractions_are_made_whole():
-    thirds = sparse.csr_array(np.array([[1 / 3, 0.0], [-2.0, 1.0]]))
-    halves = sparse.csr_array(np.array([[0.5]]))
-    one, other = whole_multiples([thirds, halves])
-    np.testing.assert_array_equal(one.toarray(), [[2, 0], [-12, 6]])
-    np.testing.assert_array_equal(other.toarray(), [[3]])
-    assert whole_multiples([sparse.csr_array(np.array([[2**0.5]]))]) is None
-    assert whole_multiples([sparse.csr_array(np.array([[1e12]]))]) is None
+    thirds = whole_multiple(sparse.csr_array(np.array([[1 / 3, 0.0], [-2.0, 0.5]])))
+    np.testing.assert_array_equal(thirds.toarray(), [[2, 0], [-12, 3]])
+    assert whole_multiple(sparse.csr_array(np.array([[2**0.5]]))) is None
+    assert whole_multiple(sparse.csr_array(np.array([[1e12]]))) is None
 
 
 @given(st.integers(1, 6), st.integers(1, 4), seeds)
@@ -62,22 +59,25 @@ def test_units_are_found_in_which_square_roots_of_fractions_are_fractions(n, cou
         sparse.csr_array(factor * each * units / units[:, None] / 3)
         for each, factor in zip(rational, factors, strict=True)
     ]
-    found = units_of(matrices)
-    assert found is not None
-    for matrix, factor in zip(matrices, found.factors, strict=True):
-        assert whole_multiples([in_units(matrix, found.squares, factor)]) is not None
+    whole, squares = whole_in_units(matrices)
+    for matrix, found in zip(matrices, whole, strict=True):
+        in_units = matrix.toarray() * np.sqrt(squares)[:, None] / np.sqrt(squares)
+        multiple = np.abs(found.toarray()).sum() / max(np.abs(in_units).sum(), 1e-300)
+        assert found.dtype == np.int64
+        np.testing.assert_allclose(found.toarray(), multiple * in_units, atol=1e-9)
 
 
 def test_a_turn_by_sixty_degrees_is_one_of_fractions_in_other_units():
     turn = expm(np.pi / 3 * TURN)
-    found = units_of([sparse.csr_array(block_diag(turn, [[1e-17]]))])
-    assert (found.squares.tolist(), found.factors) == ([1, 3, 1], (1,))
+    (whole,), squares = whole_in_units([sparse.csr_array(block_diag(turn, [[1e-17]]))])
+    assert squares.tolist() == [1, 3, 1]
+    np.testing.assert_array_equal(np.abs(whole.toarray()), [[1, 1, 0], [3, 1, 0], [0, 0, 0]])
 
 
 def test_no_units_are_found_for_other_numbers():
-    assert units_of([sparse.csr_array(np.array([[0.0, np.pi], [1.0, 0.0]]))]) is None
+    assert whole_in_units([sparse.csr_array(np.array([[0.0, np.pi], [1.0, 0.0]]))]) is None
     around = np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0], [np.sqrt(2), 0.0, 0.0]])
-    assert units_of([sparse.csr_array(around)]) is None
+    assert whole_in_units([sparse.csr_array(around)]) is None
 
 
 # --- null spaces ----------------------------------------------------------------------------------

@@ -366,6 +366,6 @@ def test_dvc_shows_the_metrics(finished: Path) -> None:
 
 
 def test_experiments_run_in_a_fresh_clone_where_other_stages_never_ran(tmp_path) -> None:
-    clone = copy_of_this_project(tmp_path / "clone", USUAL, lock=True)
+    clone = copy_of_this_project(tmp_path / "clone", USUAL, lock=True, code_as_one=True)
     printed = succeed(clone, "dvc", "exp", "run", "-S", "image_size=7", "prepare")
     assert "Ran experiment" in printed

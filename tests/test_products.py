@@ -13,8 +13,7 @@ import pytest
 import by_hand
 import equibasis as eb
 from equibasis.symmetry.building import representation
-from equibasis.symmetry.catalog import find_group
-from equibasis.symmetry.families.generator_files import read_group
+from equibasis.symmetry.catalog import find_group, read_group
 from equibasis.symmetry.spaces import Grid
 from equibasis.symmetry.workers import Workers
 

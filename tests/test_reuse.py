@@ -16,7 +16,7 @@ import torch
 
 import equibasis as eb
 from equibasis.nn import EquivariantLinear
-from projects import REPOSITORY, USUAL, attempt, commit, solved_project
+from projects import REPOSITORY, attempt, commit, solved_project
 from test_pipeline import succeed
 
 BASIS = "bases/equivariant/c4_3x3_to_3x3.h5"
@@ -34,7 +34,7 @@ def new_repository(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """This project, ``equibasis``, in which the bases were made, and nothing pushed."""
-    return solved_project(tmp_path_factory.mktemp("made") / "equibasis", USUAL)
+    return solved_project(tmp_path_factory.mktemp("made") / "equibasis", tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def test_without_a_revision_the_newest_is_taken(published):
 
 
 def test_without_a_repository_the_one_around_here_is_meant(published, monkeypatch):
-    monkeypatch.chdir(published / "docs")
+    monkeypatch.chdir(published / "groups")
     assert eb.load_basis(BASIS, rev="v1").rank == 21
 
 

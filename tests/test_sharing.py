@@ -25,7 +25,7 @@ pytest.importorskip("dvc_s3")
 settings = pytest.importorskip("moto.settings")
 server = pytest.importorskip("moto.server")
 
-MAPS, BASIS = "bases/equivariant", "bases/equivariant/c4_6x6_to_4x4.h5"
+MAPS, BASIS = "bases/equivariant", "bases/equivariant/c4_6x6_to_3x3.h5"
 TAG = "v0.2.0"
 NOWHERE = "http://127.0.0.1:9"  # where nothing listens
 
@@ -60,7 +60,7 @@ def s3() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def solved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """This project, in which the bases were made, and nothing pushed."""
-    return solved_project(tmp_path_factory.mktemp("solved") / "equibasis")
+    return solved_project(tmp_path_factory.mktemp("solved") / "equibasis", tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def test_a_basis_is_loaded_from_a_release(published: Path, tmp_path: Path) -> No
         "print(eb.content_sha256(eb.load_basis(sys.argv[1], repo=sys.argv[2], rev=sys.argv[3])))"
     )
     printed = run(tmp_path, "python", "-c", code, BASIS, published.as_uri(), TAG)
-    expected = eb.content_sha256(eb.solve("c4", input="6x6", output="4x4"))
+    expected = eb.content_sha256(eb.solve("c4", input="6x6", output="3x3"))
     assert printed.splitlines()[0] == expected
 
 

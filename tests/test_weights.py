@@ -15,8 +15,10 @@ import equibasis as eb
 import lie_groups as lie
 from equibasis.solvers import explanation, problem
 from equibasis.symmetry.hom_space import HomSpace
+from equibasis.symmetry.lie import LieAlgebra
 from equibasis.symmetry.listing import conjugacy_classes, has_finite_order, list_elements
 from equibasis.symmetry.representations import PermutationRepresentation
+from equibasis.symmetry.weights import AlgebraOfTypes
 
 
 def space(group: eb.Group, source: int, target: int) -> HomSpace:
@@ -80,6 +82,10 @@ def test_the_adjoint_representation_of_su3_occurs_twice_in_its_square():
 # --- the algebra and the finite group -------------------------------------------------------------
 
 
+def algebra_of(found: HomSpace) -> LieAlgebra:
+    return AlgebraOfTypes(found.elements, found.types.representations, found.continuous).algebra
+
+
 @pytest.mark.parametrize(
     ("algebra", "discrete", "dimension"),
     [
@@ -91,16 +97,22 @@ def test_the_adjoint_representation_of_su3_occurs_twice_in_its_square():
     ],
 )
 def test_the_algebra_is_closed(algebra, discrete, dimension):
-    found = space(lie.group(algebra, *discrete), 1, 2).lie_algebra
+    found = algebra_of(space(lie.group(algebra, *discrete), 1, 2))
     assert found.dimension == dimension
     gram = (found.vectors @ found.vectors.T).toarray()
     np.testing.assert_allclose(gram, np.eye(dimension), atol=1e-13)
 
 
+def test_a_space_and_itself_have_one_algebra():
+    basis = space(lie.group(lie.so(3)), 1, 1).algebra_basis
+    assert len(basis) == 3
+    assert all(one is other for one, other in basis)
+
+
 @settings(max_examples=10)
 @given(st.integers(0, 2**16))
 def test_the_adjoint_action_is_one_of_the_algebra(seed):
-    found = space(lie.group(lie.sl(3)), 1, 2).lie_algebra
+    found = algebra_of(space(lie.group(lie.sl(3)), 1, 2))
     a, b = np.random.RandomState(seed).standard_normal((2, found.dimension))
     bracket = found.adjoint(a) @ b
     ad = [found.adjoint(each) for each in (a, b, bracket)]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from digits.config import BasisKey, ClassifierConfig, ModelConfig, bases_needed
+from equibasis.artifact.cache import problem_sha256
 from equibasis.artifact.store import basis_path, content_sha256, load_basis
 from equibasis.errors import BasisFileError
 from equibasis.files import is_missing
@@ -25,7 +26,7 @@ def basis_file(folder: str | Path, group: str, key: BasisKey, classifier: str = 
 
 
 def load_bases(config: ModelConfig, folder: str | Path) -> dict[BasisKey, Basis]:
-    """The bases that a model needs, from their files.
+    """Return the bases that a model needs, from their files.
 
     Raises
     ------
@@ -39,7 +40,7 @@ def load_bases(config: ModelConfig, folder: str | Path) -> dict[BasisKey, Basis]
 
 
 def load_stage_basis(folder: str | Path, group: str, key: BasisKey, classifier: str = "") -> Basis:
-    """The basis of one problem, from its file; raises as `load_bases`."""
+    """Return the basis of one problem, from its file; raises as `load_bases`."""
     path = basis_file(folder, group, key, classifier)
     command = None
     if ":" in group:  # modules in groups/ are found by the stages alone
@@ -80,16 +81,18 @@ def load_basis_for(
     wanted = (group_name(group), as_space(input), as_space(output))
     if (basis.group, basis.space.input_space, basis.space.output_space) != wanted:
         raise BasisFileError(f"{path} holds {basis.space}: make the right one with '{command}'")
-    if is_built_in(group) and not basis.space.acts_like(problem(group, input=input, output=output)):
-        raise BasisFileError(
-            f"{path} holds {basis.space}, but of another group than the built-in {basis.group}: "
-            f"make the right one with '{command}'"
-        )
+    if is_built_in(group):
+        space = problem(group, input=input, output=output)
+        if problem_sha256(basis.space) != problem_sha256(space):
+            raise BasisFileError(
+                f"{path} holds {basis.space}, but of another group than the built-in "
+                f"{basis.group}: make the right one with '{command}'"
+            )
     return basis
 
 
 def basis_hashes(config: ModelConfig, bases: Mapping[BasisKey, Basis]) -> dict[str, str]:
-    """The content hash of each basis, by the name of its file below the folder of bases."""
+    """Return the content hash of each basis, by the name of its file below the folder of bases."""
     classifier = _classifier(config)
     return {
         basis_file("", config.group, key, classifier).as_posix(): content_sha256(basis)

@@ -14,7 +14,7 @@ from equibasis.errors import ModelError
 def build_model(
     config: ModelConfig, folder: str | Path, trained_on: Mapping[str, str] | None = None
 ) -> tuple[Any, dict[str, str]]:
-    """A model at its random start, from the basis files in ``folder``.
+    """Return a model at its random start, from the basis files in ``folder``.
 
     Parameters
     ----------

@@ -61,7 +61,7 @@ def save(path: Path, checkpoint: Checkpoint, run: str) -> None:
 
 
 def load(path: Path, run: str) -> Checkpoint | None:
-    """The checkpoint of the run of that `fingerprint`; None if there is none that can be used."""
+    """Read the checkpoint of the run of that `fingerprint`; None if none can be used."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata: Mapping[str, str] = file.metadata() or {}

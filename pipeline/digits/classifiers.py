@@ -46,14 +46,14 @@ class Classifier(nn.Module):
         return [layer.codomain for layer in layers if isinstance(layer, EquivariantConv2d)]
 
     def first_kernels(self) -> Tensor:
-        """What the first convolution looks for, (channels, height, width), field by field."""
+        """Return the first convolution's kernels, (channels, height, width), field by field."""
         first = self.convolutions.layers[0]
         assert isinstance(first, EquivariantConv2d)
         return first.weight().detach()[:, 0]
 
 
 def classifier(config: ClassifierConfig, bases: Mapping[BasisKey, Basis]) -> Classifier:
-    """A classifier at its random start, from the bases of `digits.bases.load_bases`."""
+    """Return a classifier at its random start, from the bases of `digits.bases.load_bases`."""
     layers: list[Any] = []
     for key in bases_needed(config):
         vectors = FeatureSpace.output_of(bases[key].space)

@@ -43,7 +43,7 @@ class _Commands(Group):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def commands() -> None:
-    """The stages of the pipeline, and the commands of equibasis, of this very tree.
+    """Run the stages of the pipeline, and the commands of equibasis, of this very tree.
 
     Run in the project's folder, as `dvc repro` does.
     """

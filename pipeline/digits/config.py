@@ -115,7 +115,7 @@ ModelConfig: TypeAlias = AutoencoderConfig | ClassifierConfig
 
 
 def model_config(parameters: Parameters, model: str) -> ModelConfig:
-    """The model that the parameters describe; raises `ModelError` if there is no such model."""
+    """Describe the model of the parameters; raises `ModelError` if there is no such model."""
     if model not in MODELS:
         if model in parameters.classify.models:
             return classifier_config(parameters, model)
@@ -130,14 +130,14 @@ def model_config(parameters: Parameters, model: str) -> ModelConfig:
 
 
 def classifier_config(parameters: Parameters, model: str) -> ClassifierConfig:
-    """The classifier of that name."""
+    """Return the classifier of that name."""
     network = parameters.classify.models[model]
     first, second, third = network.fields
     return ClassifierConfig(model, parameters.image_size, network.group, (first, second, third))
 
 
 def bases_needed(config: ModelConfig) -> list[BasisKey]:
-    """The (input, output) spaces of the bases that a model is built on; input None: invariants."""
+    """List the (input, output) spaces of a model's bases; input None: invariants."""
     if isinstance(config, ClassifierConfig):
         return kernels_along(config.fields)
     if not config.is_equivariant:

@@ -44,7 +44,7 @@ class OneDevice:
         self.device = device
 
     def setup(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Any, Any]:
-        """What to call in place of the model, and to step in place of the optimizer."""
+        """Return what to call in place of the model, and to step in place of the optimizer."""
         return model, optimizer
 
     def backward(self, loss: Tensor) -> None:
@@ -52,7 +52,7 @@ class OneDevice:
         loss.backward()
 
     def all_reduce(self, tensor: Tensor, *, reduce_op: str) -> Tensor:
-        """The sum over all processes, of which there is one."""
+        """Return the sum over all processes, of which there is one."""
         return tensor
 
 

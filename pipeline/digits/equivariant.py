@@ -36,14 +36,14 @@ class AttentionEncoder(nn.Module):
         return latent
 
     def attention(self, images: Tensor) -> Tensor:
-        """The attention weights over the group, (batch, |G|)."""
+        """Return the attention weights over the group, (batch, |G|)."""
         return self.pool.attention(self.inner(images))
 
 
 def equivariant_autoencoder(
     config: AutoencoderConfig, bases: Mapping[BasisKey, Basis]
 ) -> Autoencoder:
-    """An autoencoder at its random start, from the bases of `digits.bases.load_bases`."""
+    """Return an autoencoder at its random start, from the bases of `digits.bases.load_bases`."""
     grids = config.grids
 
     def linear(position: int) -> EquivariantLinear:

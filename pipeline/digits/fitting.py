@@ -222,7 +222,7 @@ def _kinds(tensors: Mapping[str, Tensor]) -> dict[str, tuple[torch.Size, torch.d
 
 @torch.inference_mode()
 def reconstruction_error(model: nn.Module, images: Tensor, batch_size: int = 2048) -> float:
-    """The mean squared error per pixel, summed over the images in float64."""
+    """Return the mean squared error per pixel, summed over the images in float64."""
     total = 0.0
     for batch in images.split(batch_size):
         errors = (model(batch) - batch).square().mean(dim=1)
@@ -234,6 +234,6 @@ def reconstruction_error(model: nn.Module, images: Tensor, batch_size: int = 204
 def classification_error(
     model: nn.Module, images: Tensor, labels: Tensor, batch_size: int = 512
 ) -> float:
-    """The share of images that are taken for something else than their labels say."""
+    """Return the share of images that are taken for something else than their labels say."""
     answers = [model(batch).argmax(dim=1) for batch in images.split(batch_size)]
     return float((torch.cat(answers) != labels).double().mean().cpu())

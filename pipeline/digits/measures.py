@@ -11,7 +11,7 @@ from equibasis.errors import ModelError
 
 
 def largest_ratio(differences: Tensor, vectors: Tensor) -> Tensor:
-    """The largest ‖difference‖ / ‖vector‖ of the rows of two matrices."""
+    """Return the largest ‖difference‖ / ‖vector‖ of the rows of two matrices."""
     of_difference, of_vector = differences.norm(dim=1), vectors.norm(dim=1)
     # Nothing over nothing is no breach; NaN stays NaN, so that it cannot pass for symmetry.
     nothing = (of_difference == 0) & (of_vector == 0)

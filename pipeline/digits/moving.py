@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def square_symmetries(size: int) -> np.ndarray:
-    """The symmetries of the square as index arrays, int64 (8, size²).
+    """Return the symmetries of the square as index arrays, int64 (8, size²).
 
     ``moved = image[..., indices[q]]``: rows q = 0 to 3 turn a flat image by 90 q°, in the direction
     of `numpy.rot90`; rows 4 to 7 exchange left and right first, and then turn by 90 (q - 4)°.

@@ -49,7 +49,7 @@ def check_watched(spec: str, loaded: set[str]) -> None:
 
 
 def _sources(spec: str, modules: set[str]) -> Iterator[Path]:
-    """The files of generators in it, if there are, and those of the modules just imported."""
+    """Yield the files of generators in it, if there are, and those of the modules just imported."""
     for part in parts_of(spec):
         if Path(part).is_file():
             yield Path(part).resolve()

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from equibasis.errors import ParametersError, cannot_read
-from equibasis.files import parse_yaml, read_text
+from equibasis.files import checked, read_yaml
 
 BiasChoice: TypeAlias = Literal["invariant", "scalar", "none"]
 Start: TypeAlias = Literal["reference", "variance"]
@@ -113,21 +112,6 @@ def load_parameters(path: str | Path = "params.yaml") -> Parameters:
     ParametersError
         If the file is missing or malformed, or a value is unknown or impossible, naming it.
     """
-    try:
-        text = read_text(path)
-    except OSError as error:
-        remedy = "run from the project's folder, or name a file of parameters by --params"
-        raise ParametersError(cannot_read(path, error, remedy)) from error
-    except UnicodeDecodeError as error:
-        raise ParametersError(f"{path} is not text in UTF-8: {error}") from error
-    try:
-        content = parse_yaml(text)
-    except ValueError as error:
-        raise ParametersError(f"{path} is not valid YAML: {error}") from error
-    try:
-        return Parameters.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"]) or "the whole file"
-        got = "" if first["type"] == "missing" else f", not {first['input']!r}"
-        raise ParametersError(f"{path}: {name}: {first['msg']}{got}") from error
+    remedy = "run from the project's folder, or name a file of parameters by --params"
+    parameters: Parameters = checked(path, read_yaml(path, remedy), Parameters)
+    return parameters

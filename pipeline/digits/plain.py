@@ -24,7 +24,7 @@ class Autoencoder(nn.Module):
 
 
 def plain_autoencoder(config: AutoencoderConfig) -> Autoencoder:
-    """An autoencoder of `torch.nn.Linear` layers at its random start."""
+    """Return an autoencoder of `torch.nn.Linear` layers at its random start."""
     sizes = [int(grid.partition("x")[0]) ** 2 for grid in config.grids]
     layers: list[nn.Module] = [nn.Linear(a, b) for a, b in itertools.pairwise(sizes)]
     return Autoencoder(

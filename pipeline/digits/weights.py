@@ -46,7 +46,7 @@ def save_model(
 def load_autoencoder(
     path: str | Path, folder: str | Path = "bases"
 ) -> tuple[Autoencoder, AutoencoderConfig]:
-    """A trained autoencoder from its weights, its config and the basis files in ``folder``.
+    """Return a trained autoencoder from its weights, its config and the basis files in ``folder``.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def load_autoencoder(
 def load_classifier(
     path: str | Path, folder: str | Path = "bases"
 ) -> tuple[Classifier, ClassifierConfig]:
-    """A trained classifier, as `load_autoencoder`."""
+    """Return a trained classifier, as `load_autoencoder`."""
     return _load(path, folder, ClassifierConfig)
 
 

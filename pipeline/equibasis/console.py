@@ -53,7 +53,7 @@ class _File(click.Path):
     """A file by name; none is read from or written to the standard streams, which hold text."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The path, unless it is ``-``."""
+        """Return the path, unless it is ``-``."""
         if value == "-":
             self.fail("'-' is no file: give its name ('./-' for one that is called so)", param, ctx)
         return super().convert(value, param, ctx)
@@ -192,7 +192,7 @@ class _Output(io.FileIO):
 
 @contextlib.contextmanager
 def _streams() -> Iterator[_Output]:
-    """Standard output and error that take any character, and that may be closed or full."""
+    """Yield standard output and error that take any character, and that may be closed or full."""
     if None in (sys.stdin, sys.stdout, sys.stderr):
         _open_closed_ones()
     before = sys.stdout, sys.stderr

@@ -106,7 +106,7 @@ _USER = re.compile(r"([A-Za-z][\w+.-]+:/{1,2})[^\s/]*@")
 
 
 def printable(name: object) -> str:
-    r"""A name or text with what does not print spelled out, as ``\x1b`` or ``\udcff``.
+    r"""Return a name or text with what does not print spelled out, as ``\x1b`` or ``\udcff``.
 
     So a file name that is not UTF-8 can be told, and none can play with a terminal. Of addresses it
     is not told who the user is, nor by which password or token.
@@ -121,7 +121,7 @@ def printable(name: object) -> str:
 
 
 def cause(error: BaseException) -> str:
-    """What went wrong, on one line; of a system error the system's own words alone."""
+    """Tell what went wrong, on one line; of a system error the system's own words alone."""
     if isinstance(error, BlockingIOError):
         return "another process has locked it"
     text = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
@@ -130,7 +130,7 @@ def cause(error: BaseException) -> str:
 
 
 def shown(error: BaseException) -> BaseException | None:
-    """An error to raise another one from: ``None`` where a traceback of it would tell a password.
+    """Return an error to raise another one from; ``None`` where a traceback told a password.
 
     >>> shown(OSError("https://me:secret@host/x"))
     """
@@ -143,7 +143,7 @@ def shown(error: BaseException) -> BaseException | None:
 
 
 def file_name(path: object, error: type[EquibasisError]) -> str:
-    """The name of a file that a user gave: as text, bytes or a path; raises ``error`` otherwise."""
+    """Return the name of a file that a user gave, text, bytes or a path; raises ``error``."""
     try:
         name = os.fsdecode(path)  # type: ignore[arg-type]
     except TypeError as reason:
@@ -163,7 +163,7 @@ def warn(message: str) -> None:
 
 
 def cannot_read(path: str | Path, error: BaseException, remedy: str) -> str:
-    """The line for a file that cannot be read; ``remedy`` where it is missing or damaged."""
+    """Return the line for a file that cannot be read; ``remedy`` where it is missing or damaged."""
     if isinstance(error, FileNotFoundError):
         return f"{printable(path)} does not exist: {remedy}"
     if isinstance(error, OSError) and error.errno:  # HDF5's complaints of content have no number
@@ -174,7 +174,7 @@ def cannot_read(path: str | Path, error: BaseException, remedy: str) -> str:
 
 
 def cannot_write(path: str | Path, error: OSError) -> str:
-    """The line for a file that cannot be written, with the remedy that helps, if one does."""
+    """Return the line for a file that cannot be written, and the remedy, if there is one."""
     remedy = _REMEDIES.get(error.errno or 0)
     return f"cannot write {printable(path)}: {cause(error)}" + (f"; {remedy}" if remedy else "")
 

@@ -14,7 +14,14 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from equibasis.errors import EquibasisError, WriteError, cannot_write, file_name
+from equibasis.errors import (
+    EquibasisError,
+    ParametersError,
+    WriteError,
+    cannot_read,
+    cannot_write,
+    file_name,
+)
 
 if sys.platform != "win32":
     import fcntl
@@ -28,7 +35,7 @@ _BYTES_AT_ONCE = 2**20
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A new empty file beside ``path`` to write to: renamed to ``path`` at the end, or removed.
+    """Yield a new file beside ``path`` to write to: renamed to ``path`` at the end, or removed.
 
     Whatever happens in between, ``path`` holds what it held before or the whole new content. A
     process that is killed leaves its temporary file behind; the next to write to that folder
@@ -56,7 +63,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def _destination(path: Path) -> Path:
-    """The file to replace: behind a link the one that it leads to, unless write-protected."""
+    """Return the file to replace: behind a link the one it leads to, unless write-protected."""
     if path.is_symlink():
         real = Path(os.path.realpath(path))
         if real.is_symlink():
@@ -83,7 +90,7 @@ def _hand_on_mode(target: Path, temporary: Path) -> None:
 
 @contextlib.contextmanager
 def _temporary_file(folder: Path) -> Iterator[Path]:
-    """A new empty file, locked as long as its writer lives; removed at the end if still there."""
+    """Yield a new file, locked as long as its writer lives; removed at the end if still there."""
     temporary, descriptor = _locked_file(folder)
     try:
         yield temporary
@@ -161,7 +168,7 @@ def is_missing(path: str | os.PathLike[str]) -> bool:
 
 
 def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
-    """A regular file, opened to read; never waits, as opening a pipe would.
+    """Open a regular file to read; never waits, as opening a pipe would.
 
     Raises
     ------
@@ -229,7 +236,7 @@ def _check_same(path: Path, content: bytes) -> None:
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    """The text of a regular file in UTF-8; raises as `open_regular`."""
+    """Read the text of a regular file in UTF-8; raises as `open_regular`."""
     with open_regular(path) as file:
         return file.read().decode("utf-8-sig")  # some editors mark it
 
@@ -258,6 +265,34 @@ def _flush_to_disk(path: Path) -> None:
 
 
 # --- YAML -----------------------------------------------------------------------------------------
+
+
+def read_yaml(path: str | os.PathLike[str], remedy: str) -> Any:
+    """Read a YAML file; raises `ParametersError`, where it is missing with a remedy."""
+    try:
+        return parse_yaml(read_text(path))
+    except OSError as error:
+        raise ParametersError(cannot_read(os.fspath(path), error, remedy)) from error
+    except UnicodeDecodeError as error:
+        raise ParametersError(f"{path} is not text in UTF-8: {error}") from error
+    except ValueError as error:
+        raise ParametersError(f"{path} is not valid YAML: {error}") from error
+
+
+def checked(path: str | os.PathLike[str], content: Any, kind: Any, skipped: int = 0) -> Any:
+    """Read a file, as pydantic reads it as of a ``kind``; raises `ParametersError`.
+
+    It names what is wrong by its place in the content, without ``skipped`` first parts of that.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(kind).validate_python(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"][skipped:])) or "the whole file"
+        got = "" if first["type"] == "missing" else f", not {first['input']!r}"
+        raise ParametersError(f"{path}: {name}: {first['msg']}{got}") from error
 
 
 def parse_yaml(text: str) -> Any:
@@ -296,7 +331,7 @@ def parse_yaml(text: str) -> Any:
 
 
 def each_once(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
-    """A mapping of pairs; raises `ValueError` where a key is there twice."""
+    """Return a mapping of pairs; raises `ValueError` where a key is there twice."""
     seen: dict[Any, Any] = {}
     for key, value in pairs:
         if not isinstance(key, Hashable):

@@ -40,7 +40,7 @@ def write_hdf5(
 
 
 def _hdf5_image(entries: Mapping[str, np.ndarray | np.generic]) -> bytes:
-    """The bytes of an HDF5 file.
+    """Return the bytes of an HDF5 file.
 
     Groups and datasets are made by hand, as what h5py makes by itself depends on its version and
     on its global configuration: whether a group notes the time, or the order of its attributes.
@@ -65,7 +65,8 @@ def _hdf5_image(entries: Mapping[str, np.ndarray | np.generic]) -> bytes:
         for path, value in sorted(entries.items(), key=lambda entry: "@" in entry[0]):
             holder, _, attribute = path.partition("@")
             array = _little_endian(value)
-            kind = h5py.h5t.py_create(array.dtype, logical=True), _space(array.shape)
+            space = h5py.h5s.create_simple(array.shape)
+            kind = h5py.h5t.py_create(array.dtype, logical=True), space
             if attribute:
                 make_group(holder)
                 h5py.h5a.create(made[holder], attribute.encode(), *kind).write(array)
@@ -81,10 +82,6 @@ def _hdf5_image(entries: Mapping[str, np.ndarray | np.generic]) -> bytes:
     return image.getvalue()
 
 
-def _space(shape: tuple[int, ...]) -> h5py.h5s.SpaceID:
-    return h5py.h5s.create_simple(shape) if shape else h5py.h5s.create(h5py.h5s.SCALAR)
-
-
 def _untimed(kind: h5py.h5p.PropClassID) -> h5py.h5p.PropCreateID:
     properties = h5py.h5p.create(kind)
     properties.set_obj_track_times(False)
@@ -92,7 +89,7 @@ def _untimed(kind: h5py.h5p.PropClassID) -> h5py.h5p.PropCreateID:
 
 
 def _little_endian(value: np.ndarray | np.generic) -> np.ndarray:
-    """The same, contiguous; the type keeps what h5py notes in it, as that strings are UTF-8."""
+    """Make an array little-endian and contiguous; its type keeps h5py's note on strings."""
     if value.dtype.kind not in "iufS":
         raise TypeError(f"{value.dtype} is not stored: numbers and strings of fixed length are")
     array = np.asarray(value)

@@ -38,7 +38,7 @@ def solve_all(group: str, keys: Iterable[BasisKey], solver: str, classifier: str
 
 
 def problems(parameters: Parameters, kind: Kind) -> list[BasisKey]:
-    """What there is to solve, each problem once.
+    """List the problems to solve, each once.
 
     Maps along the network and within its code, or the invariants of its grids.
     """

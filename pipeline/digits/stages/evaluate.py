@@ -43,7 +43,7 @@ def run(parameters: Parameters) -> None:
 
 
 def image_representation(parameters: Parameters) -> Representation:
-    """The group's action on images, as the first basis of the network records it."""
+    """Return the group's action on images, as the first basis of the network records it."""
     grids = grids_along(parameters.image_size, parameters.hidden_sizes)
     return load_stage_basis(BASES, parameters.group, (grids[0], grids[1])).space.input
 

@@ -48,7 +48,7 @@ def run(parameters: Parameters) -> None:
 
 @torch.inference_mode()
 def answers_to_all(model: nn.Module, images: Tensor) -> Tensor:
-    """What a classifier answers to images (count, pixels), moved in all ways: (8, count, classes).
+    """Return a classifier's answers to images moved in all ways: (8, count, classes).
 
     In the order of `square_symmetries`.
     """
@@ -61,7 +61,7 @@ def answers_to_all(model: nn.Module, images: Tensor) -> Tensor:
 
 
 def predictions(answers: Tensor, seed: int) -> dict[str, Tensor]:
-    """What digits are taken for that are upright, turned at random, mirrored at random: (count,).
+    """Return the class given to digits upright, turned and mirrored at random: (count,).
 
     From the answers of `answers_to_all`; the seed draws how each is turned, and mirrored.
     """
@@ -75,7 +75,7 @@ def predictions(answers: Tensor, seed: int) -> dict[str, Tensor]:
 
 
 def measure(answers: Tensor, predictions: dict[str, Tensor], labels: Tensor) -> dict[str, Any]:
-    """The share of digits taken for what they are, and the largest breaches of invariance.
+    """Return the share of digits taken for what they are, and the largest breaches of invariance.
 
     A breach is max over images x, and turns or mirrors g, of ‖f(g x) - f(x)‖ / ‖f(x)‖.
     """
@@ -99,7 +99,7 @@ def _share(of: Tensor) -> float:
 
 
 def _write_predictions(name: str, labels: Tensor, found: dict[str, Tensor]) -> None:
-    """A line for each test digit: what it is, and what it is taken for."""
+    """Write a line for each test digit: what it is, and what it is taken for."""
     rows = [["digit", *found], *torch.stack([labels, *found.values()], dim=1).tolist()]
     text = "".join(",".join(map(str, row)) + "\n" for row in rows)
     write_text(PREDICTIONS / f"{name}.csv", text)

@@ -57,7 +57,7 @@ def run(parameters: Parameters) -> None:
 
 
 def accuracy_table(metrics: dict[str, Any], seconds: dict[str, str]) -> Table:
-    """A row for each model; times are left out where they were not taken."""
+    """Return a row for each model; times are left out where they were not taken."""
     table = Table(caption=_CAPTION)
     table.add_column("model")
     for column in (

@@ -129,7 +129,7 @@ def _train(
 def _taken_up(
     training: Training, saved: Path, this_run: str
 ) -> tuple[list[tuple[float, float]], float]:
-    """The curve so far and the seconds it took, the training being where they end."""
+    """Return the curve so far and the seconds it took, the training being where they end."""
     checkpoint = checkpoints.load(saved, this_run)
     if checkpoint is not None:
         with contextlib.suppress(ModelError):
@@ -165,14 +165,14 @@ def _fingerprint(
 
 
 def _log_nothing(errors: tuple[float, float]) -> None:
-    """What processes other than the first log."""
+    """Log nothing, as processes other than the first do."""
 
 
 @contextlib.contextmanager
 def _curve(
     folder: Path, metrics: tuple[str, str], done: list[tuple[float, float]], epochs: int
 ) -> Iterator[Callable[[tuple[float, float]], None]]:
-    """Gives what logs the training and the test error of one more epoch; anew, from those done.
+    """Yield what logs the training and the test error of an epoch; anew, from those done.
 
     Raises `WriteError` if it cannot be written.
     """

@@ -191,7 +191,7 @@ class CachedFile:
 
 
 def cached_files() -> list[CachedFile]:
-    """The bases in the cache, the most recently used first.
+    """Return the bases in the cache, the most recently used first.
 
     Raises
     ------
@@ -275,7 +275,7 @@ def problem_sha256(space: HomSpace) -> str:
 
 
 def _arrays(rho: Representation) -> list[np.ndarray | None]:
-    """What a representation is made of; contiguous, little-endian, of one type on any platform."""
+    """List a representation's arrays: contiguous, little-endian, of one type on any platform."""
     if isinstance(rho, PermutationRepresentation):
         signs = None if rho.signs is None else np.ascontiguousarray(rho.signs, "|i1")
         return [np.ascontiguousarray(rho.index, "<i8"), signs]
@@ -295,21 +295,27 @@ def _file_name(space: HomSpace, key: str) -> str:
     return f"{readable}-{key[:32]}.h5"
 
 
-def _load(path: Path, key: str) -> Basis | None:
-    """The basis, or ``None`` if the file is missing, damaged, or holds that of another problem.
+def basis_of_problem(path: Path, key: str) -> Basis | None:
+    """Load the basis of a problem from a file; ``None`` if missing, damaged or of another.
 
-    Takes no lock and writes nothing but the time of use, so that a read-only cache can be read.
+    ``key`` is the problem's `problem_sha256`.
     """
-    if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises where it may not look
-        return None
     try:
         basis = load_basis(path)
     except BasisFileError:
         return None
-    if problem_sha256(basis.space) != key:
-        return None
-    with contextlib.suppress(OSError):
-        os.utime(path)
+    return basis if problem_sha256(basis.space) == key else None
+
+
+def _load(path: Path, key: str) -> Basis | None:
+    """Return the basis, if it is kept, now used.
+
+    Takes no lock and writes nothing but the time of use, so that a read-only cache can be read.
+    """
+    basis = basis_of_problem(path, key)
+    if basis is not None:
+        with contextlib.suppress(OSError):
+            os.utime(path)
     return basis
 
 

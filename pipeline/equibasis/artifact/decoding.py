@@ -31,7 +31,7 @@ _BYTES_A_MATRIX = 1000
 
 
 def basis_of(entries: Mapping[str, Any]) -> Basis:
-    """The basis that entries of the format hold, all sizes and indices checked.
+    """Return the basis that entries of the format hold, all sizes and indices checked.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def basis_of(entries: Mapping[str, Any]) -> Basis:
 def _pieces(
     entries: Mapping[str, Any], path: str, sizes: Sequence[int], axis: int = 0
 ) -> Iterator[np.ndarray]:
-    """An array, or none, cut along an axis into pieces of these sizes, which are all of it."""
+    """Cut an array, or none, along an axis into pieces of these sizes, which are all of it."""
     array = entries.get(path, np.zeros((0, 0)))
     if array.dtype == np.float64 and not np.isfinite(array).all():
         raise BasisFileError(f"{path} is not made of finite numbers")
@@ -96,7 +96,7 @@ def _pieces(
 def _signs(
     entries: Mapping[str, Any], path: str, sizes: Sequence[int], axis: int = 0
 ) -> Iterator[np.ndarray | None]:
-    """The same of signs: ``None`` for pieces of +1 alone, as all are where there is no array."""
+    """Cut signs: ``None`` for pieces of +1 alone, as all are where there is no array."""
     if path not in entries:
         return iter([None] * len(sizes))
     if (np.abs(entries[path]) != 1).any() or (entries[path] > 0).all():

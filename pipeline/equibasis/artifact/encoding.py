@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
+import h5py
 import numpy as np
 from scipy import sparse
 
-from equibasis.artifact.schema import FORMAT, FORMAT_VERSION, Value
+from equibasis.artifact.schema import ENTRIES, FORMAT, FORMAT_VERSION, Value
 from equibasis.errors import WriteError
 from equibasis.solvers.basis import Basis
 from equibasis.solvers.tables import MatrixTable, OrbitTable, Table
@@ -26,7 +27,7 @@ _LONGEST_TEXT = 60_000
 
 
 def contents(basis: Basis) -> dict[str, Value]:
-    """What the basis is; nothing derived from it."""
+    """List the entries of a basis, none derived; `stored` makes arrays of the format of them."""
     space, types = basis.space, basis.space.types
     return {
         "/@format": FORMAT,
@@ -48,24 +49,36 @@ def contents(basis: Basis) -> dict[str, Value]:
         **_side("input", types.input),
         **_side("output", types.output),
         **_tables([table for row in basis.tables for table in row]),
-        "/tables/ranks": np.array([[t.rank for t in row] for row in basis.tables], dtype=np.int32),
+        "/tables/ranks": np.array([[table.rank for table in row] for row in basis.tables]),
     }
 
 
 def matrix_of_file(basis: Basis) -> dict[str, Value]:
-    """The basis as a sparse matrix in AnnData's encoding: derived, no part of what it is."""
+    """Return the basis as a sparse matrix in AnnData's encoding: derived, no part of what it is."""
     matrix = basis.matrix
     matrix.sort_indices()
     index_type = np.int32 if max(*matrix.shape, matrix.nnz) < 2**31 else np.int64
     return {
         "/basis@encoding-type": "csc_matrix",
         "/basis@encoding-version": "0.1.0",
-        "/basis@shape": np.array(matrix.shape, dtype=np.int64),
+        "/basis@shape": np.array(matrix.shape),
         "/basis@vec_order": "row-major",
         "/basis/data": matrix.data,
         "/basis/indices": matrix.indices.astype(index_type),
         "/basis/indptr": matrix.indptr.astype(index_type),
     }
+
+
+def stored(name: str, value: Value) -> np.ndarray:
+    """Return the value of an entry as an array of its type; text in UTF-8 of fixed length.
+
+    HDF5 keeps other strings in a heap. Raises `WriteError` for text that a file would change.
+    """
+    types = ENTRIES[name].types
+    array = np.asarray(encoded(value) if isinstance(value, str) else value)
+    if array.dtype.kind == "S":
+        return array.astype(h5py.string_dtype("utf-8", array.dtype.itemsize))
+    return array if array.dtype.str in types else array.astype(types[0])
 
 
 def encoded(text: str) -> bytes:
@@ -85,17 +98,14 @@ def encoded(text: str) -> bytes:
 
 
 def _types(representations: Sequence[Representation], continuous: int) -> dict[str, np.ndarray]:
-    dimensions = [rho.dimension for rho in representations]
     permuted = [rho for rho in representations if isinstance(rho, PermutationRepresentation)]
     of_matrices = [rho for rho in representations if isinstance(rho, MatrixRepresentation)]
     arrays: dict[str, np.ndarray] = {
-        "/types/dimensions": np.array(dimensions, dtype=np.int32),
-        "/types/permuted": np.array(
-            [isinstance(rho, PermutationRepresentation) for rho in representations], dtype=np.int8
-        ),
+        "/types/dimensions": np.array([rho.dimension for rho in representations]),
+        "/types/permuted": np.array([rho in permuted for rho in representations]),
     }
     if permuted:
-        arrays["/types/index"] = np.concatenate([rho.index for rho in permuted], 1).astype(np.int32)
+        arrays["/types/index"] = np.concatenate([rho.index for rho in permuted], axis=1)
         if any(rho.signs is not None for rho in permuted):
             arrays["/types/signs"] = np.concatenate([signs_of(rho) for rho in permuted], axis=1)
     if of_matrices and of_matrices[0].order > continuous:
@@ -106,16 +116,16 @@ def _types(representations: Sequence[Representation], continuous: int) -> dict[s
         flat = [a.reshape(1, -1) for rho in of_matrices for a in algebra_part(rho, continuous)]
         entries = sparse.hstack(flat, format="csr")
         entries.sum_duplicates()
-        arrays["/types/algebra_index"] = entries.indices.astype(np.int64)
+        arrays["/types/algebra_index"] = entries.indices
         arrays["/types/algebra_values"] = entries.data
     return arrays
 
 
 def _side(side: str, summands: Sequence[Summand]) -> dict[str, np.ndarray]:
-    arrays: dict[str, np.ndarray] = {
-        f"/{side}/types": np.array([each.type for each in summands], dtype=np.int32),
-        f"/{side}/multiplicities": np.array([e.multiplicity for e in summands], dtype=np.int32),
-        f"/{side}/index": _joined([each.index for each in summands], np.int32),
+    arrays = {
+        f"/{side}/types": np.array([each.type for each in summands]),
+        f"/{side}/multiplicities": np.array([each.multiplicity for each in summands]),
+        f"/{side}/index": _joined([each.index for each in summands]),
     }
     return arrays | _signs(f"/{side}/signs", [(each.signs, each.index) for each in summands])
 
@@ -125,9 +135,9 @@ def _tables(tables: Sequence[Table]) -> dict[str, np.ndarray]:
     of_matrices = [table for table in tables if isinstance(table, MatrixTable)]
     arrays = _signs("/tables/signs", [(table.signs, table.labels) for table in orbits])
     if orbits:
-        arrays["/tables/labels"] = _joined([table.labels for table in orbits], np.int32)
+        arrays["/tables/labels"] = _joined([table.labels for table in orbits])
     if of_matrices:
-        arrays["/tables/values"] = _joined([table.values for table in of_matrices], np.float64)
+        arrays["/tables/values"] = _joined([table.values for table in of_matrices])
     return arrays
 
 
@@ -138,8 +148,8 @@ def _signs(
     if all(signs is None for signs, _ in parts):
         return {}
     signs = [np.ones(beside.shape) if each is None else each for each, beside in parts]
-    return {path: _joined(signs, np.int8)}
+    return {path: _joined(signs)}
 
 
-def _joined(parts: Sequence[np.ndarray], dtype: type) -> np.ndarray:
-    return np.concatenate([part.ravel() for part in parts]).astype(dtype)
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate([part.ravel() for part in parts])

@@ -28,7 +28,7 @@ class Format(NamedTuple):
 
 
 def find_format(path: str | os.PathLike[str]) -> Format:
-    """The format that the ending of a path names.
+    """Return the format that the ending of a path names.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def _safetensors(basis: Basis) -> bytes:
 
 
 def _with_metadata_in_order(content: bytes) -> bytes:
-    """A safetensors file with the keys of its metadata sorted: the library writes them at random.
+    """Sort the keys of a safetensors file's metadata, which the library writes at random.
 
     The file is the length of its header in 8 bytes, the header as JSON, padded with blanks to a
     multiple of 8 bytes, and the data.

@@ -72,7 +72,7 @@ def _limit(more_bytes: int, seconds: int | None = None) -> None:
 
 
 def _entries(source: str) -> dict[str, np.ndarray]:
-    """What is there of the table, in its types; not the matrix."""
+    """List the entries of the table, in its types; not the matrix."""
     entries = {}
     with h5py.File(source, "r", locking=False) as file:
         found = list(_found(file))
@@ -134,7 +134,7 @@ def _object(file: h5py.File, path: str) -> h5py.HLObject | None:
 
 
 def _converted(entry: Entry, thing: h5py.Dataset | h5py.h5a.AttrID) -> np.ndarray:
-    """The value of an entry, exactly, in the first of its types that holds it."""
+    """Return the value of an entry, exactly, in the first of its types that holds it."""
     if thing.shape is None:
         raise BasisFileError(f"{entry} is empty")
     strings = h5py.check_string_dtype(thing.dtype)

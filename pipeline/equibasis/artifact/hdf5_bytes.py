@@ -24,23 +24,23 @@ class Bytes:
         return len(self.content) - self.position
 
     def take(self, count: int) -> bytes:
-        """The next ones; raises `DamagedError`."""
+        """Take the next bytes; raises `DamagedError`."""
         if count > self.left():
             raise DamagedError
         self.position += count
         return self.content[self.position - count : self.position]
 
     def unpack(self, form: str) -> tuple[int, ...]:
-        """The next ones as `struct.unpack` reads them; raises `DamagedError`."""
+        """Read the next bytes as `struct.unpack` does; raises `DamagedError`."""
         return struct.unpack(form, self.take(struct.calcsize(form)))
 
     def number(self, width: int) -> int:
-        """The next ones as one number without a sign; raises `DamagedError`."""
+        """Read the next bytes as one number without a sign; raises `DamagedError`."""
         return int.from_bytes(self.take(width), "little")
 
 
 def checksum(content: bytes) -> int:
-    """The checksum of HDF5's metadata.
+    """Return the checksum of HDF5's metadata.
 
     Source: Jenkins (2006), *lookup3.c*, hashlittle with initial value 0.
     """

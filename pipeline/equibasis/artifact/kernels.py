@@ -31,7 +31,7 @@ def kernel_basis(
     *,
     solver: str = "auto",
 ) -> Basis:
-    """The kernels of equivariant convolutions between two fields, solved once and kept.
+    """Return the kernels of equivariant convolutions between two fields, solved once and kept.
 
     A convolution y(q) = Σ_p K(p) x(q + p) commutes with a group that moves the points of a grid by
     R(g) and what fields have there by σ₁(g) and σ₂(g) just if K(R(g) p) = σ₂(g) K(p) σ₁(g)⁻¹ for

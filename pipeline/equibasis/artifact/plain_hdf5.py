@@ -117,7 +117,7 @@ class PlainFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = path
-        self._objects: dict[str, Object | None] = {}
+        self._objects: dict[str, Object] = {}
 
     def __enter__(self) -> PlainFile:
         self._file = opened(self._path)
@@ -133,7 +133,7 @@ class PlainFile:
         self._file.close()
 
     def find(self, path: str) -> Object | None:
-        """The object of a path such as ``/basis/data``; ``None`` if no link of that name exists.
+        """Find the object of a path such as ``/basis/data``; ``None`` if there is no such link.
 
         Raises
         ------
@@ -141,20 +141,17 @@ class PlainFile:
             If a step of the path is no hard link, or the object's header is damaged or not plain.
         """
         if path not in self._objects:
-            self._objects[path] = self._found(path)
+            address: int | None = self._root_address
+            if path != "/":
+                parent, _, name = path.rpartition("/")
+                holder = self.find(parent or "/")
+                if holder is None or name not in holder.links:
+                    return None
+                address = holder.links[name]
+            if address is None:
+                raise BasisFileError(f"{path} is missing, or a link to somewhere else")
+            self._objects[path] = self._object(path, address)
         return self._objects[path]
-
-    def _found(self, path: str) -> Object | None:
-        if path == "/":
-            return self._object(path, self._root_address)
-        parent, _, name = path.rpartition("/")
-        holder = self.find(parent or "/")
-        if holder is None or name not in holder.links:
-            return None
-        address = holder.links[name]
-        if address is None:
-            raise BasisFileError(f"{path} is missing, or a link to somewhere else")
-        return self._object(path, address)
 
     def stored(self, path: str) -> Kind:
         """Type and shape of a dataset, once it is sure that every byte of it is in the file.
@@ -181,7 +178,7 @@ class PlainFile:
         return found.kind
 
     def read(self, path: str) -> np.ndarray:
-        """The values of a dataset; strings as NumPy's fixed-length bytes. Raises as `stored`."""
+        """Read a dataset; strings as NumPy's fixed-length bytes. Raises as `stored`."""
         kind, found = self.stored(path), self.find(path)
         assert found is not None
         array = np.empty(kind.shape, kind.dtype)
@@ -210,7 +207,7 @@ class PlainFile:
         return content[:-4]
 
     def _superblock(self) -> int:
-        """The address of the root group."""
+        """Return the address of the root group."""
         what = "the superblock"
         if self._file.read(len(_SIGNATURE)) != _SIGNATURE:
             raise OtherLayoutError("not an HDF5 file, or something stands before or in its start")
@@ -299,7 +296,7 @@ class PlainFile:
 
 
 def opened(path: str | os.PathLike[str]) -> io.BufferedReader:
-    """A regular file, opened to read; raises `BasisFileError` without its name."""
+    """Open a regular file to read; raises `BasisFileError` without its name."""
     try:
         return open_regular(path)
     except FileNotFoundError as error:

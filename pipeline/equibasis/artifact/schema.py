@@ -76,7 +76,7 @@ class Entry:
 
 
 def _side(side: str, types: str, dimension: str, axes: str) -> tuple[Entry, ...]:
-    """A space as copies of types."""
+    """Return a space as copies of types."""
     return (
         Entry(f"/{side}@shape", (_INT64,), (axes,)),
         Entry(f"/{side}/types", (_INT32,), (types,)),
@@ -130,6 +130,7 @@ TABLE = (
     Entry("/basis/indptr", _INDEX, ("r+1",), hashed=False),
 )
 
+ENTRIES = {entry.name: entry for entry in TABLE}
 HASHED = frozenset(entry.name for entry in TABLE if entry.hashed)
 GROUPS = tuple(dict.fromkeys(entry.holder for entry in TABLE))
 
@@ -238,7 +239,7 @@ def _check_kind(entry: Entry, kind: Kind, sizes: dict[int | str, int]) -> None:
 
 
 def _declared_sizes(values: Mapping[str, Any]) -> dict[int | str, int]:
-    """What the dimensions and the rank say of the sizes of datasets."""
+    """Return the sizes of datasets by the dimensions and the rank."""
     sizes: dict[int | str, int] = {"r+1": values["/@rank"] + 1}
     for side, letter in (("input", "m"), ("output", "k")):
         shape = values[f"/{side}@shape"].tolist()

@@ -11,13 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from equibasis.artifact.decoding import basis_of
-from equibasis.artifact.encoding import contents, encoded, matrix_of_file
+from equibasis.artifact.encoding import contents, matrix_of_file, stored
 from equibasis.artifact.plain_hdf5 import OtherLayoutError, PlainFile
-from equibasis.artifact.schema import HASHED, MATRIX, SEAL, TABLE, Outline, Value, check, text
+from equibasis.artifact.schema import ENTRIES, HASHED, MATRIX, SEAL, Outline, Value, check, text
 from equibasis.artifact.verification import verify_basis
 from equibasis.errors import BasisFileError, file_name, printable, shown
 from equibasis.hdf5 import write_hdf5
@@ -35,7 +34,7 @@ _ROUNDING_FACTOR, _ROUNDING = 10.0, 1e-13
 
 
 def basis_path(folder: str | Path, group: str, *, input: str | None = None, output: str) -> Path:
-    """The name of a basis file: ``c4_14x14_to_6x6.h5`` for maps, ``c4_6x6.h5`` for invariants.
+    """Name a basis file: ``c4_14x14_to_6x6.h5`` for maps, ``c4_6x6.h5`` for invariants.
 
     Characters that a name of a file had better not have become ``_``.
     """
@@ -59,28 +58,19 @@ def content_sha256(basis: Basis) -> str:
 
 
 def _digest(entries: Mapping[str, Value]) -> str:
-    """The hash of docs/file-format.md: each entry's path, type and shape, then its bytes."""
+    """Return the hash of docs/file-format.md: each entry's path, type and shape, then its bytes."""
     digest = hashlib.sha256()
     for path in sorted(HASHED & entries.keys()):
-        array = _stored(entries[path])
+        array = stored(path, entries[path])
         shape = text(array.shape)
         if array.dtype.kind == "S":
             digest.update(f"{path} utf-8 {shape}\n".encode())
             for content in array.ravel().tolist():
                 digest.update(len(content).to_bytes(8, "little") + content)
         else:
-            array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
             digest.update(f"{path} {array.dtype.str} {shape}\n".encode())
-            digest.update(array.reshape(-1).view(np.uint8).data)
+            digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
-
-
-def _stored(value: Value) -> np.ndarray:
-    """Text as UTF-8 of fixed length: HDF5 keeps other strings in a heap."""
-    array = np.asarray(encoded(value) if isinstance(value, str) else value)
-    if array.dtype.kind == "S":
-        array = array.astype(h5py.string_dtype("utf-8", array.dtype.itemsize))
-    return array
 
 
 # --- writing ------------------------------------------------------------------------------------
@@ -117,8 +107,8 @@ def save_basis(basis: Basis, path: str | os.PathLike[str]) -> str:
         if not same:
             raise BasisFileError("another basis")
 
-    stored = {entry.name: _stored(entries[entry.name]) for entry in TABLE if entry.name in entries}
-    write_hdf5(path, stored, check)
+    there = {name: stored(name, entries[name]) for name in ENTRIES if name in entries}
+    write_hdf5(path, there, check)
     return content
 
 
@@ -165,7 +155,7 @@ def verify_file(path: str | os.PathLike[str]) -> tuple[Basis, Checks]:
 
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What `inspect` tells of a file, as plain values; the file is loaded, so it is intact.
+    """Describe a file for `inspect`, in plain values; it is loaded, so it is intact.
 
     Raises
     ------
@@ -203,7 +193,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _open(path: str | os.PathLike[str], name: str | None = None) -> Iterator[PlainFile]:
-    """The file, opened to read; whatever goes wrong inside becomes one `BasisFileError`."""
+    """Yield the file, opened to read; whatever goes wrong inside becomes one `BasisFileError`."""
     path = file_name(path, BasisFileError)
     try:
         with PlainFile(path) as file:

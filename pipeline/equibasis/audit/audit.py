@@ -154,7 +154,7 @@ def _readable(name: str, lock: str) -> dict[str, Any]:
 
 
 def _chosen(stages: Mapping[str, Stage], only: Sequence[str]) -> dict[str, Stage]:
-    """The stages with an output in one of the folders; all of them if no folder is named."""
+    """Return the stages with an output in one of the folders; all of them if no folder is named."""
     folders = {
         name: {each.place(path).partition("/")[0] for path in each.outputs}
         for name, each in stages.items()

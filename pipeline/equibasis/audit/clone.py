@@ -14,7 +14,7 @@ from equibasis.files import write_text
 
 
 def clean_clone(project: Path, commit: str, temporary: Path, nobody: Mapping[str, str]) -> Path:
-    """A clone of the commit, with a cache of its own; returns the project's folder in it."""
+    """Clone the commit, with a cache of its own; returns the project's folder in it."""
     top = Path(git(project, "rev-parse", "--show-toplevel").rstrip("\n")).resolve()
     copy = temporary / "clone"
     git(
@@ -49,7 +49,7 @@ _TRAP = """raise ImportError(
 
 
 def stage_environment(project: Path, clone: Path, temporary: Path) -> dict[str, str]:
-    """The environment of the clone's stages: this Python's programs, no code but the clone's."""
+    """Return the environment of the clone's stages: this Python, no code but the clone's."""
     environment = untied()
     programs = [str(Path(sys.executable).parent), sysconfig.get_path("scripts")]
     environment["PATH"] = os.pathsep.join([*programs, environment.get("PATH", os.defpath)])

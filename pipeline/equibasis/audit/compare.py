@@ -59,7 +59,7 @@ class Finding:
 
 
 def failure(stage: str, artifact: str, reason: str, verdict: str = "different") -> Finding:
-    """A finding of something that only one of the two records has."""
+    """Return a finding of something that only one of the two records has."""
     return Finding(stage, artifact, verdict, "", "", False, reason)
 
 
@@ -91,7 +91,7 @@ def differences(
 
 
 def _said(record: Mapping[str, Any], outputs: bool) -> dict[str, Any]:
-    """What a record says of a stage, by the names that findings have."""
+    """Read a stage's record, by the names that findings have."""
     return {
         **{f"dependency {path}": each for path, each in by_path(record, "deps").items()},
         **{f"parameter {name}": value for name, value in parameters(record).items()},
@@ -105,7 +105,7 @@ def _both(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, An
 
 
 def _differing_files(project: Path, stage: Stage, artifact: str, committed: Any) -> str:
-    """A clause that names the files of a folder that differ, as far as Git's history tells."""
+    """Name the files of a folder that differ, as far as Git's history tells."""
     hashed = digest(committed) if isinstance(committed, Mapping) else ""
     if not hashed.endswith(".dir"):
         return ""
@@ -117,7 +117,7 @@ def _differing_files(project: Path, stage: Stage, artifact: str, committed: Any)
 def with_outputs_as_committed(
     made: Mapping[str, Any], committed: Mapping[str, Any], stages: Mapping[str, Stage]
 ) -> dict[str, Any]:
-    """The record of a run, each dependency that is an output as that output is committed.
+    """Return the record of a run, each dependency that is an output as that output is committed.
 
     So it has to be recorded the same for both stages; how it comes out now is told of the output. A
     folder that outputs of others lie in has to be as recorded where all of them are.
@@ -140,7 +140,7 @@ def with_outputs_as_committed(
 def _outputs(
     record: Mapping[str, Any], stages: Mapping[str, Stage]
 ) -> dict[str, Mapping[str, Any]]:
-    """What a record says of each output, by its path relative to the project."""
+    """Read the record of each output, by its path relative to the project."""
     return {
         stages[name].place(path): out
         for name in record.keys() & stages.keys()
@@ -158,7 +158,7 @@ def judged_outputs(
     clone: Path,
     strict: bool,
 ) -> Iterator[Finding]:
-    """What became of each output of each stage that ran."""
+    """Judge each output of each stage that ran."""
     for name in [name for name in made if name in committed]:
         outputs = (by_path(record[name], "outs") for record in (committed, made))
         for path, one, other in _both(*outputs):
@@ -194,7 +194,7 @@ def _judged(
 
 
 def _at_head(clone: Path, path: str) -> bytes | None:
-    """A file as Git has it at HEAD; None if DVC alone keeps it."""
+    """Return a file as Git has it at HEAD; None if DVC alone keeps it."""
     try:
         return git_bytes(clone, "cat-file", "blob", f"HEAD:./{path}")
     except AuditError:
@@ -204,7 +204,7 @@ def _at_head(clone: Path, path: str) -> bytes | None:
 def compare_metrics(
     committed: bytes, made: bytes, tolerance: Mapping[str, Mapping[str, float]] | None = None
 ) -> tuple[str, bool]:
-    """The largest difference between two JSON files, and whether it is within the tolerance.
+    """Return the largest difference between two JSON files, and whether it is within the tolerance.
 
     ``tolerance`` is that of a `Stage`.
     """
@@ -225,13 +225,13 @@ def compare_metrics(
 
 
 def _bounds(name: str, tolerance: Mapping[str, Mapping[str, float]]) -> Mapping[str, float]:
-    """What the tolerance says of ``cnn.upright.accuracy``: by its last part that it names."""
+    """Return the tolerance of ``cnn.upright.accuracy``: by its last part that is named."""
     named = [tolerance[part] for part in name.split(".") if part in tolerance]
     return named[-1] if named else {}
 
 
 def _excess(one: Any, other: Any, bounds: Mapping[str, float]) -> float:
-    """The difference of two values, in units of the tolerance."""
+    """Return the difference of two values, in units of the tolerance."""
     if one == other:
         return 0.0
     if not all(isinstance(each, float) and math.isfinite(each) for each in (one, other)):
@@ -246,7 +246,7 @@ def _md5(content: bytes) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A hash, shortened, or a value."""
+    """Return a hash, shortened, or a value."""
     if isinstance(value, Mapping):
         return digest(value)[:8]
     return "" if value is None else str(value)

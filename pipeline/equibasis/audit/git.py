@@ -34,13 +34,13 @@ directory = *
 
 
 def untied() -> dict[str, str]:
-    """The environment without what ties it to a repository."""
+    """Return the environment without what ties it to a repository."""
     environment = {name: text for name, text in os.environ.items() if not _TIES.fullmatch(name)}
     return environment | {"LC_ALL": "C.UTF-8", "LANGUAGE": ""}  # messages as programs know them
 
 
 def nobodys(temporary: Path) -> dict[str, str]:
-    """The environment of a Git that has no hooks, filters, templates or line ends of a user's.
+    """Return the environment of a Git with no hooks, filters, templates or line ends of a user's.
 
     Its configuration is a file in ``temporary``, as Git passes variables on to only some of the
     processes that it starts.
@@ -60,7 +60,7 @@ def nobodys(temporary: Path) -> dict[str, str]:
 
 
 def git_bytes(folder: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> bytes:
-    """What Git prints, run in a folder; raises `AuditError` with Git's own reason."""
+    """Run Git in a folder, and return its output; raises `AuditError` with Git's own reason."""
     command = ["git", "-C", str(folder), "-c", "core.fsmonitor=false", *arguments]
     try:
         done = subprocess.run(
@@ -75,12 +75,12 @@ def git_bytes(folder: Path, *arguments: str, environment: Mapping[str, str] | No
 
 
 def git(folder: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
-    """The same as text, of file names for example."""
+    """Run Git, and return its output as text, such as file names."""
     return os.fsdecode(git_bytes(folder, *arguments, environment=environment))
 
 
 def changed_files(folder: Path, record: str, text: str, path: str) -> list[str]:
-    """What happened to files below a path since the commit that brought a text into a record."""
+    """List the changes of files below a path since the commit that brought a text into a record."""
     plain = ("--no-show-signature", "--no-textconv")
     since = git(folder, "log", "-1", "--format=%H", *plain, f"-S{text}", "--", record).strip()
     if not since:

@@ -38,12 +38,12 @@ class Stage:
     tolerance: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def place(self, path: str) -> str:
-        """A path of this stage, relative to the project."""
+        """Return a path of this stage, relative to the project."""
         return posixpath.normpath(posixpath.join(self.folder, path))
 
 
 def recorded_stages(lock: str) -> dict[str, Any]:
-    """The stages in the text of a dvc.lock; raises `ValueError`."""
+    """Read the stages in the text of a dvc.lock; raises `ValueError`."""
     from dvc.utils.serialize import ParseError, parse_yaml
 
     try:
@@ -58,7 +58,7 @@ def recorded_stages(lock: str) -> dict[str, Any]:
 
 
 def by_path(stage: Mapping[str, Any], kind: str) -> dict[str, dict[str, Any]]:
-    """The dependencies (``deps``) or outputs (``outs``) of a stage in dvc.lock.
+    """Return the dependencies (``deps``) or outputs (``outs``) of a stage in dvc.lock.
 
     Without the executable bit, which DVC records but does not compare.
     """
@@ -78,7 +78,7 @@ def parameters(stage: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """``{"a": {"b": 1}}`` -> ``{"a.b": 1}``."""
+    """Flatten a mapping: ``{"a": {"b": 1}}`` -> ``{"a.b": 1}``."""
     leaves: dict[str, Any] = {}
     for key, value in tree.items():
         name = f"{prefix}{key}"
@@ -87,7 +87,7 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def digest(entry: Mapping[str, Any]) -> str:
-    """The hash of a dependency or output in dvc.lock."""
+    """Return the hash of a dependency or output in dvc.lock."""
     return str(entry.get(entry.get("hash", "md5"), ""))
 
 
@@ -96,7 +96,7 @@ def digest(entry: Mapping[str, Any]) -> str:
 
 @contextlib.contextmanager
 def opened(project: Path) -> Iterator[Any]:
-    """A project as DVC has it, a `dvc.repo.Repo`; what DVC complains of is an `AuditError`."""
+    """Open a project, a `dvc.repo.Repo`; what DVC complains of is an `AuditError`."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from scmrepo.exceptions import SCMError
@@ -115,7 +115,7 @@ def opened(project: Path) -> Iterator[Any]:
 
 
 def defined_stages(repo: Any) -> dict[str, Stage]:
-    """The stages that dvc.yaml defines; raises `AuditError`."""
+    """Return the stages that dvc.yaml defines; raises `AuditError`."""
     return {
         stage.name: Stage(
             Path(os.path.relpath(stage.wdir, repo.root_dir)).as_posix(),
@@ -128,7 +128,7 @@ def defined_stages(repo: Any) -> dict[str, Stage]:
 
 
 def _tolerance(stage: Any) -> dict[str, dict[str, float]]:
-    """What a stage in dvc.yaml has as ``meta: {tolerance: {accuracy: {absolute: 0.03}}}``."""
+    """Read a stage's ``meta: {tolerance: {accuracy: {absolute: 0.03}}}`` in dvc.yaml."""
     tolerance = stage.meta.get("tolerance", {}) if isinstance(stage.meta, dict) else {}
     bounds = tolerance.values() if isinstance(tolerance, dict) else [tolerance]
     for each in bounds:
@@ -152,7 +152,7 @@ def _pipeline(repo: Any) -> list[Any]:
 
 
 def current_stages(repo: Any) -> dict[str, Any]:
-    """The stages as dvc.lock would record them if all outputs were made of what is there now.
+    """Return the stages as dvc.lock would record them if all outputs were made of what is now.
 
     Commands, parameters and files are those of the working tree. What only a run can tell is
     taken from dvc.lock: outputs that DVC keeps, and dependencies on them from the stage that made

@@ -29,7 +29,7 @@ def verdict_line(found: Audit) -> str:
 
 
 def lines(findings: Sequence[Finding]) -> Iterator[str]:
-    """A line for each finding."""
+    """Yield a line for each finding."""
     for each in findings:
         values = f" ({each.committed} -> {each.made})" if each.committed != each.made else ""
         reason = f": {each.reason}" if each.reason else ""
@@ -37,7 +37,7 @@ def lines(findings: Sequence[Finding]) -> Iterator[str]:
 
 
 def summary(found: Audit) -> str:
-    """The same in Markdown: what differs first, then everything."""
+    """Summarize in Markdown: what differs first, then everything."""
     differing = [each for each in found.findings if each.verdict != "identical"]
     return (
         f"### Audit on Python {platform.python_version()}, {platform.system()} "

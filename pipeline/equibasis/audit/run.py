@@ -65,7 +65,7 @@ def reproduce(
 def _running(
     command: Sequence[str], folder: Path, environment: Mapping[str, str]
 ) -> Iterator[Iterator[str]]:
-    """The lines that a command prints; afterwards neither it nor what it started runs."""
+    """Yield the lines that a command prints; afterwards neither it nor what it started runs."""
     with subprocess.Popen(
         command,
         cwd=folder,
@@ -99,7 +99,7 @@ def why(log: Mapping[str, Sequence[str]], stage: str) -> str:
 
 
 def complaint(lines: Sequence[str]) -> str:
-    """What went wrong, in the words of DVC; of a stage that ended by itself, in its own last."""
+    """Tell what went wrong in DVC's words; of a stage that ended by itself, in its own last."""
     told = [line for line in lines if line and not _DONE.match(line) and not _FAILED.match(line)]
     failures = [n for n, line in enumerate(told) if line.startswith(("ERROR:", "WARNING:"))]
     if not failures:

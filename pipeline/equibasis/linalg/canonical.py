@@ -14,7 +14,7 @@ _TIE = 1e-9
 
 
 def canonical_basis(projector: sparse.csr_array) -> sparse.csc_array:
-    """The pivoted Cholesky factor of an orthogonal projector Q = B Bᵀ, columns ordered by pivot.
+    """Factor an orthogonal projector Q = B Bᵀ by pivoted Cholesky, columns ordered by pivot.
 
     Each step takes the largest remaining diagonal entry (ties to the lowest index) as pivot p;
     the column is Q eₚ less its part along the columns before it, normalized, positive at p. As
@@ -38,7 +38,7 @@ def canonical_basis(projector: sparse.csr_array) -> sparse.csc_array:
 
 
 def canonical_of_blocks(projectors: Iterable[Blocks], n: int) -> sparse.csc_array:
-    """The canonical basis of R^n, from the diagonal blocks of its projector, or larger ones."""
+    """Factor a projector of R^n, given as its diagonal blocks, or larger ones."""
     rows, pivots, values = [], [], []
     for blocks in projectors:
         ranks = np.rint(np.trace(blocks.values, axis1=1, axis2=2)).astype(int)
@@ -68,7 +68,7 @@ def _of_blocks(projectors: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarra
 
 
 def canonical_factor(basis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The canonical basis of a span, from an orthonormal one B, (n, r), in the order of its pivots.
+    """Return the canonical basis of a span, from an orthonormal one, (n, r), as pivots come.
 
     It is the pivoted Cholesky factor of B Bᵀ, which is never formed: Q eₚ = B (Bᵀ eₚ) is all that
     is asked for.
@@ -126,7 +126,7 @@ def pivoted_cholesky(
 
 
 def without_rounding(factor: np.ndarray) -> np.ndarray:
-    """Rounding removed where the exact value is known: zeros, and columns of one magnitude.
+    """Remove rounding where the exact value is known: zeros, and columns of one magnitude.
 
     Of one factor, (n, r), or several, (b, n, r).
     """

@@ -33,7 +33,7 @@ class Blocks:
 
 
 def diagonal_blocks(matrix: sparse.csr_array) -> Iterator[Blocks]:
-    """The diagonal blocks of a square matrix, those of one size together, ascending in size.
+    """Yield the diagonal blocks of a square matrix, those of one size together, ascending in size.
 
     Rows and columns that no entry above `NEGLIGIBLE` touches belong to no block.
     """
@@ -63,7 +63,7 @@ def diagonal_blocks(matrix: sparse.csr_array) -> Iterator[Blocks]:
 
 
 def parts(component: np.ndarray) -> list[np.ndarray]:
-    """The points of each component, ascending, from the number 0, 1, … of that of each point."""
+    """List the points of each component, ascending, from the number of that of each point."""
     order = np.argsort(component, kind="stable")
     return np.split(order, np.cumsum(np.bincount(component))[:-1]) if len(order) else []
 
@@ -80,7 +80,7 @@ def touching(matrix: sparse.csr_array) -> Iterator[tuple[np.ndarray, np.ndarray]
 
 
 def leaders(n: int, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The lowest of the points 0 to n - 1 that pairs (one[j], other[j]) join to each of them."""
+    """Find the lowest of the points 0 to n - 1 that pairs (one[j], other[j]) join to each."""
     graph = sparse.csr_array((np.ones(len(one), np.int8), (one, other)), shape=(n, n))
     component = csgraph.connected_components(graph, directed=False)[1]
     lowest: np.ndarray = np.unique(component, return_index=True)[1]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 # Splits a float64 into two halves of 26 bits each.
 _SPLITTER = 2.0**27 + 1
@@ -32,7 +33,7 @@ class DoubleDouble:
     low: np.ndarray
 
     @staticmethod
-    def of(numbers: np.ndarray) -> DoubleDouble:
+    def of(numbers: ArrayLike) -> DoubleDouble:
         """Numbers that float64 holds exactly."""
         high = np.array(numbers, dtype=np.float64)
         return DoubleDouble(high, np.zeros_like(high))
@@ -40,7 +41,7 @@ class DoubleDouble:
     @property
     def transposed(self) -> DoubleDouble:
         """The transposed matrix."""
-        return DoubleDouble(self.high.T.copy(), self.low.T.copy())
+        return DoubleDouble(self.high.T, self.low.T)
 
     def __getitem__(self, key: Any) -> DoubleDouble:
         return DoubleDouble(self.high[key], self.low[key])
@@ -69,57 +70,37 @@ class DoubleDouble:
         return first + second + DoubleDouble.of(left.high / other.high)
 
     def sqrt(self) -> DoubleDouble:
-        """The square root."""
+        """Return the square root."""
         root = DoubleDouble.of(np.sqrt(self.high))
         left = self - root * root
         return root + DoubleDouble.of(left.high / (2 * root.high))
 
+    def __matmul__(self, other: DoubleDouble) -> DoubleDouble:
+        total = self[:, :1] * other[:1]
+        for k in range(1, len(other.high)):
+            total = total + self[:, k : k + 1] * other[k : k + 1]
+        return total
+
     def rounded(self) -> np.ndarray:
-        """The nearest float64."""
+        """Return the nearest float64."""
         nearest: np.ndarray = self.high + self.low
         return nearest
 
 
-def outer(column: DoubleDouble, row: DoubleDouble) -> DoubleDouble:
-    """All products of a number of each."""
-    return column[:, None] * row[None]
+def inverse_factor(matrix: DoubleDouble) -> DoubleDouble:
+    """R⁻¹, lower triangular, for symmetric positive definite A = R Rᵀ (r, r).
 
-
-def cholesky(matrix: DoubleDouble) -> DoubleDouble:
-    """Lower triangular L with L Lᵀ = A, for symmetric positive definite A (r, r)."""
-    size = len(matrix.high)
+    By elimination, in place: from A beside the identity comes √D Rᵀ beside √D R⁻¹, D the pivots.
+    """
     left = DoubleDouble(matrix.high.copy(), matrix.low.copy())
-    factor = DoubleDouble.of(np.zeros((size, size)))
-    for k in range(size):
-        column = left[k:, k] / left[k, k].sqrt()
-        factor.put(np.s_[k:, k], column)
-        below = column[1:]
-        left.put(np.s_[k + 1 :, k + 1 :], left[k + 1 :, k + 1 :] - outer(below, below))
-    return factor
-
-
-def solve_lower(factor: DoubleDouble, right: DoubleDouble) -> DoubleDouble:
-    """X with L X = R, for lower triangular L (r, r)."""
-    found = DoubleDouble(right.high.copy(), right.low.copy())
-    for k in range(len(factor.high)):
-        row = found[k] / factor[k, k]
-        found.put(k, row)
-        found.put(np.s_[k + 1 :], found[k + 1 :] - outer(factor[k + 1 :, k], row))
-    return found
-
-
-def solve_transposed(factor: DoubleDouble, right: DoubleDouble) -> DoubleDouble:
-    """X with Lᵀ X = R, for lower triangular L: the same, with rows and columns reversed."""
-    reverse = np.s_[::-1]
-    return solve_lower(factor.transposed[::-1, ::-1], right[reverse])[reverse]
-
-
-def gram(matrix: DoubleDouble) -> DoubleDouble:
-    """AᵀA."""
-    total = DoubleDouble.of(np.zeros((matrix.high.shape[1],) * 2))
-    for k in range(len(matrix.high)):
-        total = total + outer(matrix[k], matrix[k])
-    return total
+    for k in range(len(left.high)):
+        pivot, row = left[k, k], left[k : k + 1]
+        factors = left[k + 1 :, k : k + 1] / pivot
+        row.put((0, k), DoubleDouble.of(1.0))
+        left.put(np.s_[k + 1 :, k], DoubleDouble.of(0.0))
+        left.put(np.s_[k + 1 :], left[k + 1 :] - factors * row)
+        left.put(k, left[k] / pivot.sqrt())
+    return DoubleDouble(np.tril(left.high), np.tril(left.low))
 
 
 def _normalized(high: np.ndarray, low: np.ndarray) -> DoubleDouble:
@@ -128,14 +109,14 @@ def _normalized(high: np.ndarray, low: np.ndarray) -> DoubleDouble:
 
 
 def _sum(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A + b and what rounding took of it, exactly."""
+    """Return a + b and what rounding took of it, exactly."""
     total = a + b
     of_b = total - a
     return total, (a - (total - of_b)) + (b - of_b)
 
 
 def _product(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A b and what rounding took of it, exactly."""
+    """Return a b and what rounding took of it, exactly."""
     product = a * b
     (a_high, a_low), (b_high, b_low) = _halves(a), _halves(b)
     return product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low

@@ -14,13 +14,7 @@ from fractions import Fraction
 import numpy as np
 from scipy import sparse
 
-from equibasis.linalg.double_double import (
-    DoubleDouble,
-    cholesky,
-    gram,
-    solve_lower,
-    solve_transposed,
-)
+from equibasis.linalg.double_double import DoubleDouble, inverse_factor
 
 # Rows no farther than this from the span of those before them depend on these.
 _DEPENDENT = 1e-8
@@ -41,7 +35,7 @@ _BITS, _SLICES = 24, 4
 
 
 def integral_basis(basis: np.ndarray) -> np.ndarray | None:
-    """The reduced echelon basis of the columns' span, each column made whole: int64 (n, r).
+    """Return the reduced echelon basis of the columns' span, each column made whole: int64 (n, r).
 
     Each pivot row, of the first independent ones, has one entry, positive; that of a column is the
     least that makes it whole. ``None`` where this is not of small whole numbers.
@@ -66,7 +60,7 @@ def integral_basis(basis: np.ndarray) -> np.ndarray | None:
 
 
 def _denominators(numbers: np.ndarray) -> np.ndarray:
-    """The least whole numbers that make them whole, int64; beyond `_MOST_DENOMINATOR` 1."""
+    """Return the least whole numbers that make them whole, int64; beyond `_MOST_DENOMINATOR` 1."""
     found = np.ones(numbers.shape, dtype=np.int64)
     broken = np.abs(numbers - np.rint(numbers)) > _WHOLE
     distinct, which = np.unique(np.round(numbers[broken], 10), return_inverse=True)
@@ -78,7 +72,7 @@ def _denominators(numbers: np.ndarray) -> np.ndarray:
 
 
 def _first_independent(basis: np.ndarray) -> np.ndarray:
-    """The first rows that are independent of those before them, as many as there are columns."""
+    """Find the first rows independent of those before them, as many as there are columns."""
     count = basis.shape[1]
     span = np.zeros((count, 0))
     pivots: list[int] = []
@@ -121,8 +115,8 @@ def canonical_columns(
 ) -> np.ndarray | None:
     """Orthonormal B of the span of √τ N, B[pivots] lower triangular with a positive diagonal.
 
-    Each entry is the exact one, rounded once. With G = Nᵀ τ N = R Rᵀ and P = √τ N[pivots], L is
-    the Cholesky factor of P G⁻¹ Pᵀ = YᵀY, Y = R⁻¹Pᵀ, and B = √τ N R⁻ᵀ Y L⁻ᵀ.
+    Each entry is the exact one, rounded once. With G = Nᵀ τ N and P = √τ N[pivots], L is the
+    Cholesky factor of P G⁻¹ Pᵀ, and B = √τ N G⁻¹ Pᵀ L⁻ᵀ.
 
     Parameters
     ----------
@@ -148,10 +142,10 @@ def canonical_columns(
         rows.T @ sparse.csr_array(sparse.diags_array(squares, dtype=np.int64) @ rows)
     ).toarray()
     roots = DoubleDouble.of(squares).sqrt()
-    root = cholesky(DoubleDouble.of(products))
-    moved = solve_lower(root, (roots[pivots, None] * DoubleDouble.of(basis[pivots])).transposed)
-    factor = cholesky(gram(moved))
-    change = solve_transposed(root, solve_lower(factor, moved.transposed).transposed)
+    inverse = inverse_factor(DoubleDouble.of(products))
+    at_pivots = roots[pivots, None] * DoubleDouble.of(basis[pivots])
+    solved = inverse.transposed @ (inverse @ at_pivots.transposed)
+    change = solved @ inverse_factor(at_pivots @ solved).transposed
     exact = rows.astype(np.float64)
     first, second, *others = (exact @ part for part in _sliced(change))
     total = DoubleDouble.of(first) + DoubleDouble(second, sum(others))

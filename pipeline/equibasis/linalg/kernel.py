@@ -125,7 +125,7 @@ def _of_block(block: sparse.csr_array, seed: int, most: int | None) -> np.ndarra
 
 
 def projected(operator: sparse.csr_array, vectors: np.ndarray) -> np.ndarray:
-    """The columns z projected to the null space, twice: what rounding leaves goes the second time.
+    """Project columns z to the null space, twice: what rounding leaves goes the second time.
 
     Source: "twice is enough", Parlett, *The Symmetric Eigenvalue Problem*, §6.9.
     """
@@ -166,7 +166,7 @@ def _less_range(operator: sparse.csr_array, norm: float, vectors: np.ndarray) ->
 
 
 def _orthonormal(vectors: np.ndarray) -> np.ndarray:
-    """An orthonormal basis of the span of columns, from their Gram matrix, twice."""
+    """Return an orthonormal basis of the span of columns, from their Gram matrix, twice."""
     for step in range(2):
         values, change = np.linalg.eigh(vectors.T @ vectors)
         bound = max(1e-12 * max(values[-1], 0.0), 1e-14 * len(vectors)) if step == 0 else 0.5

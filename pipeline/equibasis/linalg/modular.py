@@ -20,7 +20,7 @@ _SPARE = 8
 
 
 def nullity(matrix: sparse.csr_array) -> int | None:
-    """The dimension of the null space modulo `PRIME` of a sparse matrix of whole numbers, int64.
+    """Count the null space's dimensions modulo `PRIME`, of a sparse matrix of int64.
 
     That is at least its nullity over the rational numbers, and with probability near one the same.
     ``None`` where columns that touch are too many for the cube of their number.
@@ -36,7 +36,7 @@ def nullity(matrix: sparse.csr_array) -> int | None:
 
 
 def _combined(block: sparse.csr_array, generator: np.random.RandomState) -> np.ndarray:
-    """The block modulo `PRIME`, float64; of many rows random combinations, a few more than columns.
+    """Take a block modulo `PRIME`, float64; of many rows random combinations.
 
     Its rank is never larger by that.
     """
@@ -56,7 +56,7 @@ def _residues(numbers: np.ndarray) -> np.ndarray:
 
 
 def _rank(matrix: np.ndarray) -> int:
-    """The rank of a dense matrix of residues, by panels of columns."""
+    """Return the rank of a dense matrix of residues, by panels of columns."""
     rank = 0
     while matrix.size:
         panel, rest = matrix[:, :_AT_ONCE], matrix[:, _AT_ONCE:]

@@ -30,7 +30,7 @@ _NOT_REAL = {
 
 
 def real_array(value: Any, what: str, error: type[EquibasisError] = EquibasisError) -> np.ndarray:
-    """A float64 copy of real numbers that a user gave: an array, nested lists, a tensor.
+    """Return a float64 copy of real numbers that a user gave: an array, nested lists, a tensor.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def whole_number(
     most: int | None = None,
     error: type[EquibasisError] = EquibasisError,
 ) -> int:
-    """An int that a user gave, within bounds.
+    """Return an int that a user gave, within bounds.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def whole_number(
 def whole_numbers(
     values: Any, what: str, error: type[EquibasisError] = EquibasisError
 ) -> tuple[int, ...]:
-    """The ints of a list, a tuple, a range or a one-dimensional array that a user gave.
+    """Return the ints of a list, a tuple, a range or a one-dimensional array that a user gave.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def _listed(array: Any) -> list[Any] | None:
 
 
 def as_index(value: Any) -> int | None:
-    """The int that a value is; ``None`` where it is none, as for booleans of any library."""
+    """Return the int that a value is; ``None`` where it is none, as for booleans of any library."""
     if isinstance(value, (bool, np.bool_)) or "bool" in str(getattr(value, "dtype", "")):
         return None
     try:
@@ -158,7 +158,7 @@ def as_index(value: Any) -> int | None:
 
 
 def shortened(value: Any) -> str:
-    """A value in at most 40 characters, for messages."""
+    """Return a value in at most 40 characters, for messages."""
     try:
         text = repr(value)
     except ValueError:  # an int of more digits than Python prints
@@ -167,5 +167,5 @@ def shortened(value: Any) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number of things in words: ``"1 element"``, ``"1,344 elements"``."""
+    """Return a number of things in words: ``"1 element"``, ``"1,344 elements"``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

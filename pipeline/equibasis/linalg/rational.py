@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -22,12 +21,43 @@ _LARGEST = 2**31
 _LARGEST_SQUARE = 10_000
 
 
-def whole_multiples(matrices: Sequence[sparse.csr_array]) -> list[sparse.csr_array] | None:
-    """All of them times the least whole number that makes every entry whole, as int64.
+def whole_in_units(
+    matrices: Sequence[sparse.csr_array],
+) -> tuple[list[sparse.csr_array], np.ndarray] | None:
+    """Matrices in other units of the coordinates, each times a number, of whole numbers.
+
+    A_ij becomes c √(σ_i / σ_j) A_ij, c the square root of a fraction, one for each matrix. ``None``
+    where there are no such units, or numbers would be too large.
+
+    Parameters
+    ----------
+    matrices
+        Sparse (n, n), float64.
+
+    Returns
+    -------
+    tuple
+        The matrices, int64, and σ, square-free, int64 (n,).
+    """
+    found = _units(matrices)
+    if found is None:
+        return None
+    squares, factors = found
+    whole = []
+    for matrix, factor in zip(matrices, factors, strict=True):
+        if factor > 1 or (squares > 1).any():
+            left, right = np.sqrt(factor * squares), 1.0 / np.sqrt(squares)
+            matrix = sparse.csr_array(sparse.diags_array(left) @ matrix @ sparse.diags_array(right))
+        whole.append(whole_multiple(matrix))
+    return None if any(each is None for each in whole) else (whole, squares)
+
+
+def whole_multiple(matrix: sparse.csr_array) -> sparse.csr_array | None:
+    """Return a matrix times the least whole number that makes every entry whole, as int64.
 
     ``None`` where some entries are no fractions with denominators up to 1,000, within rounding.
     """
-    entries = np.unique(np.concatenate([matrix.data for matrix in matrices]))
+    entries = np.unique(matrix.data)
     factor = 1
     for entry in entries[entries != np.rint(entries)].tolist():
         fraction = _fraction(entry)
@@ -38,11 +68,8 @@ def whole_multiples(matrices: Sequence[sparse.csr_array]) -> list[sparse.csr_arr
             return None
     if factor * np.abs(entries).max(initial=0.0) > _LARGEST:
         return None
-    found = []
-    for matrix in matrices:
-        whole = np.rint(factor * matrix.data).astype(np.int64)
-        found.append(sparse.csr_array((whole, matrix.indices, matrix.indptr), shape=matrix.shape))
-    return found
+    whole = np.rint(factor * matrix.data).astype(np.int64)
+    return sparse.csr_array((whole, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def _fraction(entry: float) -> Fraction | None:
@@ -50,26 +77,8 @@ def _fraction(entry: float) -> Fraction | None:
     return found if abs(float(found) - entry) <= _ROUNDING * max(1.0, abs(entry)) else None
 
 
-@dataclass(frozen=True, eq=False)
-class Units:
-    """Square roots of whole numbers that make fractions of the entries of several matrices.
-
-    √f_a √(σ_i / σ_j) A_ij is a fraction for each matrix A, number a.
-
-    Attributes
-    ----------
-    squares
-        σ, square-free, int64 (n,).
-    factors
-        f, square-free, one for each matrix.
-    """
-
-    squares: np.ndarray
-    factors: tuple[int, ...]
-
-
-def units_of(matrices: Sequence[sparse.csr_array]) -> Units | None:
-    """Units in which matrices (n, n), each times a number, have fractions for entries, or ``None``.
+def _units(matrices: Sequence[sparse.csr_array]) -> tuple[np.ndarray, list[int]] | None:
+    """σ and f, square-free, for which √f_a √(σ_i / σ_j) A_ij is a fraction for each matrix a.
 
     There are such for symmetric powers, where σ comes of factorials, and for real spin matrices in
     orthonormal coordinates. All are 1 where entries are fractions as they are.
@@ -88,7 +97,7 @@ def units_of(matrices: Sequence[sparse.csr_array]) -> Units | None:
     if classes is None:
         return None
     if (classes == 1).all():
-        return Units(np.ones(n, dtype=np.int64), (1,) * count)
+        return np.ones(n, dtype=np.int64), [1] * count
     unknowns = zip(
         number.tolist(), (count + rows).tolist(), (count + columns).tolist(), strict=True
     )
@@ -99,7 +108,7 @@ def units_of(matrices: Sequence[sparse.csr_array]) -> Units | None:
     found = _solved(equations, count + n)
     if found is None or max(found) > _LARGEST_SQUARE:
         return None
-    return Units(np.array(found[count:], dtype=np.int64), tuple(found[:count]))
+    return np.array(found[count:], dtype=np.int64), found[:count]
 
 
 def _solved(equations: set[tuple[frozenset[int], int]], count: int) -> list[int] | None:
@@ -121,12 +130,12 @@ def _solved(equations: set[tuple[frozenset[int], int]], count: int) -> list[int]
 
 
 def _product(one: int, other: int) -> int:
-    """The product of square-free numbers without its square factor."""
+    """Return the product of square-free numbers without its square factor."""
     return one * other // math.gcd(one, other) ** 2
 
 
 def _classes(values: np.ndarray) -> np.ndarray | None:
-    """The square-free f for which √f times each is a fraction, int64; ``None`` if one has none."""
+    """Find the square-free f for which √f times each is a fraction; ``None`` if one has none."""
     distinct, which = np.unique(np.abs(values), return_inverse=True)
     found = np.ones(len(distinct), dtype=np.int64)
     for number, value in enumerate(distinct.tolist()):
@@ -141,19 +150,10 @@ def _classes(values: np.ndarray) -> np.ndarray | None:
 
 
 def _squarefree(number: int) -> int:
-    """What is left of a whole number without its square factors."""
+    """Divide a whole number by its square factors."""
     factor = 2
     while factor * factor <= number:
         while number % (factor * factor) == 0:
             number //= factor * factor
         factor += 1
     return number
-
-
-def in_units(matrix: sparse.csr_array, squares: np.ndarray, factor: int) -> sparse.csr_array:
-    """√f √(σ_i / σ_j) A_ij."""
-    if factor == 1 and (squares == 1).all():
-        return matrix
-    roots = np.sqrt(squares)
-    left, right = np.sqrt(factor) * roots, 1.0 / roots
-    return sparse.csr_array(sparse.diags_array(left) @ matrix @ sparse.diags_array(right))

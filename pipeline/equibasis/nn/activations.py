@@ -60,7 +60,7 @@ class Pointwise(nn.Module):
         return self.function(x)
 
     def extra_repr(self) -> str:
-        """The function, where it is not a module that shows itself, for ``repr``."""
+        """Return the function, where it is not a module that shows itself, for ``repr``."""
         return "" if isinstance(self.function, nn.Module) else title(self.function)
 
 
@@ -109,7 +109,7 @@ class NormActivation(IdentifiedWeights):
         return x * self.metric.spread(gates)
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
-        """A scale and a shift for each block."""
+        """Return a scale and a shift for each block."""
         return "NormActivation", (self.domain,), f"{self.metric.blocks} blocks"
 
 
@@ -150,7 +150,7 @@ class GatedActivation(IdentifiedWeights):
         return x.narrow(axis, 0, n) * self.parts.spread(gates)
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
-        """A gate for each block, made by the weights before it."""
+        """Return a gate for each block, made by the weights before it."""
         return "GatedActivation", (self.codomain,), f"{self.blocks} blocks"
 
 
@@ -215,7 +215,7 @@ AnyActivation: TypeAlias = Pointwise | NormActivation | GatedActivation | Direct
 
 
 def activation_for(features: FeatureSpace | Basis) -> AnyActivation:
-    """An activation that suits a space: ELU, tanh or a `NormActivation`, block by block; or gates.
+    """Choose an activation that suits a space: ELU, tanh or a `NormActivation`; or gates.
 
     ELU where the group permutes the coordinates of an invariant block, tanh where it changes
     signs as well, lengths where it does anything else. Where a block has no lengths, since the
@@ -254,7 +254,7 @@ def _made(kind: type[nn.Module], features: FeatureSpace) -> Pointwise | NormActi
 
 
 def _gate(gate: Elementwise | None, gates: FeatureSpace) -> Elementwise:
-    """A function of each gate alone; raises `ModelError` for others."""
+    """Return a function of each gate alone; raises `ModelError` for others."""
     if gate is None:
         return nn.Sigmoid()
     if not callable(gate) or isinstance(gate, type):

@@ -64,11 +64,11 @@ class InvariantBias(IdentifiedWeights):
             nn.init.zeros_(self.coefficients)
 
     def extra_repr(self) -> str:
-        """The space, for ``repr``."""
+        """Return the space, for ``repr``."""
         return str(self.codomain)
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
-        """The invariants of Y; the keys and sizes of a state tell how b is made of them."""
+        """Return the invariants of Y; the keys and sizes of a state tell how b is made of them."""
         return "InvariantBias", (self.codomain,), "invariants"
 
     def forward(self) -> Tensor | None:
@@ -94,7 +94,7 @@ def coefficients_of(module: Any) -> Tensor | None:
 
 
 def check_invariants(basis: Basis, invariants: Basis) -> None:
-    """The invariants must be those of the basis' output: same shape, same group, same ρ₂."""
+    """Refuse what are no invariants of the basis' output: same shape, same group, same ρ₂."""
     fits = (
         isinstance(invariants, Basis)
         and invariants.kind == "invariant"

@@ -116,7 +116,7 @@ class EquivariantBilinear(IdentifiedWeights):
         return self.domain.channels_first(functional.linear(products, weight))
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
-        """The maps X ⊗ Y -> Z."""
+        """Return the maps X ⊗ Y -> Z."""
         spaces = self.first, self.second, self.codomain
         return "EquivariantBilinear", spaces, f"rank {self.rank}"
 

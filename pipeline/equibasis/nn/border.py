@@ -68,7 +68,7 @@ def as_vectors(x: Any, shape: tuple[int, ...]) -> Any:
 
 
 def why_refused(module: nn.Module, x: Any, dtype: torch.dtype | None) -> str | None:
-    """What is wrong with x, after an error; ``None`` if that was something else."""
+    """Find what was wrong with x, after an error; ``None`` if it was something else."""
     try:
         check_vectors(module, x, dtype)
     except ModelError as error:
@@ -109,7 +109,7 @@ def _short(dtype: torch.dtype) -> str:
 
 
 def number_of(given: object, what: str, *, least: float = 0.0, most: float = math.inf) -> float:
-    """A finite real number in a range; raises `ModelError` for others, truth values too."""
+    """Return a finite real number in a range; raises `ModelError` for others, truth values too."""
     if (
         isinstance(given, bool | np.bool_)
         or not isinstance(given, numbers.Real)

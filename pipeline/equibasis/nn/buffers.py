@@ -57,13 +57,13 @@ class ExactBuffers(nn.Module):
         return self.ordered(f"{name}_inverse", x)
 
     def cast(self, name: str, like: Tensor) -> Tensor:
-        """A buffer that is there, in the dtype of another tensor."""
+        """Return a buffer that is there, in the dtype of another tensor."""
         buffer = self._buffers[name]
         assert buffer is not None
         return buffer if buffer.dtype == like.dtype else buffer.to(like.dtype)
 
     def exact(self, name: str) -> np.ndarray:
-        """The array that was registered."""
+        """Return the array that was registered."""
         array: np.ndarray = self._exact[name].numpy()
         return array
 

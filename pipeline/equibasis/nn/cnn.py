@@ -124,7 +124,7 @@ def convolved(
     normalization: Normalization,
     gain: float = 1.0,
 ) -> list[Any]:
-    """A convolution that keeps the grid, its norm, and an activation of vectors at each point.
+    """Build a convolution that keeps the grid, its norm, and an activation at each point.
 
     Batch norm comes with a shift, so the convolution before it has no bias.
     """

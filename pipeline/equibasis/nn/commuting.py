@@ -60,7 +60,7 @@ def entries_by_block(rho: Representation) -> list[tuple[np.ndarray, np.ndarray |
 
 
 def _monomial_entries(rho: Representation) -> np.ndarray | None:
-    """The distinct non-zero entries of all ρ(g), or ``None`` if a row of one has two."""
+    """Return the distinct non-zero entries of all ρ(g), or ``None`` if a row of one has two."""
     if isinstance(rho, PermutationRepresentation):
         return np.unique(rho.signs).astype(np.float64) if rho.signs is not None else np.ones(1)
     filled = np.abs(rho.matrices) > TOLERANCE
@@ -138,7 +138,7 @@ def _why_not(trial: Elementwise, features: FeatureSpace, entries: np.ndarray | N
 
 
 def _trials(function: Elementwise) -> Sequence[Elementwise]:
-    """The function, and where it has parameters, the same with others: training changes them."""
+    """Copy a function, and where it has parameters, with others too: training changes them."""
     if not isinstance(function, nn.Module):
         return [function]
     # As in training, where dropout is no identity.
@@ -173,7 +173,7 @@ def _close(a: Tensor, b: Tensor) -> bool:
 
 
 def title(function: Elementwise) -> str:
-    """A name for errors."""
+    """Return a name for errors."""
     if isinstance(function, nn.Module):
         return type(function).__name__
     return getattr(function, "__name__", repr(function))

@@ -87,7 +87,7 @@ class Convolution(IdentifiedWeights):
         self.bias.reset_parameters()
 
     def weight(self) -> Tensor:
-        """The kernels as torch has them, differentiable.
+        """Return the kernels as torch has them, differentiable.
 
         (out, in / groups, *size), or transposed (in, out / groups, *size).
         """
@@ -122,7 +122,7 @@ class Convolution(IdentifiedWeights):
         return convolve(x, weight, bias, self.stride, padding, self.dilation, self.groups)
 
     def to_conv(self) -> nn.Module:
-        """The plain convolution of torch of equal weight and bias, for deployment."""
+        """Return the plain convolution of torch of equal weight and bias, for deployment."""
         bias = self.bias()
         kind = getattr(nn, f"Conv{'Transpose' * self.transposed}{self.axes}d")
         ends = self.in_channels, self.out_channels, self.kernel_size
@@ -135,7 +135,7 @@ class Convolution(IdentifiedWeights):
         return plain.train(self.training)
 
     def with_basis(self, basis: Basis) -> Convolution:
-        """A layer of the same stride, padding, dilation and groups, on another basis."""
+        """Return a layer of the same stride, padding, dilation and groups, on another basis."""
         has_bias = self.bias.coefficients is not None
         return type(self)(basis, "invariant" if has_bias else None, **self._options())
 
@@ -151,7 +151,7 @@ class Convolution(IdentifiedWeights):
         return ", ".join(parts)
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
-        """The kernels: maps from a window of X to Y at a point."""
+        """Return the kernels: maps from a window of X to Y at a point."""
         size = "x".join(map(str, self.kernel_size))
         groups = f", {self.groups} groups" if self.groups > 1 else ""
         rest = f"kernel {size}, rank {self.basis.rank}{groups}"
@@ -267,7 +267,7 @@ class EquivariantConvTranspose3d(Convolution):
 
 
 def _ends(basis: Basis) -> tuple[tuple[int, ...], FeatureSpace, FeatureSpace]:
-    """The size of the kernels, and the fields at both ends."""
+    """Return the size of the kernels, and the fields at both ends."""
     space = basis.space
     if space.continuous:
         raise ModelError(f"{space.group} is continuous, and does not act on pixels")

@@ -52,7 +52,7 @@ def check_network(network: Any, layers: Sequence[Any]) -> Reach:
 
 
 def _said(layers: Sequence[Any], side: str) -> Any:
-    """What the first of the layers, beyond activations, said of itself when it was built."""
+    """Return the first layer's reach, activations left out, as it was when it was built."""
     for layer in layers:
         if hasattr(layer, "reach"):
             return getattr(layer.reach, side)
@@ -93,7 +93,7 @@ def network_reach(layers: Sequence[Any]) -> tuple[Reach, Any]:
 
 
 def _generic(layer: Any) -> _Run:
-    """A layer on vectors (samples, n), of fields at one point, as it is for most weights."""
+    """Return a layer on vectors (samples, n), of fields at one point, as it is for most weights."""
     if not type(layer).__module__.startswith("equibasis.") or isinstance(layer, OnInvariants):
         weights = _normal(layer.codomain.dimension, layer.domain.dimension)
         return lambda x: x @ weights.T
@@ -120,7 +120,7 @@ def _generic(layer: Any) -> _Run:
 
 
 def _with_random_weights(layer: nn.Module) -> Any:
-    """A copy of a layer in evaluation, whose coefficients are random, and none about 0."""
+    """Return a copy of a layer in evaluation, whose coefficients are random, and none about 0."""
     generic = copy.deepcopy(layer)
     for module in list(generic.modules()):
         if isinstance(module, Pointwise):
@@ -142,7 +142,7 @@ def _with_random_weights(layer: nn.Module) -> Any:
 
 
 def _stand_in(function: Elementwise) -> nn.Module:
-    """A function as odd, and as homogeneous, as another, but with no place where it is flat."""
+    """Return a function as odd, and as homogeneous, as another, but nowhere flat."""
     odd, homogeneous = keeps_signs_and_scale(function)
     if not odd:
         return nn.LeakyReLU(0.5)
@@ -150,7 +150,7 @@ def _stand_in(function: Elementwise) -> nn.Module:
 
 
 def _scaled(y: Tensor) -> Tensor:
-    """The same with what is constant but for rounding exactly so, and of mean square 1."""
+    """Make what is constant but for rounding exactly so, and of mean square 1."""
     mean = y.mean(dim=0).detach()
     constant = (y - mean).abs().amax(dim=0) <= _NEGLIGIBLE
     y = torch.where(constant, mean, y)

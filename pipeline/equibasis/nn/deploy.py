@@ -18,7 +18,7 @@ _PACKAGE = __name__.partition(".")[0]
 
 
 def export(module: nn.Module) -> nn.Module:
-    """A copy for inference, of torch's own modules and operations only, with equal outputs.
+    """Return a copy for inference, of torch's own modules and operations only, with equal outputs.
 
     Each `EquivariantLinear` becomes the `torch.nn.Linear` of its weight, which takes vectors alone,
     and each convolution the plain one, such as `torch.nn.Conv2d`; other modules of equibasis
@@ -50,7 +50,7 @@ def _replaced(
     replace: Callable[[nn.Module], nn.Module | None],
     done: dict[nn.Module, nn.Module],
 ) -> nn.Module:
-    """The module with the outermost modules in it replaced that ``replace`` has something for."""
+    """Replace the outermost modules that ``replace`` has something for."""
     if module not in done:
         made = replace(module)
         done[module] = made or module
@@ -62,14 +62,14 @@ def _replaced(
 
 
 def _plain_layer(module: nn.Module) -> nn.Module | None:
-    """What a linear layer or convolution of ours is to torch."""
+    """Make the plain layer of torch that a linear layer or convolution of ours is."""
     if isinstance(module, EquivariantLinear):
         return module.to_linear()
     return module.to_conv() if isinstance(module, Convolution) else None
 
 
 def _traced(module: nn.Module) -> nn.Module | None:
-    """What a module of ours computes."""
+    """Make the function that a module of ours computes."""
     if not _is_ours(module):
         return None
 

@@ -64,8 +64,7 @@ class BasisExpansion(ExactBuffers):
         for number, block in enumerate(basis.blocks):
             table = matrix_of(block.table, block.space).toarray() * np.sqrt(block.table.sizes)
             self.register_exact(f"table{number}", table.T)
-            copies = block.output.multiplicity * block.input.multiplicity
-            self.tables.append((block.start, block.rank, copies, block.table.rank))
+            self.tables.append((block.start, block.rank, block.copies, block.table.rank))
             output, input_ = block.output, block.input
             shape = output.multiplicity, input_.multiplicity, output.dimension, input_.dimension
             numbers = start + np.arange(math.prod(shape)).reshape(shape).transpose(2, 0, 3, 1)
@@ -109,12 +108,12 @@ class BasisExpansion(ExactBuffers):
 def _labels_and_factors(
     labels: np.ndarray, signs: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """The column of each row, and ±1 or 0 where there is none; ``None`` where all are 1."""
+    """Return the column of each row, and ±1 or 0 where there is none; ``None`` where all are 1."""
     if labels.min() >= 0 and signs.min() > 0:
         return labels, None
     return np.maximum(labels, 0), np.where(labels < 0, 0, signs).astype(np.float64)
 
 
 def _index(array: np.ndarray) -> np.ndarray:
-    """Indices as torch takes them fastest: short where they are many."""
+    """Store indices as torch takes them fastest: short where they are many."""
     return array.astype(np.int64 if array.size < _FEWEST_SHORT else np.int32)

@@ -139,7 +139,7 @@ class OrbitMaxPool(IdentifiedWeights):
         return self.orbits.reduced(torch.amax, x)
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
-        """The orbits in their order, which the weights after it take."""
+        """Return the orbits in their order, which the weights after it take."""
         return "OrbitMaxPool", (self.domain,), f"{self.orbits.blocks} orbits"
 
 

@@ -38,7 +38,7 @@ class TorusMap(ExactBuffers):
         return 2.0 * t * d * c + 2.5 * (d + c) * t * math.log2(t)
 
     def spectrum(self, coefficients: Tensor) -> Tensor:
-        """That of the kernel, (frequencies, outputs, inputs)."""
+        """Transform the kernel, (frequencies, outputs, inputs)."""
         d, c, t = self.shape
         kernel = _fourier_type(coefficients).view(d, c, t).index_select(2, self.points)
         axes = tuple(range(2, 2 + len(self.cycles)))

@@ -154,6 +154,6 @@ def back(rows: Tensor) -> Tensor:
 
 
 def flat_products(pairs: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
-    """The products A B, flat, one after the other."""
+    """Return the products A B, flat, one after the other."""
     found = [(a @ b).view(-1) for a, b in pairs]
     return found[0] if len(found) == 1 else torch.cat(found)

@@ -15,7 +15,7 @@ from equibasis.nn.interface import FeatureSpace
 
 
 def sizes_of(given: Any, axes: int, what: str, *, least: int) -> tuple[int, ...]:
-    """A size for each axis, from one number or one for each; raises `ModelError` for others."""
+    """Return a size for each axis, from one number or one for each; raises `ModelError`."""
     number = as_index(given)
     if number is None and not isinstance(given, Sequence | np.ndarray):
         raise ModelError(f"{what} {given!r}: give a whole number, or one for each of {axes} axes")

@@ -51,14 +51,14 @@ class IdentifiedWeights(ExactBuffers, abc.ABC):
 
     @abc.abstractmethod
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
-        """The kind of layer, the spaces of its weights, and how many or which they are."""
+        """Return the kind of layer, the spaces of its weights, and how many or which they are."""
 
     def extra_repr(self) -> str:
         """Group and spaces, for ``repr``."""
         return self.domain.to(self.codomain)
 
     def identity(self) -> str:
-        """What the weights are of, such as ``EquivariantLinear c4: 6x6 -> 3x3, rank 81, sha256 …``.
+        """Describe the weights, as in ``EquivariantLinear c4: 6x6 -> 3x3, rank 81, sha256 …``.
 
         The hash is over the matrices of the group on the spaces, in any order of its elements; the
         names are there to be read. Neither the mode nor the solver counts.
@@ -161,7 +161,7 @@ def _check_kinds(module: nn.Module, state: Mapping[str, Any], prefix: str) -> No
 
 
 def _text_of(state: Any) -> str:
-    """The identity that a state holds; averages of equal ones, which are floats, are rounded."""
+    """Read the identity of a state; averages of equal ones, which are floats, are rounded."""
     try:
         array = torch.as_tensor(state).detach().to("cpu", torch.float64).round()
         return bytes(array.to(torch.uint8).tolist()).decode()
@@ -175,7 +175,7 @@ def _readable(identity: str) -> str:
 
 
 def _elements(*representations: Representation) -> list[bytes]:
-    """A hash of each element: of what it does on all the spaces, the same on every machine."""
+    """Hash each element: what it does on all the spaces, the same on every machine."""
     found = []
     for matrices in zip(*(rho.moves() for rho in representations), strict=True):
         digest = hashlib.sha256()

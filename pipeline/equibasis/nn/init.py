@@ -97,7 +97,7 @@ def _mixings(basis: Basis) -> list[np.ndarray]:
 
 
 def _parts(basis: Basis, coefficients: Tensor) -> list[tuple[Block, Tensor]]:
-    """The coefficients of each block, (d c, r)."""
+    """Return the coefficients of each block, (d c, r)."""
     return [
         (block, coefficients[block.start : block.start + block.rank].view(-1, block.table.rank))
         for block in basis.blocks
@@ -126,7 +126,7 @@ def _by_irreps(basis: Basis, block: Block, found: Decomposition) -> np.ndarray:
 
 
 def _as_whole(basis: Basis, block: Block) -> np.ndarray:
-    """The same where each type of Y is scaled as a whole."""
+    """Scale each type of Y as a whole."""
     squares = sum(
         other.input.multiplicity * float(other.table.rank)
         for other in basis.blocks

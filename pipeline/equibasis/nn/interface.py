@@ -139,7 +139,7 @@ class FeatureSpace:
         return replace(self, space=space, representation=PermutationRepresentation(index))
 
     def part(self, coordinates: np.ndarray) -> FeatureSpace:
-        """The span of some coordinates, ascending, which every ρ(g) keeps.
+        """Return the span of some coordinates, ascending, which every ρ(g) keeps.
 
         Raises `ModelError` where they are not.
         """
@@ -148,20 +148,20 @@ class FeatureSpace:
         return replace(self, space=Grid((len(coordinates),)), representation=rho)
 
     def copies(self, count: int) -> FeatureSpace:
-        """The direct sum of ``count`` times the space."""
+        """Return the direct sum of ``count`` times the space."""
         if count == 1:
             return self
         rho = direct_sum([self.representation] * count)
         return replace(self, space=copies(count, self.space), representation=rho)
 
     def __add__(self, other: FeatureSpace) -> FeatureSpace:
-        """The direct sum of two spaces of one group: vectors one after the other."""
+        """Return the direct sum of two spaces of one group: vectors one after the other."""
         self._check_alike(other, "sum")
         rho = direct_sum([self.representation, other.representation])
         return replace(self, space=self.space + other.space, representation=rho)
 
     def __mul__(self, other: FeatureSpace) -> FeatureSpace:
-        """The tensor product of two spaces of one group, the second's coordinates fastest."""
+        """Return the tensor product with another space, whose coordinates are fastest."""
         self._check_alike(other, "product")
         rho = tensor_product(self.representation, other.representation)
         return replace(self, space=self.space * other.space, representation=rho)
@@ -226,7 +226,7 @@ class FeatureSpace:
         return f"{self.space} of {self.group}{grid if self.axes else ''}"
 
     def to(self, other: FeatureSpace) -> str:
-        """A layer's spaces in words: ``"c4: 14x14 -> 6x6"``."""
+        """Return a layer's spaces in words: ``"c4: 14x14 -> 6x6"``."""
         return f"{self.group}: {self.space} -> {other.space}"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> FeatureSpace:
@@ -243,7 +243,7 @@ class EquivariantMap(Protocol):
 
 
 def features_of(given: object, layer: str) -> FeatureSpace:
-    """The space that a layer is to act on: one itself, or the output space of a basis.
+    """Return the space that a layer is to act on: one itself, or the output space of a basis.
 
     Raises
     ------
@@ -261,7 +261,7 @@ def features_of(given: object, layer: str) -> FeatureSpace:
 
 
 def with_invariants(given: object, layer: str) -> tuple[FeatureSpace, Basis]:
-    """A space and its invariant basis, from either; raises `ModelError` for what is neither."""
+    """Return a space and its invariant basis, from either; raises `ModelError` otherwise."""
     if isinstance(given, FeatureSpace):
         return given, given.invariants
     basis = basis_of(given, "invariant", layer)
@@ -269,7 +269,7 @@ def with_invariants(given: object, layer: str) -> tuple[FeatureSpace, Basis]:
 
 
 def basis_of(given: object, kind: str, layer: str) -> Basis:
-    """A basis of a kind, ``"equivariant"`` or ``"invariant"``; raises `ModelError` otherwise."""
+    """Check a basis' kind, ``"equivariant"`` or ``"invariant"``; raises `ModelError`."""
     if isinstance(given, Basis) and given.kind == kind:
         return given
     needed = (
@@ -282,7 +282,7 @@ def basis_of(given: object, kind: str, layer: str) -> Basis:
 
 
 def shown(given: object) -> str:
-    """A few words on any argument, for an error."""
+    """Return a few words on any argument, for an error."""
     if given is None or isinstance(given, Basis | type):
         return repr(given)
     if isinstance(given, nn.Module):

@@ -88,8 +88,7 @@ class EquivariantLinear(IdentifiedWeights):
         self.basis = basis_of(basis, "equivariant", "a linear layer")
         self.in_features, self.out_features = basis.space.m, basis.space.k
         self.rank = basis.rank
-        self.domain = FeatureSpace.input_of(basis.space)
-        self.codomain = FeatureSpace.output_of(basis.space)
+        self.domain, self.codomain = FeatureSpace.ends_of(basis.space)
         self.array_shape = self.domain.array_shape
         self.reach = check_reach(self, Reach.of_basis(basis))
         if mode not in get_args(Mode):
@@ -138,7 +137,7 @@ class EquivariantLinear(IdentifiedWeights):
             raise ModelError(reason) from error
 
     def to_linear(self) -> nn.Linear:
-        """The plain `torch.nn.Linear` of equal weight and bias, for deployment."""
+        """Return the plain `torch.nn.Linear` of equal weight and bias, for deployment."""
         bias = self.bias()
         linear = nn.Linear(self.in_features, self.out_features, bias=bias is not None)
         linear = linear.to(self.coefficients)
@@ -153,7 +152,7 @@ class EquivariantLinear(IdentifiedWeights):
         return f"{self.domain.to(self.codomain)}, {self.mode}"
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
-        """The maps X -> Y; the keys and sizes of a state tell of its bias."""
+        """Return the maps X -> Y; the keys and sizes of a state tell of its bias."""
         return "EquivariantLinear", (self.domain, self.codomain), f"rank {self.rank}"
 
 
@@ -206,7 +205,7 @@ class InvariantAttentionPool(IdentifiedWeights):
         return self.domain.channels_first((self._attend(orbit).unsqueeze(-2) @ orbit).squeeze(-2))
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
-        """The query, a vector of the space."""
+        """Return the query, a vector of the space."""
         return "InvariantAttentionPool", (self.domain,), f"{len(self.query)} features"
 
     def _attend(self, orbit: Tensor) -> Tensor:
@@ -255,18 +254,19 @@ class EquivariantCombine(nn.Module):
         super().__init__()
         basis_of(basis, "equivariant", "EquivariantCombine")
         check_invariants(basis, invariants)
-        self.features = basis.space.m
+        self.first, output = FeatureSpace.ends_of(basis.space)
+        self.features = self.first.dimension
         if features is not None:
             self.features = whole_number(features, "features", least=0, error=ModelError)
+        self.second = self.first.scalars(self.features) if self.features else None
+        both = self.first if self.second is None else self.first + self.second
         self.linear = EquivariantLinear(
-            solve_space(basis.space.with_scalars(self.features)),
+            solve_space(both.maps_to(output)),
             invariants if bias == "invariant" else bias,
             start,
             mode,
         )
         self.domain, self.codomain = self.linear.domain, self.linear.codomain
-        self.first = FeatureSpace.input_of(basis.space)
-        self.second = self.first.scalars(self.features) if self.features else None
 
     def reset_parameters(self) -> None:
         """Draw the coefficients anew; the bias starts at zero."""
@@ -288,7 +288,7 @@ _MULTIPLICATION, _ENTRY, _COORDINATE, _CALLS = 4.0, 4.0, 750.0, 800_000.0
 
 
 def _map(basis: Basis, mode: Mode) -> BasisExpansion | SchurMap | TorusMap:
-    """The way to apply W, the faster one by estimate; the same on every machine."""
+    """Return the way to apply W, the faster one by estimate; the same on every machine."""
     expand = (_MULTIPLICATION + _ENTRY) * basis.space.dimension
     if mode == "expand" or (mode == "auto" and expand <= _CALLS):
         return BasisExpansion(basis)

@@ -239,7 +239,7 @@ class _Maker(NamedTuple):
         return get_basis(self.group, input=here, output=space, solver=self.solver)
 
     def _few(self, space: Space) -> Space | None:
-        """A few copies of each different small summand of a space."""
+        """Return a few copies of each different small summand of a space."""
         counts = Counter(space.summands if isinstance(space, Sum) else (space,))
         few = [
             copies(min(count, _MOST_COPIES), summand)
@@ -256,7 +256,7 @@ def check_normalization(normalization: Normalization) -> None:
 
 
 def activation_of(activation: Activation, features: FeatureSpace) -> AnyActivation:
-    """The layer that users mean by the name, module or function of an activation."""
+    """Return the layer that users mean by the name, module or function of an activation."""
     if isinstance(activation, str) and activation in _ACTIVATIONS:
         return _ACTIVATIONS[activation](features)
     if isinstance(activation, nn.Module):

@@ -42,7 +42,7 @@ class _Norm(IdentifiedWeights):
         return f"{self.domain}, {self.metric.blocks} blocks, eps={self.eps}"
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
-        """A scale for each block (and what was seen there), and a shift among the invariants."""
+        """Name a scale for each block (and what was seen there), a shift among invariants."""
         blocks = f"{self.metric.blocks} blocks, rank {self.rank}"
         return type(self).__name__, (self.domain,), blocks
 
@@ -260,14 +260,14 @@ class _Sum(torch.autograd.Function):
 
 
 def _count_of_all(count: int, device: torch.device) -> int:
-    """The sum of a number over all processes."""
+    """Return the sum of a number over all processes."""
     if process_count() == 1:
         return count
     return int(sum_over_processes(torch.tensor(count, device=device)))
 
 
 def _mean(x: Tensor, axes: list[int], count: int) -> Tensor:
-    """The mean over some axes, and over all processes, which have ``count`` entries together."""
+    """Average over axes, and over all processes, which have ``count`` entries together."""
     total = x.sum(dim=axes) if axes else x
     if process_count() > 1:
         total = sum_over_processes(total)

@@ -55,7 +55,7 @@ class NormPool(IdentifiedWeights):
         return self.metric.norms(x)
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
-        """The lengths in their order, which the weights after it take."""
+        """Return the lengths in their order, which the weights after it take."""
         return "NormPool", (self.domain,), f"{self.metric.blocks} blocks"
 
 
@@ -103,7 +103,7 @@ class OrbitMeanPool(IdentifiedWeights):
         return self.domain.channels_first(y)
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
-        """The invariants in their order, which the weights after it take."""
+        """Return the invariants in their order, which the weights after it take."""
         return "OrbitMeanPool", (self.domain,), f"rank {self.codomain.dimension}"
 
 
@@ -166,7 +166,7 @@ class InvariantForms(IdentifiedWeights):
         return self.domain.channels_first(y)
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
-        """The forms in their order, which the weights after it take."""
+        """Return the forms in their order, which the weights after it take."""
         return "InvariantForms", (self.domain,), f"{self.codomain.dimension} invariants"
 
 
@@ -237,7 +237,7 @@ class OnInvariants(nn.Module):
 
 
 def _outputs(module: nn.Module, features: FeatureSpace) -> int:
-    """The length of what a module makes of (batch, n)."""
+    """Return the length of what a module makes of (batch, n)."""
     parameter = next(module.parameters(), torch.empty(0))
     probe = torch.zeros(2, features.dimension).to(parameter)
     trial = copy.deepcopy(module).eval()

@@ -115,7 +115,7 @@ def check_reach(
 
 
 def name_of(module: Any) -> str:
-    """A layer with its spaces, such as ``EquivariantLinear 6x6 -> 3x3 of c4``."""
+    """Return a layer with its spaces, such as ``EquivariantLinear 6x6 -> 3x3 of c4``."""
     return f"{type(module).__name__} {module.domain.space} -> {module.codomain}"
 
 
@@ -160,7 +160,7 @@ def _stretches(entries: np.ndarray, start: int, end: int) -> str:
 
 
 def _sizes(features: FeatureSpace) -> tuple[tuple[Space, ...], list[int]]:
-    """The summands of a space and their dimensions; the space alone where these are not known.
+    """List a space's summands and their dimensions; it alone where these are not known.
 
     How many dimensions V has, or a vector at a point, is told by the sum of all alone.
     """

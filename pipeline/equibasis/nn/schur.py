@@ -121,7 +121,7 @@ class SchurMap(ExactBuffers):
         return self.applied(*self.factors(x, coefficients))
 
     def factors(self, x: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
-        """The matrices of all products, and the rows that they act on."""
+        """Return the matrices of all products, and the rows that they act on."""
         weights = with_adjoint(coefficients, self.weights, self.coefficients)
         return weights, with_adjoint(x, self.input.forward, self.input.adjoint)
 
@@ -163,7 +163,7 @@ class SchurMap(ExactBuffers):
         return self.ordered("order", rows)
 
     def coefficients(self, weights: Tensor) -> Tensor:
-        """The adjoint of `weights`."""
+        """Return the adjoint of `weights`."""
         rows = self.restored("order", weights)
         parts = rows.split([height * copies for copies, _, height in self.blocks])
         return flat_products(
@@ -210,7 +210,7 @@ class _Algebra(NamedTuple):
 
     @classmethod
     def of(cls, irrep: Irrep) -> _Algebra:
-        """That of an irrep; complex numbers take three products, not four (Gauss)."""
+        """Choose that of an irrep; complex numbers take three products, not four (Gauss)."""
         if irrep.dimension == 2:  # of A, A + B and B - A
             three = [
                 [[1, 0], [1, 1], [-1, 1]],
@@ -233,7 +233,7 @@ def _isotypic_rows(
     transforms: Sequence[np.ndarray],
     mixed: Mapping[int, np.ndarray],
 ) -> IsotypicRows:
-    """What products take of a space, or what it takes of them: copies, each with its q rows.
+    """Map a space to the rows of products, or back: copies, each with its q rows.
 
     Parameters
     ----------

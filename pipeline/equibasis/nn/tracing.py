@@ -54,7 +54,7 @@ def autocasts(device: str) -> bool:
 
 
 def without_autocast(device: str) -> contextlib.AbstractContextManager[None]:
-    """A context in which they are not."""
+    """Return a context in which they are not."""
     if autocasts(device):
         return torch.autocast(device, enabled=False)
     return contextlib.nullcontext()

@@ -41,7 +41,7 @@ _REGULAR = Named("regular")
 def transfer(
     layer: EquivariantLinear, basis: Basis, invariants: Basis | None = None, how: How = "sum"
 ) -> EquivariantLinear:
-    """The layer of the same coefficients on spaces of another size.
+    """Return the layer of the same coefficients on spaces of another size.
 
     For permutations of n points, and products of such groups, an orbit of index pairs is a pattern
     of equal indices, such as W[(a, b), (b, c)], which every n from some size on has. A layer for
@@ -97,7 +97,7 @@ def transfer(
 
 
 def restrict(layer: Layer, basis: Basis, invariants: Basis | None = None) -> Layer:
-    """The same map as a layer of a subgroup, which has more coefficients to train from there.
+    """Make the same map a layer of a subgroup, which has more coefficients to train.
 
     >>> import equibasis as eb
     >>> square, turns = (eb.solve(group=g, input="6x6", output="6x6") for g in ("d4", "c4"))
@@ -151,14 +151,14 @@ def _needed(invariants: Basis | None) -> Basis:
 
 
 def _alike(layer: Any, made: Any) -> Any:
-    """A layer made from another: on its device, of its dtype, training what that trains."""
+    """Return a layer made from another: on its device, of its dtype, training what that trains."""
     for ours, theirs in zip(made.parameters(), layer.parameters(), strict=True):
         ours.requires_grad_(theirs.requires_grad)
     return made.to(layer.coefficients).train(layer.training)
 
 
 def _by_group(layer: Any) -> torch.Tensor:
-    """The weight of each group of channels, of outputs by inputs as the basis is."""
+    """Return the weight of each group of channels, of outputs by inputs as the basis is."""
     weight: torch.Tensor = layer.weight().unflatten(0, (getattr(layer, "groups", 1), -1))
     return weight.transpose(1, 2) if getattr(layer, "transposed", False) else weight
 
@@ -208,7 +208,7 @@ def _embedding(small: Space, large: Space) -> np.ndarray | None:
 
 
 def _coordinates(space: Space) -> list[tuple[int, ...]]:
-    """The number of the summand and the index there, where all are numbers on grids; else none."""
+    """Return summand and index of each coordinate, where all are numbers on grids; else none."""
     summands = space.summands if isinstance(space, Sum) else (space,)
     shapes = [each.shape for each in summands if isinstance(each, Grid) and each.field == "scalar"]
     if len(shapes) < len(summands):
@@ -219,11 +219,7 @@ def _coordinates(space: Space) -> list[tuple[int, ...]]:
 def _inputs_a_row(basis: Basis) -> np.ndarray:
     """How many inputs of an output share each coefficient, float64 (r,)."""
     counts = [
-        np.tile(
-            block.table.sizes / block.output.dimension,
-            block.output.multiplicity * block.input.multiplicity,
-        )
-        for block in basis.blocks
+        np.tile(block.table.sizes / block.output.dimension, block.copies) for block in basis.blocks
     ]
     return np.concatenate(counts)
 
@@ -282,7 +278,7 @@ class Restriction(ExactBuffers):
 
 
 def restricted(features: FeatureSpace, group: str | Group) -> tuple[FeatureSpace, np.ndarray]:
-    """The space of a subgroup, and which coordinate of the group each of its coordinates is.
+    """Return the space of a subgroup, and which coordinate of the group each of its coordinates is.
 
     Raises `ModelError` and `GroupError` as `Restriction`.
     """
@@ -326,7 +322,7 @@ def restricted(features: FeatureSpace, group: str | Group) -> tuple[FeatureSpace
 def _by_summands(
     summands: Sequence[Space], sizes: Mapping[Space, int], rho: Representation
 ) -> tuple[Space, np.ndarray]:
-    """The text for H, and the coordinates in its order."""
+    """Return the text for H, and the coordinates in its order."""
     if sum(sizes[each] for each in summands) != rho.dimension:
         raise GroupError("the dimensions differ")
     order, parts, start = [], [], 0

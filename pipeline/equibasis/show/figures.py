@@ -70,7 +70,7 @@ def check_ending(path: str | os.PathLike[str]) -> str:
 
 @plain_style
 def basis_figure(basis: Basis, count: int | None = None) -> Figure:
-    """The first basis vectors, 16 unless told, a panel each, on scales symmetric about zero.
+    """Return the first basis vectors, 16 unless told, a panel each, on scales symmetric about zero.
 
     A map between grids is drawn as a grid of grids: tile o holds the weights of output pixel o.
     Vectors that are no pictures are drawn as lines of numbers.
@@ -122,7 +122,7 @@ def orbits_figure(basis: Basis) -> Figure:
 
 
 def _panel_sizes(layout: Layout, columns: int, rows: int) -> tuple[float, float]:
-    """The size of a figure in inches, its panels shaped like their pictures, within bounds."""
+    """Size a figure in inches, its panels shaped like their pictures, within bounds."""
     if layout.is_line:
         return max(4.0, 2.6 * columns), 1.7 * rows + 0.6
     stretch = min(max(layout.height / layout.width, 0.3), 2.5)
@@ -149,7 +149,7 @@ def _extent(layout: Layout) -> tuple[float, float, float, float]:
 
 
 def _frame(panel: Axes, layout: Layout, colour: str, line: float) -> None:
-    """A frame around a picture, and lines between its tiles."""
+    """Draw a frame around a picture, and lines between its tiles."""
     panel.set_axis_on()
     panel.tick_params(left=False, bottom=False, labelleft=False, labelbottom=False)
     panel.spines[:].set_color("0.6")

@@ -76,7 +76,7 @@ class Layout:
 
 
 def layout_of(space: HomSpace) -> Layout:
-    """The picture of the maps (or invariant vectors) of a space."""
+    """Return the picture of the maps (or invariant vectors) of a space."""
     output, input_ = space.output_shape, space.input_shape
     if 1 in (len(output), len(input_)):
         return Layout((1, space.k, 1), (1, 1, space.m))
@@ -94,7 +94,7 @@ def _grid(shape: Shape) -> tuple[int, int, int]:
 def leading_images(
     basis: Basis, count: int, height: int, width: int
 ) -> tuple[np.ndarray, tuple[int, int]]:
-    """The first basis vectors as pictures, made smaller where they would be higher or wider.
+    """Return the first basis vectors as pictures, made smaller where they would be higher or wider.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def _steps(layout: Layout, height: int, width: int) -> tuple[int, int]:
 
 
 def value_colours(image: np.ndarray, layout: Layout) -> np.ndarray:
-    """A picture of values in colours, uint8 (h, w, 3), its tiles told apart by shades of zero."""
+    """Colour values, uint8 (h, w, 3), tiles told apart by shades of zero."""
     share = image / max(float(np.abs(image).max(initial=0.0)), 1e-300)
     end = np.where(share[..., None] < 0, np.array(NEGATIVE), np.array(POSITIVE))
     strength = np.abs(share)[..., None]
@@ -167,7 +167,7 @@ class OrbitImage:
 
 
 def orbit_image(basis: Basis, height: int, width: int) -> OrbitImage:
-    """The orbits of a (signed) permutation basis as a picture of at most this height and width.
+    """Draw the orbits of a (signed) permutation basis in at most this height and width.
 
     Where there are more entries, each pixel shows the first of those that it stands for.
 
@@ -192,7 +192,7 @@ def orbit_image(basis: Basis, height: int, width: int) -> OrbitImage:
 
 
 def _orbit_colours(labels: np.ndarray, rank: int) -> np.ndarray:
-    """A colour for each label: far apart where there are few, else gliding from first to last."""
+    """Give each label a colour: far apart where there are few, else from first to last."""
     if rank <= _FEW_ORBITS:
         hue = labels * ((math.sqrt(5) - 1) / 2) % 1.0  # the golden ratio never comes near itself
         bright = np.array([0.95, 0.75, 0.85])[labels % 3]

@@ -33,7 +33,7 @@ _MOST_NAMES = 12
 
 
 def basis_html(basis: Basis) -> str:
-    """A basis: what it is of, its rank, and its orbits in colour or its first vectors."""
+    """Return a basis: what it is of, its rank, and its orbits in colour or its first vectors."""
     dimension = basis.space.dimension
     rows = {
         "space": str(basis.space),
@@ -46,7 +46,7 @@ def basis_html(basis: Basis) -> str:
 
 
 def group_html(group: Group) -> str:
-    """A group: what is listed of it, and its representations with their dimensions."""
+    """Return a group: what is listed of it, and its representations with their dimensions."""
     order = f"{group.order:,}" if group.complete else "∞" if group.algebra else ""
     names = ", ".join(group.element_names[:_MOST_NAMES])
     more = "" if len(group.element_names) <= _MOST_NAMES else ", …"
@@ -74,7 +74,7 @@ def _page(title: str, rows: Mapping[str, str], picture: str = "") -> str:
 
 
 def _picture(basis: Basis) -> str:
-    """An image, or nothing where there is nothing to see or it would take long."""
+    """Return an image, or nothing where there is nothing to see or it would take long."""
     if not basis.rank or basis.space.dimension > _MOST_ENTRIES:
         return ""
     try:
@@ -100,7 +100,7 @@ def _picture(basis: Basis) -> str:
 
 
 def _first_vectors(basis: Basis) -> tuple[str, np.ndarray]:
-    """The first basis vectors beside each other, or, where they are lines, below each other."""
+    """Draw the first basis vectors beside each other, or, as lines, below each other."""
     layout, count = layout_of(basis.space), min(basis.rank, _PANELS)
     most = _WIDEST if layout.is_line else _PANEL
     images, _ = leading_images(basis, count, most, most)

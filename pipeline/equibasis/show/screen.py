@@ -10,7 +10,7 @@ _USUAL = 80
 
 
 def screen() -> Console:
-    """Standard output, as rich finds it, of a width that something can be shown in."""
+    """Return standard output, as rich finds it, of a width that something can be shown in."""
     console = Console()
     if console.width < _NARROWEST:
         console.width = _USUAL

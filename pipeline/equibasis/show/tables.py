@@ -26,7 +26,7 @@ def print_table(table: Table) -> None:
 
 
 def description_table(descriptions: list[dict[str, Any]]) -> Table:
-    """A column for each basis file, a row for each property."""
+    """Return a column for each basis file, a row for each property."""
     table = Table(box=box.SIMPLE_HEAD, show_header=True, header_style="bold")
     table.add_column("file", style="bold")
     for each in descriptions:
@@ -40,7 +40,7 @@ def description_table(descriptions: list[dict[str, Any]]) -> Table:
 
 
 def _properties(told: dict[str, Any]) -> dict[str, str]:
-    """What is told of a file, each as text; empty where there is nothing to tell."""
+    """Describe a file, each property as text; empty where there is nothing to tell."""
     numbers = {side: math.prod(told[f"{side}_shape"]) for side in ("input", "output")}
     sides = {s: f"{told[f'{s}_space']}, {counted(n, 'number')}" for s, n in numbers.items()}
     types = {s: ", ".join(f"{c:,} of {t:,}" for t, c in told["types"][s]) for s in numbers}

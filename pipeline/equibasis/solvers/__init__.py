@@ -40,7 +40,7 @@ _MOST_TOLD = 4
 
 
 def find_solver(name: str) -> Solver | None:
-    """The solver of this name; ``None`` for ``"auto"``.
+    """Return the solver of this name; ``None`` for ``"auto"``.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def solve(
     workers: int | None = None,
     executor: Executor | None = None,
 ) -> Basis:
-    """The canonical basis of the equivariant maps X -> Y, or of the invariant vectors of Y.
+    """Return the canonical basis of the equivariant maps X -> Y, or of the invariant vectors of Y.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def problem(
     workers: int | None = None,
     executor: Executor | None = None,
 ) -> HomSpace:
-    """What `solve` solves: the space, with its representations built and checked."""
+    """Build the space that `solve` solves for, its representations checked."""
     if output is None:  # as an input it is the scalars
         raise SpaceError("the output is missing: give a space, such as 6x6")
     found = find_group(group)
@@ -118,7 +118,7 @@ def problem(
 
 
 def choose(space: HomSpace, order: int | None = None) -> Solver:
-    """The first of `SOLVERS` that applies to a pair of types.
+    """Return the first of `SOLVERS` that applies to a pair of types.
 
     ``order`` is how many elements generators make, ``None`` for too many: where it takes much
     memory to list them, or cannot be done, `kernel`, which does not.
@@ -158,7 +158,7 @@ class Prediction:
 
 
 def prediction(space: HomSpace, solver: Solver | None = None) -> Prediction:
-    """What solving a problem by ``solver`` comes to, by default by the solvers that apply.
+    """Predict the cost of solving by ``solver``, by default by the solvers that apply.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def prediction(space: HomSpace, solver: Solver | None = None) -> Prediction:
 
 
 def _cost(treated: Iterable[tuple[Solver, HomSpace]], space: HomSpace) -> Cost | None:
-    """What solvers take together; ``None`` where one lists the elements first."""
+    """Add up the solvers' costs; ``None`` where one lists the elements first."""
     if any(_lists_first(each, space) for each, _ in treated):
         return None
     costs = [each.cost(part) for each, part in treated]
@@ -189,7 +189,7 @@ def _joined(names: Iterable[str]) -> str:
 
 
 def explanation(space: HomSpace, solver: Solver | None = None) -> str:
-    """What is known of a problem before it is solved, and which solver treats it, and why.
+    """Explain a problem before it is solved, and which solver treats it, and why.
 
     Sizes, the orbit types found, the rank where characters give it, and for each solver either
     what stands in its way or the memory and time that it would take, estimated.
@@ -248,7 +248,7 @@ def _types(space: HomSpace, side: str) -> str:
 
 
 def _known_rank(space: HomSpace) -> int | None:
-    """The rank where characters, type by type, or weights give it."""
+    """Return the rank where characters, type by type, or weights give it."""
     return expected_rank(space).rank if space.complete else known_rank(space)
 
 
@@ -334,7 +334,7 @@ def _treated(
 
 
 def _solved(solver: Solver, space: HomSpace, what: str) -> Any:
-    """The table of a pair of types, or where a solver treats the whole space, all tables."""
+    """Return the table of a pair of types, or where a solver treats the whole space, all tables."""
     needed, what_for = solver.cost(space).memory, f"solver {solver.name!r} for {space}"
     remedy = "choose a smaller space, or another --solver"
     refuse_beyond_memory(needed, what_for, SolverError, remedy)

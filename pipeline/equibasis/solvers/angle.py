@@ -17,7 +17,7 @@ from equibasis.symmetry.summands import Summand
 
 
 def subspace_angle(a: Basis, b: Basis) -> float:
-    """The largest principal angle between the spans of two bases of one rank, in radians.
+    """Return the largest principal angle between the spans of two bases of one rank, in radians.
 
     sin θ = ‖A - B BᵀA‖₂, which unlike the cosine keeps its digits near zero. Where both split
     into the same copies of types, the largest of the angles between their tables.

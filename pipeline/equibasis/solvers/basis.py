@@ -110,7 +110,7 @@ class Basis:
     @property
     def rank(self) -> int:
         """r, the dimension of the subspace."""
-        return sum(copies * table.rank for copies, table in self._counted())
+        return sum(block.rank for block in self.blocks)
 
     def __len__(self) -> int:
         """r: a basis is the sequence of its vectors."""
@@ -160,7 +160,7 @@ class Basis:
         return found
 
     def project(self, W: ArrayLike) -> np.ndarray:
-        """The equivariant map nearest to W: Σ ⟨W_j, W⟩ W_j, which is B Bᵀ vec(W).
+        """Return the equivariant map nearest to W: Σ ⟨W_j, W⟩ W_j, which is B Bᵀ vec(W).
 
         The orthogonal projection onto Hom_G(X, Y). Where a finite group acts by orthogonal
         matrices, it is the mean of ρ₂(g) W ρ₁(g)⁻¹ over the group.
@@ -206,19 +206,12 @@ class Basis:
     @property
     def nonzeros(self) -> int:
         """How many entries of the matrix are not zero."""
-        return sum(copies * table.entries for copies, table in self._counted())
-
-    def _counted(self) -> Iterator[tuple[int, Table]]:
-        """Each table and how often it is used, d c."""
-        types = self.space.types
-        for output, row in zip(types.output, self.tables, strict=True):
-            for input_, table in zip(types.input, row, strict=True):
-                yield output.multiplicity * input_.multiplicity, table
+        return sum(block.copies * block.table.entries for block in self.blocks)
 
     @property
     def of_orbits(self) -> bool:
         """Whether X and Y are permuted, signs apart, so that columns are orbits of index pairs."""
-        return all(isinstance(table, OrbitTable) for _, table in self._counted())
+        return all(isinstance(block.table, OrbitTable) for block in self.blocks)
 
     @cached_property
     def matrix(self) -> sparse.csc_array:
@@ -245,7 +238,7 @@ class Basis:
         return o * self.space.m + i, column + block.start, value
 
     def labels(self, outputs: np.ndarray, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The column that has an entry at some index pairs, -1 for none, and its sign.
+        """Return the column that has an entry at some index pairs, -1 for none, and its sign.
 
         For bases of orbits. Both arrays of whole numbers, of one shape after broadcasting; so are
         the columns, int64, and the signs, int8.
@@ -320,13 +313,13 @@ class Basis:
         return f"Basis({self.space}, rank {self.rank}, by {self.solver})"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows; by name, since pictures are made above."""
+        """Show it in a notebook; by name, since pictures are made above."""
         html: str = import_module("equibasis.show.notebook").basis_html(self)
         return html
 
 
 def make_basis(space: HomSpace, tables: Sequence[Sequence[Table]], solver: str) -> Basis:
-    """A `Basis` with its errors measured.
+    """Return a `Basis` with its errors measured.
 
     Raises
     ------
@@ -340,7 +333,7 @@ def make_basis(space: HomSpace, tables: Sequence[Sequence[Table]], solver: str) 
 
 
 def measure(basis: Basis) -> Checks:
-    """The errors of a basis, each from its definition, each pair of types once."""
+    """Return the errors of a basis, each from its definition, each pair of types once."""
     orthonormality = equivariance = 0.0
     for block in basis.blocks:
         orthonormality = max(orthonormality, orthonormality_error(block.table))

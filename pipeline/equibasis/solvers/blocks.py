@@ -41,9 +41,14 @@ class Block:
             raise EquibasisError(f"a table is of other sizes than {self.space.m} to {self.space.k}")
 
     @property
+    def copies(self) -> int:
+        """How often the table is used, d c."""
+        return self.output.multiplicity * self.input.multiplicity
+
+    @property
     def rank(self) -> int:
         """d c r."""
-        return self.output.multiplicity * self.input.multiplicity * self.table.rank
+        return self.copies * self.table.rank
 
     def labels(self) -> tuple[np.ndarray, np.ndarray | None]:
         """Labels and signs of all pairs of points, (dim W, dim V), of a table of orbits."""
@@ -53,7 +58,7 @@ class Block:
     def entries(
         self, start: int, stop: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """The non-zero entries of the columns from ``start`` to ``stop``, counted in the block.
+        """List the non-zero entries of the columns from ``start`` to ``stop`` of the block.
 
         Returns
         -------

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from equibasis.linalg.kernel import commutator
-from equibasis.linalg.rational import in_units, units_of, whole_multiples
+from equibasis.linalg.rational import whole_in_units
 from equibasis.symmetry.constructions import algebra_part
 from equibasis.symmetry.hom_space import HomSpace
 
@@ -66,19 +66,13 @@ def whole_constraints(space: HomSpace, kept: np.ndarray | None = None) -> WholeC
     coordinates, W_oi / √(σ_i / σ_o).
     """
     kept = np.arange(space.dimension) if kept is None else kept
-    pairs = list(generators(space))
-    units = units_of([sparse.block_diag(pair, format="csr") for pair in pairs])
-    if units is None:
+    both = [sparse.block_diag(pair, format="csr") for pair in generators(space)]
+    whole = whole_in_units(both)
+    if whole is None:
         return None
-    of_input, of_output = units.squares[: space.m], units.squares[space.m :]
-    found = []
-    for (on_input, on_output), factor in zip(pairs, units.factors, strict=True):
-        whole = whole_multiples(
-            [in_units(on_input, of_input, factor), in_units(on_output, of_output, factor)]
-        )
-        if whole is None:
-            return None
-        found.append(commutator(whole[0], whole[1], kept))
-    o, i = np.divmod(kept, space.m)
+    (matrices, squares), m = whole, space.m
+    found = [commutator(each[:m, :m], each[m:, m:], kept) for each in matrices]
+    of_input, of_output = squares[:m], squares[m:]
+    o, i = np.divmod(kept, m)
     common = math.lcm(*np.unique(of_output).tolist())
     return WholeConstraints(found, of_input[i] * (common // of_output[o]))

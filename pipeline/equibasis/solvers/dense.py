@@ -18,13 +18,13 @@ _COPIES = 8
 
 
 def cost(space: HomSpace) -> Cost:
-    """Some dense copies of the operator, and the cube of its size."""
+    """Count some dense copies of the operator, and the cube of its size."""
     n = float(space.dimension)
     return Cost(8 * _COPIES * n**2, 1e-3 + 5e-10 * n**3 + 1e-8 * space.output.order * n**2)
 
 
 def solve(space: HomSpace) -> dict[tuple[int, int], Table]:
-    """The table of each pair of types (W, V), read off the basis of all maps X -> Y.
+    """Return the table of each pair of types (W, V), read off the basis of all maps X -> Y.
 
     Nothing is known of orbit types before; the first copy of each holds its table.
 

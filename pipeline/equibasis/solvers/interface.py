@@ -59,7 +59,7 @@ def no_obstacle(space: HomSpace) -> None:
 
 
 def lists_elements(space: HomSpace) -> str | None:
-    """The obstacle of solvers that average over the group."""
+    """Return the obstacle of solvers that average over the group."""
     if space.continuous:
         return f"{space.group} is continuous, so its elements cannot be listed"
     return None

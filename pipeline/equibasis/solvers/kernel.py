@@ -47,7 +47,7 @@ _ROUNDING = 1e-13
 
 
 def cost(space: HomSpace) -> Cost:
-    """The constraints and, where the rank is known, the basis, dense, with what it is made of."""
+    """Count the constraints and, where the rank is known, the basis with what it is made of."""
     n = float(space.dimension)
     entries = n * space.output.order * (space.input.row_entries + space.output.row_entries)
     columns = n * (known_rank(space) or 0)
@@ -55,7 +55,7 @@ def cost(space: HomSpace) -> Cost:
 
 
 def solve(space: HomSpace) -> Table:
-    """The canonical basis, from orthonormal bases of the blocks of the null space.
+    """Return the canonical basis, from orthonormal bases of the blocks of the null space.
 
     Where the generators are made of fractions, or of their square roots as in symmetric powers, it
     is the exact one, each entry rounded once.
@@ -122,14 +122,14 @@ class _Part:
 
 
 def _canonical(kept: np.ndarray, basis: np.ndarray) -> Iterator[_Part]:
-    """The canonical basis of a span, from an orthonormal one, (s, r), on the rows ``kept``."""
+    """Yield the canonical basis of a span, from an orthonormal one, (s, r), on rows ``kept``."""
     factor, pivot = canonical_factor(basis)
     for rows, columns in touching(sparse.csr_array(factor)):
         yield _Part(kept[rows], factor[np.ix_(rows, columns)], kept[pivot[columns]])
 
 
 def _exact(part: _Part, whole: WholeConstraints) -> _Part | None:
-    """The same with each entry rounded once, where an integral basis is found and proved."""
+    """Round each entry once, where an integral basis is found and proved."""
     if len(part.pivots) > _MOST_EXACT:
         return None
     squares = whole.squares[part.rows]

@@ -31,7 +31,7 @@ def obstacle(space: HomSpace) -> str | None:
 
 
 def cost(space: HomSpace) -> Cost:
-    """The stabilizer's rows; from generators, a row for each point of the output."""
+    """Count the stabilizer's rows; from generators, a row for each point of the output."""
     if space.complete:
         numbers = float(space.input.order) * space.m
         return Cost(26.0 * numbers, 1e-4 + 1e-8 * numbers)
@@ -40,7 +40,7 @@ def cost(space: HomSpace) -> Cost:
 
 
 def solve(space: HomSpace) -> OrbitTable:
-    """The orbits of the pairs (0, q), for two orbit types."""
+    """Return the orbits of the pairs (0, q), for two orbit types."""
     return _by_stabilizer(*space.permutations) if space.complete else _by_generators(space)
 
 
@@ -74,7 +74,7 @@ def _by_generators(space: HomSpace) -> OrbitTable:
 
 
 def _joined(table: OrbitTable, moves: Sequence[WrongMove]) -> OrbitTable:
-    """The table after some orbits are joined, each of which is two, itself and its negative."""
+    """Join some orbits in the table, each of which is two, itself and its negative."""
     rank = table.rank
 
     def number(labels: np.ndarray, signs: np.ndarray) -> np.ndarray:

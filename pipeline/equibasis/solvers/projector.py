@@ -20,7 +20,7 @@ _SPARSE = 0.25
 
 
 def obstacle(space: HomSpace) -> str | None:
-    """The projector needs both representations to be orthogonal."""
+    """Require that both representations are orthogonal, as the projector does."""
     if space.continuous:
         return lists_elements(space)
     for side, rho in (("input", space.input), ("output", space.output)):
@@ -30,7 +30,7 @@ def obstacle(space: HomSpace) -> str | None:
 
 
 def cost(space: HomSpace) -> Cost:
-    """The elements, and the operator where it is sparse, else the basis: rank columns."""
+    """Count the elements, and the operator where it is sparse, else the basis: rank columns."""
     order, n = space.output.order, float(space.dimension)
     elements = 8.0 * order * (space.m**2 + space.k**2)
     width = min(n, _reach(space))
@@ -40,7 +40,7 @@ def cost(space: HomSpace) -> Cost:
 
 
 def solve(space: HomSpace) -> Table:
-    """The canonical basis, from the sparse operator where that is smaller."""
+    """Return the canonical basis, from the sparse operator where that is smaller."""
     if _is_sparse(space):
         return table_of(space, canonical_basis(reynolds_operator(space)))
     return table_of(space, np.ascontiguousarray(_matrix_free(space)))

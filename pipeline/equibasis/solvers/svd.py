@@ -16,7 +16,7 @@ from equibasis.symmetry.hom_space import HomSpace
 
 
 def cost(space: HomSpace) -> Cost:
-    """The entries of the operator, and its blocks as far as they are known beforehand.
+    """Count the entries of the operator, and its blocks as far as they are known beforehand.
 
     A row of the operator reaches at most as many others as its terms have entries in it; blocks
     are taken to be that large, and no larger.
@@ -36,11 +36,8 @@ def _projectors(operator: sparse.csr_array) -> Iterator[Blocks]:
     for blocks in diagonal_blocks(operator):
         vectors, singular_values, _ = np.linalg.svd(blocks.values)
         # A projector, orthogonal or not, has no singular value between 0 and 1.
-        ranks = (singular_values > 0.5).sum(axis=1)
-        for rank in np.unique(ranks[ranks > 0]):
-            of_rank = ranks == rank
-            kept = vectors[of_rank, :, :rank]
-            yield Blocks(blocks.indices[of_rank], kept @ kept.transpose(0, 2, 1))
+        kept = vectors * (singular_values > 0.5)[:, None]
+        yield Blocks(blocks.indices, kept @ kept.transpose(0, 2, 1))
 
 
 SOLVER = Solver(

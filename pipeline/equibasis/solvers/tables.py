@@ -191,7 +191,7 @@ def all_rows(table: OrbitTable, space: HomSpace) -> tuple[np.ndarray, np.ndarray
 
 
 def numbered_by_row(first: np.ndarray, signs: np.ndarray | None, rows: int) -> OrbitTable:
-    """A table from the lowest point q of the orbit of each (0, q), -1 for none.
+    """Return a table from the lowest point q of the orbit of each (0, q), -1 for none.
 
     ``signs`` int8 (t,) is relative to that point, or ``None``.
     """
@@ -202,7 +202,7 @@ def numbered_by_row(first: np.ndarray, signs: np.ndarray | None, rows: int) -> O
 
 
 def table_of(space: HomSpace, matrix: np.ndarray | sparse.csc_array) -> Table:
-    """The table of a canonical basis of Hom_G(V, W), given as a matrix (dim W · dim V, r).
+    """Return the table of a canonical basis of Hom_G(V, W), given as a matrix (dim W · dim V, r).
 
     Its columns, positive at their pivots and ordered by them, are orbits as they first occur.
 
@@ -230,7 +230,7 @@ def table_of(space: HomSpace, matrix: np.ndarray | sparse.csc_array) -> Table:
 
 
 def matrix_of(table: Table, space: HomSpace) -> sparse.csc_array:
-    """The basis as a sparse matrix (dim W · dim V, r), columns orthonormal.
+    """Return the basis as a sparse matrix (dim W · dim V, r), columns orthonormal.
 
     Raises
     ------
@@ -279,7 +279,7 @@ def largest_change(table: Table, space: HomSpace) -> float:
 
 
 def _moved_by_algebra(table: MatrixTable, space: HomSpace) -> float:
-    """The same of the Lie algebra elements listed."""
+    """Move a row by the Lie algebra elements listed."""
     worst = 0.0
     (kept,) = np.nonzero(table.values.any(axis=1))
     values = table.values[kept]

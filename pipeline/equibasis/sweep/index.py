@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from equibasis.files import read_text, write_text
 from equibasis.sweep.jobs import Job
@@ -78,19 +80,13 @@ def _csv(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
 
 
 def with_times(folder: Path, kept: Mapping[str, Solved]) -> dict[str, Solved]:
-    """What is kept of a former run, with the times that it has noted for the same content."""
-    try:
-        rows = list(csv.DictReader(io.StringIO(read_text(times_path(folder)))))
-        known = {(row["file"], row["content_sha256"]): row for row in rows}
-    except (OSError, ValueError, KeyError, csv.Error):  # there are none, or they are no table
-        known = {}
-    return {file: _timed(found, known.get((file, found.content))) for file, found in kept.items()}
-
-
-def _timed(found: Solved, row: dict[str, str] | None) -> Solved:
-    if row is None:
-        return found
-    try:
-        return replace(found, seconds=float(row["seconds"]), peak_memory=int(row["peak_memory"]))
-    except (ValueError, TypeError, KeyError):  # as somebody has edited it
-        return found
+    """Keep a former run, with the times it noted for the same content."""
+    known: dict[tuple[str, str], dict[str, Any]] = {}
+    with contextlib.suppress(OSError, ValueError, csv.Error):  # there are none, or are no table
+        for row in csv.DictReader(io.StringIO(read_text(times_path(folder)))):
+            with contextlib.suppress(ValueError, TypeError, KeyError):  # as somebody has edited it
+                took = {"seconds": float(row["seconds"]), "peak_memory": int(row["peak_memory"])}
+                known[row["file"], row["content_sha256"]] = took
+    return {
+        file: replace(found, **known.get((file, found.content), {})) for file, found in kept.items()
+    }

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from equibasis.artifact.store import basis_path
-from equibasis.errors import EquibasisError, ParametersError, cannot_read, naming_extras
-from equibasis.files import parse_yaml, read_text
+from equibasis.errors import EquibasisError, ParametersError, naming_extras
+from equibasis.files import checked, read_yaml
 from equibasis.solvers import find_solver
 from equibasis.symmetry.space_text import as_space
 from equibasis.symmetry.spaces import SCALAR
@@ -46,7 +46,7 @@ class Job:
 
 
 def read_sweep(path: str | Path) -> dict[str, Job]:
-    """The jobs of a sweep in their order, each under the name of its file.
+    """Return the jobs of a sweep in their order, each under the name of its file.
 
     The file is YAML: a mapping, or a list of such, each with ``groups``, ``problems``, a list of
     ``input -> output``, or ``inputs`` and ``outputs``, which are crossed, and perhaps ``solvers``.
@@ -69,7 +69,7 @@ def read_sweep(path: str | Path) -> dict[str, Job]:
 
 
 def _stem(job: Job) -> str:
-    """What a file is called, the same whatever else is in the sweep, but for those called alike.
+    """Name a file, the same whatever else is in the sweep, but for those called alike.
 
     With a hash where the group differs from another by case alone, as crystal classes and families
     do, which some systems do not tell apart in names of files; and where it would be too long.
@@ -86,7 +86,7 @@ def _with_hash(name: str, job: Job) -> str:
 
 
 def _jobs(path: str | Path, part: Any) -> Iterator[Job]:
-    """The jobs of one mapping, the group that changes most slowly first."""
+    """Yield the jobs of one mapping, the group that changes most slowly first."""
     try:
         pairs = [_pair(problem) for problem in part.problems]
         pairs += itertools.product(map(_as_text, part.inputs), map(_as_text, part.outputs))
@@ -108,21 +108,14 @@ def _pair(problem: str) -> tuple[str, str]:
 
 
 def _as_text(space: str) -> str:
-    """A space, each in one way of writing it."""
+    """Write a space in the one way that all ways of writing it become."""
     return str(as_space(space))
 
 
 def _parts(path: str | Path) -> list[Any]:
-    """The mappings of the file, checked for what is in them."""
+    """Return the mappings of the file, checked for what is in them."""
     with naming_extras("a sweep", "cluster"):
-        from pydantic import (
-            BaseModel,
-            BeforeValidator,
-            ConfigDict,
-            StringConstraints,
-            TypeAdapter,
-            ValidationError,
-        )
+        from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
     def text(value: object) -> object:
         return str(value) if type(value) is int else value  # a space such as 1 or 196
@@ -138,20 +131,8 @@ def _parts(path: str | Path) -> list[Any]:
         outputs: Words = []
         solvers: Words = ["auto"]
 
-    try:
-        with naming_extras("a sweep", "cluster"):
-            content = parse_yaml(read_text(path))
-    except OSError as error:
-        raise ParametersError(cannot_read(path, error, "name the file of a sweep")) from error
-    except UnicodeDecodeError as error:
-        raise ParametersError(f"{path} is not text in UTF-8: {error}") from error
-    except ValueError as error:
-        raise ParametersError(f"{path} is not valid YAML: {error}") from error
-    try:
-        listed = content if isinstance(content, list) else [content]
-        return TypeAdapter(list[Part]).validate_python(listed)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"][not isinstance(content, list) :])
-        got = "" if first["type"] == "missing" else f", not {first['input']!r}"
-        raise ParametersError(f"{path}: {name or 'the whole'}: {first['msg']}{got}") from error
+    with naming_extras("a sweep", "cluster"):
+        content = read_yaml(path, "name the file of a sweep")
+    is_one = not isinstance(content, list)
+    parts: list[Part] = checked(path, [content] if is_one else content, list[Part], int(is_one))
+    return parts

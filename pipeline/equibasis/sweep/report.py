@@ -19,7 +19,7 @@ _MOST = 200
 
 
 def forecast_table(plan: Plan) -> Table:
-    """A row for each job, in the order in which they begin; then those kept, and those refused."""
+    """Tabulate the jobs as they begin; then those kept, and those refused."""
     table = Table(box=box.SIMPLE_HEAD, caption=_counted(plan))
     for name in ("group", "problem", "solver"):
         table.add_column(name, overflow="fold")

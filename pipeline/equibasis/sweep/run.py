@@ -126,7 +126,7 @@ def plan(
 
 
 def _group(name: str) -> str | Group | EquibasisError:
-    """A group as workers are given it, or why there is none."""
+    """Return a group as workers are given it, or why there is none."""
     try:
         return name if is_built_in(name) else find_group(name)
     except EquibasisError as error:
@@ -237,7 +237,7 @@ def run(plan: Plan, engine: Engine) -> dict[str, Result]:
 def _shown(
     what: str, engine: Engine, function: Callable[[Task], Any], tasks: Mapping[str, Task]
 ) -> Iterator[tuple[str, Any]]:
-    """What an engine makes of tasks, by name as they come; a progress bar, ``what``, after 2 s."""
+    """Yield what an engine makes of tasks, by name as they come; a progress bar after 2 s."""
     names = list(tasks)
     with tqdm(total=len(tasks), desc=what, delay=2, disable=None, leave=False) as bar:
         for number, found in engine.run(function, list(tasks.values())):

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psutil
 
-from equibasis.artifact.cache import problem_sha256
-from equibasis.artifact.store import content_sha256, load_basis, save_basis
-from equibasis.errors import BasisFileError, WriteError
+from equibasis.artifact.cache import basis_of_problem, problem_sha256
+from equibasis.artifact.store import content_sha256, save_basis
+from equibasis.errors import WriteError
 from equibasis.files import is_missing
 from equibasis.solvers import Prediction, find_solver, prediction, problem, solve_space
 from equibasis.symmetry.calls import packed, unpacked
@@ -47,7 +47,7 @@ class Task:
     built: bytes = b""
 
     def problem(self) -> HomSpace:
-        """The space of maps, built and checked."""
+        """Return the space of maps, built and checked."""
         if self.built:
             space: HomSpace = unpacked(self.built)
             return space
@@ -103,16 +103,9 @@ def foretell(task: Task) -> Forecast:
 
 
 def _kept(path: Path, space: HomSpace) -> Solved | None:
-    """What a file holds, if it is whole and of this very problem."""
-    if is_missing(path):
-        return None
-    try:
-        basis = load_basis(path)
-    except BasisFileError:
-        return None
-    if problem_sha256(basis.space) != problem_sha256(space):
-        return None
-    return Solved(basis.rank, basis.solver, content_sha256(basis))
+    """Read a file, if it is whole and of this very problem."""
+    basis = None if is_missing(path) else basis_of_problem(path, problem_sha256(space))
+    return None if basis is None else Solved(basis.rank, basis.solver, content_sha256(basis))
 
 
 def solve_task(task: Task) -> Solved:

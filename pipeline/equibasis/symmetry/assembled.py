@@ -87,7 +87,7 @@ class SumOfMatrices(_Sum, MatrixRepresentation):
         return self._side_by_side([rho.matrix(g) for _, rho in self.parts])
 
     def _side_by_side(self, parts: Sequence[sparse.csr_array]) -> sparse.csr_array:
-        """A matrix of each type, on all its copies."""
+        """Return a matrix of each type, on all its copies."""
         rows, columns, values = [], [], []
         for (each, _), part in zip(self.parts, parts, strict=True):
             small, signs = part.tocoo(), signs_of(each)
@@ -136,9 +136,6 @@ def direct_sum(summands: Sequence[Representation]) -> Representation:
     if len(summands) == 1:
         return summands[0]
     starts = np.cumsum([0, *(rho.dimension for rho in summands[:-1])])
-    permuted = [rho for rho in summands if isinstance(rho, PermutationRepresentation)]
-    if len(permuted) == len(summands):
-        return side_by_side(permuted)
     copies: dict[int, list[int]] = {}
     for rho, start in zip(summands, starts.tolist(), strict=True):
         copies.setdefault(id(rho), []).append(start)
@@ -147,17 +144,7 @@ def direct_sum(summands: Sequence[Representation]) -> Representation:
         Summand(number, np.arange(rho.dimension)[:, None] + np.array(copies[key]))
         for number, (key, rho) in enumerate(distinct.items())
     ]
-    return SumOfMatrices([*distinct.values()], types)
-
-
-def side_by_side(summands: Sequence[PermutationRepresentation]) -> PermutationRepresentation:
-    """The direct sum of (signed) permutations, which are so again."""
-    if len(summands) == 1:
-        return summands[0]
-    starts = np.cumsum([0, *(rho.dimension for rho in summands[:-1])])
-    index = [rho.index + start for rho, start in zip(summands, starts, strict=True)]
-    signs = [signs_of(rho) for rho in summands]
-    return PermutationRepresentation(np.concatenate(index, axis=1), np.concatenate(signs, axis=1))
+    return assembled(types, [*distinct.values()])
 
 
 # --- tensor products ----------------------------------------------------------------------------
@@ -197,16 +184,7 @@ class TensorProduct(Composed, MatrixRepresentation):
     @cached_property
     def discrete(self) -> np.ndarray:
         """Each ρ(h), float64 (L, n, n)."""
-        return self._multiplied([discrete_part(rho, self._count) for rho in self.small])
-
-    @cached_property
-    def matrices(self) -> np.ndarray:
-        """Each ρ(h), then each exp(dρ(A)), float64 (L + D, n, n)."""
-        return self._multiplied([rho.dense() for rho in self.small])
-
-    def _multiplied(self, factors: Sequence[np.ndarray]) -> np.ndarray:
-        """Kronecker products of matrices (N, t, t), one by one: (N, n, n)."""
-        n = self.dimension
+        n, factors = self.dimension, [discrete_part(rho, self._count) for rho in self.small]
         needed = 8.0 * len(factors[0]) * n**2
         refuse_beyond_memory(needed, f"a tensor product of dimension {n:,}")
         return functools.reduce(_kronecker, factors)
@@ -251,7 +229,7 @@ def _kronecker(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def factors_of(rho: Representation) -> tuple[Representation, ...]:
-    """The factors of a tensor product; of anything else itself alone."""
+    """Return the factors of a tensor product; of anything else itself alone."""
     return rho.small if isinstance(rho, TensorProduct) else (rho,)
 
 
@@ -343,7 +321,7 @@ def power(rho: Representation, exponent: int, *, symmetric: bool) -> Representat
 
 
 def _consecutive(rho: Representation) -> list[tuple[int, Representation]] | None:
-    """The summands of a sum of matrices, ascending, each with its first coordinate.
+    """Return the summands of a sum of matrices, ascending, each with its first coordinate.
 
     ``None`` where they are not one after the other.
     """

@@ -85,7 +85,7 @@ def representation(group: Group, space: Space, workers: Workers) -> Representati
 
 
 def _named(group: Group, name: str) -> Representation:
-    """A representation that the group has by name."""
+    """Return a representation that the group has by name."""
     if name in group.representations:
         return group.representations[name]
     if name == "regular":
@@ -140,7 +140,7 @@ def _fibre(group: Group, grid: Grid) -> Representation:
     if grid.field == "regular":
         if algebra:
             raise SpaceError(f"group {group.name!r} is continuous: it has no field 'regular'")
-        return multiplied(group.name, str(grid), group.element_names, simplest(discrete))
+        return words(group.name, str(grid), group.element_names, simplest(discrete)).regular
     if grid.field == "vector":
         return simplest(discrete, algebra)
     if grid.field == "pseudovector":
@@ -252,7 +252,7 @@ def _from_one_hots(group: Group, shape: Shape, workers: Workers) -> Representati
 def one_hot_columns(
     group: Group, element: Any, shape: Shape, columns: range
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Some columns of ρ(element): rows, columns and values of their non-zero entries."""
+    """Return some columns of ρ(element): rows, columns and values of their non-zero entries."""
     rows, hits, values = [], [], []
     for column in columns:
         one_hot = np.zeros(shape)
@@ -267,7 +267,7 @@ def one_hot_columns(
 
 
 def _transformed(group: Group, element: Any, array: np.ndarray, where: str) -> np.ndarray:
-    """The transform of an array, float64 (*shape), or an error that says where it failed."""
+    """Return the transform of an array, float64 (*shape), or an error that says where it failed."""
     assert group.transform is not None
     shape = array.shape
     try:
@@ -328,7 +328,7 @@ def regular(group: Group) -> Representation:
         return trivial_representation(1)
     rho = _faithful(group)
     if not group.complete:
-        return multiplied(group.name, "its representations", names, rho)
+        return words(group.name, "its representations", names, rho).regular
     moves = check_group(group.name, names, rho)
     if not moves or any(len(set(each.tolist())) < len(names) for each in moves.values()):
         raise SpaceError(
@@ -340,14 +340,6 @@ def regular(group: Group) -> Representation:
     assert isinstance(every, PermutationRepresentation)
     as_listed = np.argsort(every.index.argmin(axis=1))  # by what becomes of the identity
     return PermutationRepresentation(every.index[as_listed])
-
-
-def multiplied(
-    name: str, where: str, generators: Sequence[str], rho: Representation
-) -> PermutationRepresentation:
-    """How generators permute the elements that they make, as their matrices ρ tell these apart."""
-    found = words(name, where, generators, rho)
-    return PermutationRepresentation(np.argsort(found.products, axis=1))
 
 
 def _faithful(group: Group) -> Representation:

@@ -43,7 +43,7 @@ class Call:
     folders: list[str] = field(default_factory=folders_added)
 
     def __call__(self) -> Any:
-        """The value, or what was raised."""
+        """Return the value, or what was raised."""
         try:
             return self.function(*self.arguments)
         except Exception as error:
@@ -122,7 +122,7 @@ def _pickled(content: object, modules: list[ModuleType]) -> bytes:
 
 
 def packed(value: object, most: int) -> bytes:
-    """A value that is sent on later, pickled; nothing where that is long, whose arrays stay."""
+    """Pickle a value that is sent on later; nothing where that is long, whose arrays stay."""
     left = most
 
     def fits(array: pickle.PickleBuffer) -> bool:
@@ -135,7 +135,7 @@ def packed(value: object, most: int) -> bytes:
 
 
 def unpacked(content: bytes) -> Any:
-    """What was `packed` by this process, or by one that works for it."""
+    """Unpickle a value `packed` by this process, or by one that works for it."""
     return pickle.loads(content)
 
 
@@ -161,7 +161,7 @@ def _modules_of_the_user(folders: list[str]) -> list[ModuleType]:
 
 
 def _place(module: ModuleType) -> str | None:
-    """The folder in which a module, or a package as a whole, was found."""
+    """Return the folder in which a module, or a package as a whole, was found."""
     file = getattr(module, "__file__", None)
     if not isinstance(file, str):
         return None
@@ -174,7 +174,7 @@ _sources: dict[str, tuple[object, str]] = {}
 
 
 def _source_sha256(module: ModuleType) -> str:
-    """The hash of a module's file, read once for each time that the module is imported."""
+    """Return the hash of a module's file, read once for each time that the module is imported."""
     spec, known = _sources.get(module.__name__, (None, ""))
     if spec is None or spec is not module.__spec__:
         content = b""
@@ -186,7 +186,7 @@ def _source_sha256(module: ModuleType) -> str:
 
 
 def submitted(executor: Executor, call: Call) -> Future[Any]:
-    """The future of a call; raises `EquibasisError` where the executor does not take it."""
+    """Return the future of a call; raises `EquibasisError` where the executor does not take it."""
     try:
         return executor.submit(call)
     except Exception as error:  # each executor has its own
@@ -194,7 +194,7 @@ def submitted(executor: Executor, call: Call) -> Future[Any]:
 
 
 def result_of(future: Future[Any]) -> Any:
-    """What a submitted call returned, waited for.
+    """Wait for a submitted call, and return its value.
 
     Raises
     ------

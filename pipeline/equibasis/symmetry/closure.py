@@ -46,7 +46,7 @@ class Elements:
         return [rho.apply(g, v) for rho, v in zip(self.representations, vectors, strict=True)]
 
     def number(self, vectors: list[np.ndarray]) -> tuple[int, bool]:
-        """The number of an element, and whether it was not known before; it is now."""
+        """Return the number of an element, and whether it was not known before; it is now."""
         flat = np.concatenate([vector.ravel() for vector in vectors])
         place = float(flat @ self.shadow) / _BUCKET
         if not math.isfinite(place):

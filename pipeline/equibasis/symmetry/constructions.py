@@ -77,10 +77,9 @@ def power_of_one(rho: Representation, exponent: int, *, symmetric: bool) -> Repr
             moved = _along(factor, moved, axis, n, exponent)
         return sparse.csr_array(tensors.T @ moved)
 
-    one = sparse.csr_array(sparse.eye_array(n))
     discrete = [on_tensors([rho.matrix(g)] * exponent).toarray() for g in range(rho.order - count)]
     # By symmetry each factor gives the same part of a Kronecker sum.
-    algebra = [exponent * on_tensors([a, *[one] * (exponent - 1)]) for a in rho.algebra]
+    algebra = [exponent * on_tensors([a]) for a in rho.algebra]
     return simplest(
         np.reshape(discrete, (-1, size, size)), [_without_rounding(each) for each in algebra]
     )
@@ -125,7 +124,7 @@ def _without_rounding(matrix: sparse.csr_array) -> sparse.csr_array:
 
 
 def _sign(order: Sequence[int]) -> int:
-    """The sign of a permutation."""
+    """Return the sign of a permutation."""
     inversions = sum(a > b for a, b in itertools.combinations(order, 2))
     return -1 if inversions % 2 else 1
 
@@ -133,7 +132,7 @@ def _sign(order: Sequence[int]) -> int:
 def _permuted_power(
     rho: PermutationRepresentation, exponent: int, *, symmetric: bool
 ) -> PermutationRepresentation:
-    """The same for (signed) permutations, which are so again."""
+    """Build the power of (signed) permutations, which are so again."""
     n = rho.dimension
     indices = multi_indices(n, exponent, symmetric=symmetric)
     steps = n ** np.arange(exponent - 1, -1, -1)
@@ -187,7 +186,7 @@ def restriction(rho: Representation, coordinates: np.ndarray) -> Representation:
 
 
 def invariant_coordinates(rho: Representation) -> list[np.ndarray]:
-    """The finest partition of coordinates such that each part spans an invariant subspace.
+    """Return the finest partition of coordinates such that each part spans an invariant subspace.
 
     For a direct sum these are its summands, or parts of them; ascending by first coordinate.
     """
@@ -201,7 +200,7 @@ def invariant_coordinates(rho: Representation) -> list[np.ndarray]:
 
 
 def part_numbers(partition: Sequence[np.ndarray]) -> np.ndarray:
-    """The number of the part that each coordinate is in, of a partition of them. int64 (n,)."""
+    """Return the number of each coordinate's part, in a partition of them: int64 (n,)."""
     numbers = np.repeat(np.arange(len(partition)), [len(part) for part in partition])
     return numbers[np.argsort(np.concatenate(partition))]
 

@@ -73,11 +73,6 @@ class Exponentials:
     exponents: np.ndarray
     coefficients: np.ndarray
 
-    @staticmethod
-    def one() -> Exponentials:
-        """The number 1, e⁰."""
-        return Exponentials(np.zeros(1), np.ones(1, dtype=np.complex128))
-
     def less_shifted(self, factor: complex, shift: float, most: float) -> Exponentials:
         """(1 - factor e^shift) times it, without the terms whose exponents exceed ``most``."""
         exponents, place = distinct(np.concatenate([self.exponents, self.exponents + shift]))
@@ -91,7 +86,7 @@ class Exponentials:
         return Exponentials(exponents[kept], coefficients[kept])
 
     def at(self, exponents: np.ndarray) -> np.ndarray:
-        """The coefficients of some exponents, zero where there is none; of their shape."""
+        """Return the coefficients of some exponents, zero where there is none; of their shape."""
         right = np.searchsorted(self.exponents, exponents).clip(max=len(self.exponents) - 1)
         left = (right - 1).clip(min=0)
         to_right = np.abs(self.exponents[right] - exponents)

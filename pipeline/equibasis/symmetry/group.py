@@ -19,7 +19,7 @@ from equibasis.symmetry.representations import (
     PermutationRepresentation,
     Representation,
 )
-from equibasis.symmetry.spaces import Named, Shape
+from equibasis.symmetry.spaces import Grid, Named, Shape
 
 Transform: TypeAlias = Callable[[np.ndarray, Any], Any]
 
@@ -88,7 +88,7 @@ class Group:
             raise GroupError(f"group {self.name!r}{fault}")
 
     def _faults(self) -> Iterator[str]:
-        """What is wrong, first what others count on; lists are made tuples on the way."""
+        """Yield what is wrong, first what others count on; lists are made tuples on the way."""
         for name in ("complete", "rearranges"):
             if not isinstance(getattr(self, name), bool):
                 yield f": {name} is True or False, not {getattr(self, name)!r}"
@@ -141,7 +141,7 @@ class Group:
                     yield f" lists {both}, which are equal, as two elements: list each once"
 
     def with_representations(self, **more: Representation) -> Group:
-        """The same group with more representations by name.
+        """Return the same group with more representations by name.
 
         Parameters
         ----------
@@ -210,13 +210,13 @@ class Group:
         return " and ".join(counted(number, name) for name, number in numbers.items() if number)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows; by name, since tables are made above."""
+        """Show it in a notebook; by name, since tables are made above."""
         html: str = import_module("equibasis.show.notebook").group_html(self)
         return html
 
 
 def _faults_of(name: object, rho: object, count: int) -> Iterator[str]:
-    """What is wrong with a representation by name of so many elements listed."""
+    """Yield what is wrong with a representation by name of so many elements listed."""
     try:
         Named(name)  # type: ignore[arg-type]
     except SpaceError as error:
@@ -239,16 +239,11 @@ def check_fits(group: Group, shape: Shape) -> None:
     if group.axes is not None and len(shape) != group.axes:
         raise SpaceError(
             f"group {group.name!r} acts on arrays of {group.axes} "
-            f"{'axis' if group.axes == 1 else 'axes'}, not on {shape_text(shape)}"
+            f"{'axis' if group.axes == 1 else 'axes'}, not on {Grid(shape)}"
         )
     reason = group.refuses(shape) if group.refuses else None
     if reason:
-        raise SpaceError(f"group {group.name!r} does not act on {shape_text(shape)}: {reason}")
-
-
-def shape_text(shape: Shape) -> str:
-    """``14x14`` for (14, 14)."""
-    return "x".join(map(str, shape)) or "1"
+        raise SpaceError(f"group {group.name!r} does not act on {Grid(shape)}: {reason}")
 
 
 def turns(group: Group, axes: int) -> np.ndarray:

@@ -11,25 +11,21 @@ from scipy import sparse
 
 from equibasis.errors import GroupError, SpaceError
 from equibasis.linalg.numbers import whole_number
-from equibasis.symmetry.assembled import are_same, assembled, direct_sum, factors_of, product_of
+from equibasis.symmetry.assembled import are_same, assembled, factors_of, product_of
 from equibasis.symmetry.building import representation
 from equibasis.symmetry.closure import check_conditioned, check_group
 from equibasis.symmetry.constructions import same_representation, trivial_representation
 from equibasis.symmetry.group import Group
-from equibasis.symmetry.lie import LieAlgebra
-from equibasis.symmetry.listing import ClassCharacters, class_characters, list_elements
+from equibasis.symmetry.listing import ClassCharacters, conjugacy_classes, list_elements
 from equibasis.symmetry.orbit_types import OrbitTypes, orbit_types
 from equibasis.symmetry.representations import (
     MatrixRepresentation,
     PermutationRepresentation,
     Representation,
 )
-from equibasis.symmetry.spaces import SCALAR, Shape, Space, Sum, V, array_shape
+from equibasis.symmetry.spaces import SCALAR, Shape, Space, V, array_shape
 from equibasis.symmetry.weights import AlgebraOfTypes
 from equibasis.symmetry.workers import Workers
-
-# What a space keeps of its parts.
-_OF_PARTS = ("_parts", "balanced")
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -159,9 +155,12 @@ class HomSpace:
         """Characters of the small representations where only generators are listed, or why not."""
         small = self.types.representations
         try:
-            return class_characters(self.group, str(self), self.elements, *small)
+            found, classes = conjugacy_classes(self.group, str(self), self.elements, *small)
         except GroupError as error:
             return error
+        firsts = np.unique(classes, return_index=True)[1].tolist()
+        traces = [[np.trace(found.matrix(rho, first)) for first in firsts] for rho in small]
+        return ClassCharacters(np.bincount(classes), np.array(traces))
 
     def between(self, input_: int, output: int) -> HomSpace:
         """Hom_G(V, W) for two of the small representations; the same object each time."""
@@ -192,12 +191,10 @@ class HomSpace:
         cut, here = int(sides.argmin()), len(left)
         if sides[cut] >= sides[here]:
             return self
-        if cut < here:
-            right = (*(rho.dual for rho in left[cut:]), *right)
-        else:
-            left = (*left, *(rho.dual for rho in right[: cut - here]))
-        output = product_of(left[:cut], self.output.order)
-        input_ = product_of(right[max(0, cut - here) :], self.output.order)
+        moved = max(0, cut - here)
+        of_output = *left[:cut], *(rho.dual for rho in right[:moved])
+        of_input = *(rho.dual for rho in left[cut:]), *right[moved:]
+        input_, output = (product_of(each, self.output.order) for each in (of_input, of_output))
         small = (input_,) if are_same(input_, output) else (input_, output)
         balanced = replace(self, input_space=V, output_space=V, input=input_, output=output)
         algebra = AlgebraOfTypes(self.elements, small, self.continuous)
@@ -216,11 +213,6 @@ class HomSpace:
         )
         algebra = AlgebraOfTypes(self.elements, types.representations, self.continuous)
         return algebra, of_input, of_output
-
-    @property
-    def lie_algebra(self) -> LieAlgebra:
-        """The Lie algebra of the group, in all of the small representations."""
-        return self._in_types[0].algebra
 
     @property
     def by_weights(self) -> np.ndarray | GroupError:
@@ -252,7 +244,8 @@ class HomSpace:
 
     def __getstate__(self) -> dict[str, object]:
         """Without its parts; a part without the others, with what it has to ask them for."""
-        state = {name: each for name, each in vars(self).items() if name not in _OF_PARTS}
+        parts = ("_parts", "balanced")
+        state = {name: each for name, each in vars(self).items() if name not in parts}
         if "_in_types" in state and "types" not in state:
             del state["_in_types"]
             if self.continuous:
@@ -304,28 +297,6 @@ class HomSpace:
         """k m, the dimension of all linear maps X -> Y."""
         return self.k * self.m
 
-    def with_scalars(self, count: int) -> HomSpace:
-        """Hom_G(X ⊕ R^count, Y), where ``count`` numbers after X stay as they are."""
-        if count == 0:
-            return self
-        return replace(
-            self,
-            input_space=self.input_space + (SCALAR if count == 1 else Sum((SCALAR,) * count)),
-            input=direct_sum([self.input, trivial_representation(len(self.elements), count)]),
-        )
-
-    def acts_like(self, other: HomSpace) -> bool:
-        """Whether the same elements act alike on both sides, whatever group and spaces are called.
-
-        What a basis is of: a user's group may have the name of another.
-        """
-        return (
-            (self.elements, self.complete, self.continuous)
-            == (other.elements, other.complete, other.continuous)
-            and same_representation(self.input, other.input)
-            and same_representation(self.output, other.output)
-        )
-
     def __repr__(self) -> str:
         return f"HomSpace({self})"
 
@@ -341,7 +312,7 @@ def _shape_of(space: Space, dimension: int) -> Shape:
 
 
 def hom_space(group: Group, *, input: Space, output: Space, workers: Workers) -> HomSpace:
-    """The space Hom_G(X, Y), its representations built and checked.
+    """Return the space Hom_G(X, Y), its representations built and checked.
 
     Raises
     ------

@@ -159,7 +159,7 @@ def _random_map(
     seed: int,
     pairs: Sequence[tuple[sparse.csr_array, sparse.csr_array]],
 ) -> np.ndarray:
-    """Some map that commutes with the group, (t_target, t_source).
+    """Return some map that commutes with the group, (t_target, t_source).
 
     ``pairs`` are the matrices of a continuous group that it has to commute with.
     """
@@ -214,7 +214,7 @@ def _eigenspaces(commuting: np.ndarray) -> list[np.ndarray]:
 
 
 def _matched(space: np.ndarray, to_space: np.ndarray, irrep: Irrep) -> np.ndarray | None:
-    """A basis of a subspace in which the group acts as in the irrep's copy, if there is one."""
+    """Return a basis of a subspace where the group acts as in the irrep's copy, if any."""
     if space.shape[1] != irrep.copy.shape[1]:
         return None
     between = space.T @ to_space @ irrep.copy
@@ -225,7 +225,7 @@ def _matched(space: np.ndarray, to_space: np.ndarray, irrep: Irrep) -> np.ndarra
 
 
 def _new_irrep(kind: int, space: np.ndarray, commuting: Sequence[np.ndarray]) -> Irrep | None:
-    """An irrep from a first copy of it: its division algebra, and a basis that shows it."""
+    """Return an irrep from a first copy of it: its division algebra, and a basis that shows it."""
     dimension = space.shape[1]
     units = [np.eye(dimension)]
     for whole in commuting:
@@ -304,7 +304,7 @@ def isotypic(space: HomSpace) -> Decomposition | None:
 
 
 def of_one_kind(space: HomSpace) -> list[Representation]:
-    """The small representations as `decompose` takes them.
+    """Return the small representations as `decompose` takes them.
 
     All permutations, of generators alone; or all matrices, of all elements; or as they are, where
     the group is continuous.
@@ -334,7 +334,7 @@ class Torus:
 
 
 def torus(space: HomSpace) -> Torus | None:
-    """The torus, where X and Y are copies of one orbit type and the group is its shifts."""
+    """Return the torus, where X and Y are copies of one orbit type and the group is its shifts."""
     (rho, *others) = space.types.representations
     if others or not isinstance(rho, PermutationRepresentation) or rho.signs is not None:
         return None
@@ -347,8 +347,7 @@ def torus(space: HomSpace) -> Torus | None:
     points = np.zeros(1, dtype=np.int64)
     for move in moves:
         layers = [points]
-        inside = set(points.tolist())
-        while not set((image := move[layers[-1]]).tolist()) & inside:
+        while (image := move[layers[-1]])[0] not in points:  # cosets are equal or disjoint
             layers.append(image)
         if not np.array_equal(image, points):
             return None  # the generators are not independent

@@ -95,12 +95,6 @@ class LieAlgebra:
             parts.append(_all_products(sparse.csr_array(moved), inverse.reshape(1, -1)))
         return sparse.csr_array(sparse.hstack(parts))
 
-    def conjugation(
-        self, matrices: Sequence[sparse.csr_array], inverses: Sequence[sparse.csr_array]
-    ) -> np.ndarray:
-        """Ad h in the basis: column b has the coordinates of h A_b h⁻¹."""
-        return self.coordinates(self.conjugated(matrices, inverses))[0].T
-
     @cached_property
     def transposition(self) -> np.ndarray | None:
         """A -> Aᵀ in the basis, (d, d); ``None`` where the algebra is not closed under it."""
@@ -116,7 +110,7 @@ class LieAlgebra:
 
 
 def lie_algebra(representations: Sequence[Representation], continuous: int) -> LieAlgebra:
-    """The algebra that the last ``continuous`` elements generate, of several representations.
+    """Generate the algebra of the last ``continuous`` elements, of several representations.
 
     With an orthonormal basis Σ C_iᵀC_i of the constraints is, for groups closed under
     transposition, the Casimir element of the compact form: it has few distinct eigenvalues.
@@ -157,7 +151,7 @@ def lie_algebra(representations: Sequence[Representation], continuous: int) -> L
 
 
 def on_products(algebra: LieAlgebra, products: Sequence[Sequence[int]]) -> LieAlgebra:
-    """The same algebra in tensor products of its representations, given by their positions."""
+    """Return the same algebra in tensor products of its representations, by position."""
     sizes = tuple(math.prod(algebra.sizes[i] for i in factors) for factors in products)
     parts = [
         functools.reduce(_kronecker_sums, (algebra._stacks[i] for i in factors))
@@ -199,7 +193,7 @@ def _with_more(span: sparse.csr_array, rows: sparse.csr_array) -> sparse.csr_arr
 
 
 def _independent(gram: np.ndarray) -> list[int]:
-    """Unit vectors that are clearly independent of those before them, from their inner products."""
+    """Find unit vectors clearly independent of those before them, from their inner products."""
     found: list[int] = []
     left, diagonal = gram.copy(), gram.diagonal().copy()
     for number in range(len(gram)):

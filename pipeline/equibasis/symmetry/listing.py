@@ -44,6 +44,11 @@ class Words:
     parent: np.ndarray
     products: np.ndarray
 
+    @property
+    def regular(self) -> PermutationRepresentation:
+        """How generators permute the elements: ρ(g) e_h = e_{gh}."""
+        return PermutationRepresentation(np.argsort(self.products, axis=1))
+
     def matrix(self, rho: Representation, element: int) -> np.ndarray:
         """ρ of an element, multiplied along its word, float64 (n, n)."""
         letters = []
@@ -167,19 +172,6 @@ class ClassCharacters:
         if abs(mean - round(mean)) > 1e-6:
             raise GroupError(f"the mean of the characters, {mean:.6g}, is no whole number")
         return round(mean)
-
-
-def class_characters(
-    name: str, where: str, generators: Sequence[str], *representations: Representation
-) -> ClassCharacters:
-    """Characters of the finite group that generators make, without the matrices of all elements.
-
-    Raises as `conjugacy_classes` does.
-    """
-    found, classes = conjugacy_classes(name, where, generators, *representations)
-    first = np.unique(classes, return_index=True)[1].tolist()
-    traces = [[np.trace(found.matrix(rho, each)) for each in first] for rho in representations]
-    return ClassCharacters(np.bincount(classes), np.array(traces))
 
 
 def conjugacy_classes(

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from equibasis.errors import GroupError
-from equibasis.symmetry.assembled import SumOfMatrices, are_same, direct_sum, side_by_side
+from equibasis.symmetry.assembled import SumOfMatrices, are_same, direct_sum
 from equibasis.symmetry.constructions import invariant_coordinates, restriction, simplified
 from equibasis.symmetry.pair_orbits import orbit_leaders
 from equibasis.symmetry.representations import (
@@ -51,7 +51,7 @@ class OrbitTypes:
 
 
 def orbit_types(input_: Representation, output: Representation, *, enumerated: bool) -> OrbitTypes:
-    """The orbit types of X and Y.
+    """Return the orbit types of X and Y.
 
     The points of a type are numbered as the coordinates of its first copy ascend, in X if it
     occurs there. Isomorphic orbits are of one type wherever all elements are enumerated, where
@@ -91,7 +91,7 @@ def _of_side(found: Sequence[_Found], start: int, stop: int) -> tuple[Summand, .
 
 
 def _summands(rho: Representation, *, enumerated: bool) -> list[_Found]:
-    """The types of a representation."""
+    """Return the types of a representation."""
     permuted: list[tuple[np.ndarray, PermutationRepresentation]] = []
     found: list[tuple[MatrixRepresentation, list[np.ndarray]]] = []
     for coordinates, part in sorted(invariant_parts(rho), key=lambda each: int(each[0].min())):
@@ -109,7 +109,8 @@ def _summands(rho: Representation, *, enumerated: bool) -> list[_Found]:
     ]
     if permuted:
         coordinates = np.concatenate([each for each, _ in permuted])
-        whole = side_by_side([part for _, part in permuted])
+        whole = direct_sum([part for _, part in permuted])
+        assert isinstance(whole, PermutationRepresentation)
         of_orbits = (_by_stabilizer if enumerated else _by_generators)(whole)
         types += [
             _Found(each.representation, coordinates[each.index], each.signs) for each in of_orbits
@@ -156,7 +157,7 @@ def _equal(a: MatrixRepresentation, b: MatrixRepresentation) -> bool:
 
 
 def _numbered(rho: PermutationRepresentation, index: np.ndarray, signs: np.ndarray) -> _Found:
-    """A type whose points are numbered as the coordinates of its first copy ascend.
+    """Return a type whose points are numbered as the coordinates of its first copy ascend.
 
     Parameters
     ----------

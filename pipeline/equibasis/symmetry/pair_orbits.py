@@ -36,7 +36,7 @@ def pair_orbits(
 
 
 def orbit_leaders(permutations: Sequence[np.ndarray]) -> np.ndarray:
-    """The smallest point in the orbit of each of n points under some permutations of them."""
+    """Find the smallest point in the orbit of each of n points under permutations of them."""
     n = len(permutations[0])
     return leaders(n, np.tile(np.arange(n), len(permutations)), np.concatenate(permutations))
 

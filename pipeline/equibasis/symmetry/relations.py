@@ -140,7 +140,7 @@ def _linear_relations(
 def _algebra(
     generators: Sequence[_Known], curves: Sequence[_Known], basis: Sequence[_Known]
 ) -> Iterator[_Known]:
-    """The elements given; of a basis, which grows meanwhile, conjugates and brackets."""
+    """Yield the elements given; of a basis, which grows meanwhile, conjugates and brackets."""
     yield from curves
     for position, one in enumerate(basis):
         for h in generators:

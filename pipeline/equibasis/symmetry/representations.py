@@ -101,7 +101,7 @@ class PermutationRepresentation:
         return ()
 
     def moves(self) -> Iterator[sparse.csr_array]:
-        """What a subspace is kept by where ρ keeps it: each ρ(g)."""
+        """Return what a subspace is kept by where ρ keeps it: each ρ(g)."""
         return (self.matrix(g) for g in range(self.order))
 
     def dense(self) -> np.ndarray:
@@ -205,7 +205,7 @@ class MatrixRepresentation:
         return found
 
     def moves(self) -> Iterator[sparse.csr_array]:
-        """What a subspace is kept by where ρ keeps it: each ρ(h), and each dρ(A)."""
+        """Yield what a subspace is kept by where ρ keeps it: each ρ(h), and each dρ(A)."""
         yield from (self.matrix(h) for h in range(self.order - len(self.algebra)))
         yield from self.algebra
 
@@ -340,7 +340,7 @@ def simplest(discrete: np.ndarray, algebra: Sequence[sparse.csr_array] = ()) -> 
 
 
 def signed_permutations(matrices: list[sparse.csr_array]) -> PermutationRepresentation:
-    """The representation of matrices that are signed permutations."""
+    """Return the representation of matrices that are signed permutations."""
     return PermutationRepresentation(
         np.stack([matrix.indices for matrix in matrices]).astype(np.int64),
         np.stack([matrix.data for matrix in matrices]).astype(np.int8),

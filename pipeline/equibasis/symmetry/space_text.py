@@ -33,7 +33,7 @@ _TOKEN = re.compile(
 def as_space(
     space: Space | str | Sequence[int] | None, names: Sequence[str] | None = None
 ) -> Space:
-    """A space from what users write: text, a shape, ``None`` for the scalar, or a space itself.
+    """Read a space as users write it: text, a shape, ``None`` for the scalar, or a space.
 
     With ``names``, of the representations that a group has, text may name no other.
 
@@ -136,7 +136,7 @@ class _Reader:
         return named
 
     def bracket(self, start: int, word: str = "") -> Space:
-        """What follows on the bracket of ``(S)``, ``dual(S)``, ``sym(S, k)`` or ``alt(S, k)``."""
+        """Read on after the bracket of ``(S)``, ``dual(S)``, ``sym(S, k)`` or ``alt(S, k)``."""
         self.nested += 1
         if self.nested > _MOST_NESTED:
             self.fail(f"more than {_MOST_NESTED} brackets in brackets")

@@ -40,12 +40,13 @@ class Space:
     """A real vector space with a linear action of any group that fits it."""
 
     __array_ufunc__ = None  # so that NumPy's numbers leave 2 * space to us
+    apart = False
 
     def __add__(self, other: Space) -> Space:
         if not isinstance(other, Space):
             return NotImplemented
         mine, others = _summands(self), _summands(other)
-        apart = _apart(self) or _apart(other) or any(map(_is_plain, {*mine} & {*others}))
+        apart = self.apart or other.apart or any(map(_is_plain, {*mine} & {*others}))
         return Sum(mine + others, apart)
 
     def __mul__(self, other: Space) -> Space:
@@ -75,11 +76,11 @@ class Space:
         return self if self == SCALAR else Dual(self)
 
     def sym(self, exponent: int) -> Space:
-        """The symmetric tensors of this space, ``sym(S, k)``."""
+        """Return the symmetric tensors of this space, ``sym(S, k)``."""
         return self if as_index(exponent) == 1 else Power(self, exponent, symmetric=True)
 
     def alt(self, exponent: int) -> Space:
-        """The alternating tensors of this space, ``alt(S, k)``."""
+        """Return the alternating tensors of this space, ``alt(S, k)``."""
         return self if as_index(exponent) == 1 else Power(self, exponent, symmetric=False)
 
 
@@ -239,17 +240,17 @@ class Dual(Space):
 
 
 def copies(count: int, space: Space) -> Space:
-    """The direct sum of ``count`` copies of a space: its channels."""
+    """Return the direct sum of ``count`` copies of a space: its channels."""
     most = _MOST_SUMMANDS // len(_summands(space))
     if not 1 <= count <= most:
         raise SpaceError(
             f"{shortened(count)}*{_bracketed(space)}: a number of copies is 1 to {most:,} here"
         )
-    return space if count == 1 else Sum(_summands(space) * count, _apart(space))
+    return space if count == 1 else Sum(_summands(space) * count, space.apart)
 
 
 def array_shape(space: Space, dimension: int | None = None) -> Shape | None:
-    """The shape of the arrays that make up a space, or ``None`` where that is not known.
+    """Return the shape of the arrays that make up a space, or ``None`` where that is not known.
 
     Equal summands make a first axis, as channels do; other sums are flat. Factors of a tensor
     product have their axes one after the other. Where one representation is called by name, the
@@ -268,7 +269,7 @@ def array_shape(space: Space, dimension: int | None = None) -> Shape | None:
 
 
 def _names(space: Space) -> set[str]:
-    """The representations whose size only the group knows, by name."""
+    """Return the representations whose size only the group knows, by name."""
     if isinstance(space, Grid):
         return set() if _components(space) is not None else {_value(space)}
     if isinstance(space, Named):
@@ -280,7 +281,7 @@ def _names(space: Space) -> set[str]:
 
 
 def _components(grid: Grid) -> Shape | None:
-    """The axes of a field's values; ``None`` where the group alone knows how many there are."""
+    """Return the axes of a field's values; ``None`` where the group alone knows how many."""
     if grid.field in ("scalar", "pseudoscalar"):
         return ()
     known = grid.shape and grid.field in ("vector", "pseudovector")
@@ -288,12 +289,12 @@ def _components(grid: Grid) -> Shape | None:
 
 
 def _value(grid: Grid) -> str:
-    """What the group knows of a field, as a name."""
+    """Name what the group knows of a field."""
     return f"{grid.field} at a point"
 
 
 def shape_where(space: Space, sizes: Mapping[str, int]) -> Shape | None:
-    """The shape of arrays, where representations by name, and vectors at a point, have these sizes.
+    """Return the shape of arrays, where representations by name have these sizes.
 
     ``None`` for a sum of several spaces, or where a size is missing.
 
@@ -324,7 +325,7 @@ def shape_where(space: Space, sizes: Mapping[str, int]) -> Shape | None:
 
 
 def _product(factors: tuple[Space, ...]) -> Space:
-    """A tensor product without its trivial factors."""
+    """Return a tensor product without its trivial factors."""
     rest = tuple(factor for factor in factors if factor != SCALAR)
     if len(rest) > _MOST_FACTORS:
         raise SpaceError(f"a tensor product has at most {_MOST_FACTORS} factors, not {len(rest)}")
@@ -337,10 +338,6 @@ def _summands(space: Space) -> tuple[Space, ...]:
 
 def _factors(space: Space) -> tuple[Space, ...]:
     return space.factors if isinstance(space, Product) else (space,)
-
-
-def _apart(space: Space) -> bool:
-    return isinstance(space, Sum) and space.apart
 
 
 def _is_plain(space: Space) -> bool:

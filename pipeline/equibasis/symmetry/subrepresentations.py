@@ -53,7 +53,7 @@ class Irrep:
 
 
 def irreps(group: str | Group, space: Space | str | Sequence[int]) -> tuple[Irrep, ...]:
-    """The irreducible representations in a space, with all of their copies.
+    """Return the irreducible representations in a space, with all of their copies.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def _maps(group: str | Group, space: Space | str | Sequence[int]) -> HomSpace:
 
 
 def subgroup(group: str | Group, name: str, elements: Sequence[str]) -> Group:
-    """The subgroup of some of a group's elements: its spaces and representations, restricted.
+    """Make the subgroup of some elements: its spaces and representations, restricted.
 
     Parameters
     ----------

@@ -70,13 +70,13 @@ def put_on_path(folders: Sequence[str]) -> None:
 
 
 def folders_added() -> list[str]:
-    """The folders of the user's that are looked in, for processes that are to look there too."""
+    """List the user's folders that are looked in, for processes that are to look there too."""
     return [folder for folder in _added if folder in sys.path]
 
 
 @contextlib.contextmanager
 def off_the_path() -> Iterator[None]:
-    """A context in which folders of the user's are not looked in."""
+    """Yield a context in which folders of the user's are not looked in."""
     before, folders = list(sys.path), folders_added()
     sys.path[:] = [folder for folder in sys.path if folder not in folders]
     try:

@@ -132,7 +132,7 @@ class _Component:
 def _components(
     names: Sequence[str], representations: Sequence[Representation], algebra: LieAlgebra
 ) -> list[_Component]:
-    """The conjugacy classes of the finite group that the discrete elements generate."""
+    """Return the conjugacy classes of the finite group that the discrete elements generate."""
     one = np.eye(algebra.dimension)
     if not names:
         return [_Component(1, (), one)]
@@ -142,12 +142,11 @@ def _components(
             raise GroupError(f"{name} has no finite order: give it as an algebra element instead")
     acting = list(discrete)
     if algebra.dimension:
-        adjoint = [
-            algebra.conjugation(
-                [rho.matrix(g) for rho in discrete], [rho.inverse.matrix(g) for rho in discrete]
-            )
-            for g in range(len(names))
-        ]
+        adjoint = []
+        for g in range(len(names)):
+            both = ([each.matrix(g) for each in (rho, rho.inverse)] for rho in discrete)
+            moved = algebra.conjugated(*zip(*both, strict=True))
+            adjoint.append(algebra.coordinates(moved)[0].T)
         acting.append(MatrixRepresentation(np.stack(adjoint)))
     try:
         found, classes = conjugacy_classes("", "", names, *acting)
@@ -209,7 +208,7 @@ def _is_diagonalizable(matrix: np.ndarray) -> bool:
 def _mean(
     components: Sequence[_Component], products: Sequence[Sequence[int]], algebra: LieAlgebra
 ) -> np.ndarray:
-    """The mean over F of the traces on the maps that G₀ leaves alone, as whole numbers."""
+    """Return the mean over F of the traces on the maps that G₀ leaves alone, as whole numbers."""
     generator = np.random.RandomState(0)
     for draw in range(_DRAWS):
         try:
@@ -232,7 +231,7 @@ def _traces(
     algebra: LieAlgebra,
     generator: np.random.RandomState,
 ) -> np.ndarray:
-    """The traces of f on Hom_{G₀}(V_b, V_a), complex (t, t)."""
+    """Return the traces of f on Hom_{G₀}(V_b, V_a), complex (t, t)."""
     d, f = algebra.dimension, component.matrices
     fixed = _null(component.adjoint - np.eye(d)) if f else np.eye(d)
     drawn = fixed @ generator.standard_normal(fixed.shape[1])
@@ -261,7 +260,7 @@ def _traces(
     np.add.at(characters, (row, place), np.concatenate(factors))
     roots = roots / scale
     positive = is_positive(roots)
-    denominator = Exponentials.one()
+    denominator = Exponentials(np.zeros(1), np.ones(1, dtype=np.complex128))  # the number 1
     reach = float(exponents[-1] - exponents[0]) + 1e-6
     for number in np.argsort(-roots[positive], kind="stable"):
         root, turn = roots[positive][number], turns[positive][number]
@@ -310,13 +309,13 @@ def _of_product(
 
 
 def _null(matrix: np.ndarray) -> np.ndarray:
-    """An orthonormal basis of the null space, as columns."""
+    """Return an orthonormal basis of the null space, as columns."""
     rows, columns = matrix.shape
     _, scales, vectors = np.linalg.svd(matrix, full_matrices=rows < columns)
     return vectors[int((scales > _ZERO * max(1.0, scales.max(initial=0.0))).sum()) :].T
 
 
 def _range(matrix: np.ndarray) -> np.ndarray:
-    """An orthonormal basis of the span of the columns."""
+    """Return an orthonormal basis of the span of the columns."""
     vectors, scales, _ = np.linalg.svd(matrix, full_matrices=False)
     return vectors[:, scales > _ZERO * max(1.0, scales.max(initial=0.0))]

@@ -25,7 +25,7 @@ from equibasis.symmetry.spaces import FIELDS, Grid, Named, Product, Shape, Space
 
 
 def window(fibre: Space, size: Shape) -> Space:
-    """The window of a field: ``3x3:vector`` for the fibre ``vector``, channel by channel of a sum.
+    """Return a field's window: ``3x3:vector`` for the fibre ``vector``, channel by channel.
 
     >>> from equibasis.symmetry.space_text import as_space
     >>> print(window(as_space("8*regular + 2*vector + 1"), (3, 3)))
@@ -55,7 +55,7 @@ def window(fibre: Space, size: Shape) -> Space:
 
 
 def fibre_of(space: Space) -> tuple[Space, Shape]:
-    """The fibre and the size of a window; what `window` makes, and grids as users write them.
+    """Return the fibre and the size of a window; what `window` makes, and grids of users.
 
     What is no grid is a window of one point on one axis.
 
@@ -130,7 +130,7 @@ def on_axes(rho: Representation, size: Shape) -> np.ndarray | None:
 
 
 def turned_points(turns: np.ndarray, size: Shape) -> PermutationRepresentation:
-    """The points of a grid, permuted by what turns its axes: `on_axes` the other way round.
+    """Return the points of a grid, permuted by what turns its axes: `on_axes` the other way round.
 
     Parameters
     ----------

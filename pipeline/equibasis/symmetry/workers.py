@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from multiprocessing.context import BaseContext
-from types import TracebackType
 from typing import Any, TypeVar, cast
 
 from tqdm import tqdm
@@ -70,12 +69,7 @@ class Workers:
     def __enter__(self) -> Workers:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._own is not None:
             if kind is not None and not issubclass(kind, Exception):  # interrupted, or asked to end
                 self._own.terminate()
@@ -85,11 +79,8 @@ class Workers:
         self, function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]], what: str
     ) -> Iterator[Result]:
         """``function(*task)`` for each task, in order; a progress bar, ``what``, after 2 s."""
-        bar = tqdm(total=len(tasks), desc=what, delay=2, disable=None, leave=False)
-        with bar:
-            for result in self._results(function, tasks):
-                bar.update()
-                yield result
+        results, count = self._results(function, tasks), len(tasks)
+        yield from tqdm(results, what, count, delay=2, disable=None, leave=False)
 
     def _results(
         self, function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]]
@@ -174,7 +165,7 @@ def _end_with_parent() -> None:
 
 
 def _start_method() -> BaseContext:
-    """What the user set, or the platform's default; never fork, which threads do not survive.
+    """Return what the user set, or the platform's default; never fork, which breaks threads.
 
     A progress bar, of ours or of others, sets fork where nobody has chosen.
     """

@@ -68,7 +68,7 @@ def family(name: str, kind: str) -> Callable[[Maker], Maker]:
 
 
 def numbers_in(name: str) -> tuple[Family, tuple[int, ...]] | None:
-    """The family that a name is of, and the numbers in it; ``None`` where there is none."""
+    """Return the family that a name is of, and the numbers in it; ``None`` where there is none."""
     for each in FAMILIES.values():
         if match := each.pattern.fullmatch(name):
             return each, tuple(map(int, match.groups()))
@@ -77,7 +77,7 @@ def numbers_in(name: str) -> tuple[Family, tuple[int, ...]] | None:
 
 @functools.lru_cache(64)
 def built_in(name: str) -> Group | None:
-    """The group that a name means everywhere; ``None`` where there is none."""
+    """Return the group that a name means everywhere; ``None`` where there is none."""
     if name in GROUPS:
         return GROUPS[name]
     found = numbers_in(name)
@@ -85,7 +85,7 @@ def built_in(name: str) -> Group | None:
 
 
 def named(name: str, generators: Any, letter: str = "g") -> dict[str, Any]:
-    """The generators of a group by name: as they were given, or ``g0``, ``g1``, … for a list.
+    """Name the generators of a group: as they were given, or ``g0``, ``g1``, … for a list.
 
     Raises
     ------

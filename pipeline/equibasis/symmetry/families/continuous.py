@@ -39,7 +39,7 @@ def _check_size(name: str, n: int, dimension: int, *, least: int = 1) -> None:
 
 
 def _unit(n: int, row: int, column: int) -> np.ndarray:
-    """The matrix (n, n) with one entry, 1."""
+    """Return the matrix (n, n) with one entry, 1."""
     matrix = np.zeros((n, n))
     matrix[row, column] = 1.0
     return matrix

@@ -33,7 +33,7 @@ _CIRCLE = Fraction("6.28318530717958647692528676655900576839433879875") * 2**_BI
 
 
 def turn(part: Fraction) -> np.ndarray:
-    """The matrix of a turn by a part of the circle, float64 (2, 2).
+    """Return the matrix of a turn by a part of the circle, float64 (2, 2).
 
     Angles that symmetries of the square make alike have the same bits, up to signs.
     """
@@ -53,7 +53,7 @@ def _cosine(part: Fraction) -> float:
 
 
 def _series(angle: int, term: int, power: int) -> float:
-    """The cosine, from 1 and power 0, or the sine, from the angle and power 1, in fixed point."""
+    """Sum the cosine, from 1 and power 0, or the sine, from angle and power 1, in fixed point."""
     total, sign = 0, 1
     while term:
         total += sign * term
@@ -104,14 +104,11 @@ def _refuses_arrays(n: int, shape: Shape) -> str:
         return "use trivial"
     if len(shape) == 1:
         return f"a sequence does not turn; z{n} shifts it in a circle"
+    angle = f"{360 // n}°" if 360 % n == 0 else f"360°/{n}"
     return (
-        f"a turn by {_degrees(n)} takes no square grid of points to itself; c2, c4, d1, d2 and d4 "
-        "act on images"
+        f"a turn by {angle} takes no square grid of points to itself; c2, c4, d1, d2 and d4 act on "
+        "images"
     )
-
-
-def _degrees(n: int) -> str:
-    return f"{360 // n}°" if 360 % n == 0 else f"360°/{n}"
 
 
 # --- point groups of space ------------------------------------------------------------------------

@@ -51,12 +51,8 @@ def _move(array: np.ndarray, move: Move) -> np.ndarray:
 
 def _move_matrix(move: Move, axes: int) -> np.ndarray:
     """How vectors turn: the signed permutation matrix of the axes, (axes, axes)."""
-    matrix = np.zeros((axes, axes))
-    for new, (old, mirrored) in enumerate(
-        zip(move.axes or range(axes), move.mirrored or (False,) * axes, strict=True)
-    ):
-        matrix[new, old] = -1.0 if mirrored else 1.0
-    return matrix
+    signs = np.where(move.mirrored or [False] * axes, -1.0, 1.0)
+    return signs[:, None] * np.eye(axes)[list(move.axes or range(axes))] + 0.0
 
 
 def _quarter(name: str, turns: int, mirror: bool = False) -> Move:
@@ -79,7 +75,7 @@ _SHIFTS = (
 
 
 def _cube_moves(reflections: bool) -> tuple[Move, ...]:
-    """The 24 rotations of a cube, or all 48 symmetries, named by what becomes of the axes."""
+    """List a cube's 24 rotations, or 48 symmetries, named by what becomes of the axes."""
     moves = []
     for axes in itertools.permutations(range(3)):
         for mirrored in itertools.product((False, True), repeat=3):
@@ -94,7 +90,7 @@ def _grid_group(name: str, moves: Iterable[Move], axes: int | None, **more: Any)
 
 
 def _point_group(name: str, moves: Iterable[Move], axes: int) -> Group:
-    """A group of moves without shifts, whose V are the vectors of its grids."""
+    """Return a group of moves without shifts, whose V are the vectors of its grids."""
     moves = tuple(moves)
     index = np.array([move.axes for move in moves])
     signs = np.where([move.mirrored for move in moves], -1, 1).astype(np.int8)

@@ -29,7 +29,7 @@ def matrix_group(
     representations: Mapping[str, Generators] | None = None,
     faithful: str | None = "the first",
 ) -> Group:
-    """The group that some matrices generate, with one representation, ``V``, or several by name.
+    """Make the group that matrices generate, with one representation, ``V``, or several.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def matrix_group(
 
 
 def realify(matrix: Any) -> np.ndarray:
-    """The real form of a complex matrix M = A + iB, on the real and then the imaginary parts.
+    """Return the real form of a complex matrix M = A + iB: on the real, then imaginary parts.
 
     ::
 
@@ -150,15 +150,7 @@ def _of_representations(
                 "with representations, algebra is a list of their names"
             )
     discrete = tuple(generator for generator in every if generator not in curves)
-    matrices = {
-        each: {
-            generator: _matrix(_what(name, generator, each), matrix)
-            for generator, matrix in of_each.items()
-        }
-        for each, of_each in given.items()
-    }
-    for each, of_each in matrices.items():
-        _check_sizes(name if each == "V" else f"{name}, {each}", of_each, discrete)
+    matrices = {each: _matrices(name, each, of_each, curves) for each, of_each in given.items()}
     _scale(matrices.values(), curves)
     made = {}
     for each, of_each in matrices.items():
@@ -174,7 +166,7 @@ def _of_representations(
 
 
 def _matrix(what: str, given: Any) -> np.ndarray:
-    """A matrix from what a user writes: itself, images, or images and signs."""
+    """Return a matrix from what a user writes: itself, images, or images and signs."""
     if isinstance(given, tuple) and len(given) == 2 and all(map(_is_flat, given)):
         images, signs = given
         if len(images) == 2 and sorted(images) == [0, 1] and {*signs} <= {1, -1}:
@@ -216,21 +208,24 @@ def permutation_matrix(what: str, images: Any, signs: Any) -> np.ndarray:
     return matrix
 
 
-def _what(name: str, generator: str, representation: str) -> str:
-    where = "" if representation == "V" else f" in {representation!r}"
-    return f"group {name!r}: {generator}{where}"
-
-
-def _check_sizes(name: str, matrices: Mapping[str, np.ndarray], discrete: Sequence[str]) -> None:
-    size = next(iter(matrices.values())).shape[:1]
-    for generator, matrix in matrices.items():
+def _matrices(
+    name: str, representation: str, given: Mapping[str, Any], curves: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Read the matrices of a representation: square, of one size, invertible but for curves."""
+    where, of_name = "", name
+    if representation != "V":
+        where, of_name = f" in {representation!r}", f"{name}, {representation}"
+    found = {g: _matrix(f"group {name!r}: {g}{where}", matrix) for g, matrix in given.items()}
+    size = next(iter(found.values())).shape[:1]
+    for generator, matrix in found.items():
         if not size or size[0] < 1 or matrix.shape != size * 2:
             raise GroupError(
-                f"group {name!r}: {generator} has shape {matrix.shape}; generators are square "
+                f"group {of_name!r}: {generator} has shape {matrix.shape}; generators are square "
                 "matrices of one size"
             )
-        if generator in discrete and not np.linalg.cond(matrix) < 1e8:
-            raise GroupError(f"group {name!r}: {generator} is not an invertible matrix")
+        if generator not in curves and not np.linalg.cond(matrix) < 1e8:
+            raise GroupError(f"group {of_name!r}: {generator} is not an invertible matrix")
+    return found
 
 
 def _scale(representations: Iterable[dict[str, np.ndarray]], curves: Sequence[str]) -> None:

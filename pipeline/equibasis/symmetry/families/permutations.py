@@ -20,7 +20,7 @@ from equibasis.symmetry.spaces import Shape
 def permutation_group(
     name: str, generators: Mapping[str, Sequence[int]] | Sequence[Sequence[int]]
 ) -> Group:
-    """The group that some permutations of 0 to n-1 generate, acting on each axis of length n.
+    """Make the group that permutations of 0 to n-1 generate, on each axis of length n.
 
     Its representation ``V`` is R^n, as ``(n)`` is.
 
@@ -98,7 +98,7 @@ def symmetric_group(degree: int) -> Group:
 
 @family("a{n}", ARRAYS)
 def alternating_group(degree: int) -> Group:
-    """``a{n}``: the even permutations of n points, from a cycle of three and a longest one."""
+    """Make ``a{n}``: the even permutations of n points, from a cycle of three and a longest one."""
     points = list(range(degree))
     if degree < 3:
         return permutation_group(f"a{degree}", {"e": points})

@@ -19,10 +19,10 @@ from equibasis.symmetry.assembled import direct_sum
 from equibasis.symmetry.closure import check_group
 from equibasis.symmetry.constructions import at_elements
 from equibasis.symmetry.families import FEW, built_in
-from equibasis.symmetry.group import Group, shape_text
+from equibasis.symmetry.group import Group
 from equibasis.symmetry.pair_orbits import orbit_leaders
 from equibasis.symmetry.representations import PermutationRepresentation, Representation
-from equibasis.symmetry.spaces import Shape
+from equibasis.symmetry.spaces import Grid, Shape
 
 Factors: TypeAlias = tuple[Group, ...]
 
@@ -106,7 +106,7 @@ def _order(factors: Factors) -> int:
 
 
 def _taken_apart(group: Group) -> Factors:
-    """The factors of a product as it was made, so that products are associative; or itself."""
+    """Return a product's factors as it was made, so that products are associative; or itself."""
     if not group.factors:
         return (group,)
     made = product_group(*group.factors)
@@ -137,7 +137,7 @@ def _representations(
 def of_factor(
     rho: Representation, number: int, elements: Sequence[Together], algebra: Sequence[Together]
 ) -> Representation:
-    """A representation of one factor, for what the product lists."""
+    """Return a representation of one factor, for what the product lists."""
     positions = [[dict(e.moves).get(number, -1) for e in each] for each in (elements, algebra)]
     return at_elements(rho, *positions)
 
@@ -218,13 +218,13 @@ def share(factors: Factors, shape: Shape) -> tuple[int, ...]:
         If the axes cannot be shared out, or in two ways.
     """
     if reason := _refuses(factors, shape):
-        raise SpaceError(f"a product of groups does not act on {shape_text(shape)}: {reason}")
+        raise SpaceError(f"a product of groups does not act on {Grid(shape)}: {reason}")
     return next(starts for starts, reason in _ways(factors, shape).items() if reason is None)
 
 
 def _shared_text(factors: Factors, shape: Shape, starts: tuple[int, ...]) -> str:
     return " and ".join(
-        f"{group.name} on {shape_text(shape[start:end])}"
+        f"{group.name} on {Grid(shape[start:end])}"
         for group, (start, end) in zip(factors, itertools.pairwise(starts), strict=True)
         if group.transform is not None
     )
@@ -243,7 +243,7 @@ def _transformed(factors: Factors, array: np.ndarray, element: Together) -> np.n
 
 
 def _along(factor: Group, element: Any, array: np.ndarray, start: int, end: int) -> np.ndarray:
-    """The transform of some neighbouring axes, at every point of the others."""
+    """Return the transform of some neighbouring axes, at every point of the others."""
     assert factor.transform is not None
     last = range(array.ndim - (end - start), array.ndim)
     moved = np.moveaxis(array, range(start, end), last)
@@ -335,4 +335,4 @@ def _rearranged(index: Mapping[str, np.ndarray], array: np.ndarray, generator: s
 def _refuses_other_shapes(wanted: Shape, shape: Shape) -> str | None:
     if shape == wanted:
         return None
-    return f"it has {wanted[0]} blocks of {wanted[1]} points, {shape_text(wanted)}"
+    return f"it has {wanted[0]} blocks of {wanted[1]} points, {Grid(wanted)}"
