@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import sparse
 from scipy.linalg import block_diag
 
 import equibasis as eb
@@ -152,14 +153,16 @@ def tensor(matrix: np.ndarray, exponent: int, *, algebra: bool) -> np.ndarray:
 
 
 def nullity(algebra: Matrices, discrete: Sequence[np.ndarray], source: int, target: int) -> int:
-    """dim Hom(V^source, V^target) by a dense singular value decomposition."""
-    rows = []
+    """dim Hom(V^source, V^target): how often Σ CᵀC of all constraints C has the eigenvalue 0."""
+    grams = []
     for matrices, of_algebra in ((algebra, True), (discrete, False)):
         for matrix in matrices:
             one, other = (tensor(matrix, k, algebra=of_algebra) for k in (source, target))
-            rows.append(np.kron(other, np.eye(len(one))) - np.kron(np.eye(len(other)), one.T))
-    stacked = np.concatenate(rows)
-    return stacked.shape[1] - int(np.linalg.matrix_rank(stacked, tol=1e-9 * np.abs(stacked).max()))
+            left = sparse.kron(other, sparse.eye_array(len(one)))
+            constraint = left - sparse.kron(sparse.eye_array(len(other)), one.T)
+            grams.append((constraint.T @ constraint).toarray())
+    eigenvalues = np.linalg.eigvalsh(sum(grams))
+    return int((eigenvalues <= 1e-9 * eigenvalues[-1]).sum())
 
 
 def _null(matrix: np.ndarray) -> np.ndarray:

@@ -555,14 +555,14 @@ LARGE = {
         },
         {"verify": "the columns are not orthonormal", "show": "ok"},
     ),
-    # 3.6·10⁹ pairs of points of one type.
+    # 1.6·10⁹ pairs of points of one type.
     "a large type": (
         {
             "elements": 1,
             "generators": True,
-            "permutations": np.roll(np.arange(60_000), 1)[None],
+            "permutations": np.roll(np.arange(40_000), 1)[None],
             "copies": 1,
-            "table": np.arange(60_000),
+            "table": np.arange(40_000),
         },
         {"verify": "", "show": "would take about", "diff": "ok", "save": "ok"},
     ),
