@@ -427,7 +427,6 @@ import resource, sys, tempfile
 import equibasis as eb
 from equibasis.artifact.export import export_basis
 from equibasis.artifact.store import describe, verify_file
-from in_forks import in_forks
 from equibasis.show.figures import basis_figure, orbits_figure
 from equibasis.solvers.angle import subspace_angle
 

@@ -112,7 +112,8 @@ class EquivariantBilinear(IdentifiedWeights):
         x, y = self.domain.channels_last(x), self.domain.channels_last(y)
         _check_batches(x, y)
         products = (x.unsqueeze(-1) * y.unsqueeze(-2)).flatten(-2)
-        weight = self.expansion(self.coefficients).view(-1, products.shape[-1])
+        k, pairs = self.codomain.dimension, self.first.dimension * self.second.dimension
+        weight = self.expansion(self.coefficients).view(k, pairs)
         return self.domain.channels_first(functional.linear(products, weight))
 
     def weights_of(self) -> tuple[str, tuple[FeatureSpace, ...], str]:
