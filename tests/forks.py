@@ -32,6 +32,7 @@ def served() -> Path:
             master = os.getppid() if _XDIST else os.getpid()
             command = [sys.executable, fork_server.__file__, "--serve", _SERVER, str(master)]
             others = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
+            others["TMPDIR"] = str(_SERVER.parent)  # a test may have one of its own
             streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
             subprocess.run(command, cwd=_SERVER, env=others, check=True, **streams)
     return _SERVER
