@@ -105,7 +105,9 @@ class SchurMap(ExactBuffers):
                     rows.append(mixed.reshape(-1, rank))
             self.register_exact(f"block{number}", np.concatenate(rows))
             self.blocks.append((d * c, rank, sum(map(len, rows))))
-        self.register_order("order", order)
+        # Copies of X's types stay side by side: runs of them are moved, not numbers.
+        self.run = math.gcd(*cs)
+        self.register_order("order", order[:: self.run] // self.run)
 
     @property
     def multiplications(self) -> float:
@@ -160,11 +162,11 @@ class SchurMap(ExactBuffers):
             (self.cast(f"block{number}", part), part.view(copies, rank).t())
             for number, (part, (copies, rank, _)) in enumerate(zip(parts, self.blocks, strict=True))
         )
-        return self.ordered("order", rows)
+        return self.ordered("order", rows.view(-1, self.run)).view(-1)
 
     def coefficients(self, weights: Tensor) -> Tensor:
         """Return the adjoint of `weights`."""
-        rows = self.restored("order", weights)
+        rows = self.restored("order", weights.view(-1, self.run)).view(-1)
         parts = rows.split([height * copies for copies, _, height in self.blocks])
         return flat_products(
             (part.view(height, copies).t(), self.cast(f"block{number}", part))
