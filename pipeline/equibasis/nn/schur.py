@@ -13,7 +13,7 @@ from torch import Tensor
 
 from equibasis.nn.buffers import ExactBuffers
 from equibasis.nn.gather import IsotypicRows, flat_products
-from equibasis.nn.tracing import autocasts, is_plain, with_adjoint
+from equibasis.nn.tracing import autocasts, is_plain, with_adjoint, without_autocast
 from equibasis.solvers.basis import Basis
 from equibasis.solvers.blocks import Block
 from equibasis.solvers.tables import MatrixTable
@@ -191,7 +191,8 @@ class _ByIrreps(torch.autograd.Function):
         x, coefficients, *factors = ctx.saved_tensors
         if torch.is_grad_enabled():  # to be differentiated once more, as functions of these
             factors = ctx.map.factors(x, coefficients)
-        return *ctx.map.gradients(*factors, gradient, ctx.needs_input_grad), None
+        with without_autocast(x.device.type):
+            return *ctx.map.gradients(*factors, gradient, ctx.needs_input_grad), None
 
 
 def _split(rows: Tensor, shapes: Sequence[tuple[int, int, int]]) -> list[Tensor]:
