@@ -23,27 +23,47 @@ from typing import NoReturn
 
 SERVED = ("dvc", "equibasis", "python")
 PLAIN = (
+    "celery.app.amqp",
     "click",
     "concurrent.futures.process",
     "configobj",
     "dulwich.porcelain",
+    "dulwich.worktree",
+    "dvc._debug",
     "dvc.cachemgr",
     "dvc.cli.parser",
     "dvc.commands.repro",
     "dvc.data_cloud",
+    "dvc.dirs",
     "dvc.repo.artifacts",
+    "dvc.repo.brancher",
     "dvc.repo.datasets",
     "dvc.repo.experiments",
+    "dvc.repo.experiments.queue.celery",
+    "dvc.repo.experiments.queue.tempdir",
+    "dvc.repo.experiments.run",
     "dvc.repo.graph",
     "dvc.repo.index",
     "dvc.repo.metrics",
     "dvc.repo.open_repo",
     "dvc.repo.plots",
     "dvc.repo.stage",
+    "dvc.repo.trie",
     "dvc.rwlock",
+    "dvc.ui.table",
     "dvc.utils.strictyaml",
+    "dvc_data.hashfile.db.local",
+    "dvc_data.hashfile.status",
+    "dvc_data.index.checkout",
+    "dvc_data.index.fetch",
+    "dvc_data.index.push",
+    "dvc_task.app",
+    "dvc_task.proc",
+    "fsspec.implementations.memory",
     "h5py",
+    "kombu.transport.filesystem",
     "networkx",
+    "platformdirs.unix",
     "pydantic.main",
     "pygit2",
     "pyparsing",
@@ -134,6 +154,7 @@ def _serve(folder: str, master: int) -> None:
             be = f"'{sys.executable}' -IS '{os.path.abspath(__file__)}' '{folder}' {program}"
             file.write(f'#!/bin/sh\nexec {be} "$@"\n')
         os.chmod(path, 0o755)
+    _warm()
     _load(PLAIN)
     listeners = [_listener(folder, kind) for kind in ("plain", "stages")]
     if os.fork():
@@ -168,6 +189,15 @@ def _load(names: Sequence[str]) -> None:
             importlib.import_module(name)
     atexit._clear()  # of what was imported: it would take long at the end of each command
     gc.freeze()
+
+
+def _warm() -> None:
+    """What every command of DVC builds first, and keeps: its parser, and the patterns of YAML."""
+    from dvc.cli.parser import get_main_parser
+    from dvc.utils.serialize import dumps_yaml, loads_yaml
+
+    get_main_parser()
+    loads_yaml(dumps_yaml({"a": [1]}))
 
 
 def _listener(folder: str, kind: str) -> socket.socket:
