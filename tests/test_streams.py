@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -48,19 +49,29 @@ slow = equibasis.Group("slow", tuple(range(40)), shift)
 """
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a basis that holds and one that does not, and a cache; to copy."""
+    folder = tmp_path_factory.mktemp("prepared")
+    basis = eb.solve(group="c4", input="6x6", output="3x3")
+    eb.save_basis(basis, folder / "good.h5")
+    eb.save_basis(eb.solve(group="c4", output="3x3"), folder / "other.h5")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EQUIBASIS_CACHE", str(folder / "cache"))
+        eb.get_basis(group="c4", output="3x3")
+    (folder / "bad.h5").write_bytes((folder / "good.h5").read_bytes()[:-100])
+    return folder
+
+
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of all commands, with a basis that holds and one that does not."""
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EQUIBASIS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PYTHONPATH", str(PIPELINE))
     for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "PYTHONIOENCODING", "PYTHONUTF8"):
         monkeypatch.delenv(name, raising=False)
-    basis = eb.solve(group="c4", input="6x6", output="3x3")
-    eb.save_basis(basis, "good.h5")
-    eb.save_basis(eb.solve(group="c4", output="3x3"), "other.h5")
-    eb.get_basis(group="c4", output="3x3")
-    Path("bad.h5").write_bytes(Path("good.h5").read_bytes()[:-100])
     return tmp_path
 
 
