@@ -285,12 +285,12 @@ class Composed:
 
     @cached_property
     def fault(self) -> str | None:
-        """Why the entries of one are none; ``None`` where they are."""
+        """Why the entries of one are no representation's; ``None`` where all are."""
         return next((rho.fault for rho in self.small if rho.fault is not None), None)
 
     @cached_property
     def is_orthogonal(self) -> bool:
-        """Whether all are."""
+        """Whether all of those others are orthogonal."""
         return all(rho.is_orthogonal for rho in self.small)
 
     @cached_property
