@@ -651,6 +651,8 @@ def test_a_damaged_checkpoint_is_not_used(kept: float, images: Tensor, tmp_path:
     content = path.read_bytes()
     path.write_bytes(content[: int(kept if kept > 1 else kept * len(content))])
     assert checkpoints.load(path, "this run") is None
+    path.write_bytes(content[: len(content) // 2] + b"?" + content[len(content) // 2 + 1 :])
+    assert checkpoints.load(path, "this run") is None
 
 
 @pytest.mark.usefixtures("reproducible")

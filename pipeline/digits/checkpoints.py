@@ -7,7 +7,6 @@ import errno
 import hashlib
 import io
 import json
-import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,21 +54,27 @@ def fingerprint(**parts: Any) -> str:
 def save(path: Path, checkpoint: Checkpoint, run: str) -> None:
     """Write a checkpoint of the run of that `fingerprint`; raises `WriteError`."""
     content = io.BytesIO()
-    torch.save({"run": run, **vars(checkpoint)}, content)
-    write_bytes(path, content.getvalue())
+    torch.save(vars(checkpoint), content)
+    write_bytes(path, _seal(content.getvalue(), run) + content.getvalue())
 
 
 def load(path: Path, run: str) -> Checkpoint | None:
     """Read the checkpoint of the run of that `fingerprint`; None if none can be used."""
     try:
-        parts = torch.load(path, map_location="cpu", weights_only=True)
-        return Checkpoint(**parts) if parts.pop("run") == run else None
-    except _UNREADABLE:
+        kept = path.read_bytes()
+    except OSError:
         return None
+    content = kept[_SEAL_BYTES:]
+    if kept[:_SEAL_BYTES] != _seal(content, run):  # damaged, or of another run
+        return None
+    return Checkpoint(**torch.load(io.BytesIO(content), "cpu", weights_only=True))
 
 
-# What `torch.load` raises where there is no file, or a damaged one.
-_UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError)
+def _seal(content: bytes, run: str) -> bytes:
+    return hashlib.sha256(run.encode() + content).digest()
+
+
+_SEAL_BYTES = 32
 
 
 @contextlib.contextmanager
