@@ -30,7 +30,7 @@ _ATTENTION_DIGITS = 8
 def run(parameters: Parameters) -> None:
     """Draw every figure and print the table of results."""
     metrics = metrics_of(MODEL_NAMES, METRICS, "python pipeline evaluate")
-    models = {
+    models: dict[str, Autoencoder] = {
         name: load_autoencoder(MODELS / f"{name}.safetensors", BASES)[0] for name in MODEL_NAMES
     }
     images = as_images(load_digits(DIGITS, parameters.image_size).test)
