@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from equibasis.nn.buffers import ExactBuffers
-from equibasis.nn.tracing import is_plain
+from equibasis.nn.tracing import autocasts, is_plain
 from equibasis.symmetry.summands import Summand
 
 # Sums of up to so many rows are taken at once; a product of matrices is faster for longer ones.
@@ -154,6 +156,15 @@ def back(rows: Tensor) -> Tensor:
 
 
 def flat_products(pairs: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
-    """Return the products A B, flat, one after the other."""
-    found = [(a @ b).view(-1) for a, b in pairs]
-    return found[0] if len(found) == 1 else torch.cat(found)
+    """Return the products A B, flat, one after the other: in place where nothing records them."""
+    factors = list(pairs)
+    every = list(itertools.chain.from_iterable(factors))
+    if torch.is_grad_enabled() or autocasts(every[0].device.type) or not is_plain(*every):
+        found = [(a @ b).view(-1) for a, b in factors]
+        return found[0] if len(found) == 1 else torch.cat(found)
+    shapes = [(*a.shape[:-1], b.shape[-1]) for a, b in factors]
+    sizes = list(map(math.prod, shapes))
+    flat = every[0].new_empty(sum(sizes))
+    for (a, b), shape, part in zip(factors, shapes, flat.split(sizes), strict=True):
+        (torch.bmm if a.ndim == 3 else torch.mm)(a, b, out=part.view(shape))
+    return flat

@@ -123,12 +123,12 @@ class SchurMap(ExactBuffers):
         return self.applied(*self.factors(x, coefficients))
 
     def factors(self, x: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the matrices of all products, and the rows that they act on."""
+        """(batch, m), (rank,) -> all p M N weights, (sum,), and all p N q rows, (sum, batch)."""
         weights = with_adjoint(coefficients, self.weights, self.coefficients)
         return weights, with_adjoint(x, self.input.forward, self.input.adjoint)
 
     def applied(self, weights: Tensor, rows: Tensor) -> Tensor:
-        """Those products, and back from irreps: (batch, k)."""
+        """Apply weights to rows, of `factors`, and go back from irreps: (batch, k)."""
         pairs = zip(self._matrices(weights), self._inputs(rows), strict=True)
         found = flat_products(pairs).view(self.output.height, rows.shape[1])
         return with_adjoint(found, self.output.adjoint, self.output.forward)
@@ -136,7 +136,10 @@ class SchurMap(ExactBuffers):
     def gradients(
         self, weights: Tensor, rows: Tensor, gradient: Tensor, needed: Sequence[bool]
     ) -> tuple[Tensor | None, Tensor | None]:
-        """Those of x and of the coefficients, as far as they are needed, from that of y."""
+        """Of x, (batch, m), and of the coefficients, (rank,), where needed; from (batch, k) of y.
+
+        ``weights`` and ``rows`` are what `factors` gave.
+        """
         slopes = with_adjoint(gradient, self.output.forward, self.output.adjoint)
         outputs = _split(slopes, [(p, m, q) for p, m, _, q in self.products])
         of_x, of_coefficients = None, None
@@ -156,7 +159,7 @@ class SchurMap(ExactBuffers):
         return _split(rows, [(p, n, q) for p, _, n, q in self.products])
 
     def weights(self, coefficients: Tensor) -> Tensor:
-        """(rank,) -> the matrices of all products, one after the other."""
+        """(rank,) -> the matrices of all products, one after the other, flat: Σ p M N numbers."""
         parts = coefficients.split([copies * rank for copies, rank, _ in self.blocks])
         rows = flat_products(
             (self.cast(f"block{number}", part), part.view(copies, rank).t())
@@ -165,7 +168,7 @@ class SchurMap(ExactBuffers):
         return self.ordered("order", rows.view(-1, self.run)).view(-1)
 
     def coefficients(self, weights: Tensor) -> Tensor:
-        """Return the adjoint of `weights`."""
+        """Adjoint of `weights`: Σ p M N numbers -> (rank,)."""
         rows = self.restored("order", weights.view(-1, self.run)).view(-1)
         parts = rows.split([height * copies for copies, _, height in self.blocks])
         return flat_products(
