@@ -46,7 +46,7 @@ def run(parameters: Parameters) -> None:
 
 
 def results_table(metrics: dict[str, Any], seconds: dict[str, str]) -> Table:
-    """Return a row for each model; times are left out where they were not taken."""
+    """Tabulate the results, a row for each model; times are left out where none were taken."""
     table = Table(caption="mean squared error per pixel on test digits")
     table.add_column("model")
     for column in ("parameters", "upright", "rotated", "equivariance error", "s / epoch"):
