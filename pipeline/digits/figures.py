@@ -20,7 +20,7 @@ def comparison_figure(
     reconstructions: Mapping[str, Sequence[np.ndarray]],
     row_names: Sequence[str],
 ) -> Figure:
-    """Draw a row for each input: the image, then its reconstruction by each model, with its error."""
+    """Draw a row for each input: the image, and its reconstruction by each model, with errors."""
     figure = Figure(figsize=(10, 2.25 * len(inputs)), layout="constrained")
     panels = figure.subplots(len(inputs), 1 + len(reconstructions), squeeze=False)
     for row, image in enumerate(inputs):
