@@ -27,8 +27,9 @@ import equibasis as eb
 from digit_models import from_bases
 from digits.bases import basis_file, basis_hashes, load_bases
 from digits.build import build_model
-from digits.config import MODELS, AutoencoderConfig, bases_needed
+from digits.config import MODELS, AutoencoderConfig, bases_needed, model_config
 from digits.equivariant import AttentionEncoder, equivariant_autoencoder
+from digits.parameters import Parameters
 from digits.plain import Autoencoder, plain_autoencoder
 from digits.weights import load_autoencoder, save_model
 
@@ -227,7 +228,7 @@ def test_every_parameter_of_a_model_is_trained(bases: Path) -> None:
 
 def test_an_unknown_model_is_refused_naming_the_known_ones() -> None:
     with pytest.raises(eb.ModelError) as caught:
-        config_of("transformer")
+        model_config(Parameters(), "transformer")
     assert all(name in str(caught.value) for name in ("transformer", *MODELS))
 
 
@@ -597,24 +598,31 @@ def refused(path: Path) -> str:
 
 
 RECORDS = {
-    "a key too many": ({"command": "rm"}, "unknown key 'command'"),
-    "group no text": ({"group": ["c4"]}, "group is no name"),
-    "group of two lines": ({"group": "c4\nc2"}, "group is no name"),
-    "group null": ({"group": None}, "group is no name"),
-    "sizes as text": ({"hidden_sizes": "21"}, "hidden_sizes is no list"),
-    "sizes by name": ({"hidden_sizes": {"2": 1}}, "hidden_sizes is no list"),
-    "sizes a truth": ({"hidden_sizes": [2, True]}, "are not an image size and two hidden sizes"),
-    "one size": ({"hidden_sizes": [2]}, "are not an image size and two hidden sizes"),
-    "size of zero": ({"image_size": 0}, "are not an image size and two hidden sizes"),
-    "size infinite": ({"image_size": float("inf")}, "are not an image size and two hidden sizes"),
-    "size of many digits": ({"image_size": 10**400}, "are not an image size and two hidden sizes"),
-    "another model": ({"model": "equivariants"}, "unknown model 'equivariants'"),
-    "model a list": ({"model": ["standard"]}, "unknown model"),
-    "bias": ({"bias": "some"}, "bias 'some'"),
-    "bases a list": ({"bases": ["x"]}, "bases is no mapping of names to hashes"),
-    "bases null": ({"bases": None}, "bases is no mapping of names to hashes"),
-    "hash a number": ({"bases": {"x": 5}}, "bases is no mapping of names to hashes"),
-    "parameters text": ({"parameters": "many"}, "parameters is no whole number"),
+    "a key too many": ({"command": "rm"}, "command: Unexpected keyword argument, not 'rm'"),
+    "group no text": ({"group": ["c4"]}, "group: Input should be a valid string, not ['c4']"),
+    "group of two lines": ({"group": "c4\nc2"}, "group: String should match pattern"),
+    "group null": ({"group": None}, "group: Input should be a valid string"),
+    "sizes as text": ({"hidden_sizes": "21"}, "hidden_sizes: Input should be a valid tuple"),
+    "sizes by name": ({"hidden_sizes": {"2": 1}}, "hidden_sizes: Input should be a valid tuple"),
+    "sizes a truth": (
+        {"hidden_sizes": [2, True]},
+        "hidden_sizes.1: Input should be a valid integer",
+    ),
+    "one size": ({"hidden_sizes": [2]}, "hidden_sizes.1: Field required"),
+    "size of zero": (
+        {"image_size": 0},
+        "image_size: Input should be greater than or equal to 1, not 0",
+    ),
+    "size infinite": ({"image_size": float("inf")}, "image_size: Input should be"),
+    "size of many digits": ({"image_size": 10**400}, "image_size: "),
+    "another model": ({"model": "equivariants"}, "model: Input should be 'standard', "),
+    "model a list": ({"model": ["standard"]}, "model: Input should be 'standard', "),
+    "half a character": ({"group": "\ud800"}, "group: "),
+    "bias": ({"bias": "some"}, "bias: Input should be 'invariant', 'scalar' or 'none', not 'some'"),
+    "bases a list": ({"bases": ["x"]}, "bases: Input should be a valid dictionary"),
+    "bases null": ({"bases": None}, "bases: Input should be a valid dictionary"),
+    "hash a number": ({"bases": {"x": 5}}, "bases.x: Input should be a valid string, not 5"),
+    "parameters text": ({"parameters": "many"}, "parameters: Input should be a valid integer"),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 from collections.abc import Iterator
@@ -178,10 +179,10 @@ def test_kernels_are_those_of_the_fields_in_a_row() -> None:
 
 def test_a_config_that_is_none_is_refused() -> None:
     for name in ("", "../cnn", 3):
-        with pytest.raises(eb.ModelError, match="is no name of a classifier"):
+        with pytest.raises(ValueError, match=r"String should match|valid string"):
             ClassifierConfig(name, 14, "c4", (1, 1, 1))  # type: ignore[arg-type]
     for fields in ((1, 2), (1, 2, 0), (1, 2, True), (1, 2, 2000)):
-        with pytest.raises(eb.ModelError, match="numbers of fields"):
+        with pytest.raises(ValueError, match=r"Field required|Input should be"):
             ClassifierConfig("cnn", 14, "c4", fields)  # type: ignore[arg-type]
     with pytest.raises(eb.ModelError, match=r"unknown model 'cnn_c8': choose standard, .*cnn_d4"):
         model_config(SMALL, "cnn_c8")
@@ -224,15 +225,13 @@ def test_training_set_down_after_any_epoch_is_taken_up_to_the_last_bit(
     states, errors = [], []
     for _ in range(4):
         errors.append(whole.epoch())
-        states.append(whole.state())
+        states.append(copy.deepcopy(whole.state()))
     for done in (1, 3):
         again = training(small("c4", seed=9), x, y, augment=augment, seed=17)
         again.resume(states[done - 1])
         for epoch in range(done, 4):
             assert again.epoch() == errors[epoch]
-            now = again.state()
-            assert now.keys() == states[epoch].keys()
-            assert all(torch.equal(now[key], states[epoch][key]) for key in now)
+            torch.testing.assert_close(again.state(), states[epoch], rtol=0, atol=0)
 
 
 def test_the_learning_rate_falls_to_zero_along_a_cosine() -> None:
@@ -379,12 +378,12 @@ def test_a_classifier_comes_back_as_it_was_saved(saved: Path, images: Tensor) ->
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
-        ("fields", 3, "fields is no list"),
-        ("fields", [1, 2], "numbers of fields"),
+        ("fields", 3, "fields: Input should be a valid tuple"),
+        ("fields", [1, 2], r"fields\.2: Field required"),
         ("fields", [1024, 1024, 1024], "bytes of weights are needed"),
-        ("group", 4, "group is no name"),
-        ("model", "../cnn", "no name of a classifier"),
-        ("hidden_sizes", [6, 3], "unknown key"),
+        ("group", 4, "group: Input should be a valid string"),
+        ("model", "../cnn", "model: String should match pattern"),
+        ("hidden_sizes", [6, 3], "hidden_sizes: Unexpected keyword argument"),
     ],
 )
 def test_a_config_with_a_slip_is_refused_naming_it(

@@ -181,7 +181,7 @@ def training(folder: Path, model: str, said: Path) -> forks.Running:
 
 def kill_at_checkpoint(folder: Path) -> None:
     """Train until a checkpoint is there, and kill -9."""
-    saved = folder / ".equibasis" / "checkpoints" / "standard_augmented.safetensors"
+    saved = folder / ".equibasis" / "checkpoints" / "standard_augmented.pt"
     with training(folder, "standard_augmented", folder / "said.txt") as process:
         while not saved.exists():
             assert process.poll() is None
@@ -217,7 +217,7 @@ def test_a_second_run_of_one_training_waits_for_the_first(
     digits_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = training_project(tmp_path / "project", digits_file, epochs=40)
-    saved = folder / ".equibasis" / "checkpoints" / "standard.safetensors"
+    saved = folder / ".equibasis" / "checkpoints" / "standard.pt"
     printed = tmp_path / "printed.txt"
     with (
         stages_here(folder),

@@ -111,7 +111,7 @@ def killed(base: Path) -> subprocess.CompletedProcess[str]:
     """The command on two devices, one of whose processes is killed once there is a checkpoint."""
     folder = project(base / "by two, then one", devices=2)
     (folder / "pipeline").symlink_to(REPOSITORY / "pipeline")
-    saved = folder / ".equibasis" / "checkpoints" / f"{NAME}.safetensors"
+    saved = folder / ".equibasis" / "checkpoints" / f"{NAME}.pt"
     command = [sys.executable, "pipeline", "train", NAME]
     with subprocess.Popen(
         command, cwd=folder, env=environment(folder), text=True,

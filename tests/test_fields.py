@@ -70,7 +70,7 @@ def with_own(name: str, axes: int) -> eb.Group:
     """A group with vectors in skewed coordinates, as a representation by name."""
     group = find_group(name)
     skewed = np.eye(axes) + np.triu(np.full((axes, axes), 0.5), 1)
-    vectors = group.representations["V"].dense()
+    vectors = group.representations["V"].matrices
     own = MatrixRepresentation(skewed @ vectors @ np.linalg.inv(skewed))
     return group.with_representations(own=own)
 

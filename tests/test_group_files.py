@@ -51,7 +51,7 @@ def read(tmp_path):
 
 
 def matrices(group: eb.Group, name: str) -> np.ndarray:
-    return representation(group, eb.as_space(name), Workers(1)).dense()
+    return representation(group, eb.as_space(name), Workers(1)).matrices
 
 
 def test_a_file_gives_several_representations(read):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import functools
+import inspect
 from pathlib import Path
 
 import pytest
 
 import equibasis
+import equibasis.nn
 
 PIPELINE = Path(equibasis.__file__).parents[1]
 HEAVY = ("torch", "matplotlib", "dvc", "dvclive", "pandas", "sklearn", "torchvision", "PIL")
@@ -142,11 +144,14 @@ def test_importing_the_package_imports_none_of_its_wings(python):
     assert not [each for each in outcome.out.split() if each in {"numpy", "scipy", "h5py"}]
 
 
-def test_all_that_is_exported_is_there():
-    assert all(hasattr(equibasis, each) for each in equibasis.__all__)
-    assert set(equibasis.__all__) <= set(dir(equibasis))
+@pytest.mark.parametrize("package", [equibasis, equibasis.nn])
+def test_all_that_is_exported_is_there(package):
+    found = {each: getattr(package, each) for each in package.__all__}
+    assert not [each for each, what in found.items() if inspect.ismodule(what)]
+    assert set(found) <= set(dir(package))
 
 
-def test_what_is_not_exported_is_an_attribute_error():
+@pytest.mark.parametrize("package", [equibasis, equibasis.nn])
+def test_what_is_not_exported_is_an_attribute_error(package):
     with pytest.raises(AttributeError, match="nonsense"):
-        _ = equibasis.nonsense
+        _ = package.nonsense

@@ -58,7 +58,7 @@ def test_a_power_is_the_kronecker_power_on_symmetric_tensors(n, exponent, symmet
     matrices = np.random.default_rng(n).standard_normal((2, n, n))
     found = power(MatrixRepresentation(matrices), exponent, symmetric=symmetric)
     columns = tensors(n, exponent, symmetric=symmetric)
-    for matrix, of_power in zip(matrices, found.dense(), strict=True):
+    for matrix, of_power in zip(matrices, found.matrices, strict=True):
         expected = columns.T @ kronecker_power(matrix, exponent) @ columns
         np.testing.assert_allclose(of_power, expected, atol=1e-12)
         # The span of the columns is kept.
@@ -75,8 +75,8 @@ def test_a_power_of_signed_permutations_is_one_of_their_matrices(data, n, expone
     rho = PermutationRepresentation(index, signs.astype(np.int8))
     found = power(rho, exponent, symmetric=symmetric)
     assert isinstance(found, PermutationRepresentation)
-    expected = power(MatrixRepresentation(rho.dense()), exponent, symmetric=symmetric)
-    np.testing.assert_allclose(found.dense(), expected.dense(), atol=1e-12)
+    expected = power(MatrixRepresentation(rho.matrices), exponent, symmetric=symmetric)
+    np.testing.assert_allclose(found.matrices, expected.matrices, atol=1e-12)
 
 
 @pytest.mark.parametrize("symmetric", [True, False])
@@ -84,8 +84,8 @@ def test_a_power_of_a_lie_algebra_is_the_derivative_of_that_of_its_group(symmetr
     rho = by_hand.O3.representations["V"]
     found = power(rho, 2, symmetric=symmetric)
     assert len(found.algebra) == len(rho.algebra)
-    on_group = power(MatrixRepresentation(rho.dense()), 2, symmetric=symmetric)
-    np.testing.assert_allclose(found.dense(), on_group.dense(), atol=1e-13)
+    on_group = power(MatrixRepresentation(rho.matrices), 2, symmetric=symmetric)
+    np.testing.assert_allclose(found.matrices, on_group.matrices, atol=1e-13)
 
 
 @pytest.mark.parametrize(
@@ -204,8 +204,8 @@ def test_discrete_elements_move_the_algebra_about():
 def test_to_whoever_walks_over_elements_the_algebra_is_its_exponentials():
     rho = by_hand.O3.representations["V"]
     assert rho.order == 4
-    np.testing.assert_allclose(rho.dense()[0], -np.eye(3))
-    for matrix, each in zip(rho.dense()[1:], rho.algebra, strict=True):
+    np.testing.assert_allclose(rho.matrices[0], -np.eye(3))
+    for matrix, each in zip(rho.matrices[1:], rho.algebra, strict=True):
         np.testing.assert_allclose(matrix, linalg.expm(each.toarray()), atol=1e-14)
 
 
@@ -232,9 +232,9 @@ def test_a_product_is_one_of_groups_and_of_derivatives():
     rho = by_hand.O3.representations["V"]
     product = tensor_product(rho, rho.dual)
     on_group = tensor_product(
-        MatrixRepresentation(rho.dense()), MatrixRepresentation(rho.dual.dense())
+        MatrixRepresentation(rho.matrices), MatrixRepresentation(rho.dual.matrices)
     )
-    np.testing.assert_allclose(product.dense(), on_group.dense(), atol=1e-14)
+    np.testing.assert_allclose(product.matrices, on_group.matrices, atol=1e-14)
     assert same_representation(product, product)
     moved = MatrixRepresentation(product.discrete, [2 * a for a in product.algebra])
     assert not same_representation(product, moved)
@@ -322,7 +322,7 @@ def test_a_representation_may_be_images_with_signs():
     assert eb.solve(signed, input="V", output="joints").rank == 2
     rho = flipped.representations["joints"]
     np.testing.assert_array_equal(
-        rho.dense()[0], [[0, 0, 0, -1], [1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 1, 0]]
+        rho.matrices[0], [[0, 0, 0, -1], [1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 1, 0]]
     )
 
 

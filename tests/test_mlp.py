@@ -326,7 +326,7 @@ def test_an_invariant_block_that_is_reached_has_as_much_variance_as_coordinates(
     for block in invariant_coordinates(basis.space.output):
         expected = len(block) if reached[block].any() else 0.0
         assert found[block, block].sum() == pytest.approx(expected)
-    moved = max(np.abs(rho @ found - found @ rho).max() for rho in basis.space.output.dense())
+    moved = max(np.abs(rho @ found - found @ rho).max() for rho in basis.space.output.matrices)
     assert moved < 1e-12  # so each irreducible part, and each orbit, has one variance
 
 

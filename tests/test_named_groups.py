@@ -78,7 +78,7 @@ def test_there_are_32_crystal_classes_of_the_names_that_are_known():
 
 @pytest.mark.parametrize("name", [*CLASSES, "i", "ih", "c7", "d12", "c1000", "b4", "q8"])
 def test_listed_groups_are_orthogonal_and_closed_to_the_last_bits(name):
-    rho = find_group(name).representations["V"].dense()
+    rho = find_group(name).representations["V"].matrices
     n = rho.shape[1]
     gram = rho @ rho.transpose(0, 2, 1)
     assert np.abs(gram - np.eye(n)).max() < 5e-16
@@ -92,7 +92,7 @@ def test_listed_groups_are_orthogonal_and_closed_to_the_last_bits(name):
 
 @pytest.mark.parametrize("n", [*range(1, 13), 100, 1000])
 def test_a_turn_to_the_power_of_its_order_is_the_identity(n):
-    turn = find_group(f"c{n}").representations["V"].dense()[1 % n]
+    turn = find_group(f"c{n}").representations["V"].matrices[1 % n]
     assert np.abs(np.linalg.matrix_power(turn, n) - np.eye(2)).max() < 1e-15 * max(1, n / 8)
     assert turn[0, 0] == pytest.approx(math.cos(2 * math.pi / n), abs=3e-16)
 
@@ -105,7 +105,7 @@ def test_plane_groups_are_those_of_pixels_where_they_fit(n):
             assert made.element_names[0] == known.element_names[0] == "r0"
         assert len(made.elements) == len(known.elements)
         one, other = (
-            {(np.round(m) + 0.0).tobytes() for m in each.representations["V"].dense()}
+            {(np.round(m) + 0.0).tobytes() for m in each.representations["V"].matrices}
             for each in (made, known)
         )
         assert one == other
@@ -337,7 +337,7 @@ def test_a_continuous_group_has_the_rank_of_its_invariants(group, X, Y, rank):
     assert basis.rank == rank
     listed = on(group, X), on(group, Y)
     for w in by_hand.dense(basis).T.reshape(-1, basis.space.k, basis.space.m):
-        for x, y in zip(listed[0].dense(), listed[1].dense(), strict=True):
+        for x, y in zip(listed[0].matrices, listed[1].matrices, strict=True):
             np.testing.assert_allclose(y @ w, w @ x, atol=1e-11 * np.abs(y).max())
 
 
@@ -469,14 +469,14 @@ def test_a_product_of_matrices_and_arrays_is_the_kronecker_product_of_its_elemen
     product = find_group("so2*z3*b2")
     assert product.element_names == ("e,s1,e", "e,e,1 -2", "e,e,-1 2", "e,e,2 1", "L12,e,e")
     of_b2 = dict(zip(find_group("b2").element_names, elements("b2"), strict=True))
-    turn, one = on("so2", "V").dense()[-1], np.eye(2)
-    shift = on("z3", "3").dense()[1]
+    turn, one = on("so2", "V").matrices[-1], np.eye(2)
+    shift = on("z3", "3").matrices[1]
     expected = [
         (shift, one, one),
         *((np.eye(3), one, of_b2[name]) for name in ("1 -2", "-1 2", "2 1")),
         (np.eye(3), turn, one),
     ]
-    found = on(product, "(3)*V1*V3").dense()
+    found = on(product, "(3)*V1*V3").matrices
     for matrix, (a, b, c) in zip(found, expected, strict=True):
         np.testing.assert_allclose(matrix, np.kron(np.kron(a, b), c), atol=1e-15)
 
@@ -514,7 +514,7 @@ def test_products_of_products_are_products_of_their_factors():
 
 
 def test_a_factor_of_matrices_that_is_no_group_is_refused_where_generators_are_listed():
-    two_of_three = MatrixRepresentation(find_group("c3").representations["V"].dense()[:2])
+    two_of_three = MatrixRepresentation(find_group("c3").representations["V"].matrices[:2])
     wrong = eb.Group("wrong", ("e", "r"), None, representations={"V": two_of_three})
     for other, space in (("z2", "V"), ("s5", "V"), ("so3", "V1")):
         with pytest.raises(eb.GroupError, match=r"'wrong.*' is not closed"):

@@ -62,7 +62,7 @@ def test_the_types_assembled_are_the_representation_again_for_every_element(spac
         assert (again.order, again.dimension) == (rho.order, rho.dimension)
         assert again.is_orthogonal == rho.is_orthogonal
         assert again.fault is None
-        np.testing.assert_allclose(again.dense(), rho.dense(), rtol=0, atol=1e-12)
+        np.testing.assert_allclose(again.matrices, rho.matrices, rtol=0, atol=1e-12)
         np.testing.assert_allclose(again.characters(), rho.characters(), rtol=0, atol=1e-10)
 
 
@@ -78,7 +78,7 @@ def test_so_are_the_types_of_what_was_assembled_of_types_with_signs():
         types = orbit_types(rho, rho, enumerated=True)
         assert any(each.signs is not None for each in types.output)
         again = assembled(types.output, types.representations)
-        np.testing.assert_allclose(again.dense(), rho.dense(), rtol=0, atol=1e-12)
+        np.testing.assert_allclose(again.matrices, rho.matrices, rtol=0, atol=1e-12)
         rho = again
 
 
@@ -347,7 +347,7 @@ def test_enumerated_generators_keep_the_copies_and_list_every_element(problem):
     assert len(whole.elements) == len(by_hand.closure(joint))
     for rho, summands in both_sides(whole):
         again = assembled(summands, whole.types.representations)
-        np.testing.assert_allclose(again.dense(), rho.dense(), atol=1e-12)
+        np.testing.assert_allclose(again.matrices, rho.matrices, atol=1e-12)
 
 
 @given(any_space, st.integers(1, 3))
@@ -357,7 +357,7 @@ def test_scalars_beside_x_stay_as_they_are(space, count):
     assert wider.m == space.m + count
     for g in range(space.input.order):
         expected = linalg.block_diag(by_hand.matrices(space.input)[g], np.eye(count))
-        np.testing.assert_allclose(wider.input.dense()[g], expected, atol=1e-12)
+        np.testing.assert_allclose(wider.input.matrices[g], expected, atol=1e-12)
     invariants = solve_space(x.scalars(1).maps_to(y))
     assert solve_space(wider).rank == solve_space(space).rank + count * invariants.rank
 

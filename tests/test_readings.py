@@ -10,7 +10,7 @@ import pytest
 
 import by_hand
 import equibasis as eb
-from digits.bases import load_basis_for
+from digits.bases import basis_file, load_stage_basis
 from equibasis.symmetry.building import representation
 from equibasis.symmetry.catalog import find_group, group_name
 from equibasis.symmetry.spaces import FIELDS
@@ -285,9 +285,10 @@ def test_names_in_other_letters_and_digits_are_unknown(spec):
 @pytest.mark.parametrize("spec", ["z2*z3", "z2 * z3", " z2* z3 "])
 def test_a_product_has_one_name_however_it_is_written(tmp_path, spec):
     assert find_group(spec).name == group_name(spec) == "z2*z3"
-    path = tmp_path / "basis.h5"
+    path = basis_file(tmp_path, "z2*z3", (None, "2x3"))
+    path.parent.mkdir()
     eb.save_basis(eb.solve(spec, output="2x3"), path)
-    assert load_basis_for(path, spec, output="2x3").group == "z2*z3"
+    assert load_stage_basis(tmp_path, spec, (None, "2x3")).group == "z2*z3"
 
 
 def test_a_product_with_a_file_or_an_object_of_a_module(tmp_path, monkeypatch, write_module):

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 import equibasis as eb
-from digits.bases import load_basis_for
 from equibasis.artifact.store import basis_path
 from equibasis.solvers import problem
 
@@ -57,7 +56,6 @@ def test_these_are_the_functions_of_two_sides():
         lambda: eb.get_basis("c4", "14x14", "6x6"),
         lambda: problem("c4", "14x14", "6x6"),
         lambda: basis_path("bases", "c4", "6x6", "14x14"),
-        lambda: load_basis_for("basis.h5", "c4", "6x6", "14x14"),
         lambda: eb.HomSpace("c4", ("e",), eb.V, eb.V, None, None),
     ],
 )

@@ -171,7 +171,7 @@ def test_weights_load_where_and_only_where_the_group_acts_alike(
 
 def actions(of: eb.Basis) -> tuple[int, int, set[bytes]]:
     """All pairs of matrices (ρ₁(g), ρ₂(g)), by their bytes."""
-    rho = of.space.input.dense().round(6) + 0.0, of.space.output.dense().round(6) + 0.0
+    rho = of.space.input.matrices.round(6) + 0.0, of.space.output.matrices.round(6) + 0.0
     return of.space.k, of.space.m, {a.tobytes() + b.tobytes() for a, b in zip(*rho, strict=True)}
 
 

@@ -24,7 +24,7 @@ def elements(group, space):
     """Some elements of the group, random ones where it is continuous."""
     rho = eb.solve(group, input=space, output=space).space.input
     algebra = rho.algebra
-    found = list(rho.dense())
+    found = list(rho.matrices)
     if algebra:
         angles = np.random.default_rng(0).standard_normal((3, len(algebra)))
         found += [

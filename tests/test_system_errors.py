@@ -15,7 +15,7 @@ import pytest
 import equibasis as eb
 from digit_models import meaningless_digits
 from digits import checkpoints, results
-from digits.bases import load_basis_for
+from digits.bases import load_stage_basis
 from digits.data import load_digits, save_digits
 from digits.parameters import load_parameters
 from digits.weights import load_autoencoder
@@ -93,7 +93,7 @@ READERS: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "metrics": (read_metrics, "metrics.json", "python pipeline evaluate"),
     "a basis": (eb.load_basis, "b.h5", "equibasis solve"),
     "a basis to build on": (
-        lambda path: load_basis_for(path, "c4", output="3x3"),
+        lambda path: load_stage_basis(path.parents[1], "c4", (None, "3x3")),
         "c4_3x3.h5",
         "equibasis solve ",
     ),
@@ -104,8 +104,8 @@ REMEDIES = [remedy for _, _, remedy in READERS.values()]
 @pytest.fixture
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """Where the reader of this test looks, in a folder of its own."""
-    (tmp_path / "folder").mkdir()
-    return tmp_path / "folder" / READERS[request.getfixturevalue("reader")][1]
+    (tmp_path / "invariant").mkdir()
+    return tmp_path / "invariant" / READERS[request.getfixturevalue("reader")][1]
 
 
 def refusal(reader: str, path: Path) -> str:
@@ -143,7 +143,7 @@ def test_a_file_that_is_missing_says_how_to_make_it(reader, case, path):
 
 @pytest.mark.parametrize("reader", READERS)
 def test_a_name_that_is_too_long_is_told(reader, path):
-    message = refusal(reader, path.with_name("x" * 300 + path.suffix))
+    message = refusal(reader, path.parent / ("x" * 300) / path.parent.name / path.name)
     assert "File name too long" in message
     assert READERS[reader][2] not in message
 

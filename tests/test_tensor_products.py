@@ -32,8 +32,8 @@ def test_each_element_of_a_product_is_the_kronecker_product(group):
     product = tensor_product(tensor_product(*factors[:2]), factors[2])
     x = np.random.default_rng(0).standard_normal((product.dimension, 3))
     for g in range(product.order):
-        by_hand_ = kronecker(*(each.dense()[g] for each in factors))
-        np.testing.assert_allclose(product.dense()[g], by_hand_, atol=1e-14)
+        by_hand_ = kronecker(*(each.matrices[g] for each in factors))
+        np.testing.assert_allclose(product.matrices[g], by_hand_, atol=1e-14)
         np.testing.assert_allclose(product.matrix(g).toarray(), by_hand_, atol=1e-14)
         np.testing.assert_allclose(product.apply(g, x), by_hand_ @ x, atol=1e-12)
         np.testing.assert_allclose(product.characters()[g], np.trace(by_hand_), atol=1e-12)
@@ -125,9 +125,9 @@ def test_a_product_of_far_from_orthogonal_factors_is_refused():
 def test_a_power_of_a_sum_is_that_of_its_matrices(group, text):
     space = eb.as_space(text)
     rho, inner = (eb.solve(group, output=each).space.output for each in (space, space.space))
-    made = MatrixRepresentation(inner.dense())
+    made = MatrixRepresentation(inner.matrices)
     whole = power_of_one(made, space.exponent, symmetric=space.symmetric)
-    np.testing.assert_allclose(rho.dense(), whole.dense(), atol=1e-12)
+    np.testing.assert_allclose(rho.matrices, whole.matrices, atol=1e-12)
 
 
 def test_a_power_of_a_sum_has_few_types():

@@ -224,7 +224,7 @@ def test_a_file_of_matrices_beside_orbits_that_differ_by_signs_holds(tmp_path):
     """Vectors in skewed coordinates beside those at four pixels, moved by half turn and mirrors."""
     d2 = eb.find_group("d2")
     skew = np.array([[1.0, 0.5], [0.0, 1.0]])
-    skewed = skew @ d2.representations["V"].dense() @ np.linalg.inv(skew)
+    skewed = skew @ d2.representations["V"].matrices @ np.linalg.inv(skew)
     group = d2.with_representations(own=MatrixRepresentation(skewed))
     basis = eb.solve(group, input="own + 2x2:vector", output="own + 2x2:vector")
     assert any(each.signs is not None for each in basis.space.types.input)

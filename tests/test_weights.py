@@ -15,10 +15,9 @@ import equibasis as eb
 import lie_groups as lie
 from equibasis.solvers import explanation, problem
 from equibasis.symmetry.hom_space import HomSpace
-from equibasis.symmetry.lie import LieAlgebra
+from equibasis.symmetry.lie import LieAlgebra, lie_algebra
 from equibasis.symmetry.listing import conjugacy_classes, has_finite_order, list_elements
 from equibasis.symmetry.representations import PermutationRepresentation
-from equibasis.symmetry.weights import AlgebraOfTypes
 
 
 def space(group: eb.Group, source: int, target: int) -> HomSpace:
@@ -83,7 +82,7 @@ def test_the_adjoint_representation_of_su3_occurs_twice_in_its_square():
 
 
 def algebra_of(found: HomSpace) -> LieAlgebra:
-    return AlgebraOfTypes(found.elements, found.types.representations, found.continuous).algebra
+    return lie_algebra(found.types.representations, found.continuous)
 
 
 @pytest.mark.parametrize(

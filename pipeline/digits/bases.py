@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,49 +39,29 @@ def load_bases(config: ModelConfig, folder: str | Path) -> dict[BasisKey, Basis]
 
 
 def load_stage_basis(folder: str | Path, group: str, key: BasisKey, classifier: str = "") -> Basis:
-    """Return the basis of one problem, from its file; raises as `load_bases`."""
-    path = basis_file(folder, group, key, classifier)
-    command = None
+    """Return the basis of one problem, from its file, which must hold just this one.
+
+    Of a built-in group the matrices are compared, as a user's may have its name; a user's own is
+    known by its name alone, as its code may be elsewhere. Raises as `load_bases`.
+    """
+    path, (input_, output) = basis_file(folder, group, key, classifier), key
     if ":" in group:  # modules in groups/ are found by the stages alone
         stage = f"kernels {classifier}" if classifier else f"bases {path.parent.name}"
         command = f"python pipeline {stage}"
-    return load_basis_for(path, group, input=key[0], output=key[1], command=command)
-
-
-def load_basis_for(
-    path: str | os.PathLike[str],
-    group: str,
-    *,
-    input: str | None = None,
-    output: str,
-    command: str | None = None,
-) -> Basis:
-    """`load_basis` for a known problem: the file must hold the basis of just this one.
-
-    Of a built-in group the matrices are compared, as a user's may have its name; a user's own is
-    known by its name alone, as its code may be elsewhere. ``command`` is what makes the file, by
-    default `equibasis solve` with these arguments.
-
-    Raises
-    ------
-    BasisFileError
-        As `load_basis`, or if the file holds another problem; names the command that makes it.
-    """
-    of_input = ["--input", input] if input else []
-    command = command or shlex.join(
-        ["equibasis", "solve", str(path), "--group", group, *of_input, "--output", output]
-    )
+    else:
+        asked = ["--group", group, *(["--input", input_] if input_ else []), "--output", output]
+        command = shlex.join(["equibasis", "solve", str(path), *asked])
     try:
         basis = load_basis(path)
     except BasisFileError as error:
         if is_missing(path):
             raise BasisFileError(f"{path} does not exist: make it with '{command}'") from error
         raise
-    wanted = (group_name(group), as_space(input), as_space(output))
+    wanted = (group_name(group), as_space(input_), as_space(output))
     if (basis.group, basis.space.input_space, basis.space.output_space) != wanted:
         raise BasisFileError(f"{path} holds {basis.space}: make the right one with '{command}'")
     if is_built_in(group):
-        space = problem(group, input=input, output=output)
+        space = problem(group, input=input_, output=output)
         if problem_sha256(basis.space) != problem_sha256(space):
             raise BasisFileError(
                 f"{path} holds {basis.space}, but of another group than the built-in "

@@ -5,16 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
-from torch import Tensor
 
 from equibasis.errors import WriteError, cannot_write
 from equibasis.files import locked, write_bytes
@@ -37,7 +35,7 @@ class Checkpoint:
         The time they took.
     """
 
-    state: dict[str, Tensor]
+    state: dict[str, Any]
     curve: list[tuple[float, float]]
     seconds: float
 
@@ -55,23 +53,28 @@ def fingerprint(**parts: Any) -> str:
 
 def save(path: Path, checkpoint: Checkpoint, run: str) -> None:
     """Write a checkpoint of the run of that `fingerprint`; raises `WriteError`."""
-    tensors = checkpoint.state | {"curve": torch.tensor(checkpoint.curve, dtype=torch.float64)}
-    metadata = {"run": run, "seconds": json.dumps(checkpoint.seconds)}
-    write_bytes(path, safetensors.torch.save(tensors, metadata))
+    content = io.BytesIO()
+    torch.save(vars(checkpoint), content)
+    write_bytes(path, _seal(content.getvalue(), run) + content.getvalue())
 
 
 def load(path: Path, run: str) -> Checkpoint | None:
     """Read the checkpoint of the run of that `fingerprint`; None if none can be used."""
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata: Mapping[str, str] = file.metadata() or {}
-            if metadata.get("run") != run:
-                return None
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        curve = [(train, test) for train, test in tensors.pop("curve").tolist()]
-        return Checkpoint(tensors, curve, float(json.loads(metadata["seconds"])))
-    except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError):
+        kept = path.read_bytes()
+    except OSError:
         return None
+    content = kept[_SEAL_BYTES:]
+    if kept[:_SEAL_BYTES] != _seal(content, run):  # damaged, or of another run
+        return None
+    return Checkpoint(**torch.load(io.BytesIO(content), "cpu", weights_only=True))
+
+
+def _seal(content: bytes, run: str) -> bytes:
+    return hashlib.sha256(run.encode() + content).digest()
+
+
+_SEAL_BYTES = 32
 
 
 @contextlib.contextmanager

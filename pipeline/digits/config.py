@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar, TypeAlias, get_args
+from dataclasses import replace
+from typing import Annotated, Literal, TypeAlias, get_args
 
-from digits.parameters import NAME, BiasChoice, Parameters, Start
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from digits.parameters import BiasChoice, Name, Parameters, Size, Start
 from equibasis.errors import ModelError
 
 # The autoencoders; the classifiers are those of the parameters.
-MODELS = ("standard", "standard_augmented", "equivariant", "equivariant_attention")
+Model: TypeAlias = Literal["standard", "standard_augmented", "equivariant", "equivariant_attention"]
+MODELS: tuple[Model, ...] = get_args(Model)
 
 # Edge lengths of the kernels of a classifier, layer by layer.
 KERNEL_SIZES = (5, 5, 3)
@@ -20,8 +23,14 @@ KERNEL_SIZES = (5, 5, 3)
 # Input and output space of a basis; of invariant vectors the output alone.
 BasisKey: TypeAlias = tuple[str | None, str]
 
+# A group's name prints: it is told of.
+_GroupName = Annotated[str, Field(pattern=r"^\P{C}+$")]
 
-@dataclass(frozen=True)
+# Configs are held to their types, in files too.
+EXACT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, config=EXACT)
 class AutoencoderConfig:
     """What an autoencoder is, but for its weights.
 
@@ -39,25 +48,12 @@ class AutoencoderConfig:
         As in `equibasis.nn.EquivariantLinear`.
     """
 
-    SIZES: ClassVar[str] = "hidden_sizes"
-
-    model: str
-    image_size: int
-    hidden_sizes: tuple[int, int]
-    group: str = "trivial"
+    model: Model
+    image_size: Size
+    hidden_sizes: tuple[Size, Size]
+    group: _GroupName = "trivial"
     bias: BiasChoice = "invariant"
     start: Start = "reference"
-
-    def __post_init__(self) -> None:
-        if self.model not in MODELS:
-            raise ModelError(f"unknown model {self.model!r}: choose {', '.join(MODELS)}")
-        sizes = (self.image_size, *self.hidden_sizes)
-        if len(sizes) != 3 or not all(type(size) is int and 1 <= size <= 1024 for size in sizes):
-            raise ModelError(f"sizes {sizes} are not an image size and two hidden sizes")
-        if self.bias not in get_args(BiasChoice):
-            raise ModelError(f"bias {self.bias!r}: choose {', '.join(get_args(BiasChoice))}")
-        if self.start not in get_args(Start):
-            raise ModelError(f"start {self.start!r}: choose {', '.join(get_args(Start))}")
 
     @property
     def is_equivariant(self) -> bool:
@@ -80,7 +76,7 @@ def grids_along(image_size: int, hidden_sizes: Sequence[int]) -> list[str]:
     return [image, hidden, latent, hidden, image]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=EXACT)
 class ClassifierConfig:
     """What a classifier is, but for its weights.
 
@@ -96,19 +92,10 @@ class ClassifierConfig:
         How many regular fields each of the three convolutions makes.
     """
 
-    SIZES: ClassVar[str] = "fields"
-
-    model: str
-    image_size: int
-    group: str
-    fields: tuple[int, int, int]
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.model, str) or not re.fullmatch(NAME, self.model):
-            raise ModelError(f"{self.model!r} is no name of a classifier")
-        sizes = (self.image_size, *self.fields)
-        if len(sizes) != 4 or not all(type(size) is int and 1 <= size <= 1024 for size in sizes):
-            raise ModelError(f"{sizes} are not an image size and three numbers of fields")
+    model: Name
+    image_size: Size
+    group: _GroupName
+    fields: tuple[Size, Size, Size]
 
 
 ModelConfig: TypeAlias = AutoencoderConfig | ClassifierConfig

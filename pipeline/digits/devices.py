@@ -44,7 +44,7 @@ class OneDevice:
         self.device = device
 
     def setup(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Any, Any]:
-        """Return what to call in place of the model, and to step in place of the optimizer."""
+        """Return the model and the optimizer, wrapped for these devices: here not at all."""
         return model, optimizer
 
     def backward(self, loss: Tensor) -> None:

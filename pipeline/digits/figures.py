@@ -20,7 +20,7 @@ def comparison_figure(
     reconstructions: Mapping[str, Sequence[np.ndarray]],
     row_names: Sequence[str],
 ) -> Figure:
-    """Return a row for each input: the image, then what each model makes of it, with its error."""
+    """Draw a row for each input: the image, and its reconstruction by each model, with errors."""
     figure = Figure(figsize=(10, 2.25 * len(inputs)), layout="constrained")
     panels = figure.subplots(len(inputs), 1 + len(reconstructions), squeeze=False)
     for row, image in enumerate(inputs):
@@ -43,7 +43,7 @@ def attention_figure(
     attention: np.ndarray,
     elements: Sequence[str],
 ) -> Figure:
-    """Return a column for each digit: input, reconstruction, attention weights over the group."""
+    """Draw a column for each digit: input, reconstruction, attention weights over the group."""
     figure = Figure(figsize=(1.55 * len(inputs), 5), layout="constrained")
     panels = figure.subplots(3, len(inputs), squeeze=False, height_ratios=(1, 1, 1.1))
     top = 1.1 * float(attention.max())
@@ -192,7 +192,7 @@ def kernels_figure(
 
 
 def _bars(values: Mapping[str, Mapping[str, float]], what: str) -> Figure:
-    """Return a group of bars for each rotation or mirror, a bar in it for each model."""
+    """Draw a group of bars for each rotation or mirror, a bar in it for each model."""
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / max(1, len(values))

@@ -169,55 +169,24 @@ class Training:
         if int(total) != self._devices.world_size * mine:
             raise ModelError("the processes have come to different weights: train on one device")
 
-    def state(self) -> dict[str, Tensor]:
-        """All that the next epoch depends on, on the CPU: weights, Adam's moments, the generator.
+    def state(self) -> dict[str, Any]:
+        """All that the next epoch depends on: weights, Adam's moments, the generator's state.
 
-        There is such a state after the first epoch.
+        Tensors among it are those in use, which the next epoch changes.
         """
-        tensors = {"generator": self._generator.get_state()}
-        for name, weight in self._model.state_dict().items():
-            tensors[f"model.{name}"] = weight
-        for index, moments in self._optimizer.state_dict()["state"].items():
-            for name, moment in moments.items():
-                tensors[f"adam.{index}.{name}"] = moment
         return {
-            name: tensor.detach().to("cpu", copy=True).contiguous()
-            for name, tensor in tensors.items()
+            "model": self._model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "generator": self._generator.get_state(),
+            "steps": self._steps,
         }
 
-    def resume(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from the `state` of a training of the same model.
-
-        Raises
-        ------
-        ModelError
-            If it is no such state; nothing is changed then.
-        """
-        weights = self._model.state_dict()
-        expected = {"generator": self._generator.get_state()}
-        expected |= {f"model.{name}": weight for name, weight in weights.items()}
-        for position, weight in enumerate(self._model.parameters()):
-            parts = {"step": torch.zeros(()), "exp_avg": weight, "exp_avg_sq": weight}
-            expected |= {f"adam.{position}.{name}": part for name, part in parts.items()}
-        if _kinds(state) != _kinds(expected):
-            raise ModelError("the state of another training: start this one anew")
-        try:
-            self._generator.set_state(state["generator"])
-        except RuntimeError as error:
-            raise ModelError(f"a damaged state ({error}): start the training anew") from error
-        self._model.load_state_dict({name: state[f"model.{name}"] for name in weights})
-        moments: dict[int, dict[str, Tensor]] = {}
-        for key, tensor in state.items():
-            if key.startswith("adam."):
-                _, index, name = key.split(".")
-                moments.setdefault(int(index), {})[name] = tensor.clone()
-        groups = self._optimizer.state_dict()["param_groups"]
-        self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        self._steps = int(state["adam.0.step"])
-
-
-def _kinds(tensors: Mapping[str, Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
-    return {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Go on from the `state` of a training of the same model."""
+        self._model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._generator.set_state(state["generator"])
+        self._steps = state["steps"]
 
 
 @torch.inference_mode()

@@ -12,7 +12,7 @@ from equibasis.files import checked, read_yaml
 BiasChoice: TypeAlias = Literal["invariant", "scalar", "none"]
 Start: TypeAlias = Literal["reference", "variance"]
 Source: TypeAlias = Literal["mnist5k", "mnist", "fashionmnist", "kmnist", "qmnist"]
-Size = Annotated[int, Field(ge=1, le=1024)]
+Size = Annotated[int, Field(ge=1, le=1024, strict=True)]
 
 
 class _Section(BaseModel):
@@ -52,8 +52,7 @@ class Train(_Section):
 
 
 # Of a classifier: part of paths and of names of stages.
-NAME = r"^[a-z0-9_]+$"
-Name = Annotated[str, Field(pattern=NAME)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 
 
 class Network(_Section):

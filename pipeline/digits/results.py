@@ -14,7 +14,7 @@ from equibasis.files import read_text
 
 
 def metrics_of(models: Sequence[str], path: Path, command: str) -> dict[str, Any]:
-    """Return the metrics in a file of each model.
+    """Read the metrics of models from a file.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def metrics_of(models: Sequence[str], path: Path, command: str) -> dict[str, Any
 
 
 def training_curve(folder: Path, model: str, metric: str) -> list[float]:
-    """Return a metric of each epoch; raises `ModelError` if there is no such curve."""
+    """Read a metric of each epoch; raises `ModelError` if there is no such curve."""
     path = folder / model / "plots" / "metrics" / f"{metric}.tsv"
     try:
         rows = csv.DictReader(read_text(path).splitlines(), delimiter="\t")
@@ -39,7 +39,7 @@ def training_curve(folder: Path, model: str, metric: str) -> list[float]:
 
 
 def seconds_per_epoch() -> dict[str, str]:
-    """Return the time that an epoch of each model took, where it was taken."""
+    """Read how long an epoch of each model took, of those that were timed."""
     timings = _read_json(TIMINGS, "python pipeline train MODEL") if TIMINGS.exists() else {}
     return {model: f"{each['seconds_per_epoch']:.3f}" for model, each in timings.items()}
 

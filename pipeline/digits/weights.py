@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import safetensors
 import safetensors.torch
+from pydantic import StrictInt
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from digits.build import build_model
-from digits.config import KERNEL_SIZES, AutoencoderConfig, ClassifierConfig, ModelConfig
+from digits.config import EXACT, KERNEL_SIZES, AutoencoderConfig, ClassifierConfig, ModelConfig
 from digits.plain import Autoencoder
-from equibasis.errors import ModelError, cannot_read
-from equibasis.files import open_regular, write_bytes, write_text
+from equibasis.errors import ModelError, ParametersError, cannot_read
+from equibasis.files import checked, open_regular, write_bytes, write_text
 
 if TYPE_CHECKING:
     from digits.classifiers import Classifier
@@ -120,29 +122,21 @@ def _check_numbers(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) 
             raise ValueError(f"{name} holds numbers that are not finite")
 
 
+@dataclass(frozen=True, config=EXACT)
+class _Noted:
+    """What is noted of a model beside its config."""
+
+    parameters: StrictInt
+    bases: dict[str, str]
+
+
 def _read_config(path: Path, kind: type[ModelConfig]) -> tuple[ModelConfig, dict[str, str]]:
+    remedy = f"make it with 'python pipeline train {path.stem}'"
     try:
-        record = json.loads(_read_regular(path, _MOST_CONFIG_BYTES).decode())
-        if not isinstance(record, dict):
-            raise TypeError("not an object")
-        names = [field.name for field in fields(kind)]
-        if unknown := record.keys() - set(names) - {"parameters", "bases"}:
-            raise ValueError(f"unknown key {min(unknown)!r}")
-        values = {name: record[name] for name in names}
-        if not isinstance(values[kind.SIZES], list):
-            raise TypeError(f"{kind.SIZES} is no list")
-        if not isinstance(values["group"], str) or not values["group"].isprintable():
-            raise TypeError("group is no name")
-        values[kind.SIZES] = tuple(values[kind.SIZES])
-        if type(record["parameters"]) is not int:
-            raise TypeError("parameters is no whole number")
-        return kind(**values), _hashes(record["bases"])
+        record = dict(json.loads(_read_regular(path, _MOST_CONFIG_BYTES).decode()))
+        config = {field.name: record.pop(field.name) for field in fields(kind)}
+        return checked(path, config, kind), checked(path, record, _Noted).bases
+    except ParametersError as error:
+        raise ModelError(f"{error}: {remedy}") from error
     except _UNREADABLE as error:
-        remedy = f"make it with 'python pipeline train {path.stem}'"
         raise ModelError(cannot_read(path, error, remedy)) from error
-
-
-def _hashes(record: object) -> dict[str, str]:
-    if not isinstance(record, dict) or not all(isinstance(each, str) for each in record.values()):
-        raise TypeError("bases is no mapping of names to hashes")
-    return record

@@ -291,7 +291,7 @@ def checked(path: str | os.PathLike[str], content: Any, kind: Any, skipped: int 
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"][skipped:])) or "the whole file"
-        got = "" if first["type"] == "missing" else f", not {first['input']!r}"
+        got = "" if first["type"] == "missing" else f", not {first['input']!r:.200}"
         raise ParametersError(f"{path}: {name}: {first['msg']}{got}") from error
 
 

@@ -30,7 +30,7 @@ _ATTENTION_DIGITS = 8
 def run(parameters: Parameters) -> None:
     """Draw every figure and print the table of results."""
     metrics = metrics_of(MODEL_NAMES, METRICS, "python pipeline evaluate")
-    models = {
+    models: dict[str, Autoencoder] = {
         name: load_autoencoder(MODELS / f"{name}.safetensors", BASES)[0] for name in MODEL_NAMES
     }
     images = as_images(load_digits(DIGITS, parameters.image_size).test)
@@ -46,7 +46,7 @@ def run(parameters: Parameters) -> None:
 
 
 def results_table(metrics: dict[str, Any], seconds: dict[str, str]) -> Table:
-    """Return a row for each model; times are left out where they were not taken."""
+    """Tabulate the results, a row for each model; times are left out where none were taken."""
     table = Table(caption="mean squared error per pixel on test digits")
     table.add_column("model")
     for column in ("parameters", "upright", "rotated", "equivariance error", "s / epoch"):

@@ -57,7 +57,7 @@ def run(parameters: Parameters) -> None:
 
 
 def accuracy_table(metrics: dict[str, Any], seconds: dict[str, str]) -> Table:
-    """Return a row for each model; times are left out where they were not taken."""
+    """Tabulate the results, a row for each model; times are left out where none were taken."""
     table = Table(caption=_CAPTION)
     table.add_column("model")
     for column in (

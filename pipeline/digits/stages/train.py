@@ -42,7 +42,7 @@ from digits.paths import (
     TIMINGS,
 )
 from digits.weights import save_model
-from equibasis.errors import ModelError, WriteError, cannot_write
+from equibasis.errors import WriteError, cannot_write
 from equibasis.files import read_text, write_text
 
 # Of the section train: what tells where its epochs run.
@@ -101,7 +101,7 @@ def _train(
             return classification_error(model, test, test_labels)
         return reconstruction_error(model, test)
 
-    saved = CHECKPOINTS / f"{name}.safetensors"
+    saved = CHECKPOINTS / f"{name}.pt"
     precision = parameters.train.precision
     this_run = _fingerprint(config, rotate, settings, digits, hashes, device, precision)
     curve, seconds = _taken_up(training, saved, this_run)
@@ -131,11 +131,10 @@ def _taken_up(
 ) -> tuple[list[tuple[float, float]], float]:
     """Return the curve so far and the seconds it took, the training being where they end."""
     checkpoint = checkpoints.load(saved, this_run)
-    if checkpoint is not None:
-        with contextlib.suppress(ModelError):
-            training.resume(checkpoint.state)
-            return checkpoint.curve, checkpoint.seconds
-    return [], 0.0
+    if checkpoint is None:
+        return [], 0.0
+    training.resume(checkpoint.state)
+    return checkpoint.curve, checkpoint.seconds
 
 
 def _fingerprint(

@@ -308,7 +308,7 @@ def basis_of_problem(path: Path, key: str) -> Basis | None:
 
 
 def _load(path: Path, key: str) -> Basis | None:
-    """Return the basis, if it is kept, now used.
+    """Load the basis of a problem if it is in the cache, and note that it was used.
 
     Takes no lock and writes nothing but the time of use, so that a read-only cache can be read.
     """

@@ -76,7 +76,7 @@ class Entry:
 
 
 def _side(side: str, types: str, dimension: str, axes: str) -> tuple[Entry, ...]:
-    """Return a space as copies of types."""
+    """Entries of X or of Y: its types, how many copies of each, and their coordinates."""
     return (
         Entry(f"/{side}@shape", (_INT64,), (axes,)),
         Entry(f"/{side}/types", (_INT32,), (types,)),
@@ -239,7 +239,7 @@ def _check_kind(entry: Entry, kind: Kind, sizes: dict[int | str, int]) -> None:
 
 
 def _declared_sizes(values: Mapping[str, Any]) -> dict[int | str, int]:
-    """Return the sizes of datasets by the dimensions and the rank."""
+    """Sizes that attributes declare: m and k, and r + 1; raises `BasisFileError`."""
     sizes: dict[int | str, int] = {"r+1": values["/@rank"] + 1}
     for side, letter in (("input", "m"), ("output", "k")):
         shape = values[f"/{side}@shape"].tolist()

@@ -58,7 +58,7 @@ def content_sha256(basis: Basis) -> str:
 
 
 def _digest(entries: Mapping[str, Value]) -> str:
-    """Return the hash of docs/file-format.md: each entry's path, type and shape, then its bytes."""
+    """Hash entries as docs/file-format.md says: path, type and shape of each, then its bytes."""
     digest = hashlib.sha256()
     for path in sorted(HASHED & entries.keys()):
         array = stored(path, entries[path])

@@ -117,7 +117,7 @@ def _differing_files(project: Path, stage: Stage, artifact: str, committed: Any)
 def with_outputs_as_committed(
     made: Mapping[str, Any], committed: Mapping[str, Any], stages: Mapping[str, Stage]
 ) -> dict[str, Any]:
-    """Return the record of a run, each dependency that is an output as that output is committed.
+    """Replace each dependency of a run that is an output by that output as it is committed.
 
     So it has to be recorded the same for both stages; how it comes out now is told of the output. A
     folder that outputs of others lie in has to be as recorded where all of them are.
@@ -246,7 +246,7 @@ def _md5(content: bytes) -> str:
 
 
 def _shown(value: Any) -> str:
-    """Return a hash, shortened, or a value."""
+    """Tell a record by its hash, shortened, and a value as it is."""
     if isinstance(value, Mapping):
         return digest(value)[:8]
     return "" if value is None else str(value)

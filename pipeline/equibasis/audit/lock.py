@@ -166,7 +166,6 @@ def current_stages(repo: Any) -> dict[str, Any]:
     )
     kept = {Path(out.fs_path): out for out in repo.index.outs if out.use_cache}
     around = _with_parents(kept)
-    hashes: dict[str, tuple[Any, Any]] = {}
     stages = {}
     for stage in _pipeline(repo):
         for item in [*stage.deps, *stage.outs]:
@@ -176,7 +175,7 @@ def current_stages(repo: Any) -> dict[str, Any]:
             elif _is_made_or_elsewhere(item, kept, around):
                 pass
             elif item.IS_DEPENDENCY or path in in_git:
-                _look_again(repo, item, hashes)
+                _look_again(item)
         stages[stage.name] = dict(to_single_stage_lockfile(stage))
     return stages
 
@@ -191,10 +190,9 @@ def _is_made_or_elsewhere(item: Any, outputs: Collection[Path], around: Set[Path
     return not item.is_in_repo or path in around or any(each in outputs for each in path.parents)
 
 
-def _look_again(repo: Any, item: Any, hashes: dict[str, tuple[Any, Any]]) -> None:
+def _look_again(item: Any) -> None:
     """Set what dvc.lock records of a dependency or output to what is there now."""
     from dvc.dependency import DatasetDependency, ParamsDependency
-    from dvc_data.hashfile.build import build
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.meta import Meta
 
@@ -202,17 +200,7 @@ def _look_again(repo: Any, item: Any, hashes: dict[str, tuple[Any, Any]]) -> Non
         item.hash_info = HashInfo(item.PARAM_PARAMS, item.read_params())
     elif isinstance(item, DatasetDependency):
         pass
-    elif not item.exists:
-        item.meta, item.hash_info = Meta(), HashInfo()
+    elif item.exists:
+        item.save()
     else:
-        if item.fs_path not in hashes:
-            _, meta, found = build(
-                repo.cache.local,
-                item.fs_path,
-                item.fs,
-                item.hash_name,
-                ignore=item.dvcignore,
-                dry_run=True,
-            )
-            hashes[item.fs_path] = meta, found.hash_info
-        item.meta, item.hash_info = hashes[item.fs_path]
+        item.meta, item.hash_info = Meta(), HashInfo()

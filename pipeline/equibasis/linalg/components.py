@@ -39,27 +39,17 @@ def diagonal_blocks(matrix: sparse.csr_array) -> Iterator[Blocks]:
     """
     entries = matrix.tocoo()
     kept = np.abs(entries.data) > NEGLIGIBLE
-    rows, columns, values = entries.row[kept], entries.col[kept], entries.data[kept]
-    pattern = sparse.csr_array((values, (rows, columns)), shape=matrix.shape)
-    count, component = csgraph.connected_components(pattern, directed=False)
-    order = np.argsort(component, kind="stable")
-    sizes = np.bincount(component, minlength=count)
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    place = np.empty(len(order), dtype=np.int64)
-    place[order] = np.arange(len(order)) - np.repeat(starts, sizes)
-
-    occupied = np.zeros(count, dtype=bool)
-    occupied[component[rows]] = True
-    entry_size = sizes[component[rows]]
+    at = entries.row[kept], entries.col[kept]
+    pattern = sparse.csr_array((entries.data[kept], at), shape=matrix.shape)
+    component = csgraph.connected_components(pattern, directed=False)[1]
+    order, sizes = np.argsort(component, kind="stable"), np.bincount(component)
+    starts = np.cumsum(sizes) - sizes
+    occupied = np.bincount(component[at[0]], minlength=len(sizes)) > 0
     for size in np.unique(sizes[occupied]):
-        members = np.flatnonzero(occupied & (sizes == size))
-        number = np.zeros(count, dtype=np.int64)
-        number[members] = np.arange(len(members))
-        blocks = np.zeros((len(members), size, size))
-        mine = entry_size == size
-        row, column = rows[mine], columns[mine]
-        blocks[number[component[row]], place[row], place[column]] = values[mine]
-        yield Blocks(order[starts[members][:, None] + np.arange(size)], blocks)
+        indices = order[starts[occupied & (sizes == size), None] + np.arange(size)]
+        rows = np.repeat(indices.reshape(-1, 1), size, axis=1)
+        blocks = pattern[rows, np.repeat(indices, size, axis=0)]
+        yield Blocks(indices, blocks.toarray().reshape(-1, size, size))
 
 
 def parts(component: np.ndarray) -> list[np.ndarray]:

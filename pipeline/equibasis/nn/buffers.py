@@ -47,14 +47,14 @@ class ExactBuffers(nn.Module):
         self.register_exact(name, index)
         self.register_exact(f"{name}_inverse", inverse)
 
-    def ordered(self, name: str, x: Tensor) -> Tensor:
-        """x[order]."""
+    def ordered(self, name: str, x: Tensor, axis: int = 0) -> Tensor:
+        """x[order], along an axis."""
         order = self._buffers[name]
-        return x if order is None else x.index_select(0, order)
+        return x if order is None else x.index_select(axis, order)
 
-    def restored(self, name: str, x: Tensor) -> Tensor:
-        """y with y[order] = x."""
-        return self.ordered(f"{name}_inverse", x)
+    def restored(self, name: str, x: Tensor, axis: int = 0) -> Tensor:
+        """y with y[order] = x, along an axis."""
+        return self.ordered(f"{name}_inverse", x, axis)
 
     def cast(self, name: str, like: Tensor) -> Tensor:
         """Return a buffer that is there, in the dtype of another tensor."""

@@ -109,7 +109,8 @@ class InvariantMetric(InvariantBlocks):
 
     def norms(self, x: Tensor) -> Tensor:
         """(..., n) -> (..., blocks): |x_b|, whose gradient at 0 is 0."""
-        return self.reduced(torch.linalg.vector_norm, self.straightened(x)).abs()
+        lengths = self.reduced(torch.linalg.vector_norm, self.straightened(x))
+        return lengths if self.counts[0][0] > 1 else lengths.abs()  # of numbers alone
 
 
 def _invariant_gram(features: FeatureSpace) -> np.ndarray | None:

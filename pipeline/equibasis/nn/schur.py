@@ -5,15 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from equibasis.nn.buffers import ExactBuffers
+from equibasis.nn.factored import FactoredMap
 from equibasis.nn.gather import IsotypicRows, flat_products
-from equibasis.nn.tracing import autocasts, is_plain, with_adjoint, without_autocast
+from equibasis.nn.tracing import with_adjoint
 from equibasis.solvers.basis import Basis
 from equibasis.solvers.blocks import Block
 from equibasis.solvers.tables import MatrixTable
@@ -21,7 +20,7 @@ from equibasis.symmetry.irreps import Decomposition, Irrep
 from equibasis.symmetry.summands import Summand
 
 
-class SchurMap(ExactBuffers):
+class SchurMap(FactoredMap):
     """x -> W x for W = Σ cⱼ Wⱼ in Hom_G(X, Y), by the blocks of its irreps.
 
     An irrep that occurs N times in X and M times in Y has one block, M × N over its commutant,
@@ -115,13 +114,6 @@ class SchurMap(ExactBuffers):
         transforms = self.input.multiplications + self.output.multiplications
         return float(transforms + sum(p * m * n * q for p, m, n, q in self.products))
 
-    def forward(self, x: Tensor, coefficients: Tensor) -> Tensor:
-        """(batch, m), (rank,) -> (batch, k)."""
-        if is_plain(x, coefficients) and not autocasts(x.device.type):
-            y: Tensor = _ByIrreps.apply(x, coefficients, self)
-            return y
-        return self.applied(*self.factors(x, coefficients))
-
     def factors(self, x: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, m), (rank,) -> all p M N weights, (sum,), and all p N q rows, (sum, batch)."""
         weights = with_adjoint(coefficients, self.weights, self.coefficients)
@@ -136,10 +128,7 @@ class SchurMap(ExactBuffers):
     def gradients(
         self, weights: Tensor, rows: Tensor, gradient: Tensor, needed: Sequence[bool]
     ) -> tuple[Tensor | None, Tensor | None]:
-        """Of x, (batch, m), and of the coefficients, (rank,), where needed; from (batch, k) of y.
-
-        ``weights`` and ``rows`` are what `factors` gave.
-        """
+        """Of x and of the coefficients, each by the adjoints of the ways to and from irreps."""
         slopes = with_adjoint(gradient, self.output.forward, self.output.adjoint)
         outputs = _split(slopes, [(p, m, q) for p, m, _, q in self.products])
         of_x, of_coefficients = None, None
@@ -177,25 +166,6 @@ class SchurMap(ExactBuffers):
                 zip(parts, self.blocks, strict=True)
             )
         )
-
-
-class _ByIrreps(torch.autograd.Function):
-    """All of a layer as one operation: torch's records of many small ones take long beside it."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, coefficients: Tensor, map_: SchurMap) -> Tensor:
-        factors = map_.factors(x, coefficients)
-        ctx.map = map_
-        ctx.save_for_backward(x, coefficients, *factors)
-        return map_.applied(*factors)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        x, coefficients, *factors = ctx.saved_tensors
-        if torch.is_grad_enabled():  # to be differentiated once more, as functions of these
-            factors = ctx.map.factors(x, coefficients)
-        with without_autocast(x.device.type):
-            return *ctx.map.gradients(*factors, gradient, ctx.needs_input_grad), None
 
 
 def _split(rows: Tensor, shapes: Sequence[tuple[int, int, int]]) -> list[Tensor]:

@@ -70,7 +70,7 @@ def check_ending(path: str | os.PathLike[str]) -> str:
 
 @plain_style
 def basis_figure(basis: Basis, count: int | None = None) -> Figure:
-    """Return the first basis vectors, 16 unless told, a panel each, on scales symmetric about zero.
+    """Draw the first basis vectors, 16 unless told, a panel each, on scales symmetric about zero.
 
     A map between grids is drawn as a grid of grids: tile o holds the weights of output pixel o.
     Vectors that are no pictures are drawn as lines of numbers.

@@ -76,7 +76,7 @@ class Layout:
 
 
 def layout_of(space: HomSpace) -> Layout:
-    """Return the picture of the maps (or invariant vectors) of a space."""
+    """Lay out the entries of the maps (or invariant vectors) of a space as a picture."""
     output, input_ = space.output_shape, space.input_shape
     if 1 in (len(output), len(input_)):
         return Layout((1, space.k, 1), (1, 1, space.m))
@@ -94,7 +94,7 @@ def _grid(shape: Shape) -> tuple[int, int, int]:
 def leading_images(
     basis: Basis, count: int, height: int, width: int
 ) -> tuple[np.ndarray, tuple[int, int]]:
-    """Return the first basis vectors as pictures, made smaller where they would be higher or wider.
+    """Draw the first basis vectors, each made smaller where it would be higher or wider.
 
     Returns
     -------

@@ -33,7 +33,7 @@ _MOST_NAMES = 12
 
 
 def basis_html(basis: Basis) -> str:
-    """Return a basis: what it is of, its rank, and its orbits in colour or its first vectors."""
+    """HTML of a basis: its space, its rank, and its orbits in colour or its first vectors."""
     dimension = basis.space.dimension
     rows = {
         "space": str(basis.space),
@@ -46,7 +46,7 @@ def basis_html(basis: Basis) -> str:
 
 
 def group_html(group: Group) -> str:
-    """Return a group: what is listed of it, and its representations with their dimensions."""
+    """HTML of a group: its elements or generators, and its representations with dimensions."""
     order = f"{group.order:,}" if group.complete else "∞" if group.algebra else ""
     names = ", ".join(group.element_names[:_MOST_NAMES])
     more = "" if len(group.element_names) <= _MOST_NAMES else ", …"
@@ -74,7 +74,7 @@ def _page(title: str, rows: Mapping[str, str], picture: str = "") -> str:
 
 
 def _picture(basis: Basis) -> str:
-    """Return an image, or nothing where there is nothing to see or it would take long."""
+    """HTML of a picture; empty where there is nothing to see, or it would take long."""
     if not basis.rank or basis.space.dimension > _MOST_ENTRIES:
         return ""
     try:

@@ -26,7 +26,7 @@ def print_table(table: Table) -> None:
 
 
 def description_table(descriptions: list[dict[str, Any]]) -> Table:
-    """Return a column for each basis file, a row for each property."""
+    """Tabulate basis files, a column each, by their properties, a row each."""
     table = Table(box=box.SIMPLE_HEAD, show_header=True, header_style="bold")
     table.add_column("file", style="bold")
     for each in descriptions:

@@ -149,7 +149,7 @@ def _half_blocks(image: np.ndarray) -> list[Text]:
 
 
 def _characters(image: np.ndarray) -> list[Text]:
-    """Return a character for each pixel, with a space between, so that pixels are square."""
+    """Draw each pixel as a character, with a space between, so that pixels are square."""
     share = image / max(float(np.abs(image).max(initial=0.0)), 1e-300)
     level = np.sign(share) * (1 + (np.abs(share) > 0.5)) * (np.abs(share) > 1e-12)
     return [Text(" ".join(_PLAIN[int(value) + 2] for value in row)) for row in level]

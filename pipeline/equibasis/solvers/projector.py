@@ -59,8 +59,8 @@ def _matrix_free(space: HomSpace) -> np.ndarray:
     """Pivoted Cholesky of Q = 1/|G| Σ ρ₂(g) ⊗ ρ₁(g), from its diagonal and single columns."""
     rank = hom_dimension(space)
     k, m = space.k, space.m
-    of_output = np.ascontiguousarray(space.output.dense().transpose(2, 1, 0)) / space.output.order
-    of_input = np.ascontiguousarray(space.input.dense().transpose(2, 0, 1))
+    of_output = np.ascontiguousarray(space.output.matrices.transpose(2, 1, 0)) / space.output.order
+    of_input = np.ascontiguousarray(space.input.matrices.transpose(2, 0, 1))
     diagonal = np.einsum("oog,igi->oi", of_output, of_input)
 
     def columns(pivot: np.ndarray) -> np.ndarray:

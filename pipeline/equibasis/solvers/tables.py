@@ -279,7 +279,7 @@ def largest_change(table: Table, space: HomSpace) -> float:
 
 
 def _moved_by_algebra(table: MatrixTable, space: HomSpace) -> float:
-    """Move a row by the Lie algebra elements listed."""
+    """max |dρ₂(A) W - W dρ₁(A)| over columns W and A, over the largest entry of both matrices."""
     worst = 0.0
     (kept,) = np.nonzero(table.values.any(axis=1))
     values = table.values[kept]

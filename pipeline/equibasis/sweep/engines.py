@@ -154,7 +154,7 @@ class _Apart(Executor):
 
 @contextlib.contextmanager
 def dask_cluster(address: str) -> Iterator[Engine]:
-    """Yield the workers of a Dask scheduler, each of which may take what its own limit is.
+    """Yield the workers of a Dask scheduler, each of which has its own limit of memory.
 
     Raises
     ------

@@ -145,7 +145,7 @@ def _parts(spec: str) -> tuple[str, list[str]]:
 
 
 def _split(text: str, mark: str) -> Iterator[str]:
-    """Yield what stands between marks that are in no brackets, without blanks around."""
+    """Yield the text between marks that are in no brackets, without blanks around."""
     depth, start = 0, 0
     for position, character in enumerate(text):
         depth += (character == "(") - (character == ")")

@@ -32,7 +32,7 @@ def trivial_representation(order: int, dimension: int = 1) -> PermutationReprese
 
 def discrete_part(rho: Representation, count: int) -> np.ndarray:
     """ρ(g) of all elements listed but the last ``count``, float64 (|G| - count, n, n)."""
-    matrices = rho.discrete if isinstance(rho, MatrixRepresentation) else rho.dense()
+    matrices = rho.discrete if isinstance(rho, MatrixRepresentation) else rho.matrices
     return matrices[: rho.order - count]
 
 

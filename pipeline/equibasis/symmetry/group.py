@@ -88,7 +88,7 @@ class Group:
             raise GroupError(f"group {self.name!r}{fault}")
 
     def _faults(self) -> Iterator[str]:
-        """Yield what is wrong, first what others count on; lists are made tuples on the way."""
+        """Yield the faults, first of what others count on; lists are made tuples on the way."""
         for name in ("complete", "rearranges"):
             if not isinstance(getattr(self, name), bool):
                 yield f": {name} is True or False, not {getattr(self, name)!r}"
@@ -216,7 +216,7 @@ class Group:
 
 
 def _faults_of(name: object, rho: object, count: int) -> Iterator[str]:
-    """Yield what is wrong with a representation by name of so many elements listed."""
+    """Yield the faults of a representation by name, where so many elements are listed."""
     try:
         Named(name)  # type: ignore[arg-type]
     except SpaceError as error:

@@ -16,6 +16,7 @@ from equibasis.symmetry.building import representation
 from equibasis.symmetry.closure import check_conditioned, check_group
 from equibasis.symmetry.constructions import same_representation, trivial_representation
 from equibasis.symmetry.group import Group
+from equibasis.symmetry.lie import lie_algebra
 from equibasis.symmetry.listing import ClassCharacters, conjugacy_classes, list_elements
 from equibasis.symmetry.orbit_types import OrbitTypes, orbit_types
 from equibasis.symmetry.representations import (
@@ -24,7 +25,7 @@ from equibasis.symmetry.representations import (
     Representation,
 )
 from equibasis.symmetry.spaces import SCALAR, Shape, Space, V, array_shape
-from equibasis.symmetry.weights import AlgebraOfTypes
+from equibasis.symmetry.weights import Weights
 from equibasis.symmetry.workers import Workers
 
 
@@ -195,39 +196,34 @@ class HomSpace:
         of_output = *left[:cut], *(rho.dual for rho in right[:moved])
         of_input = *(rho.dual for rho in left[cut:]), *right[moved:]
         input_, output = (product_of(each, self.output.order) for each in (of_input, of_output))
-        small = (input_,) if are_same(input_, output) else (input_, output)
         balanced = replace(self, input_space=V, output_space=V, input=input_, output=output)
-        algebra = AlgebraOfTypes(self.elements, small, self.continuous)
         vars(balanced)["generating"] = self.generating
-        vars(balanced)["_in_types"] = algebra, {0: 1}, {len(small) - 1: 1}
         if self.continuous:
             vars(balanced)["rank_by_weights"] = self.rank_by_weights
         return balanced
 
     @cached_property
-    def _in_types(self) -> tuple[AlgebraOfTypes, dict[int, int], dict[int, int]]:
-        """The Lie algebra on small representations, and how often X and Y have each of them."""
+    def algebra_basis(self) -> tuple[tuple[sparse.csr_array, sparse.csr_array], ...]:
+        """dρ₁(A) and dρ₂(A) for an orthonormal basis of the Lie algebra."""
+        if not self.continuous:
+            return ()
+        one, other = self.input, self.output
+        both = (one,) if are_same(one, other) else (one, other)
+        return tuple((each[0], each[-1]) for each in lie_algebra(both, self.continuous).basis)
+
+    @cached_property
+    def _in_types(self) -> tuple[Weights, dict[int, int], dict[int, int]]:
+        """The weights of small representations, and how often X and Y have each of them."""
         types = self.types
         of_input, of_output = (
             {each.type: each.multiplicity for each in side} for side in (types.input, types.output)
         )
-        algebra = AlgebraOfTypes(self.elements, types.representations, self.continuous)
-        return algebra, of_input, of_output
+        return Weights(self.elements, types.representations, self.continuous), of_input, of_output
 
     @property
     def by_weights(self) -> np.ndarray | GroupError:
         """The dimensions that weights give for all pairs of small representations, or why not."""
-        return self._in_types[0].by_weights
-
-    @cached_property
-    def algebra_basis(self) -> tuple[tuple[sparse.csr_array, sparse.csr_array], ...]:
-        """dρ₁(A) and dρ₂(A) for a basis of the Lie algebra, where X and Y are of one type each."""
-        if not self.continuous:
-            return ()
-        found, of_input, of_output = self._in_types
-        assert [*of_input.values(), *of_output.values()] == [1, 1]
-        (input_,), (output,) = of_input, of_output
-        return tuple((each[input_], each[output]) for each in found.algebra.basis)
+        return self._in_types[0].dimensions
 
     @cached_property
     def rank_by_weights(self) -> int | None:
@@ -249,10 +245,7 @@ class HomSpace:
         if "_in_types" in state and "types" not in state:
             del state["_in_types"]
             if self.continuous:
-                state |= {
-                    "algebra_basis": self.algebra_basis,
-                    "rank_by_weights": self.rank_by_weights,
-                }
+                state["rank_by_weights"] = self.rank_by_weights
         return state
 
     @property

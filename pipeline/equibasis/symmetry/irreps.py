@@ -141,7 +141,7 @@ def _orthogonal(rho: Representation) -> _Orthogonal:
         return rho, None, None
     if rho.algebra:
         raise EquibasisError("irreps of a continuous group are found where it is orthogonal")
-    matrices = rho.dense()
+    matrices = rho.matrices
     values, vectors = np.linalg.eigh(np.einsum("gji,gjk->ik", matrices, matrices) / rho.order)
     root = (vectors * np.sqrt(values)) @ vectors.T
     inverse = (vectors / np.sqrt(values)) @ vectors.T
@@ -176,7 +176,7 @@ def _random_map(
         values = np.append(_scattered(labels.max() + 1, seed), 0.0)[labels]
         return (values * signs).reshape(shape)
     start = _scattered(math.prod(shape), seed).reshape(shape)
-    terms = target.dense() @ start @ source.dense().transpose(0, 2, 1)
+    terms = target.matrices @ start @ source.matrices.transpose(0, 2, 1)
     return terms.mean(axis=0)
 
 
@@ -314,7 +314,7 @@ def of_one_kind(space: HomSpace) -> list[Representation]:
         return list(small)
     if all(isinstance(rho, PermutationRepresentation) for rho in small):
         return [at_elements(rho, space.generating or (-1,)) for rho in small]
-    return [MatrixRepresentation(rho.dense()) for rho in space.enumerated.types.representations]
+    return [MatrixRepresentation(rho.matrices) for rho in space.enumerated.types.representations]
 
 
 @dataclass(frozen=True, eq=False)

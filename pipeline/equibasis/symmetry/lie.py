@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -148,26 +147,6 @@ def lie_algebra(representations: Sequence[Representation], continuous: int) -> L
             span = _with_more(span, sparse.csr_array(sparse.vstack(rows)))
         done = known
     return LieAlgebra(sizes, span)
-
-
-def on_products(algebra: LieAlgebra, products: Sequence[Sequence[int]]) -> LieAlgebra:
-    """Return the same algebra in tensor products of its representations, by position."""
-    sizes = tuple(math.prod(algebra.sizes[i] for i in factors) for factors in products)
-    parts = [
-        functools.reduce(_kronecker_sums, (algebra._stacks[i] for i in factors))
-        for factors in products
-    ]
-    nothing = sparse.csr_array((0, sum(n * n for n in sizes)))
-    return LieAlgebra(sizes, _with_more(nothing, sparse.csr_array(sparse.hstack(parts))))
-
-
-def _kronecker_sums(one: sparse.csr_array, other: sparse.csr_array) -> sparse.csr_array:
-    """A_a ⊗ 1 + 1 ⊗ B_a for all rows A_a and B_a, a row each."""
-    count, n, t = one.shape[0], math.isqrt(one.shape[1]), math.isqrt(other.shape[1])
-    left = sparse.kron(one.reshape(-1, n), sparse.eye_array(t), format="csr")  # rows (a, i, p)
-    right = sparse.kron(sparse.eye_array(n), other.reshape(-1, t), format="csr")  # rows (i, a, p)
-    order = np.arange(n * count * t).reshape(n, count, t).swapaxes(0, 1).ravel()
-    return sparse.csr_array((left + right[order]).reshape(count, -1))
 
 
 def _with_more(span: sparse.csr_array, rows: sparse.csr_array) -> sparse.csr_array:

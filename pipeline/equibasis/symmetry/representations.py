@@ -101,11 +101,12 @@ class PermutationRepresentation:
         return ()
 
     def moves(self) -> Iterator[sparse.csr_array]:
-        """Return what a subspace is kept by where ρ keeps it: each ρ(g)."""
+        """Yield each ρ(g): a subspace that all of these keep is kept by the group."""
         return (self.matrix(g) for g in range(self.order))
 
-    def dense(self) -> np.ndarray:
-        """All ρ(g), float64 (|G|, n, n)."""
+    @property
+    def matrices(self) -> np.ndarray:
+        """Each ρ(g), float64 (|G|, n, n), made each time that it is asked for."""
         return np.stack([self.matrix(g).toarray() for g in range(self.order)])
 
     def characters(self) -> np.ndarray:
@@ -126,7 +127,7 @@ class PermutationRepresentation:
 
     @property
     def is_orthogonal(self) -> bool:
-        """Always."""
+        """True: a signed permutation is orthogonal."""
         return True
 
     @property
@@ -205,13 +206,9 @@ class MatrixRepresentation:
         return found
 
     def moves(self) -> Iterator[sparse.csr_array]:
-        """Yield what a subspace is kept by where ρ keeps it: each ρ(h), and each dρ(A)."""
+        """Yield each ρ(h), then each dρ(A): a subspace that all of these keep is kept by G."""
         yield from (self.matrix(h) for h in range(self.order - len(self.algebra)))
         yield from self.algebra
-
-    def dense(self) -> np.ndarray:
-        """All ρ(g), float64 (|G|, n, n)."""
-        return self.matrices
 
     def characters(self) -> np.ndarray:
         """tr ρ(g) for each g, shape (|G|,), float64."""
@@ -288,12 +285,12 @@ class Composed:
 
     @cached_property
     def fault(self) -> str | None:
-        """Why the entries of one are none; ``None`` where they are."""
+        """Why the entries of one are no representation's; ``None`` where all are."""
         return next((rho.fault for rho in self.small if rho.fault is not None), None)
 
     @cached_property
     def is_orthogonal(self) -> bool:
-        """Whether all are."""
+        """Whether all of those others are orthogonal."""
         return all(rho.is_orthogonal for rho in self.small)
 
     @cached_property

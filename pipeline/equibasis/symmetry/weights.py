@@ -29,7 +29,7 @@ from equibasis.errors import GroupError, TooManyElementsError
 from equibasis.symmetry.assembled import factors_of
 from equibasis.symmetry.constructions import discrete_part
 from equibasis.symmetry.exponentials import Exponentials, IndistinctError, distinct, is_positive
-from equibasis.symmetry.lie import LieAlgebra, lie_algebra, on_products
+from equibasis.symmetry.lie import LieAlgebra, lie_algebra
 from equibasis.symmetry.listing import conjugacy_classes, has_finite_order
 from equibasis.symmetry.representations import (
     TOLERANCE,
@@ -58,8 +58,8 @@ _DIRECTION = np.exp(0.7j)
 
 
 @dataclass(frozen=True, eq=False)
-class AlgebraOfTypes:
-    """The Lie algebra of a continuous group on representations that share it, and their weights.
+class Weights:
+    """What weights tell of representations of one continuous group, found when it is asked for.
 
     Attributes
     ----------
@@ -77,35 +77,19 @@ class AlgebraOfTypes:
     continuous: int
 
     @cached_property
-    def _factors(self) -> tuple[tuple[Representation, ...], list[tuple[int, ...]]]:
-        """What the representations are tensor products of, and of each which of these."""
-        found = {id(rho): rho for each in self.representations for rho in factors_of(each)}
-        place = {key: number for number, key in enumerate(found)}
-        products = [
-            tuple(place[id(rho)] for rho in factors_of(each)) for each in self.representations
-        ]
-        return tuple(found.values()), products
+    def dimensions(self) -> np.ndarray | GroupError:
+        """dim Hom_G(V_b, V_a) for representations V, int64 (t, t), or why it is not known.
 
-    @cached_property
-    def _on_factors(self) -> LieAlgebra:
-        return lie_algebra(self._factors[0], self.continuous)
-
-    @cached_property
-    def algebra(self) -> LieAlgebra:
-        """The closed Lie algebra, in all of the representations."""
-        factors, products = self._factors
-        if products == [(number,) for number in range(len(factors))]:
-            return self._on_factors
-        return on_products(self._on_factors, products)
-
-    @cached_property
-    def by_weights(self) -> np.ndarray | GroupError:
-        """dim Hom_G(V_b, V_a) for representations V, int64 (t, t), or why it is not known."""
-        factors, products = self._factors
-        names, algebra = self.elements[: len(self.elements) - self.continuous], self._on_factors
+        All is computed in the factors of tensor products, whose weights are sums of theirs.
+        """
+        factors = {id(rho): rho for each in self.representations for rho in factors_of(each)}
+        place = {key: number for number, key in enumerate(factors)}
+        products = [[place[id(rho)] for rho in factors_of(each)] for each in self.representations]
+        acting, names = tuple(factors.values()), self.elements[: -self.continuous or None]
+        algebra = lie_algebra(acting, self.continuous)
         try:
             _check_reductive(algebra)
-            return _mean(_components(names, factors, algebra), products, algebra)
+            return _mean(_components(names, acting, algebra), products, algebra)
         except GroupError as error:
             return error
 

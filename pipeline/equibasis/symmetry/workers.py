@@ -165,7 +165,7 @@ def _end_with_parent() -> None:
 
 
 def _start_method() -> BaseContext:
-    """Return what the user set, or the platform's default; never fork, which breaks threads.
+    """Return the user's start method, or the platform's; never fork, which breaks threads.
 
     A progress bar, of ours or of others, sets fork where nobody has chosen.
     """

@@ -210,7 +210,7 @@ def _listed(
     """All products, breadth first from the identity; called by generators, or along some axes."""
     given = MatrixRepresentation(np.stack([*generators.values()]))
     names, (every,) = list_elements(name, "V", [*generators], given)
-    matrices = _rounded(every.dense())
+    matrices = _rounded(every.matrices)
     if axes is not None:
         names = tuple(_coordinates(axes, matrix) for matrix in matrices)
     refuses, vectors = partial(_other, name.lower()), simplest(matrices)
