@@ -9,7 +9,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: help install repro test test-lowest lint docs docs-test docs-links audit crash bench fuzz dist-check clean
 help:
 	@echo "make repro   install, then run the whole pipeline (dvc repro); TORCH=cpu: PyTorch without CUDA"
-	@echo "make test    install, then run the tests; TESTS=... for some of them, or for options:"
+	@echo "make test    install, then run the tests but the slowest; TESTS=\"-m ''\" for all, as CI does;"
+	@echo "             TESTS=... for some of them, or for options:"
 	@echo "             TESTS='--hypothesis-profile thorough' draws 50 times as many examples"
 	@echo "make test-lowest  the same with the lowest versions allowed"
 	@echo "make lint    style, format and types"
@@ -47,7 +48,7 @@ repro: install
 	$(BIN)/dvc repro
 
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(TESTS)
 
 test-lowest: .venv-lowest/.installed
 	PATH="$(CURDIR)/.venv-lowest/bin:$$PATH" .venv-lowest/bin/python -m pytest -n 2 --dist loadfile $(TESTS)

@@ -682,6 +682,7 @@ def test_a_summary_that_cannot_be_written_is_refused_before_anything_runs(other:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
 def test_an_interrupted_audit_leaves_nothing_behind(
     number: int, other: Path, temporary: Path, tmp_path: Path
 ) -> None:

@@ -346,6 +346,7 @@ def by_hand_turn(n: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("group", NETWORKS)
+@pytest.mark.slow
 def test_a_network_of_a_group_that_mixes_coordinates_depends_on_vectors(group: str) -> None:
     found = stirred(copy.deepcopy(network(group)))
     assert isinstance(found.layers[0], EquivariantQuadratic)

@@ -229,6 +229,7 @@ def test_when_the_process_that_solves_is_killed_one_that_waits_takes_over(tmp_pa
 
 
 @POSIX
+@pytest.mark.slow
 def test_twenty_kills_leave_no_bad_file_and_nothing_that_prune_does_not_remove(tmp_path):
     """A sample: `make crash` kills more."""
     left = crash_cache(tmp_path, kills=20, seed=0)
@@ -498,6 +499,7 @@ def test_a_relative_xdg_cache_home_is_not_followed(tmp_path, monkeypatch):
 
 
 @POSIX
+@pytest.mark.slow
 def test_in_a_folder_that_was_removed_every_command_works_or_says_so_in_one_line(
     tmp_path, monkeypatch, command
 ):

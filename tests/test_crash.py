@@ -57,6 +57,7 @@ def names(folder: Path) -> list[str]:
 
 
 @posix
+@pytest.mark.slow
 def test_solve_killed_at_any_moment_leaves_the_older_file_or_the_new_one(tmp_path: Path) -> None:
     left = crash_solve(tmp_path, kills=8, seed=7)
     assert left["no file"] + left["the older file"] + left["the new file"] == 8
@@ -64,6 +65,7 @@ def test_solve_killed_at_any_moment_leaves_the_older_file_or_the_new_one(tmp_pat
 
 
 @posix
+@pytest.mark.slow
 def test_repro_killed_at_any_moment_makes_the_same_files_the_next_time(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -152,6 +152,7 @@ def trapped_but_for_python(trapped: Path, of_python: set[str]) -> Path:
     return trapped
 
 
+@pytest.mark.slow
 def test_no_command_imports_anything_from_the_current_folder(trapped_but_for_python):
     folder, names = trapped_but_for_python, [name for name in COMMANDS if name not in ALONE]
     lines = [" ".join(COMMANDS[name]) for name in names]
@@ -164,6 +165,7 @@ def test_no_command_imports_anything_from_the_current_folder(trapped_but_for_pyt
 
 
 @pytest.mark.parametrize("name", ["solve", *ALONE])
+@pytest.mark.slow
 def test_nor_does_one_in_a_process_of_its_own(trapped_but_for_python, name):
     if name == "solve in workers" and sys.version_info < (3, 11):
         pytest.skip("Python 3.10 starts its workers with the current folder on their path")

@@ -132,6 +132,7 @@ def test_the_commands_are_those_of_dvc_yaml(stages: dict[str, dict[str, Any]]) -
 
 
 @pytest.mark.parametrize("stage", COMMANDS)
+@pytest.mark.slow
 def test_every_module_that_a_stage_imports_is_a_dependency_of_it(
     stage: str, stages: dict[str, dict[str, Any]], imported: dict[str, set[str]]
 ) -> None:
@@ -186,6 +187,7 @@ def test_every_parameter_that_a_stage_reads_is_declared(
     )
 
 
+@pytest.mark.slow
 def test_running_a_stage_of_each_kind_again_gives_the_same_bytes(
     project: Path, tmp_path: Path
 ) -> None:
@@ -365,6 +367,7 @@ sys.exit()
 
 
 @pytest.mark.usefixtures("foreign")
+@pytest.mark.slow
 def test_queued_experiments_run_side_by_side_each_the_code_that_it_was_made_with(
     solving: Path, tmp_path: Path
 ) -> None:

@@ -70,6 +70,7 @@ def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
 
 
 @pytest.mark.parametrize(("group", "input_", "output", "solver"), PROBLEMS)
+@pytest.mark.slow
 def test_the_basis_is_that_of_one_process_to_the_last_bit(
     executor: Executor, group: str, input_: str, output: str, solver: str
 ) -> None:

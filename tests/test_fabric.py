@@ -238,6 +238,7 @@ def assert_all_near(pairs: list[tuple[Tensor, Tensor]]) -> None:
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_batch_norm_takes_its_statistics_from_the_shares_of_all_processes(together: Any) -> None:
     for pairs in together[0]["norms"].values():
         assert_all_near(pairs)

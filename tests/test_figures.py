@@ -123,6 +123,7 @@ def test_a_png_is_the_same_each_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.slow
 def test_every_figure_is_an_svg_that_is_the_same_each_time_and_a_png_that_shows_something(
     name: str, tmp_path: Path
 ) -> None:

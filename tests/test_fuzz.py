@@ -19,6 +19,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="waits for pipes as P
 COUNT = 250
 
 
+@pytest.mark.slow
 def test_each_of_hundreds_of_mutations_is_refused_or_the_same_basis(record_property):
     report = fuzz.run(COUNT)
     record_property("summary", str(report))
@@ -44,6 +45,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 def test_whatever_a_reader_could_do_wrong_is_noticed(tmp_path):
     """The harness itself, on a reader that is broken in each of these ways, one after the other."""
     (tmp_path / "broken.py").write_text(BROKEN, encoding="utf-8")

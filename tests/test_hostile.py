@@ -580,6 +580,7 @@ LARGE = {
 
 
 @pytest.mark.parametrize("name", LARGE)
+@pytest.mark.slow
 def test_a_small_file_of_something_large_takes_little_memory(within_limits, name):
     (made, expected), said = LARGE[name], within_limits[name]
     assert said.keys() - {"orbits"} == {

@@ -22,6 +22,7 @@ def without_notes(message: str) -> str:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize(("page", "quoted_errors"), [("layers.md", 5), ("convolutions.md", 2)])
+@pytest.mark.slow
 def test_every_snippet_runs_and_every_error_quoted_is_raised(
     page: str, quoted_errors: int, tmp_path: Path, monkeypatch: Any
 ) -> None:

@@ -74,6 +74,7 @@ def element(x: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ["inertia", "scattering"])
+@pytest.mark.slow
 def test_it_is_learned_to_a_lower_error_than_by_a_plain_network(
     learning: ModuleType, name: str
 ) -> None:

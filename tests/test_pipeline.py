@@ -254,6 +254,7 @@ def test_solving_again_gives_the_same_bytes(project: Path) -> None:
 # --- changed parameters --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_experiment_with_another_learning_rate_trains_again_and_solves_nothing(
     project: Path,
 ) -> None:
@@ -303,6 +304,7 @@ def test_another_solver_gives_the_same_basis(project: Path) -> None:
     assert eb.content_sha256(after) == eb.content_sha256(before)
 
 
+@pytest.mark.slow
 def test_another_width_trains_that_classifier_alone(project: Path) -> None:
     changed = json.loads(json.dumps(USUAL["classify"]))
     changed["models"]["cnn_c4"]["fields"] = [2, 1, 2]
@@ -315,6 +317,7 @@ def test_another_width_trains_that_classifier_alone(project: Path) -> None:
     assert status.keys() == {"report_classifiers"}
 
 
+@pytest.mark.slow
 def test_classifiers_are_run_or_not_as_the_parameters_say(project: Path) -> None:
     reports = project / "reports"
     set_parameter(project, classify=USUAL["classify"] | {"run": ["cnn"]})  # type: ignore[operator]

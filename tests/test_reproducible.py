@@ -49,6 +49,7 @@ OLDER = {"OPENBLAS_CORETYPE": "Nehalem"} if platform.machine() == "x86_64" else 
 
 
 @pytest.mark.parametrize(("workers", "threads", "kernels"), [("1", "2", OLDER), ("2", "1", {})])
+@pytest.mark.slow
 def test_no_workers_threads_kernels_hashes_of_python_nor_locale_change_a_byte(
     workers: str, threads: str, kernels: dict[str, str], expected: str
 ) -> None:

@@ -108,6 +108,7 @@ def two_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.skipif(os.name != "posix", reason="runs pieces of shell")
 @pytest.mark.parametrize("title", [title for title in sections() if title])
+@pytest.mark.slow
 def test_each_piece_of_the_page_runs_as_it_stands(title, two_files, made, tmp_path, monkeypatch):
     if title == "JAX" and importlib.util.find_spec("jax") is None:
         pytest.skip("JAX is not installed")

@@ -116,6 +116,7 @@ def hashes(folder: Path) -> dict[str, str]:
 # --- from a remote of each kind ------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_clone_pulls_what_was_pushed_and_it_is_what_the_lock_records(
     published: Path, solved: Path, tmp_path: Path
 ) -> None:

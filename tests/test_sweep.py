@@ -306,6 +306,7 @@ def dies_always(task: Task) -> Solved:
     ("dies", "where"),
     [(dies_once, "processes"), (dies_always, "processes"), (dies_always, "cluster")],
 )
+@pytest.mark.slow
 def test_a_job_that_kills_its_worker_is_tried_again_and_then_told_by_name(
     dies: Callable[[Task], Solved], where: str, tmp_path, monkeypatch, request
 ) -> None:
@@ -397,6 +398,7 @@ main()
 
 
 @kills
+@pytest.mark.slow
 def test_where_a_scheduler_is_killed_one_line_says_so_and_the_sweep_goes_on_without_it(
     tmp_path,
 ) -> None:

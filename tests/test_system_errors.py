@@ -177,6 +177,7 @@ def as_nobody_special() -> list[str]:
     pytest.skip("root may read everything here, and cannot put that down")
 
 
+@pytest.mark.slow
 def test_what_may_not_be_read_is_told_by_commands_and_stages(as_nobody_special, tmp_path):
     (tmp_path / "data").mkdir()
     save_digits(meaningless_digits(2, 2, 14), tmp_path / "data" / "digits.h5")
