@@ -74,6 +74,7 @@ def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return solved_project(tmp_path / "project", tmp_path_factory)
 
 
+@pytest.mark.slow
 def test_a_clean_clone_makes_identical_bases(project: Path, tmp_path: Path) -> None:
     done = attempt(project, "equibasis", "audit", "--json", "--summary", tmp_path / "s.md")
     assert done.returncode == 0, done.stderr
@@ -93,6 +94,7 @@ def test_a_clean_clone_makes_identical_bases(project: Path, tmp_path: Path) -> N
     assert run(project, "git", "status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 def test_a_hash_changed_by_hand_and_a_line_of_a_solver_fail_and_name_the_stages(
     project: Path,
 ) -> None:

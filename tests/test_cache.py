@@ -445,6 +445,7 @@ HOMELESS = {"HOME": None, "XDG_CACHE_HOME": None}
     ],
     ids=["no home", "a home of nobody"],
 )
+@pytest.mark.slow
 def test_where_there_is_no_home_none_is_made_up(tmp_path, as_a_stranger, named):
     here = tmp_path / "here"
     here.mkdir()
@@ -595,6 +596,7 @@ for content in sys.argv[2:]:
 
 @POSIX
 @pytest.mark.parametrize("refusal", REFUSALS)
+@pytest.mark.slow
 def test_a_lock_file_that_was_left_over_never_blocks_where_there_are_no_locks(
     tmp_path, folder, refusal
 ):

@@ -307,6 +307,7 @@ def test_a_list_of_locks_cut_short_or_of_dead_processes_is_removed(project: Path
     assert path.exists()
 
 
+@pytest.mark.slow
 def test_while_dvc_is_at_work_nothing_is_mended(project: Path) -> None:
     (project / "dvc.lock").write_text("", encoding="utf-8")
     with Repo(str(project)) as repo, repo.lock:

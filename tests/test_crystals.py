@@ -69,6 +69,7 @@ def constants(group: str) -> list[int]:
 
 
 @pytest.mark.parametrize("group", TEXTBOOK)
+@pytest.mark.slow
 def test_a_class_has_as_many_independent_constants_as_the_textbook_says(group):
     assert constants(group) == [*TEXTBOOK[group][1:]]
 

@@ -287,6 +287,7 @@ def test_traced_networks_give_the_outputs(name: str) -> None:
         ("norms of a batch", "aot_eager"),
     ],
 )
+@pytest.mark.slow
 def test_a_compiled_network_has_the_outputs_and_the_gradients(name: str, backend: str) -> None:
     network = network_of(name)
     compiled = torch.compile(network, backend=backend)
@@ -298,6 +299,7 @@ def test_a_compiled_network_has_the_outputs_and_the_gradients(name: str, backend
 @pytest.mark.skipif(
     not shutil.which("g++") or sys.platform != "linux", reason="inductor builds with g++"
 )
+@pytest.mark.slow
 def test_inductor_compiles_a_network(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     network = small(EquivariantLinear(basis("d4", "3x3:vector", "4x4"), basis("d4", "3x3:vector")))

@@ -150,6 +150,7 @@ def outcomes(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 
 @pytest.mark.parametrize("line", PLAIN)
+@pytest.mark.slow
 def test_what_needs_no_extra_works_without(outcomes, line):
     outcome = outcomes[command(line)]
     assert (outcome.status, outcome.err) == (0, "")

@@ -441,6 +441,7 @@ def test_torch_exports_networks_for_any_batch() -> None:
         assert_same(output_of(program, x), output_of(network, x))
 
 
+@pytest.mark.slow
 def test_onnxruntime_has_equal_outputs(tmp_path: Path) -> None:
     network = NETWORKS["mixed"]()
     batches = [torch.randn(batch, 2, 8, 8) for batch in (2, 7)]
@@ -449,6 +450,7 @@ def test_onnxruntime_has_equal_outputs(tmp_path: Path) -> None:
         assert_same(y, output_of(network, x))
 
 
+@pytest.mark.slow
 def test_compiled_networks_have_the_outputs_and_gradients() -> None:
     torch._dynamo.reset()
     network = NETWORKS["gated"]()

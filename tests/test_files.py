@@ -74,6 +74,7 @@ def test_what_does_not_read_back_is_a_write_error_and_what_was_there_stays(
 
 
 @pytest.mark.parametrize("name", ["basis.h5", "digits.h5"])
+@pytest.mark.slow
 def test_no_byte_of_hdf5_can_be_lost_without_being_missed(tmp_path, monkeypatch, name):
     """Though what is compared is what readers find, not the bytes."""
     path = tmp_path / name
@@ -335,6 +336,7 @@ def test_neither_time_nor_order_of_creation_is_in_a_file(tmp_path):
         "time.time = lambda: 1e9",
     ],
 )
+@pytest.mark.slow
 def test_the_bytes_of_every_hdf5_file_do_not_depend_on_how_h5py_is_set(tmp_path, python, setting):
     code = (
         "import contextlib, os, sys, time\nimport h5py, numpy as np\nimport equibasis as eb\n"

@@ -103,6 +103,7 @@ print(basis.rank, peak() - before)
         ("s50", "16*50x50", "16*50x50", 15 * 16 * 16, 300),
     ],
 )
+@pytest.mark.slow
 def test_a_large_basis_is_solved_saved_loaded_and_verified_in_little_memory(
     group, input_, output, rank, mebibytes, tmp_path
 ):

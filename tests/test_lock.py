@@ -400,6 +400,7 @@ def stale_there(recorded: Path) -> list[Finding]:
     ("autocrlf", "eol"),  # Git asks for eol only where autocrlf is false
     [("true", "crlf"), ("false", "crlf")],
 )
+@pytest.mark.slow
 def test_every_clone_of_this_project_has_the_same_bytes(
     autocrlf: str, eol: str, recorded: Path, stale_there: list[Finding], tmp_path: Path
 ) -> None:

@@ -278,6 +278,7 @@ def test_an_experiment_with_another_learning_rate_trains_again_and_solves_nothin
     assert "train_mse" in (project / "plots" / "index.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_another_group_changes_the_bases_and_what_is_built_on_them_only(project: Path) -> None:
     set_parameter(project, group="d4")
     status = json.loads(succeed(project, "dvc", "status", "--json"))

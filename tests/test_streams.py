@@ -124,6 +124,7 @@ REASONS = {"> /dev/full": "No space left on device", ">&-": "Bad file descriptor
 
 
 @pytest.mark.parametrize(("line", "status", "where"), LOST.values(), ids=LOST)
+@pytest.mark.slow
 def test_lost_output_is_never_0_and_a_failed_check_stays_1(line, status, where):
     outcome = shell(f"{line} {where}")
     assert (outcome.status, outcome.out) == (status or 2, "")
@@ -134,6 +135,7 @@ def test_lost_output_is_never_0_and_a_failed_check_stays_1(line, status, where):
 
 
 @few_commands
+@pytest.mark.slow
 def test_a_closed_or_full_stderr_or_stdin_changes_nothing(line, status):
     def without_times(text: str) -> str:
         return re.sub(r"[\d.e-]+ s\)", "", text)
@@ -193,6 +195,7 @@ ENCODINGS = {
     [(name, "ascii") for name in (*FEW, "show", "diff, and they differ")]
     + list(zip(("inspect", "show vectors"), list(ENCODINGS)[1:], strict=True)),
 )
+@pytest.mark.slow
 def test_every_encoding_can_say_it(name, encoding):
     line, status = COMMANDS[name]
     outcome = shell(line, **ENCODINGS[encoding])
@@ -315,6 +318,7 @@ def without_colours(shown: str) -> list[str]:
     ],
     ids=["orbits, NO_COLOR", "orbits, sixteen colours", "NO_COLOR", "dumb", "ascii"],
 )
+@pytest.mark.slow
 def test_without_colours_pictures_are_drawn_by_characters_that_differ(view, drawn, environment):
     status, shown = in_a_terminal("show", "good.h5", "--view", view, **environment)
     assert status == 0
@@ -345,6 +349,7 @@ def test_forced_colours_do_not_make_a_table_narrow():
         ("show line.h5 --count 3", 0, "abc"),
     ],
 )
+@pytest.mark.slow
 def test_a_terminal_of_any_width_shows_something(line, columns, variable):
     eb.save_basis(eb.solve(group="z6", output="6"), "line.h5")
     environment = {} if variable is None else {"COLUMNS": variable}
@@ -387,6 +392,7 @@ def test_ctrl_c_ends_a_command_and_its_workers_with_one_line(slow):
     ("workers", "number"),
     [(2, signal.SIGINT), (1, signal.SIGTERM), (2, signal.SIGHUP)],
 )
+@pytest.mark.slow
 def test_a_command_that_is_asked_to_end_ends_with_the_status_of_the_signal(slow, workers, number):
     process = subprocess.Popen(
         [*COMMAND, *slow(workers)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

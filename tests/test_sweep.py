@@ -563,6 +563,7 @@ def test_without_dask_a_scheduler_is_refused(monkeypatch) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_a_sweep_is_one_stage_of_dvc_which_goes_on_where_it_was(tmp_path) -> None:
     project = tmp_path / "project"
     shutil.copytree(REPOSITORY / "examples" / "sweep", project)

@@ -89,6 +89,7 @@ def test_a_schreier_tree_reaches_each_point_of_an_orbit_once(problem):
 
 
 @pytest.mark.parametrize("length", [6, 30_000, 36_000])
+@pytest.mark.slow
 def test_long_signed_orbits_are_followed_whatever_integers_hold_them(length):
     """Every shift by one changes all signs, and turns three points: shifts by three are left."""
     shift = (np.arange(length) - 1) % length

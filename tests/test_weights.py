@@ -198,6 +198,7 @@ COMPONENTS = {
 @pytest.mark.parametrize(
     ("algebra", "discrete", "powers"), COMPONENTS.values(), ids=list(COMPONENTS)
 )
+@pytest.mark.slow
 def test_components_count_as_the_null_space_does(algebra, discrete, powers):
     group = lie.group(algebra, *discrete)
     for source, target in powers:
