@@ -583,6 +583,17 @@ def test_shifts_of_copies_with_signs_are_the_same_in_both_modes() -> None:
         assert_close(irreps(x), expand(x), 1e-10)
 
 
+@pytest.mark.parametrize("name", ["c4", "mirrors", "space, dense", "a torus"])
+def test_of_no_vectors_there_are_no_outputs_and_gradients_of_zero(name: str) -> None:
+    for layer in layers(name, torch.float32):
+        x = torch.randn(0, layer.in_features, requires_grad=True)
+        y = layer(x)
+        assert y.shape == (0, layer.out_features)
+        of_x, of_coefficients = torch.autograd.grad(y.sum(), (x, layer.coefficients))
+        assert of_x.shape == x.shape
+        assert not of_coefficients.any()
+
+
 @pytest.mark.parametrize("name", ["mirrors", "space, dense", "a torus"])
 def test_weights_are_exact_and_outputs_short_under_autocast(name: str) -> None:
     for layer in layers(name, torch.float32):

@@ -84,25 +84,26 @@ class TorusMap(FactoredMap):
         signs = self._buffers[f"{name}_signs"]
         x = self.ordered(name, x, 1)
         x = x if signs is None else x * self.cast(f"{name}_signs", x)
-        return self._transformed(x.reshape(len(x), copies, -1)).permute(2, 1, 0)
+        return self._transformed(x.reshape(len(x), copies, self.size)).permute(2, 1, 0)
 
     def _vectors(self, spectrum: Tensor, name: str) -> Tensor:
         """(frequencies, copies, batch) -> (batch, n)."""
         x = self._restored(spectrum.permute(2, 1, 0))
-        x = x.reshape(len(x), -1)
+        x = x.reshape(len(x), x.shape[1] * self.size)
         signs = self._buffers[f"{name}_signs"]
         return self.restored(name, x if signs is None else x * self.cast(f"{name}_signs", x), 1)
 
     def _transformed(self, x: Tensor) -> Tensor:
         """(..., points) -> (..., frequencies)."""
         spectrum = torch.fft.rfftn(x.reshape(*x.shape[:-1], *self.cycles), dim=self._axes)
-        return spectrum.reshape(*x.shape[:-1], -1)
+        frequencies = math.prod(spectrum.shape[x.ndim - 1 :])
+        return spectrum.reshape(*x.shape[:-1], frequencies)
 
     def _restored(self, spectrum: Tensor) -> Tensor:
         """(..., frequencies) -> (..., points)."""
         shape = *spectrum.shape[:-1], *self.cycles[:-1], self.cycles[-1] // 2 + 1
         x = torch.fft.irfftn(spectrum.reshape(shape), s=self.cycles, dim=self._axes)
-        return x.reshape(*spectrum.shape[:-1], -1)
+        return x.reshape(*spectrum.shape[:-1], self.size)
 
     @property
     def _axes(self) -> tuple[int, ...]:
